@@ -1,0 +1,170 @@
+package admin
+
+import (
+	"context"
+	"time"
+)
+
+// Backend is what the console asks for: the proxy implements it. Every method is called from any
+// goroutine, concurrently, and returns at the end of ctx at the latest. What is returned belongs
+// to the caller.
+type Backend interface {
+	// Sessions returns client connections in the order of their ids, at most q.Limit of those
+	// that q matches, and how many match in all.
+	Sessions(ctx context.Context, q SessionQuery) (list []Session, total int, err error)
+
+	// Links returns all upstream connections, by loop, then id.
+	Links(ctx context.Context) ([]Link, error)
+
+	// Stats returns the totals of all loops.
+	Stats(ctx context.Context) (*Stats, error)
+
+	// Config returns the configuration in force, in the order of the file, secrets redacted.
+	Config(ctx context.Context) ([]Setting, error)
+
+	// Rules returns the rules in force, in their order, with their hit counters.
+	Rules(ctx context.Context) ([]Rule, error)
+
+	// Reload reads the configuration file again and puts it in force. The warnings name what
+	// changed in the file but needs a restart. An error means that nothing changed.
+	Reload(ctx context.Context) (warnings []string, err error)
+
+	// Drain begins an orderly end of the process: no new clients, what is in flight finishes.
+	// It returns at once; a second call does nothing.
+	Drain(ctx context.Context) error
+
+	// KillSession closes a session; false when there is none with that id.
+	KillSession(ctx context.Context, id uint64) (bool, error)
+}
+
+// SessionQuery selects sessions.
+type SessionQuery struct {
+	Limit int // at most so many; 0 means all
+	// Match is a glob in Redis's syntax. A session matches when its id, address, name, user or
+	// last command does (see Session.Matches). Empty matches all.
+	Match string
+}
+
+// Session is one client connection.
+type Session struct {
+	ID           uint64        `json:"id"`
+	Loop         int           `json:"loop"`
+	Addr         string        `json:"addr"`
+	Listener     string        `json:"listener"`
+	User         string        `json:"user"`
+	Name         string        `json:"name"`
+	Library      string        `json:"library"`  // CLIENT SETINFO lib-name and lib-ver
+	Protocol     int           `json:"protocol"` // 2 or 3
+	DB           int           `json:"db"`
+	Age          time.Duration `json:"age_ns"`
+	Idle         time.Duration `json:"idle_ns"`
+	State        string        `json:"state"`        // "", "multi", "blocked", "subscribed" …
+	Paused       bool          `json:"paused"`       // not read at the moment, because of pressure
+	Link         uint64        `json:"link"`         // of the pinned link that it holds; 0: none
+	LastCommand  string        `json:"last_command"` // name only, never arguments
+	Commands     uint64        `json:"commands"`
+	Outstanding  int           `json:"outstanding"`   // commands not yet answered
+	InputBuffer  int64         `json:"input_buffer"`  // bytes
+	OutputBuffer int64         `json:"output_buffer"` // bytes
+}
+
+// Link is one upstream connection.
+type Link struct {
+	ID          uint64        `json:"id"`
+	Loop        int           `json:"loop"`
+	Kind        string        `json:"kind"`  // "shared", "pinned"
+	State       string        `json:"state"` // "connecting", "ready", "busy", "idle", "backoff"
+	User        string        `json:"user"`
+	Protocol    int           `json:"protocol"`
+	DB          int           `json:"db"`
+	LocalAddr   string        `json:"local_addr"`
+	RemoteAddr  string        `json:"remote_addr"`
+	ServerID    int64         `json:"server_id"` // the server's CLIENT ID; 0 when not known
+	Age         time.Duration `json:"age_ns"`
+	Idle        time.Duration `json:"idle_ns"`
+	Sessions    int           `json:"sessions"` // attached to it; of a pinned link 0 or 1
+	Session     uint64        `json:"session"`  // that holds a pinned link; 0: none
+	Outstanding int           `json:"outstanding"`
+	Queued      int64         `json:"queued"` // bytes not yet accepted by the kernel
+	Commands    uint64        `json:"commands"`
+}
+
+// Stats are the totals since the start, and the state now.
+type Stats struct {
+	Version  string        `json:"version"`
+	PID      int           `json:"pid"`
+	Uptime   time.Duration `json:"uptime_ns"`
+	Workers  int           `json:"workers"`
+	Driver   string        `json:"driver"` // "epoll", "portable"
+	Draining bool          `json:"draining"`
+	NotReady []string      `json:"not_ready"` // reasons; empty when ready
+
+	Upstream Upstream `json:"upstream"`
+
+	Sessions         int64  `json:"sessions"`
+	SessionsPaused   int64  `json:"sessions_paused"`
+	SessionsAccepted uint64 `json:"sessions_accepted"`
+	LinksShared      int64  `json:"links_shared"`
+	LinksPinnedIdle  int64  `json:"links_pinned_idle"`
+	LinksPinnedBusy  int64  `json:"links_pinned_busy"`
+	LinksConnecting  int64  `json:"links_connecting"`
+	LinksBroken      uint64 `json:"links_broken"`
+
+	Commands         uint64 `json:"commands"`
+	CommandsError    uint64 `json:"commands_error"`
+	CommandsDenied   uint64 `json:"commands_denied"`
+	CommandsObserved uint64 `json:"commands_observed"`
+	CommandsUpstream uint64 `json:"commands_upstream"` // answered -UPSTREAM
+	CommandsLocal    uint64 `json:"commands_local"`
+	Outstanding      int64  `json:"outstanding"`
+	ProtocolErrors   uint64 `json:"protocol_errors"`
+
+	ClientBytesIn     uint64 `json:"client_bytes_in"`
+	ClientBytesOut    uint64 `json:"client_bytes_out"`
+	UpstreamBytesIn   uint64 `json:"upstream_bytes_in"`
+	UpstreamBytesOut  uint64 `json:"upstream_bytes_out"`
+	ClientBufferBytes int64  `json:"client_buffer_bytes"`
+	LinkBufferBytes   int64  `json:"link_buffer_bytes"`
+
+	Latency []Latency `json:"latency"` // classes with at least one command
+}
+
+// Upstream is the server behind the proxy.
+type Upstream struct {
+	Address string        `json:"address"`
+	Up      bool          `json:"up"`
+	Error   string        `json:"error,omitempty"` // why it is not up
+	Since   time.Duration `json:"since_ns"`        // up or down for so long
+	Server  string        `json:"server"`          // "redis", "valkey"
+	Version string        `json:"version"`
+	Role    string        `json:"role"`
+}
+
+// Latency is how long the commands of one class took, from frame read to reply complete.
+type Latency struct {
+	Class string        `json:"class"`
+	Count uint64        `json:"count"`
+	Mean  time.Duration `json:"mean_ns"`
+	P50   time.Duration `json:"p50_ns"`
+	P99   time.Duration `json:"p99_ns"`
+	P999  time.Duration `json:"p999_ns"`
+}
+
+// Setting is one line of the configuration.
+type Setting struct {
+	Key     string `json:"key"`   // "upstream.address"
+	Value   string `json:"value"` // secrets as "(redacted)"
+	Default bool   `json:"default"`
+}
+
+// Rule is one rule in force.
+type Rule struct {
+	Name        string   `json:"name"`
+	Action      string   `json:"action"`
+	Enforcement string   `json:"enforcement"` // "enforce", "observe"
+	Commands    []string `json:"commands"`
+	Except      []string `json:"except"`
+	Allowed     uint64   `json:"allowed"`
+	Denied      uint64   `json:"denied"`
+	Observed    uint64   `json:"observed"` // would have been denied
+}

@@ -1,0 +1,203 @@
+package telemetry
+
+import "slices"
+
+// Labels names what the dense indexes of Counters mean. Immutable; all loops share one until a
+// reload or a new command table brings another.
+type Labels struct {
+	Commands []string // by policy Command.ID: "get", "config|set"; "" is the unknown command
+	Rules    []string // by rule index
+}
+
+// CommandCount counts the finished commands of one name.
+type CommandCount struct {
+	Outcomes [NumOutcomes]uint64
+	// Observed counts those that a rule would have refused, had it been enforced. They are
+	// counted in Outcomes as well, by how they ended.
+	Observed uint64
+}
+
+// RuleCount counts what one rule decided.
+type RuleCount struct {
+	Allowed  uint64
+	Denied   uint64
+	Observed uint64 // would have been denied
+}
+
+// Counters are one event loop's. The loop alone touches them, without atomics, and hands over a
+// Clone when asked: what is read by others is never what is written to. Make them by NewCounters.
+//
+// The hot path is two index operations:
+//
+//	c.Commands[cmd.ID].Outcomes[outcome]++
+//	c.Latency[class].Observe(now - start)
+type Counters struct {
+	labels *Labels
+
+	Commands []CommandCount // indexed by policy Command.ID
+	Rules    []RuleCount    // indexed by rule index
+
+	// Latency runs from the frame read to the reply complete, in nanoseconds.
+	Latency [NumClasses]Histogram
+
+	ClientBytesIn    uint64
+	ClientBytesOut   uint64
+	UpstreamBytesIn  uint64 // read from links
+	UpstreamBytesOut uint64 // written to links
+
+	SessionsAccepted uint64
+	SessionsClosed   [NumCloseReasons]uint64
+	SessionPauses    uint64 // times that reading a client stopped because of pressure
+
+	LinksOpened [NumLinkKinds]uint64
+	LinksBroken [NumLinkKinds]uint64 // closed by the upstream or an error, not by the proxy
+	LinksFailed uint64               // dials or handshakes that failed
+
+	ProtocolErrors uint64 // bad frames from clients
+	ReplyErrors    uint64 // malformed replies from the upstream; each closes a link
+
+	Turns  uint64 // rounds of the loop
+	Reads  uint64 // read calls
+	Writes uint64 // write calls
+
+	// Gauges are set just before a Clone.
+	Gauges Gauges
+}
+
+// Gauges are the state of a loop at the moment of a copy.
+type Gauges struct {
+	Sessions        int64
+	SessionsPaused  int64 // not read at the moment, because of pressure
+	LinksShared     int64
+	LinksPinnedIdle int64
+	LinksPinnedBusy int64
+	LinksConnecting int64 // of either kind, not yet usable
+
+	ClientBufferBytes int64 // input and output held for clients
+	LinkBufferBytes   int64 // held for links, unsent
+	Outstanding       int64 // commands sent or queued and not yet answered
+}
+
+// NewCounters returns zero counters for the commands and rules that l names.
+func NewCounters(l *Labels) *Counters {
+	return &Counters{
+		labels:   l,
+		Commands: make([]CommandCount, len(l.Commands)),
+		Rules:    make([]RuleCount, len(l.Rules)),
+	}
+}
+
+// Labels names the indexes of c.
+func (c *Counters) Labels() *Labels { return c.labels }
+
+// Clone returns a copy that shares nothing that is written to.
+func (c *Counters) Clone() *Counters {
+	n := *c
+	n.Commands = slices.Clone(c.Commands)
+	n.Rules = slices.Clone(c.Rules)
+	return &n
+}
+
+// Relabel makes c count by l from now on. What was counted moves to where its name stands in l;
+// counts of names that l does not have are dropped, as their series end.
+func (c *Counters) Relabel(l *Labels) {
+	if c.labels == l {
+		return
+	}
+	old := *c
+	c.labels = l
+	c.Commands = make([]CommandCount, len(l.Commands))
+	c.Rules = make([]RuleCount, len(l.Rules))
+	c.addByName(&old)
+}
+
+// Add adds all of o to c, gauges too. Where the labels differ, which can be seen for a moment
+// while a reload goes round the loops, counts are matched by name, and those of names that c does
+// not have are left out.
+func (c *Counters) Add(o *Counters) {
+	if c.labels == o.labels {
+		for i := range o.Commands {
+			c.Commands[i].add(&o.Commands[i])
+		}
+		for i := range o.Rules {
+			c.Rules[i].add(&o.Rules[i])
+		}
+	} else {
+		c.addByName(o)
+	}
+	for i := range o.Latency {
+		c.Latency[i].Add(&o.Latency[i])
+	}
+	c.addTotals(o)
+	c.Gauges.add(&o.Gauges)
+}
+
+func (c *Counters) addByName(o *Counters) {
+	commands := indexByName(c.labels.Commands)
+	for i := range o.Commands {
+		if at, ok := commands[o.labels.Commands[i]]; ok {
+			c.Commands[at].add(&o.Commands[i])
+		}
+	}
+	rules := indexByName(c.labels.Rules)
+	for i := range o.Rules {
+		if at, ok := rules[o.labels.Rules[i]]; ok {
+			c.Rules[at].add(&o.Rules[i])
+		}
+	}
+}
+
+func indexByName(names []string) map[string]int {
+	m := make(map[string]int, len(names))
+	for i, n := range names {
+		m[n] = i
+	}
+	return m
+}
+
+func (c *CommandCount) add(o *CommandCount) {
+	for i, n := range o.Outcomes {
+		c.Outcomes[i] += n
+	}
+	c.Observed += o.Observed
+}
+
+func (c *RuleCount) add(o *RuleCount) {
+	c.Allowed += o.Allowed
+	c.Denied += o.Denied
+	c.Observed += o.Observed
+}
+
+func (c *Counters) addTotals(o *Counters) {
+	c.ClientBytesIn += o.ClientBytesIn
+	c.ClientBytesOut += o.ClientBytesOut
+	c.UpstreamBytesIn += o.UpstreamBytesIn
+	c.UpstreamBytesOut += o.UpstreamBytesOut
+	c.SessionsAccepted += o.SessionsAccepted
+	for i, n := range o.SessionsClosed {
+		c.SessionsClosed[i] += n
+	}
+	c.SessionPauses += o.SessionPauses
+	for i := range o.LinksOpened {
+		c.LinksOpened[i] += o.LinksOpened[i]
+		c.LinksBroken[i] += o.LinksBroken[i]
+	}
+	c.LinksFailed += o.LinksFailed
+	c.ProtocolErrors += o.ProtocolErrors
+	c.ReplyErrors += o.ReplyErrors
+	c.Turns += o.Turns
+	c.Reads += o.Reads
+	c.Writes += o.Writes
+}
+
+func (g *Gauges) add(o *Gauges) {
+	g.Sessions += o.Sessions
+	g.SessionsPaused += o.SessionsPaused
+	g.LinksShared += o.LinksShared
+	g.LinksPinnedIdle += o.LinksPinnedIdle
+	g.LinksPinnedBusy += o.LinksPinnedBusy
+	g.LinksConnecting += o.LinksConnecting
+	g.ClientBufferBytes += o.ClientBufferBytes
+	g.LinkBufferBytes += o.LinkBufferBytes
+	g.Outstanding += o.Outstanding
+}
