@@ -38,7 +38,7 @@ func bucketOf(v uint64) uint {
 		return 0
 	}
 	n := uint(bits.Len64(v))
-	return min((n-minBits)*2-1+v>>((n-2)&63)&1, NumBuckets-1)
+	return min((n-minBits)*2-1+uint(v>>((n-2)&63)&1), NumBuckets-1)
 }
 
 // Bound is the inclusive upper bound of bucket i in nanoseconds; the last bucket has none, and is
