@@ -1,0 +1,41 @@
+package proxytest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// NewClient returns a go-redis client for tests: RESP3, the default user, no retries, so that a
+// test sees each failure, and no handshake beyond HELLO.
+func NewClient(network, address, password string) *redis.Client {
+	return redis.NewClient(&redis.Options{
+		Network:         network,
+		Addr:            address,
+		Password:        password,
+		MaxRetries:      -1,
+		DialerRetries:   1,
+		DisableIdentity: true,
+		MaintNotificationsConfig: &maintnotifications.Config{
+			Mode: maintnotifications.ModeDisabled,
+		},
+	})
+}
+
+// PollTimeout is how long Poll waits for its condition.
+const PollTimeout = 20 * time.Second
+
+// Poll waits until cond holds, and fails the test when it does not within PollTimeout. What names
+// the condition in the failure.
+func Poll(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(PollTimeout)
+	for !cond() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v for: %s", PollTimeout, what)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}

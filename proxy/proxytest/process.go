@@ -1,0 +1,150 @@
+package proxytest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// errPortTaken reports that a server could not listen because its address is in use.
+var errPortTaken = errors.New("the port was taken")
+
+// logName is the file in the server's folder that receives its output.
+const logName = "server.log"
+
+// process is one run of a server program.
+type process struct {
+	pid    int
+	dir    string
+	exited chan struct{} // closed once the process is reaped
+}
+
+// startProcess runs a program with its output appended to the log in dir.
+func startProcess(path string, args []string, dir string) (*process, error) {
+	p := &process{dir: dir, exited: make(chan struct{})}
+	started := make(chan error)
+	go p.run(path, args, started)
+	return p, <-started
+}
+
+// run owns the process from start to reaping. It stays on one thread, because the kernel ties the
+// signal that ends the server with a test binary that dies to the thread that started it.
+func (p *process) run(path string, args []string, started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	log, err := os.OpenFile(filepath.Join(p.dir, logName),
+		os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		started <- err
+		return
+	}
+	defer log.Close()
+	cmd := exec.Command(path, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, log, log
+	cmd.SysProcAttr = dieWithParent()
+	if err := cmd.Start(); err != nil {
+		started <- err
+		return
+	}
+	p.pid = cmd.Process.Pid
+	started <- nil
+	_ = cmd.Wait() // how it ended is in its log, and every end is a test's doing
+	close(p.exited)
+}
+
+// waitReady waits until the server answers a PING with anything but "loading".
+func (p *process) waitReady(ctx context.Context, dial func() (net.Conn, error)) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if p.ready(dial) {
+			return nil
+		}
+		select {
+		case <-p.exited:
+			return p.exitError()
+		case <-ctx.Done():
+			return fmt.Errorf("no answer within %v; its log ends:\n%s", startTimeout, logTail(p.dir))
+		case <-tick.C:
+		}
+	}
+}
+
+// ready makes one attempt to have a PING answered by this very process: if the port was taken,
+// whoever has it may well answer before our process has found out and exited.
+func (p *process) ready(dial func() (net.Conn, error)) bool {
+	conn, err := dial()
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	if _, err := conn.Write([]byte("PING\r\nINFO server\r\n")); err != nil {
+		return false
+	}
+	r := bufio.NewReader(conn)
+	pong, err := r.ReadString('\n')
+	if err != nil || strings.HasPrefix(pong, "-LOADING") {
+		return false
+	}
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil || strings.HasPrefix(line, "-LOADING") {
+			return false
+		}
+		if strings.HasPrefix(line, "-") {
+			return true // it wants a password, so who it is stays open
+		}
+		if pid, ok := strings.CutPrefix(line, "process_id:"); ok {
+			return strings.TrimSpace(pid) == strconv.Itoa(p.pid)
+		}
+	}
+}
+
+// exitError says why a server that should be running is not.
+func (p *process) exitError() error {
+	tail := logTail(p.dir)
+	if strings.Contains(tail, "already in use") {
+		return fmt.Errorf("%w:\n%s", errPortTaken, tail)
+	}
+	return fmt.Errorf("the server exited; its log ends:\n%s", tail)
+}
+
+// end sends a signal and waits until the process is gone, with SIGKILL when it does not go.
+func (p *process) end(sig syscall.Signal) {
+	select {
+	case <-p.exited:
+		return // its pid may be another's by now
+	default:
+	}
+	_ = syscall.Kill(p.pid, sig)
+	_ = syscall.Kill(p.pid, syscall.SIGCONT) // a paused process takes no SIGTERM
+	select {
+	case <-p.exited:
+		return
+	case <-time.After(stopTimeout):
+	}
+	_ = syscall.Kill(p.pid, syscall.SIGKILL)
+	<-p.exited
+}
+
+// logTail returns the last lines of the server's log.
+func logTail(dir string) string {
+	const lines = 20
+	text, err := os.ReadFile(filepath.Join(dir, logName))
+	if err != nil {
+		return err.Error()
+	}
+	all := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}

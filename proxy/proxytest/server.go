@@ -1,0 +1,294 @@
+package proxytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// startTimeout bounds how long a server may take until it answers, on a busy machine too.
+	startTimeout = 30 * time.Second
+	// stopTimeout is how long a server has to exit after SIGTERM before it is killed.
+	stopTimeout = 10 * time.Second
+	// startAttempts is how often another port is tried when one was taken in between.
+	startAttempts = 8
+)
+
+// Spec says which server to start and how. The zero value is the default server on a TCP port.
+type Spec struct {
+	// Kind is as for [Find]; empty is the default server.
+	Kind string
+	// Unix asks for a unix socket instead of a TCP port.
+	Unix bool
+	// Args are server options as on its command line: "--appendonly", "yes". They come after
+	// those of the package and so override them.
+	Args []string
+}
+
+// Server is a running server process. Its exported fields do not change but for Pid, which is
+// another after Restart.
+type Server struct {
+	Binary Binary
+	Addr   string // "127.0.0.1:20123", or "unix:/path" as a configuration file has it
+	Port   int    // 0 on a unix socket
+	Dir    string // its working folder: dumps, append-only files and server.log
+	Pid    int
+
+	t        testing.TB
+	args     []string
+	password string // of --requirepass, for Do and Client
+
+	mu     sync.Mutex
+	proc   *process // nil while stopped
+	client *redis.Client
+}
+
+// StartServer starts the default server with extra command line options, waits until it answers,
+// and stops it when the test ends. It has neither persistence nor protected commands.
+func StartServer(t testing.TB, args ...string) *Server {
+	t.Helper()
+	return Spec{Args: args}.Start(t)
+}
+
+// EachServer runs fn as a subtest against a fresh server of every installed kind.
+func EachServer(t *testing.T, fn func(t *testing.T, srv *Server), args ...string) {
+	t.Helper()
+	for _, b := range Binaries(t) {
+		t.Run(b.String(), func(t *testing.T) {
+			fn(t, Spec{Kind: b.Kind, Args: args}.Start(t))
+		})
+	}
+}
+
+// Start starts the server and arranges its end. Any failure fails the test.
+func (spec Spec) Start(t testing.TB) *Server {
+	t.Helper()
+	s := &Server{Binary: Find(t, spec.Kind), Dir: t.TempDir(), t: t}
+	if i := slices.Index(spec.Args, "--requirepass"); i >= 0 && i+1 < len(spec.Args) {
+		s.password = spec.Args[i+1]
+	}
+	var err error
+	for range startAttempts {
+		if err = s.place(spec); err == nil {
+			err = s.launch()
+		}
+		if !errors.Is(err, errPortTaken) {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatalf("start %s: %v", s.Binary.Path, err)
+	}
+	t.Cleanup(s.cleanup)
+	return s
+}
+
+// place chooses the address and with it the arguments.
+func (s *Server) place(spec Spec) error {
+	where := []string{"--port", "0"}
+	if spec.Unix {
+		// t.TempDir carries the test's name, and a socket's path has room for some 100 bytes.
+		dir, err := os.MkdirTemp("", "hf")
+		if err != nil {
+			return err
+		}
+		s.t.Cleanup(func() { os.RemoveAll(dir) })
+		path := filepath.Join(dir, "s")
+		s.Addr = "unix:" + path
+		where = append(where, "--unixsocket", path)
+	} else {
+		port, err := FreePort()
+		if err != nil {
+			return err
+		}
+		s.Port, s.Addr = port, net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		where = []string{"--port", strconv.Itoa(port)}
+	}
+	s.args = slices.Concat(where, []string{
+		"--bind", "127.0.0.1", "--dir", s.Dir, "--daemonize", "no",
+		"--save", "", "--appendonly", "no", "--enable-debug-command", "yes",
+		"--enable-protected-configs", "yes", "--enable-module-command", "yes",
+	}, spec.Args)
+	return nil
+}
+
+// FreePort returns a loopback port on which nothing listens at this moment. It lies below the
+// range that the kernel gives to outgoing connections, so that none of these takes it while a
+// server is down.
+func FreePort() (int, error) {
+	var last error
+	for range 64 {
+		port := 20000 + rand.IntN(12000)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			return port, l.Close()
+		}
+		last = err
+	}
+	return 0, fmt.Errorf("no free port: %w", last)
+}
+
+// launch starts the process and waits until it answers.
+func (s *Server) launch() error {
+	p, err := startProcess(s.Binary.Path, s.args, s.Dir)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	if err := p.waitReady(ctx, s.Dial); err != nil {
+		p.end(syscall.SIGKILL)
+		return err
+	}
+	s.mu.Lock()
+	s.proc, s.Pid = p, p.pid
+	s.mu.Unlock()
+	return nil
+}
+
+// cleanup ends the process with the test and shows the server's last words when that failed.
+func (s *Server) cleanup() {
+	s.mu.Lock()
+	client := s.client
+	s.mu.Unlock()
+	if client != nil {
+		client.Close()
+	}
+	s.stop(syscall.SIGKILL)
+	if s.t.Failed() {
+		s.t.Logf("%s at %s, last lines of its log:\n%s", s.Binary, s.Addr, logTail(s.Dir))
+	}
+}
+
+// Stop asks the server to exit (SIGTERM: it saves what it is configured to save) and waits for it.
+// It does nothing to a server that is down.
+func (s *Server) Stop() {
+	s.t.Helper()
+	s.stop(syscall.SIGTERM)
+}
+
+// Kill ends the server at once (SIGKILL) and waits until it is gone.
+func (s *Server) Kill() {
+	s.t.Helper()
+	s.stop(syscall.SIGKILL)
+}
+
+func (s *Server) stop(sig syscall.Signal) {
+	s.mu.Lock()
+	p := s.proc
+	s.proc = nil
+	s.mu.Unlock()
+	if p != nil {
+		p.end(sig)
+	}
+}
+
+// Restart starts the server again on the same address and folder, after Stop where it still runs.
+func (s *Server) Restart() {
+	s.t.Helper()
+	s.Stop()
+	if err := s.launch(); err != nil {
+		s.t.Fatalf("restart %s: %v", s.Binary, err)
+	}
+}
+
+// Pause stops the process where it is (SIGSTOP): connections are still accepted by the kernel, and
+// nothing is answered.
+func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
+
+// Resume continues a paused process.
+func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(sig syscall.Signal) {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil {
+		s.t.Fatalf("%s is not running", s.Binary)
+	}
+	if err := syscall.Kill(s.proc.pid, sig); err != nil {
+		s.t.Fatalf("%v to %s: %v", sig, s.Binary, err)
+	}
+}
+
+// NetAddr is Addr as net.Dial wants it: "tcp" and host:port, or "unix" and the path.
+func (s *Server) NetAddr() (network, address string) {
+	if path, ok := strings.CutPrefix(s.Addr, "unix:"); ok {
+		return "unix", path
+	}
+	return "tcp", s.Addr
+}
+
+// Dial opens a raw connection to the server.
+func (s *Server) Dial() (net.Conn, error) {
+	network, address := s.NetAddr()
+	return net.DialTimeout(network, address, startTimeout)
+}
+
+// Client returns a go-redis client on RESP3, the same at every call. It authenticates with the
+// password of --requirepass, does not retry, and is closed when the test ends.
+func (s *Server) Client() *redis.Client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client == nil {
+		network, address := s.NetAddr()
+		s.client = NewClient(network, address, s.password)
+	}
+	return s.client
+}
+
+// Do runs one command over Client. A nil reply is a nil value without an error.
+func (s *Server) Do(args ...any) (any, error) {
+	v, err := s.Client().Do(context.Background(), args...).Result()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
+	}
+	return v, err
+}
+
+// MustDo is Do where an error fails the test.
+func (s *Server) MustDo(args ...any) any {
+	s.t.Helper()
+	v, err := s.Do(args...)
+	if err != nil {
+		s.t.Fatalf("%v: %v", args, err)
+	}
+	return v
+}
+
+// Info returns the fields of one INFO section, or of "everything".
+func (s *Server) Info(section string) map[string]string {
+	s.t.Helper()
+	text, ok := s.MustDo("INFO", section).(string)
+	if !ok {
+		s.t.Fatalf("INFO %s: not a text", section)
+	}
+	return maps.Collect(infoFields(text))
+}
+
+// infoFields goes over the "name:value" lines of an INFO reply.
+func infoFields(text string) func(yield func(string, string) bool) {
+	return func(yield func(string, string) bool) {
+		for line := range strings.Lines(text) {
+			name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
+			if ok && !yield(name, value) {
+				return
+			}
+		}
+	}
+}
