@@ -78,17 +78,16 @@ context() {
 		Acquire::Languages "none";
 		Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 		Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
-		Acquire::GzipIndexes "true";
 		Acquire::Retries "3";
 		APT::Sandbox::User "root";
 	CONF
 	printf '%s\n' "$dir/apt.conf"
 }
 
-# update <apt.conf> reads the package lists, once a day at most.
+# update <apt.conf> reads the package lists, once a run.
 update() {
 	local stamp=${1%/apt.conf}/updated
-	[ -z "$(find "$stamp" -mmin -1440 2>/dev/null)" ] || return 0
+	[ ! -e "$stamp" ] || return 0
 	say "reading package lists ($(basename "${1%/apt.conf}"))"
 	apt-get -c "$1" -qq --error-on=any update >&2 && touch "$stamp"
 }
@@ -277,7 +276,7 @@ main() {
 		exec 9>"$tools/.lock"
 		flock 9
 	fi
-	trap 'rm -rf "$dest"/.new.*' EXIT
+	trap 'rm -rf "$dest"/.new.* "$tools/apt"' EXIT
 	for name in "$@"; do
 		case $name in
 		peers) get nutcracker && get haproxy || failed=1 ;;

@@ -1,0 +1,55 @@
+# `make help` lists what there is. Everything that is built or fetched lands in folders that git
+# ignores: bin/, .tools/ and data/.
+
+GO      ?= go
+CONFIG  ?= configs/holdfast.yaml
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# Variables of single targets, shown by `make help` beside them.
+SERVER   ?= redis
+ROUNDS   ?= 5
+SECONDS  ?= 2
+FUZZTIME ?= 20s
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test test-short fmt vet servers conformance bench soak fuzz clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build the proxy as bin/proxy.
+	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/proxy ./cmd/proxy
+
+run: build ## Serve on 127.0.0.1:6380 until interrupted, with a private server if none answers (CONFIG=file).
+	@scripts/run.sh bin/proxy $(CONFIG)
+
+test: ## Run every check and test with the race detector against real servers.
+	@scripts/test.sh
+
+test-short: servers ## Run the tests once without the race detector (PKG=./proxy/...).
+	$(GO) test $(or $(PKG),./...)
+
+fmt: ## Format the Go code.
+	gofmt -w $$(git ls-files '*.go')
+
+vet: ## Run go vet for this system and for macOS.
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
+
+servers: ## Get Valkey 8.0, Redis 8.0 and Redis 7.0 into .tools/servers.
+	@scripts/servers.sh valkey redis redis7
+
+conformance: build ## Run the server's own test suite directly and through the proxy (SERVER=redis|valkey).
+	@scripts/conformance.sh --server $(SERVER)
+
+bench: build ## Compare with direct, twemproxy and HAProxy into loadtest/RESULTS.md (ROUNDS=5 SECONDS=2).
+	@loadtest/bench.sh --rounds $(ROUNDS) --seconds $(SECONDS)
+
+soak: build ## Churn connections and hold 10,000 idle ones; memory must stay flat.
+	@loadtest/soak.sh
+
+fuzz: ## Fuzz every decoder for a while (FUZZTIME=20s each).
+	@scripts/fuzz.sh $(FUZZTIME)
+
+clean: ## Remove what was built; .tools (fetched servers) and data stay.
+	rm -rf bin loadtest/out .tools/conformance

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Every check and test of the project: `make test`. Needs Go; gets the rest (the servers that the
+# tests run against, and a C compiler for the race detector where there is none) into .tools.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+step() { printf '== %s\n' "$*"; }
+
+step "servers"
+scripts/servers.sh valkey redis redis7
+if ! command -v "${CC:-gcc}" >/dev/null && ! command -v cc >/dev/null; then
+	step "C compiler, which the race detector needs"
+	scripts/servers.sh gcc
+	CC=$PWD/.tools/servers/gcc/bin/gcc
+	export CC
+fi
+
+step "gofmt"
+# Generated and fetched folders are not ours to format.
+unformatted=$(find . -name '*.go' -not -path './.tools/*' -exec gofmt -l {} +)
+if [ -n "$unformatted" ]; then
+	printf 'not formatted; run make fmt:\n%s\n' "$unformatted" >&2
+	exit 1
+fi
+
+step "go vet"
+go vet ./...
+step "go vet for macOS"
+GOOS=darwin go vet ./...
+
+step "go test -race"
+CGO_ENABLED=1 go test -race -timeout 20m "$@" ./...
