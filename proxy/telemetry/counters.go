@@ -71,7 +71,9 @@ type Gauges struct {
 	LinksShared     int64
 	LinksPinnedIdle int64
 	LinksPinnedBusy int64
-	LinksConnecting int64 // of either kind, not yet usable
+	// Not yet usable: dialling, or in the handshake.
+	LinksSharedConnecting int64
+	LinksPinnedConnecting int64
 
 	ClientBufferBytes int64 // input and output held for clients
 	LinkBufferBytes   int64 // held for links, unsent
@@ -196,7 +198,8 @@ func (g *Gauges) add(o *Gauges) {
 	g.LinksShared += o.LinksShared
 	g.LinksPinnedIdle += o.LinksPinnedIdle
 	g.LinksPinnedBusy += o.LinksPinnedBusy
-	g.LinksConnecting += o.LinksConnecting
+	g.LinksSharedConnecting += o.LinksSharedConnecting
+	g.LinksPinnedConnecting += o.LinksPinnedConnecting
 	g.ClientBufferBytes += o.ClientBufferBytes
 	g.LinkBufferBytes += o.LinkBufferBytes
 	g.Outstanding += o.Outstanding

@@ -1,0 +1,127 @@
+package telemetry
+
+import (
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+)
+
+// instrument is one metric: its name and unit as OpenTelemetry has them, and how a view becomes
+// its data. The Prometheus name follows by rule: dots become underscores, the unit is spelt out
+// and appended, a counter ends in _total.
+type instrument struct {
+	name, unit, help string
+	kind             kind
+	points           func(v *view) points
+	// latency replaces points for the one histogram.
+	latency func(v *view) []metricdata.HistogramDataPoint[float64]
+}
+
+type kind uint8
+
+const (
+	counter kind = iota
+	gauge
+	histogram
+)
+
+const (
+	unitBytes   = "By"
+	unitSeconds = "s"
+	unitNone    = ""
+)
+
+// view is what one scrape sees.
+type view struct {
+	snap  *Snapshot
+	sum   *Counters // of all of snap's loops
+	own   ownState
+	start time.Time // when counting began
+	now   time.Time
+}
+
+// points are the data of one counter or gauge.
+type points []metricdata.DataPoint[int64]
+
+func (p *points) add(n int64, attrs ...attribute.KeyValue) {
+	*p = append(*p, metricdata.DataPoint[int64]{
+		Attributes: attribute.NewSet(attrs...),
+		Value:      n,
+	})
+}
+
+// metric turns the instrument into OpenTelemetry data; false when there is nothing to show.
+func (in *instrument) metric(v *view) (metricdata.Metrics, bool) {
+	m := metricdata.Metrics{Name: in.name, Description: in.help, Unit: in.unit}
+	if in.kind == histogram {
+		dps := in.latency(v)
+		m.Data = metricdata.Histogram[float64]{
+			DataPoints: dps, Temporality: metricdata.CumulativeTemporality,
+		}
+		return m, len(dps) > 0
+	}
+	dps := in.points(v)
+	for i := range dps {
+		dps[i].Time = v.now
+		if in.kind == counter {
+			dps[i].StartTime = v.start
+		}
+	}
+	if in.kind == gauge {
+		m.Data = metricdata.Gauge[int64]{DataPoints: dps}
+	} else {
+		m.Data = metricdata.Sum[int64]{
+			DataPoints: dps, Temporality: metricdata.CumulativeTemporality, IsMonotonic: true,
+		}
+	}
+	return m, len(dps) > 0
+}
+
+// one is the points of an instrument without attributes.
+func one(get func(v *view) int64) func(*view) points {
+	return func(v *view) points {
+		var p points
+		p.add(get(v))
+		return p
+	}
+}
+
+// total is one for a counter of the loops.
+func total(get func(c *Counters) uint64) func(*view) points {
+	return one(func(v *view) int64 { return int64(get(v.sum)) })
+}
+
+// state is one for a gauge of the loops.
+func state(get func(g *Gauges) int64) func(*view) points {
+	return one(func(v *view) int64 { return get(&v.sum.Gauges) })
+}
+
+// inOut is the points of a pair of byte counters.
+func inOut(get func(c *Counters) (in, out uint64)) func(*view) points {
+	return func(v *view) points {
+		var p points
+		in, out := get(v.sum)
+		p.add(int64(in), attribute.String("direction", "in"))
+		p.add(int64(out), attribute.String("direction", "out"))
+		return p
+	}
+}
+
+// perLoop has one point for each event loop, so that an uneven load shows.
+func perLoop(get func(c *Counters) int64) func(*view) points {
+	return func(v *view) points {
+		var p points
+		for i, c := range v.snap.Loops {
+			p.add(get(c), attribute.Int("loop", i))
+		}
+		return p
+	}
+}
+
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}

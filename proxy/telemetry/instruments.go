@@ -1,0 +1,284 @@
+package telemetry
+
+import (
+	"runtime"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+)
+
+// ownState is what telemetry knows without asking the proxy.
+type ownState struct {
+	version        string
+	ready          bool
+	snapshotErrors uint64
+	spans          SpanCount
+}
+
+// ownInstruments are shown at every scrape, also when the loops do not answer.
+var ownInstruments = []instrument{
+	{name: "holdfast.build.info", kind: gauge,
+		help:   "Always 1; the version of the proxy and of Go that built it.",
+		points: buildInfo},
+	{name: "holdfast.ready", kind: gauge,
+		help:   "1 when /readyz answers 200.",
+		points: one(func(v *view) int64 { return flag(v.own.ready) })},
+	{name: "holdfast.snapshot.errors", kind: counter,
+		help:   "Scrapes that the event loops did not answer in time.",
+		points: one(func(v *view) int64 { return int64(v.own.snapshotErrors) })},
+	{name: "holdfast.spans", kind: counter,
+		help:   "Trace spans: exported, dropped because the queue was full, failed to export.",
+		points: spanPoints},
+}
+
+// proxyInstruments are made from a Snapshot.
+var proxyInstruments = []instrument{
+	{name: "holdfast.commands", kind: counter,
+		help:   "Finished commands, by name and outcome.",
+		points: commandPoints},
+	{name: "holdfast.commands.observed", kind: counter,
+		help:   "Commands that a rule would have refused, had it been enforced.",
+		points: observedPoints},
+	{name: "holdfast.command.duration", unit: unitSeconds, kind: histogram,
+		help:    "Time from a command's frame read to its reply complete, by class.",
+		latency: latencyPoints},
+	{name: "holdfast.commands.outstanding", kind: gauge,
+		help:   "Commands sent or queued, and not yet answered.",
+		points: state(func(g *Gauges) int64 { return g.Outstanding })},
+	{name: "holdfast.rule.hits", kind: counter,
+		help:   "Commands that a rule decided, by rule and what became of them.",
+		points: rulePoints},
+
+	{name: "holdfast.sessions", kind: gauge,
+		help:   "Client connections.",
+		points: state(func(g *Gauges) int64 { return g.Sessions })},
+	{name: "holdfast.sessions.paused", kind: gauge,
+		help:   "Client connections that are not read at the moment, because of pressure.",
+		points: state(func(g *Gauges) int64 { return g.SessionsPaused })},
+	{name: "holdfast.sessions.accepted", kind: counter,
+		help:   "Client connections accepted.",
+		points: total(func(c *Counters) uint64 { return c.SessionsAccepted })},
+	{name: "holdfast.sessions.closed", kind: counter,
+		help:   "Client connections closed, by reason.",
+		points: closePoints},
+	{name: "holdfast.session.pauses", kind: counter,
+		help:   "Times that reading a client stopped because of pressure.",
+		points: total(func(c *Counters) uint64 { return c.SessionPauses })},
+	{name: "holdfast.client.io", unit: unitBytes, kind: counter,
+		help: "Bytes read from clients (in) and written to them (out).",
+		points: inOut(func(c *Counters) (in, out uint64) {
+			return c.ClientBytesIn, c.ClientBytesOut
+		})},
+	{name: "holdfast.client.buffer", unit: unitBytes, kind: gauge,
+		help:   "Bytes of input and output held for clients.",
+		points: state(func(g *Gauges) int64 { return g.ClientBufferBytes })},
+	{name: "holdfast.protocol.errors", kind: counter,
+		help:   "Malformed frames from clients.",
+		points: total(func(c *Counters) uint64 { return c.ProtocolErrors })},
+
+	{name: "holdfast.upstream.up", kind: gauge,
+		help:   "1 when the upstream answers.",
+		points: one(func(v *view) int64 { return flag(v.snap.Upstream.Up) })},
+	{name: "holdfast.upstream.info", kind: gauge,
+		help:   "Always 1; what server the upstream is, once known.",
+		points: upstreamInfo},
+	{name: "holdfast.upstream.io", unit: unitBytes, kind: counter,
+		help: "Bytes read from links (in) and written to them (out).",
+		points: inOut(func(c *Counters) (in, out uint64) {
+			return c.UpstreamBytesIn, c.UpstreamBytesOut
+		})},
+	{name: "holdfast.links", kind: gauge,
+		help:   "Upstream connections, by kind and state.",
+		points: linkPoints},
+	{name: "holdfast.links.opened", kind: counter,
+		help:   "Upstream connections that became usable, by kind.",
+		points: byKind(func(c *Counters) *[NumLinkKinds]uint64 { return &c.LinksOpened })},
+	{name: "holdfast.links.broken", kind: counter,
+		help:   "Upstream connections lost to an error or closed by the upstream, by kind.",
+		points: byKind(func(c *Counters) *[NumLinkKinds]uint64 { return &c.LinksBroken })},
+	{name: "holdfast.links.failed", kind: counter,
+		help:   "Upstream dials and handshakes that failed.",
+		points: total(func(c *Counters) uint64 { return c.LinksFailed })},
+	{name: "holdfast.link.buffer", unit: unitBytes, kind: gauge,
+		help:   "Bytes held for links and not yet sent.",
+		points: state(func(g *Gauges) int64 { return g.LinkBufferBytes })},
+	{name: "holdfast.reply.errors", kind: counter,
+		help:   "Malformed replies from the upstream; each closes a link.",
+		points: total(func(c *Counters) uint64 { return c.ReplyErrors })},
+
+	{name: "holdfast.loop.turns", kind: counter,
+		help:   "Rounds of an event loop.",
+		points: perLoop(func(c *Counters) int64 { return int64(c.Turns) })},
+	{name: "holdfast.loop.reads", kind: counter,
+		help:   "Read calls of an event loop.",
+		points: perLoop(func(c *Counters) int64 { return int64(c.Reads) })},
+	{name: "holdfast.loop.writes", kind: counter,
+		help:   "Write calls of an event loop.",
+		points: perLoop(func(c *Counters) int64 { return int64(c.Writes) })},
+	{name: "holdfast.loop.sessions", kind: gauge,
+		help:   "Client connections of an event loop.",
+		points: perLoop(func(c *Counters) int64 { return c.Gauges.Sessions })},
+
+	{name: "holdfast.config.reloads", kind: counter,
+		help:   "Reloads of the configuration, by outcome.",
+		points: reloadPoints},
+	{name: "holdfast.config.last_reload.timestamp", unit: unitSeconds, kind: gauge,
+		help:   "When the configuration in force was loaded, in seconds since 1970.",
+		points: one(func(v *view) int64 { return v.snap.Reloads.Last.Unix() })},
+}
+
+func buildInfo(v *view) points {
+	var p points
+	p.add(1, attribute.String("version", v.own.version),
+		attribute.String("goversion", runtime.Version()))
+	return p
+}
+
+func spanPoints(v *view) points {
+	var p points
+	p.add(int64(v.own.spans.Exported), attribute.String("outcome", "exported"))
+	p.add(int64(v.own.spans.Dropped), attribute.String("outcome", "dropped"))
+	p.add(int64(v.own.spans.Failed), attribute.String("outcome", "failed"))
+	return p
+}
+
+// commandPoints leaves out what never happened: a server has some 400 commands, and an
+// application uses 20. Names that occur twice (none should) are added up, because a series that
+// stands twice makes the whole scrape invalid.
+func commandPoints(v *view) points {
+	var p points
+	for name, c := range commandsByName(v.sum) {
+		for o, n := range c.Outcomes {
+			if n > 0 {
+				p.add(int64(n), attribute.String("command", name),
+					attribute.Stringer("outcome", Outcome(o)))
+			}
+		}
+	}
+	return p
+}
+
+func observedPoints(v *view) points {
+	var p points
+	for name, c := range commandsByName(v.sum) {
+		if c.Observed > 0 {
+			p.add(int64(c.Observed), attribute.String("command", name))
+		}
+	}
+	return p
+}
+
+func commandsByName(sum *Counters) map[string]*CommandCount {
+	m := make(map[string]*CommandCount)
+	for i := range sum.Commands {
+		c := &sum.Commands[i]
+		if *c == (CommandCount{}) {
+			continue
+		}
+		name := sum.labels.Commands[i]
+		if name == "" {
+			name = "unknown"
+		}
+		if m[name] == nil {
+			m[name] = new(CommandCount)
+		}
+		m[name].add(c)
+	}
+	return m
+}
+
+// bounds are the histogram's in seconds.
+var bounds = func() []float64 {
+	b := make([]float64, NumBuckets-1)
+	for i := range b {
+		b[i] = float64(Bound(i)) / 1e9
+	}
+	return b
+}()
+
+func latencyPoints(v *view) []metricdata.HistogramDataPoint[float64] {
+	var dps []metricdata.HistogramDataPoint[float64]
+	for i := range v.sum.Latency {
+		h := &v.sum.Latency[i]
+		n := h.Count()
+		if n == 0 {
+			continue
+		}
+		dps = append(dps, metricdata.HistogramDataPoint[float64]{
+			Attributes:   attribute.NewSet(attribute.Stringer("class", Class(i))),
+			StartTime:    v.start,
+			Time:         v.now,
+			Count:        n,
+			Sum:          float64(h.Sum) / 1e9,
+			Bounds:       bounds,
+			BucketCounts: h.Buckets[:],
+		})
+	}
+	return dps
+}
+
+func rulePoints(v *view) points {
+	byName := make(map[string]RuleCount)
+	for i := range v.sum.Rules {
+		c := byName[v.sum.labels.Rules[i]]
+		c.add(&v.sum.Rules[i])
+		byName[v.sum.labels.Rules[i]] = c
+	}
+	var p points
+	for name, c := range byName {
+		rule := attribute.String("rule", name)
+		p.add(int64(c.Allowed), rule, attribute.String("action", "allowed"))
+		p.add(int64(c.Denied), rule, attribute.String("action", "denied"))
+		p.add(int64(c.Observed), rule, attribute.String("action", "observed"))
+	}
+	return p
+}
+
+func closePoints(v *view) points {
+	var p points
+	for i, n := range v.sum.SessionsClosed {
+		p.add(int64(n), attribute.Stringer("reason", CloseReason(i)))
+	}
+	return p
+}
+
+// upstreamInfo shows nothing before the server was seen.
+func upstreamInfo(v *view) points {
+	var p points
+	if u := &v.snap.Upstream; u.Server != "" {
+		p.add(1, attribute.String("server", u.Server), attribute.String("version", u.Version),
+			attribute.String("role", u.Role))
+	}
+	return p
+}
+
+func linkPoints(v *view) points {
+	var p points
+	g := &v.sum.Gauges
+	add := func(n int64, kind LinkKind, state string) {
+		p.add(n, attribute.Stringer("kind", kind), attribute.String("state", state))
+	}
+	add(g.LinksShared, LinkShared, "ready")
+	add(g.LinksSharedConnecting, LinkShared, "connecting")
+	add(g.LinksPinnedIdle, LinkPinned, "idle")
+	add(g.LinksPinnedBusy, LinkPinned, "busy")
+	add(g.LinksPinnedConnecting, LinkPinned, "connecting")
+	return p
+}
+
+func byKind(get func(c *Counters) *[NumLinkKinds]uint64) func(*view) points {
+	return func(v *view) points {
+		var p points
+		for i, n := range get(v.sum) {
+			p.add(int64(n), attribute.Stringer("kind", LinkKind(i)))
+		}
+		return p
+	}
+}
+
+func reloadPoints(v *view) points {
+	var p points
+	p.add(int64(v.snap.Reloads.OK), attribute.String("outcome", "ok"))
+	p.add(int64(v.snap.Reloads.Failed), attribute.String("outcome", "failed"))
+	return p
+}

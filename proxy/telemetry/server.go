@@ -1,0 +1,85 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Timeouts of the HTTP server. A scrape that takes longer than writeTimeout is lost; it is well
+// above snapshotTimeout.
+const (
+	readTimeout  = 5 * time.Second
+	writeTimeout = 15 * time.Second
+	idleTimeout  = 2 * time.Minute
+	maxHeader    = 16 << 10
+)
+
+// Server serves a handler on one address. Start it once, stop it once; Addr is safe at any time
+// after Start.
+type Server struct {
+	address string
+	http    *http.Server
+	log     *slog.Logger
+
+	// Set by Start.
+	ln   net.Listener
+	done chan struct{}
+}
+
+// NewServer prepares a server on address: "host:port" or "unix:/path".
+func NewServer(address string, h http.Handler, log *slog.Logger) *Server {
+	return &Server{address: address, log: log, http: &http.Server{
+		Handler:           h,
+		ReadTimeout:       readTimeout,
+		ReadHeaderTimeout: readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}}
+}
+
+// Start binds the address, so that its error is known at once, and serves from a goroutine. The
+// error is an ErrListen.
+func (s *Server) Start() error {
+	network, addr := "tcp", s.address
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		network, addr = "unix", path
+	}
+	ln, err := net.Listen(network, addr)
+	if err != nil {
+		return fmt.Errorf("%w on %s for metrics and health: %w", ErrListen, s.address, err)
+	}
+	s.ln, s.done = ln, make(chan struct{})
+	go s.serve()
+	return nil
+}
+
+func (s *Server) serve() {
+	defer close(s.done)
+	if err := s.http.Serve(s.ln); !errors.Is(err, http.ErrServerClosed) {
+		s.log.Error("metrics and health are no longer served", "address", s.address, "err", err)
+	}
+}
+
+// Addr is the bound address, with the port that the system chose for port 0.
+func (s *Server) Addr() net.Addr { return s.ln.Addr() }
+
+// Stop closes the listener, waits for requests in flight until ctx ends, then cuts them off.
+func (s *Server) Stop(ctx context.Context) error {
+	if s.ln == nil {
+		return nil
+	}
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, s.http.Close())
+	}
+	<-s.done
+	return err
+}

@@ -1,0 +1,190 @@
+package telemetry
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// SpanRecord is one finished command. It holds no arguments, and must not: they are the users'
+// data.
+type SpanRecord struct {
+	End      time.Time
+	Duration time.Duration // from frame read to reply complete
+	Command  string        // "get", "config|set"; "" is an unknown one
+	Class    Class
+	Outcome  Outcome
+	Error    string // the code of the error reply, "WRONGTYPE"; "" when there was none
+	Rule     string // that decided; "" when none did
+	DB       int
+	Session  uint64
+}
+
+// SpanCount counts spans since the start.
+type SpanCount struct {
+	Exported uint64
+	Dropped  uint64 // the queue was full: the collector is slower than the sampling
+	Failed   uint64 // handed to the collector in vain
+}
+
+// spanQueueSize bounds what waits for the collector: at 150 bytes each, 600 KB.
+const spanQueueSize = 4096
+
+// spanQueue carries finished spans from the event loops to the exporter. The loops' side is one
+// send that never waits; making the span itself, which allocates, happens on the queue's own
+// goroutine.
+type spanQueue struct {
+	records  chan SpanRecord
+	provider *sdktrace.TracerProvider
+	tracer   trace.Tracer
+	result   *countingExporter
+	dropped  atomic.Uint64
+
+	stop sync.Once
+	quit chan struct{}
+	done chan struct{}
+}
+
+// newSpanQueue starts the queue's goroutine. The batch processor blocks that goroutine when it
+// is full, so that all loss happens, and is counted, in one place: put.
+func newSpanQueue(exp sdktrace.SpanExporter, opts []sdktrace.TracerProviderOption,
+	size int, log *slog.Logger) *spanQueue {
+	result := &countingExporter{next: exp, log: log}
+	opts = append(opts, sdktrace.WithSampler(sdktrace.AlwaysSample()),
+		sdktrace.WithBatcher(result, sdktrace.WithBlocking()))
+	q := &spanQueue{
+		records:  make(chan SpanRecord, size),
+		provider: sdktrace.NewTracerProvider(opts...),
+		result:   result,
+		quit:     make(chan struct{}),
+		done:     make(chan struct{}),
+	}
+	q.tracer = q.provider.Tracer(scopeName)
+	go q.run()
+	return q
+}
+
+// put hands over one span, or drops it when the queue is full. A nil queue takes nothing.
+func (q *spanQueue) put(r SpanRecord) {
+	if q == nil {
+		return
+	}
+	select {
+	case q.records <- r:
+	default:
+		q.dropped.Add(1)
+	}
+}
+
+func (q *spanQueue) run() {
+	defer close(q.done)
+	for {
+		select {
+		case r := <-q.records:
+			q.emit(&r)
+		case <-q.quit:
+			q.drain()
+			return
+		}
+	}
+}
+
+// drain takes what is queued already. Spans put later are dropped without being counted: nobody
+// scrapes any more.
+func (q *spanQueue) drain() {
+	for {
+		select {
+		case r := <-q.records:
+			q.emit(&r)
+		default:
+			return
+		}
+	}
+}
+
+// shutdown exports what is queued and ends the goroutine; it gives up when ctx ends.
+func (q *spanQueue) shutdown(ctx context.Context) error {
+	if q == nil {
+		return nil
+	}
+	q.stop.Do(func() { close(q.quit) })
+	select {
+	case <-q.done:
+	case <-ctx.Done():
+	}
+	// Also unblocks the goroutine, should it wait for room in the batch.
+	return q.provider.Shutdown(ctx)
+}
+
+// emit makes the span, with names and attributes after OpenTelemetry's conventions for database
+// clients, which the proxy is towards the upstream.
+func (q *spanQueue) emit(r *SpanRecord) {
+	name := strings.ToUpper(strings.ReplaceAll(r.Command, "|", " "))
+	if name == "" {
+		name = "UNKNOWN"
+	}
+	attrs := make([]attribute.KeyValue, 0, 8)
+	attrs = append(attrs,
+		attribute.String("db.system.name", "redis"),
+		attribute.String("db.operation.name", name),
+		attribute.String("db.namespace", strconv.Itoa(r.DB)),
+		attribute.Stringer("holdfast.class", r.Class),
+		attribute.Stringer("holdfast.outcome", r.Outcome),
+		attribute.Int64("holdfast.session", int64(r.Session)))
+	if r.Rule != "" {
+		attrs = append(attrs, attribute.String("holdfast.rule", r.Rule))
+	}
+	if r.Error != "" {
+		attrs = append(attrs, attribute.String("db.response.status_code", r.Error))
+	}
+	_, span := q.tracer.Start(context.Background(), name,
+		trace.WithTimestamp(r.End.Add(-r.Duration)),
+		trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(attrs...))
+	if r.Error != "" || r.Outcome == OutcomeError || r.Outcome == OutcomeUpstream {
+		span.SetStatus(codes.Error, r.Error)
+	}
+	span.End(trace.WithTimestamp(r.End))
+}
+
+func (q *spanQueue) count() SpanCount {
+	if q == nil {
+		return SpanCount{}
+	}
+	return SpanCount{
+		Exported: q.result.exported.Load(),
+		Dropped:  q.dropped.Load(),
+		Failed:   q.result.failed.Load(),
+	}
+}
+
+// countingExporter counts what became of the spans, and logs failures through slog: the SDK
+// would print them to standard error.
+type countingExporter struct {
+	next             sdktrace.SpanExporter
+	log              *slog.Logger
+	exported, failed atomic.Uint64
+}
+
+// ExportSpans implements sdktrace.SpanExporter; it never returns an error.
+func (e *countingExporter) ExportSpans(ctx context.Context, s []sdktrace.ReadOnlySpan) error {
+	if err := e.next.ExportSpans(ctx, s); err != nil {
+		e.failed.Add(uint64(len(s)))
+		e.log.Warn("trace spans not exported", "spans", len(s), "err", err)
+		return nil
+	}
+	e.exported.Add(uint64(len(s)))
+	return nil
+}
+
+// Shutdown implements sdktrace.SpanExporter.
+func (e *countingExporter) Shutdown(ctx context.Context) error { return e.next.Shutdown(ctx) }
