@@ -1,0 +1,171 @@
+package resp
+
+import "bytes"
+
+// unknown is a bulk whose length has not been read.
+const unknown = -1
+
+// half is a frame of which a part was read. All positions count from the start of the frame.
+//
+// Of the arguments only the sizes are kept: numbers have one spelling (parseInt), so the length of
+// an argument's "$<size>" line follows from the size, and with it where every argument stands.
+type half struct {
+	pos    int   // bytes parsed: the start of a line, or of a bulk when bulk is known
+	seen   int   // no end of line stands before here
+	have   int   // bytes of the frame that had arrived at the last Scan
+	first  int   // where the first argument's line begins; 0 before the count line was read
+	left   int   // arguments still to come
+	bulk   int   // size of the argument at pos, or unknown
+	sizes  []int // of the arguments that are whole
+	inline bool  // no '*' begins the frame
+	lax    bool  // the server skipped, unseen, a byte that is not what RESP wants there
+	stuck  bool  // a NUL stands in the line: see line
+}
+
+// advance reads on in buf, which begins with the frame. done reports that the frame ends at h.pos.
+func (h *half) advance(buf []byte, lim *Limits) (done bool, err *ProtocolError) {
+	h.have = len(buf)
+	if h.inline {
+		end, err := h.line(buf, '\n', lim, errBigInline)
+		if end < 0 {
+			return false, err
+		}
+		h.pos = end + 1
+		return true, nil
+	}
+	if h.first == 0 {
+		if ok, err := h.count(buf, lim); !ok {
+			return false, err
+		}
+	}
+	for h.left > 0 {
+		if h.bulk == unknown {
+			if ok, err := h.size(buf, lim); !ok {
+				return false, err
+			}
+		}
+		if h.bulk > len(buf)-h.pos-2 {
+			return false, nil
+		}
+		end := h.pos + h.bulk
+		h.lax = h.lax || buf[end] != '\r' || buf[end+1] != '\n'
+		h.sizes = append(h.sizes, h.bulk)
+		h.pos, h.seen, h.bulk = end+2, end+2, unknown
+		h.left--
+	}
+	return true, nil
+}
+
+// line returns the index of the end of the line that begins at h.pos, or -1 and, when the line is
+// longer than a line may be, tooBig.
+//
+// The server searches with strchr, which stops at a NUL. To it such a line never ends and only
+// grows, until it is too big.
+func (h *half) line(buf []byte, delim byte, lim *Limits, tooBig *ProtocolError) (int, *ProtocolError) {
+	limit := h.pos + lim.maxInline() + 1
+	window := buf[:min(len(buf), limit)]
+	if !h.stuck {
+		fresh := window[h.seen:]
+		end := bytes.IndexByte(fresh, delim)
+		if end >= 0 {
+			fresh = fresh[:end]
+		}
+		if bytes.IndexByte(fresh, 0) >= 0 {
+			h.stuck = true
+		} else {
+			h.seen += len(fresh)
+			if end >= 0 {
+				return h.seen, nil
+			}
+		}
+	}
+	if len(buf) >= limit {
+		return -1, tooBig
+	}
+	return -1, nil
+}
+
+// lineEnd returns where the '\r' of the line at h.pos stands, or -1 when more bytes are needed. The
+// server wants the byte after it to have arrived too, but does not look at it.
+func (h *half) lineEnd(buf []byte, lim *Limits, tooBig *ProtocolError) (int, *ProtocolError) {
+	end, err := h.line(buf, '\r', lim, tooBig)
+	if end < 0 || end+2 > len(buf) {
+		return -1, err
+	}
+	return end, nil
+}
+
+// count reads the count line, "*<count>".
+func (h *half) count(buf []byte, lim *Limits) (ok bool, err *ProtocolError) {
+	end, err := h.lineEnd(buf, lim, errBigMultibulk)
+	if end < 0 {
+		return false, err
+	}
+	n, ok := parseInt(buf[1:end])
+	switch {
+	case !ok || n > lim.maxArgs():
+		return false, errMultibulkLength
+	case n > unauthMaxArgs && lim.unauthenticated():
+		return false, errUnauthMultibulk
+	}
+	h.passLine(buf, end)
+	h.first = h.pos
+	h.left = int(max(n, 0))
+	return true, nil
+}
+
+// size reads an argument's line, "$<size>".
+func (h *half) size(buf []byte, lim *Limits) (ok bool, err *ProtocolError) {
+	end, err := h.lineEnd(buf, lim, errBigBulk)
+	if end < 0 {
+		return false, err
+	}
+	if buf[h.pos] != '$' {
+		return false, errExpectedBulk(buf[h.pos])
+	}
+	n, ok := parseInt(buf[h.pos+1 : end])
+	switch {
+	case !ok || n < 0 || n > lim.maxBulk():
+		return false, errBulkLength
+	case n > unauthMaxBulk && lim.unauthenticated():
+		return false, errUnauthBulk
+	}
+	h.passLine(buf, end)
+	h.bulk = int(n)
+	return true, nil
+}
+
+// passLine moves behind the line whose '\r' stands at end.
+func (h *half) passLine(buf []byte, end int) {
+	h.lax = h.lax || buf[end+1] != '\n'
+	h.pos, h.seen = end+2, end+2
+}
+
+// args appends the arguments of the whole frame in buf to dst.
+func (h *half) args(dst [][]byte, buf []byte) [][]byte {
+	pos := h.first
+	for _, size := range h.sizes {
+		pos += 1 + digits(size) + 2
+		dst = append(dst, buf[pos:pos+size:pos+size])
+		pos += size + 2
+	}
+	return dst
+}
+
+// command makes the command of the whole frame in buf. ok is false when there is none: the frame
+// is one that the server ignores.
+func (h *half) command(buf []byte, sc *Scratch) (cmd Command, ok bool, err *ProtocolError) {
+	raw := buf[:h.pos:h.pos]
+	if !h.inline {
+		sc.words.args = h.args(sc.words.args, buf)
+		return Command{Raw: raw, Args: sc.words.args, Inline: h.lax}, len(h.sizes) > 0, nil
+	}
+	line := raw[:len(raw)-1]
+	if n := len(line); n > 0 && line[n-1] == '\r' {
+		line = line[:n-1]
+	}
+	if !sc.words.split(line) {
+		return Command{}, false, errQuotes
+	}
+	return Command{Raw: raw, Args: sc.words.args, Inline: true}, len(sc.words.args) > 0, nil
+}

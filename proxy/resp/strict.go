@@ -1,0 +1,74 @@
+package resp
+
+// progress is how far strict came: the state of a half-read frame without the sizes, which are
+// those of the Scratch's args.
+type progress struct {
+	pos   int // where the next line begins
+	first int // where the first argument's line begins; 0 before the count line was read
+	left  int // arguments still to come
+}
+
+// strict reads a multibulk command of the form that clients send: CR and LF everywhere, numbers of
+// a few digits, no limit reached. It is what nearly every frame needs, in one tight loop; at
+// anything else, also at the end of buf, it stops before the line in question and half goes on
+// from there. It never refuses anything itself. A whole frame has no arguments left.
+func (sc *Scratch) strict(buf []byte, lim *Limits) (at progress) {
+	if buf[0] != '*' || lim.unauthenticated() {
+		return progress{}
+	}
+	count, pos := shortNumber(buf, 1)
+	if pos == 0 || count == 0 || int64(count) > lim.maxArgs() {
+		return progress{}
+	}
+	at = progress{pos: pos, first: pos, left: count}
+	maxBulk := int(lim.maxBulk())
+	args := sc.words.args
+	for ; at.left > 0; at.left-- {
+		if at.pos >= len(buf) || buf[at.pos] != '$' {
+			break
+		}
+		size, start := shortNumber(buf, at.pos+1)
+		end := start + size
+		if start == 0 || size > maxBulk || end+2 > len(buf) ||
+			buf[end] != '\r' || buf[end+1] != '\n' {
+			break
+		}
+		args = append(args, buf[start:end:end])
+		at.pos = end + 2
+	}
+	sc.words.args = args
+	return at
+}
+
+// shortNumber reads a number of at most seven digits at buf[i] and the CR and LF behind it. end is
+// where the next line begins, or 0 when something else stands there.
+func shortNumber(buf []byte, i int) (v, end int) {
+	start := i
+	for ; i < len(buf) && i-start < 7; i++ {
+		d := buf[i] - '0'
+		if d > 9 {
+			break
+		}
+		v = v*10 + int(d)
+	}
+	if i == start || i+1 >= len(buf) || buf[i] != '\r' || buf[i+1] != '\n' {
+		return 0, 0
+	}
+	if buf[start] == '0' && i-start > 1 {
+		return 0, 0 // parseInt refuses leading zeros
+	}
+	return v, i + 2
+}
+
+// begin makes the half-read frame in buf from what strict read, and clears the args.
+func (sc *Scratch) begin(buf []byte, at progress) *half {
+	h := sc.take()
+	h.inline = buf[0] != '*'
+	h.pos, h.seen, h.first, h.left = at.pos, at.pos, at.first, at.left
+	for _, arg := range sc.words.args {
+		h.sizes = append(h.sizes, len(arg))
+	}
+	clear(sc.words.args)
+	sc.words.args = sc.words.args[:0]
+	return h
+}
