@@ -1,0 +1,35 @@
+package policy
+
+// DefaultRules is the policy where the configuration has no rules section: one rule, "default",
+// that denies what no application needs and what cannot be undone.
+//
+// CONFIG SET stays allowed. Applications use it (Spring Session sets notify-keyspace-events), and
+// the settings that would turn it into a way to the machine's files, dir and dbfilename, are
+// protected by the server itself (enable-protected-configs). KEYS, MIGRATE, DEL and scripts stay
+// allowed as well: they are ordinary work, or need a look at their arguments.
+func DefaultRules() []RuleSpec {
+	return []RuleSpec{{Name: "default", Action: "deny", Commands: []string{
+		// The data set goes, or another takes its place.
+		"flushall", "flushdb", "swapdb", "function|flush",
+		"cluster|reset", "cluster|flushslots",
+
+		// The server goes, or follows another. FAILOVER and CLUSTER FAILOVER depose it.
+		"shutdown", "replicaof", "slaveof", "failover",
+		"cluster|failover", "cluster|replicate",
+
+		// The cluster is taken apart: slots without an owner, nodes forgotten or let in.
+		"cluster|addslots", "cluster|addslotsrange", "cluster|delslots",
+		"cluster|delslotsrange", "cluster|setslot", "cluster|meet", "cluster|forget",
+		"cluster|set-config-epoch", "cluster|bumpepoch",
+
+		// Code enters the server, or leaves it with the data types that it keeps.
+		"module|load", "module|loadex", "module|unload",
+
+		// The server's own tools: they crash it, stall it or change values unseen.
+		"debug", "pfdebug", "pfselftest",
+
+		// What servers say to each other. SYNC and PSYNC hand out the whole data set;
+		// RESTORE-ASKING writes past a cluster's redirections.
+		"sync", "psync", "replconf", "restore-asking",
+	}}}
+}
