@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -49,6 +50,12 @@ func (p *points) add(n int64, attrs ...attribute.KeyValue) {
 		Attributes: attribute.NewSet(attrs...),
 		Value:      n,
 	})
+}
+
+// text is an attribute whose value comes from outside: a server, a configuration. A series with
+// invalid UTF-8 would be left out by the exporter without a word.
+func text(key, value string) attribute.KeyValue {
+	return attribute.String(key, strings.ToValidUTF8(value, "\uFFFD"))
 }
 
 // metric turns the instrument into OpenTelemetry data; false when there is nothing to show.

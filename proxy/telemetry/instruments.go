@@ -150,7 +150,7 @@ func commandPoints(v *view) points {
 	for name, c := range commandsByName(v.sum) {
 		for o, n := range c.Outcomes {
 			if n > 0 {
-				p.add(int64(n), attribute.String("command", name),
+				p.add(int64(n), text("command", name),
 					attribute.Stringer("outcome", Outcome(o)))
 			}
 		}
@@ -162,7 +162,7 @@ func observedPoints(v *view) points {
 	var p points
 	for name, c := range commandsByName(v.sum) {
 		if c.Observed > 0 {
-			p.add(int64(c.Observed), attribute.String("command", name))
+			p.add(int64(c.Observed), text("command", name))
 		}
 	}
 	return p
@@ -226,7 +226,7 @@ func rulePoints(v *view) points {
 	}
 	var p points
 	for name, c := range byName {
-		rule := attribute.String("rule", name)
+		rule := text("rule", name)
 		p.add(int64(c.Allowed), rule, attribute.String("action", "allowed"))
 		p.add(int64(c.Denied), rule, attribute.String("action", "denied"))
 		p.add(int64(c.Observed), rule, attribute.String("action", "observed"))
@@ -246,8 +246,7 @@ func closePoints(v *view) points {
 func upstreamInfo(v *view) points {
 	var p points
 	if u := &v.snap.Upstream; u.Server != "" {
-		p.add(1, attribute.String("server", u.Server), attribute.String("version", u.Version),
-			attribute.String("role", u.Role))
+		p.add(1, text("server", u.Server), text("version", u.Version), text("role", u.Role))
 	}
 	return p
 }

@@ -56,9 +56,16 @@ func (o Options) withDefaults() (Options, error) {
 		return o, nil
 	}
 	u, err := url.Parse(o.OTLP)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return o, fmt.Errorf("%w: got %q", ErrEndpoint, o.OTLP)
+	if err != nil { // whose text would show a password in the URL
+		return o, fmt.Errorf("%w: got one that does not parse", ErrEndpoint)
 	}
+	if u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return o, fmt.Errorf("%w: got %q", ErrEndpoint, u.Redacted())
+	}
+	if u.Path == "" || u.Path == "/" {
+		u.Path = "/v1/traces"
+	}
+	o.OTLP = u.String()
 	return o, nil
 }
 
@@ -86,7 +93,7 @@ func New(o Options, src Source, ready Readiness) (*Telemetry, error) {
 		attribute.String("service.version", o.Version))
 	t := &Telemetry{ready: ready, log: o.Logger, registry: prometheus.NewRegistry()}
 	if o.OTLP != "" && o.Sample > 0 {
-		t.sampleEvery = uint64(math.Round(1 / o.Sample))
+		t.sampleEvery = uint64(math.Round(min(1/o.Sample, 1<<53)))
 		if t.spans, err = newOTLPQueue(o, res); err != nil {
 			return nil, err
 		}
@@ -104,7 +111,7 @@ func New(o Options, src Source, ready Readiness) (*Telemetry, error) {
 func newOTLPQueue(o Options, res *resource.Resource) (*spanQueue, error) {
 	exp, err := otlptracehttp.New(context.Background(), otlptracehttp.WithEndpointURL(o.OTLP))
 	if err != nil {
-		return nil, fmt.Errorf("trace exporter for %s: %w", o.OTLP, err)
+		return nil, fmt.Errorf("trace exporter: %w", err)
 	}
 	opts := []sdktrace.TracerProviderOption{sdktrace.WithResource(res)}
 	return newSpanQueue(exp, opts, spanQueueSize, o.Logger), nil
