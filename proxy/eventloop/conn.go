@@ -1,0 +1,245 @@
+package eventloop
+
+import "time"
+
+// Handler is told of what happens on a connection. It is called on the loop only.
+type Handler interface {
+	// OnData hands over bytes just read, in order. p belongs to the loop and is valid during the
+	// call only. It is not called while reading is paused, nor after Close or CloseAfterFlush.
+	OnData(c *Conn, p []byte)
+
+	// OnEOF says that the peer has closed its sending side and that everything it sent was handed
+	// over. c stays writable until it is closed. It is called at most once.
+	OnEOF(c *Conn)
+
+	// OnClose says that the connection broke: err is the read or write error, ErrPeerGone, or
+	// ErrStopped. What the peer sent before is handed over first, unless reading is paused; a
+	// paused link that breaks is reported once it is resumed and read to its end, since those are
+	// replies, a paused session at once. c is closed already: Writes are dropped, Sent and Queued
+	// keep their values. It is called at most once, and never once the owner has called Close or
+	// CloseAfterFlush.
+	OnClose(c *Conn, err error)
+
+	// OnDrain says that the output became empty after at least one flush could not write all of
+	// it. On a bridged connection a flush only hands output to the writer, so every flush counts
+	// as one that could not.
+	OnDrain(c *Conn)
+}
+
+// Priority orders the flushes of a turn.
+type Priority uint8
+
+const (
+	// PriorityLink is for upstream connections: flushed first.
+	PriorityLink Priority = iota
+	// PrioritySession is for client connections.
+	PrioritySession
+
+	priorities = 2
+)
+
+// How long and how much CloseAfterFlush waits, after the last byte was sent, for the peer to close
+// too. Closing with unread input makes the kernel send a reset, which can overtake the last reply.
+const (
+	lingerTime  = time.Second
+	lingerBytes = 1 << 20
+)
+
+type connState uint16
+
+const (
+	stateDirty    connState = 1 << iota // on a dirty list
+	stateLater                          // on the list of connections to attend to
+	statePaused                         // by PauseRead
+	stateWaiting                        // output waits for the kernel, or for the writer goroutine
+	stateStalled                        // a flush could not write everything: OnDrain is owed
+	stateEOF                            // read to the end
+	stateBroken                         // c.err is set; OnClose is owed
+	stateClosing                        // by CloseAfterFlush
+	stateHalf                           // and its sending side is shut
+	stateDetached                       // not in the epoll set
+	stateClosed
+)
+
+// Conn is a connection of a loop. All methods are for the loop's goroutine only, and all may be
+// called on a closed Conn, where they do nothing.
+type Conn struct {
+	loop   *Loop
+	h      Handler
+	t      transport
+	out    output
+	queued uint64
+	sent   uint64
+	err    error  // why the connection broke
+	linger *Timer // bounds CloseAfterFlush
+	remote string
+	local  string
+
+	slot     int32
+	gen      int32
+	fd       int32  // the epoll driver's, -1 if bridged
+	interest uint32 // epoll events asked for
+	drained  uint32 // bytes discarded while lingering
+	state    connState
+	pri      Priority
+}
+
+// Write appends a copy of p to the output, which is written at the end of the turn.
+func (c *Conn) Write(p []byte) {
+	if c.state&(stateClosed|stateBroken|stateClosing|stateDirty) != stateDirty && !c.touch(len(p)) {
+		return
+	}
+	c.queued += uint64(len(p))
+	if t := c.out.tail; t != nil && t.kind != chunkOwned && len(p) <= cap(t.buf)-len(t.buf) {
+		t.buf = append(t.buf, p...)
+		return
+	}
+	for len(p) > 0 {
+		k := c.out.room(&c.loop.pool, c.pri == PriorityLink || len(p) > smallChunk)
+		n := min(len(p), cap(k.buf)-len(k.buf))
+		k.buf = append(k.buf, p[:n]...)
+		p = p[n:]
+	}
+}
+
+// WriteOwned appends p itself, without a copy. The caller gives p up: it must not change any more.
+// It pays for large frames; small ones are better copied, since each p costs a writev element.
+func (c *Conn) WriteOwned(p []byte) {
+	if len(p) == 0 || !c.touch(len(p)) {
+		return
+	}
+	c.queued += uint64(len(p))
+	k := c.loop.pool.get(chunkOwned)
+	k.buf = p
+	c.out.push(k)
+}
+
+// touch prepares for n more bytes of output; false means that output is not accepted any more.
+func (c *Conn) touch(n int) bool {
+	if c.state&(stateClosed|stateBroken|stateClosing) != 0 || n == 0 {
+		return false
+	}
+	c.loop.markDirty(c)
+	return true
+}
+
+// Buffered counts the bytes of output that the kernel has not accepted yet.
+func (c *Conn) Buffered() int { return int(c.queued - c.sent) }
+
+// Queued counts all bytes ever accepted by Write and WriteOwned.
+func (c *Conn) Queued() uint64 { return c.queued }
+
+// Sent counts all bytes that the kernel ever accepted: a frame that ends at or before Sent may have
+// reached the peer, one that begins at or after it has not. On a bridged connection it lags while
+// a write is in progress, and is exact in OnClose, but for ErrStopped.
+func (c *Conn) Sent() uint64 { return c.sent }
+
+// PauseRead stops OnData and OnEOF at once; what the peer sends stays in the kernel.
+func (c *Conn) PauseRead() { c.state |= statePaused }
+
+// ResumeRead takes PauseRead back. Data is handed over in a later event, never during the call.
+func (c *Conn) ResumeRead() {
+	if c.state&statePaused == 0 {
+		return
+	}
+	c.state &^= statePaused
+	if c.state&(stateClosed|stateClosing) == 0 {
+		c.t.resume(c)
+	}
+}
+
+// ReadPaused says whether PauseRead is in force.
+func (c *Conn) ReadPaused() bool { return c.state&statePaused != 0 }
+
+// Flush writes now what can be written, instead of at the end of the turn.
+func (c *Conn) Flush() {
+	if c.out.head == nil || c.state&(stateClosed|stateBroken|stateWaiting) != 0 {
+		return
+	}
+	c.loop.markDirty(c) // OnDrain and closing are settled at the end of the turn
+	c.t.flush(c)
+}
+
+// Close closes the connection at once. Unsent output is dropped, and the handler is not called any
+// more. Closing twice does nothing.
+func (c *Conn) Close() {
+	if c.state&stateClosed != 0 {
+		return
+	}
+	c.state |= stateClosed
+	if c.linger != nil {
+		c.linger.Stop()
+	}
+	c.out.release(&c.loop.pool)
+	c.loop.vacate(c)
+	c.t.close(c)
+}
+
+// CloseAfterFlush closes the connection once its output is sent, or after d, whichever is first;
+// d <= 0 leaves it one attempt to flush. The handler is not called any more and Writes are dropped.
+// After the last byte the sending side is shut and for at most a second input is discarded until
+// the peer closes too, so that it reads the last reply instead of a reset.
+func (c *Conn) CloseAfterFlush(d time.Duration) {
+	if c.state&(stateClosed|stateClosing) != 0 {
+		return
+	}
+	if c.state&stateBroken != 0 {
+		c.Close()
+		return
+	}
+	if d <= 0 {
+		c.Flush()
+		c.Close()
+		return
+	}
+	c.state |= stateClosing
+	c.linger = c.loop.AfterFunc(d, c.Close)
+	c.loop.markDirty(c)
+}
+
+// Closed says whether the connection is closed. It is false while CloseAfterFlush is at work.
+func (c *Conn) Closed() bool { return c.state&stateClosed != 0 }
+
+// RemoteAddr names the peer: "ip:port", "[v6]:port", or "/path:0" for a unix socket, as CLIENT
+// LIST of Redis does.
+func (c *Conn) RemoteAddr() string { return c.remote }
+
+// LocalAddr names our end in the same forms.
+func (c *Conn) LocalAddr() string { return c.local }
+
+// SetKeepAlive sets the TCP keepalive idle time; 0 turns it off. A third of it lies between
+// probes, and three unanswered probes end the connection. It does nothing on other transports.
+func (c *Conn) SetKeepAlive(idle time.Duration) error {
+	if c.state&stateClosed != 0 {
+		return nil
+	}
+	return c.t.keepAlive(c, idle)
+}
+
+// fail closes a connection that broke and tells its handler, unless that has done with it.
+func (c *Conn) fail(err error) {
+	if c.state&stateClosed != 0 {
+		return
+	}
+	silent := c.state&stateClosing != 0
+	c.Close()
+	if !silent {
+		c.h.OnClose(c, err)
+	}
+}
+
+// mayRead says whether OnData and OnEOF may be called.
+func (c *Conn) mayRead() bool {
+	return c.state&(statePaused|stateClosed|stateClosing|stateEOF) == 0
+}
+
+// heedless says whether a break must be reported although reading is paused: nobody waits for what
+// a session that is gone would still have asked.
+func (c *Conn) heedless() bool {
+	return c.state&statePaused != 0 && c.pri != PriorityLink
+}
+
+// holdsEnd says whether c is a paused link, whose end is reported once it is resumed and read.
+func (c *Conn) holdsEnd() bool {
+	return c.pri == PriorityLink && c.state&(statePaused|stateEOF|stateClosing) == statePaused
+}
