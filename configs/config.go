@@ -1,0 +1,148 @@
+package configs
+
+import (
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+)
+
+// Config is the whole configuration. The yaml tags are the keys of the file: the reader, the
+// printer and the tests all take the names from them.
+type Config struct {
+	Listeners   []Listener    `yaml:"listeners"`
+	Workers     int           `yaml:"workers"` // event loops
+	Upstream    Upstream      `yaml:"upstream"`
+	Admin       Admin         `yaml:"admin"`
+	Enforcement string        `yaml:"enforcement"`     // enforce | observe
+	Rules       []Rule        `yaml:"rules,omitempty"` // nil: the built-in rules; empty: none
+	Limits      Limits        `yaml:"limits"`
+	Telemetry   Telemetry     `yaml:"telemetry"`
+	Log         Log           `yaml:"log"`
+	Drain       time.Duration `yaml:"drain"` // how long SIGTERM waits for what is in flight
+
+	origin origin // where each value stands in the file; empty if there was none
+}
+
+// Listener is one address that clients connect to.
+type Listener struct {
+	Address string   `yaml:"address"`
+	Name    string   `yaml:"name"`           // in logs, metrics and the console; empty: the address
+	Mode    FileMode `yaml:"mode,omitempty"` // of a unix socket; 0 for TCP
+}
+
+// Upstream is the server behind the proxy.
+type Upstream struct {
+	Address        string        `yaml:"address"`
+	Username       string        `yaml:"username"` // of the proxy's own control connection
+	Password       Secret        `yaml:"password"`
+	PasswordFile   string        `yaml:"password_file"` // read by Load into Password
+	Guard          string        `yaml:"guard"`         // off
+	ConnectTimeout time.Duration `yaml:"connect_timeout"`
+	TCPKeepalive   time.Duration `yaml:"tcp_keepalive"` // 0: no keepalive probes
+	MaxBackoff     time.Duration `yaml:"max_backoff"`   // longest pause between connection attempts
+}
+
+// Admin is the operator's side: a console in the Redis protocol, and HTTP.
+type Admin struct {
+	Address      string `yaml:"address"` // of the console; empty (in the file: off) for none
+	Password     Secret `yaml:"password"`
+	PasswordFile string `yaml:"password_file"` // read by Load into Password
+	HTTP         string `yaml:"http"`          // /metrics /healthz /readyz; empty (off) for none
+}
+
+// Rule says what happens to the commands that it names. The first rule that matches decides.
+type Rule struct {
+	Name        string   `yaml:"name"`
+	Commands    []string `yaml:"commands"`         // names, "config|set" or "@category"
+	Except      []string `yaml:"except,omitempty"` // the same forms
+	Action      string   `yaml:"action"`           // allow | deny
+	Enforcement string   `yaml:"enforcement"`      // enforce | observe; empty: Config.Enforcement
+}
+
+// Limits protect the proxy from its clients and its server.
+type Limits struct {
+	MaxClients   int           `yaml:"max_clients"`
+	ClientInput  Bytes         `yaml:"client_input"`  // unanswered requests of one client
+	ClientOutput Bytes         `yaml:"client_output"` // unread replies of one client
+	LinkQueue    Bytes         `yaml:"link_queue"`    // unsent and unanswered on one shared link
+	Memory       Bytes         `yaml:"memory"`        // all buffers; 0: half of the machine's memory
+	MaxArgs      int           `yaml:"max_args"`      // of one command
+	MaxBulk      Bytes         `yaml:"max_bulk"`      // one argument
+	MaxInline    Bytes         `yaml:"max_inline"`    // one inline command
+	PinnedLinks  int           `yaml:"pinned_links"`
+	IdleTimeout  time.Duration `yaml:"idle_timeout"` // 0: clients may idle for ever
+}
+
+// Telemetry is the export of traces; metrics are on Admin.HTTP.
+type Telemetry struct {
+	OTLP        string `yaml:"otlp"`         // URL of an OTLP/HTTP collector; empty: no traces
+	Sample      Share  `yaml:"sample"`       // of the commands that are traced
+	ServiceName string `yaml:"service_name"` // service.name of the traces
+}
+
+// Log is how the proxy logs, to standard error.
+type Log struct {
+	Level  string `yaml:"level"`  // debug | info | warn | error
+	Format string `yaml:"format"` // text | json
+}
+
+// The values of Enforcement.
+const (
+	Enforce = "enforce" // rules do what they say
+	Observe = "observe" // rules are counted and logged, and do nothing
+)
+
+// unixSocketMode is the mode of a unix listener that names none: the owner and the group of the
+// proxy, and nobody else, may connect.
+const unixSocketMode FileMode = 0o770
+
+// Default is the configuration of an empty file: everything on loopback.
+func Default() *Config {
+	return &Config{
+		Listeners: []Listener{{Address: "127.0.0.1:6380"}},
+		Workers:   1,
+		Upstream: Upstream{
+			Address:        "127.0.0.1:6379",
+			Guard:          "off",
+			ConnectTimeout: 5 * time.Second,
+			TCPKeepalive:   time.Minute,
+			MaxBackoff:     2 * time.Second,
+		},
+		Admin:       Admin{Address: "127.0.0.1:6390", HTTP: "127.0.0.1:9390"},
+		Enforcement: Enforce,
+		Limits: Limits{
+			MaxClients:   10_000,
+			ClientInput:  GiB,
+			ClientOutput: GiB,
+			LinkQueue:    16 * MiB,
+			MaxArgs:      1 << 20,
+			MaxBulk:      512 * MiB,
+			MaxInline:    64 * KiB,
+			PinnedLinks:  10_000,
+		},
+		Telemetry: Telemetry{Sample: 0.001, ServiceName: "holdfast"},
+		Log:       Log{Level: "info", Format: "text"},
+		Drain:     10 * time.Second,
+	}
+}
+
+// String is the configuration in force as a file that [Parse] reads back, with every default
+// written out and every secret as "(redacted)".
+func (c *Config) String() string {
+	out := *c
+	if out.Admin.Address == "" {
+		out.Admin.Address = off
+	}
+	if out.Admin.HTTP == "" {
+		out.Admin.HTTP = off
+	}
+	text, err := yaml.MarshalWithOptions(&out, yaml.IndentSequence(true))
+	if err != nil { // a type of this package that cannot be printed: a defect, not an event
+		return "# " + strings.ReplaceAll(err.Error(), "\n", " ") + "\n"
+	}
+	if c.Rules != nil && len(c.Rules) == 0 {
+		text = append(text, "rules: []\n"...)
+	}
+	return string(text)
+}

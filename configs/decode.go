@@ -1,0 +1,187 @@
+package configs
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// A decoder walks the tree of a file and fills a Config by reflection over the yaml tags. The
+// parser's own decoder stops at the first error and forgets where values stood; this one goes on
+// and remembers.
+type decoder struct {
+	origin origin
+	errs   Errors
+}
+
+// decode reads text over the defaults. The Config is nil if the text is not even YAML; otherwise it
+// has what could be read, with the errors of what could not.
+func decode(name string, text []byte) (*Config, Errors) {
+	root, failure := parseYAML(name, text)
+	if failure != nil {
+		return nil, Errors{failure}
+	}
+	c := Default()
+	d := &decoder{origin: origin{file: name, at: map[string]position{}}}
+	if root != nil {
+		d.value("", root, reflect.ValueOf(c).Elem())
+	}
+	c.origin = d.origin
+	c.complete()
+	return c, d.errs
+}
+
+// complete fills the defaults that depend on other values.
+func (c *Config) complete() {
+	for i := range c.Listeners {
+		l := &c.Listeners[i]
+		if l.Mode == 0 && isUnix(l.Address) {
+			l.Mode = unixSocketMode
+		}
+	}
+	if c.Admin.Address == off {
+		c.Admin.Address = ""
+	}
+	if c.Admin.HTTP == off {
+		c.Admin.HTTP = ""
+	}
+}
+
+func (d *decoder) fail(path string, n ast.Node, format string, args ...any) {
+	pos := positionOf(n)
+	d.errs = append(d.errs, &Error{
+		File: d.origin.file, Line: pos.line, Column: pos.column,
+		Path: path, Text: fmt.Sprintf(format, args...),
+	})
+}
+
+// value decodes n into v, by the type of v.
+func (d *decoder) value(path string, n ast.Node, v reflect.Value) {
+	if path != "" {
+		d.origin.at[path] = positionOf(n)
+	}
+	switch n.(type) {
+	case *ast.AnchorNode, *ast.AliasNode:
+		d.fail(path, n, "anchors and aliases (&, *) are not supported; "+
+			"text that begins with one of them needs quotes")
+		return
+	case *ast.TagNode, *ast.DirectiveNode:
+		d.fail(path, n, "tags and directives (!, %%) are not supported; "+
+			"text that begins with one of them needs quotes")
+		return
+	}
+	switch into := v.Addr().Interface().(type) {
+	case *Bytes, *time.Duration, *FileMode, *Secret, *Share, *string, *int:
+		d.scalar(path, n, into)
+	default:
+		if v.Kind() == reflect.Slice {
+			d.list(path, n, v)
+			return
+		}
+		d.section(path, n, v)
+	}
+}
+
+// section decodes a mapping into the struct v. One without any entry, all of them commented out
+// perhaps, leaves the defaults.
+func (d *decoder) section(path string, n ast.Node, v reflect.Value) {
+	if _, ok := n.(*ast.NullNode); ok {
+		return
+	}
+	m, ok := n.(*ast.MappingNode)
+	if !ok {
+		d.fail(path, n, "expected keys and values, got %s", kindOf(n))
+		return
+	}
+	seen := map[string]position{}
+	for _, entry := range m.Values {
+		d.entry(path, entry, v, seen)
+	}
+}
+
+// entry decodes one key of a mapping into the field of v that has its name.
+func (d *decoder) entry(
+	path string, e *ast.MappingValueNode, v reflect.Value, seen map[string]position,
+) {
+	keyNode, ok := e.Key.(*ast.StringNode)
+	if !ok {
+		d.fail(path, e.Key, "expected a key of plain text, got %s", kindOf(e.Key))
+		return
+	}
+	key := keyNode.Value
+	if first, twice := seen[key]; twice {
+		d.fail(path, e.Key, "the key %q is here twice, first in line %d", key, first.line)
+		return
+	}
+	seen[key] = positionOf(e.Key)
+	full := join(path, key)
+	if feature, ok := later[generic(full)]; ok {
+		d.fail(full, e.Key, "not supported by this version: %s", feature)
+		return
+	}
+	field := fieldNamed(v, key)
+	if !field.IsValid() {
+		d.unknown(path, e.Key, key, v)
+		return
+	}
+	if null, ok := e.Value.(*ast.NullNode); ok {
+		// The parser puts a value that is not there behind the end of the line.
+		null.Token.Position = e.Key.GetToken().Position
+	}
+	d.value(full, e.Value, field)
+}
+
+func (d *decoder) unknown(path string, n ast.Node, key string, v reflect.Value) {
+	hint := ""
+	if near := closest(strings.ToLower(key), keysOf(v.Type())); near != "" {
+		hint = fmt.Sprintf(" (did you mean %s?)", near)
+	}
+	d.fail(path, n, "unknown key %q%s", key, hint)
+}
+
+// list decodes a sequence into the slice v, which loses its default. An empty value is an error:
+// whether it means none or the default is for the file to say.
+func (d *decoder) list(path string, n ast.Node, v reflect.Value) {
+	seq, ok := n.(*ast.SequenceNode)
+	if !ok {
+		d.fail(path, n, "expected a list ([] for none), got %s", kindOf(n))
+		return
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values)))
+	for i, item := range seq.Values {
+		d.value(fmt.Sprintf("%s[%d]", path, i), item, v.Index(i))
+	}
+}
+
+// fieldNamed is the field of the struct v that holds key, or the zero Value.
+func fieldNamed(v reflect.Value, key string) reflect.Value {
+	i := slices.Index(keysOf(v.Type()), key)
+	if i < 0 {
+		return reflect.Value{}
+	}
+	return v.Field(i)
+}
+
+// keysOf is the keys of a section, in the order of the fields of its struct; unexported fields,
+// which have no key, must stand at the end of it.
+func keysOf(t reflect.Type) []string {
+	var keys []string
+	for i := range t.NumField() {
+		if tag, ok := t.Field(i).Tag.Lookup("yaml"); ok {
+			name, _, _ := strings.Cut(tag, ",")
+			keys = append(keys, name)
+		}
+	}
+	return keys
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}

@@ -1,0 +1,23 @@
+package configs
+
+import "regexp"
+
+// later is the keys of features that do not exist in this version. They are refused by name, so
+// that nobody takes a typing error for the reason or believes himself protected.
+var later = map[string]string{
+	"journal":       "there is no journal yet",
+	"routes":        "there are no durability routes yet",
+	"rules[].keep":  "there is no trash yet",
+	"rules[].limit": "rules have no rate limits yet",
+}
+
+// laterActions is the actions of rules that do not exist in this version.
+var laterActions = []string{"trash", "confirm", "rewrite"}
+
+// laterGuards is the values of upstream.guard that do not exist in this version.
+var laterGuards = []string{"acl"}
+
+var index = regexp.MustCompile(`\[\d+\]`)
+
+// generic is path without the numbers of list items: "rules[].keep".
+func generic(path string) string { return index.ReplaceAllString(path, "[]") }

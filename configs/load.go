@@ -1,0 +1,110 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// UpstreamPasswordEnv is the environment variable that gives upstream.password when the file gives
+// neither password nor password_file.
+const UpstreamPasswordEnv = "HOLDFAST_UPSTREAM_PASSWORD"
+
+// maxFile bounds a configuration file, and maxSecret a password file. The YAML parser takes time
+// that grows with the square of the nesting, so that a wrong path (a dump, a device) must not reach
+// it whole.
+const (
+	maxFile   = 256 << 10
+	maxSecret = 4 << 10
+)
+
+// Load reads, decodes and validates the file at path, then fetches the passwords that it keeps
+// elsewhere: a password_file that is not absolute is looked for beside the configuration file. An
+// empty path means Default with the passwords of the environment. Errors in the file are [Errors].
+func Load(path string) (*Config, error) {
+	if path == "" {
+		c := Default()
+		return c, c.readSecrets(".")
+	}
+	text, err := readBounded(path, maxFile)
+	if err != nil {
+		return nil, err
+	}
+	c, err := Parse(path, text)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.readSecrets(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Parse decodes and validates text; name stands for the file in errors. It reads neither files nor
+// the environment, so that password files stay unread. Errors are [Errors]: all of them at once.
+func Parse(name string, text []byte) (*Config, error) {
+	c, errs := decode(name, text)
+	if c != nil {
+		errs = append(errs, c.validate(errs)...)
+	}
+	if err := errs.orNil(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// readSecrets fills the passwords that stand in files below dir or in the environment.
+func (c *Config) readSecrets(dir string) error {
+	var errs Errors
+	read := func(path, file string, into *Secret) {
+		if file == "" {
+			return
+		}
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(dir, file)
+		}
+		secret, err := readSecret(file)
+		if err != nil {
+			errs = append(errs, c.At(path, err.Error()))
+		}
+		*into = secret
+	}
+	read("upstream.password_file", c.Upstream.PasswordFile, &c.Upstream.Password)
+	read("admin.password_file", c.Admin.PasswordFile, &c.Admin.Password)
+	if c.Upstream.Password == "" && c.Upstream.PasswordFile == "" {
+		c.Upstream.Password = Secret(os.Getenv(UpstreamPasswordEnv))
+	}
+	return errs.orNil()
+}
+
+// readSecret is the text of a file without the newline that editors put at its end.
+func readSecret(file string) (Secret, error) {
+	text, err := readBounded(file, maxSecret)
+	if err != nil {
+		return "", err
+	}
+	secret := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
+	if secret == "" {
+		return "", fmt.Errorf("%s: the file is empty", file)
+	}
+	return Secret(secret), nil
+}
+
+// readBounded reads the file at path, which must be no larger than limit.
+func readBounded(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	if int64(len(text)) > limit {
+		return nil, fmt.Errorf("%s: larger than %v", path, Bytes(limit))
+	}
+	return text, nil
+}

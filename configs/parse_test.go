@@ -1,0 +1,326 @@
+package configs
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// parseCases are files, and what is wrong with them, line by line; no line means nothing is.
+var parseCases = []struct {
+	name string
+	text string
+	want []string
+}{
+	{"empty", "", nil},
+	{"comments only", "# nothing\n\n# here\n", nil},
+	{"byte order mark", "\xef\xbb\xbfworkers: 2\n", nil},
+	{"carriage returns", "workers: 2\r\nlog:\r\n  level: info\r\n", nil},
+	{"document marks", "---\nworkers: 2\n...\n", nil},
+	{"sections without entries", "upstream:\nlimits:\n  # max_args: 5\nlog: {}\n", nil},
+	{"flow style", "log: {level: debug, format: json}\n", nil},
+
+	{"unknown key", "upstream:\n  adress: a:1\n",
+		[]string{`f:2:3: upstream: unknown key "adress" (did you mean address?)`}},
+	{"unknown section", "\nuptream: {}\n",
+		[]string{`f:2:1: unknown key "uptream" (did you mean upstream?)`}},
+	{"unknown key far from any", "colour: blue\n", []string{`f:1:1: unknown key "colour"`}},
+	{"wrong case", "Workers: 2\n", []string{`f:1:1: unknown key "Workers" (did you mean workers?)`}},
+	{"unknown key in a list", "listeners:\n  - address: a:1\n    nmae: x\n",
+		[]string{`f:3:5: listeners[0]: unknown key "nmae" (did you mean name?)`}},
+	{"twice", "workers: 1\ndrain: 1s\nworkers: 2\n",
+		[]string{`f:3:1: the key "workers" is here twice, first in line 1`}},
+	{"twice in a section", "log: {level: info, level: warn}\n",
+		[]string{`f:1:20: log: the key "level" is here twice, first in line 1`}},
+	{"key that is a number", "5: x\n",
+		[]string{`f:1:1: expected a key of plain text, got a number`}},
+	{"all at once, in the order of the file",
+		"drain: soon\nworkers: 0\nlistners: []\nlog:\n  level: loud\n",
+		[]string{
+			`f:1:8: drain: expected a duration such as 500ms, 10s, 24h or 7d, got "soon"`,
+			`f:2:10: workers: must be from 1 to 1024`,
+			`f:3:1: unknown key "listners" (did you mean listeners?)`,
+			`f:5:10: log.level: must be debug or info or warn or error, got "loud"`,
+		}},
+
+	{"text for a number", "workers: many\n",
+		[]string{`f:1:10: workers: expected a whole number, got text`}},
+	{"fraction for a whole number", "workers: 1.5\n",
+		[]string{`f:1:10: workers: expected a whole number, got a number`}},
+	{"number for text", "upstream:\n  password: 0123\n",
+		[]string{`f:2:13: upstream.password: expected text, got a number: put it in quotes`}},
+	{"truth value for text", "log: {level: true}\n",
+		[]string{`f:1:14: log.level: expected text, got a truth value: put it in quotes`}},
+	{"text for a section", "log: info\n",
+		[]string{`f:1:6: log: expected keys and values, got text`}},
+	{"list for a section", "log:\n  - info\n",
+		[]string{`f:2:3: log: expected keys and values, got a list`}},
+	{"section for a list", "listeners:\n  address: a:1\n",
+		[]string{`f:2:3: listeners: expected a list ([] for none), got keys and values`}},
+	{"text for a list", "rules:\n- {name: a, commands: get, action: deny}\n",
+		[]string{`f:2:23: rules[0].commands: expected a list ([] for none), got text`}},
+	{"nothing for a list", "rules:\n",
+		[]string{`f:1:1: rules: expected a list ([] for none), got nothing`}},
+	{"nothing for a value", "workers:\n",
+		[]string{`f:1:1: workers: expected a whole number, got nothing`}},
+	{"a list at the top", "- a\n", []string{`f:1:1: expected keys and values, got a list`}},
+	{"text at the top", "hello\n", []string{`f:1:1: expected keys and values, got text`}},
+
+	{"anchor", "workers: &n 1\n",
+		[]string{`f:1:10: workers: anchors and aliases (&, *) are not supported; ` +
+			`text that begins with one of them needs quotes`}},
+	{"alias", "workers: *n\n",
+		[]string{`f:1:10: workers: anchors and aliases (&, *) are not supported; ` +
+			`text that begins with one of them needs quotes`}},
+	{"tag", "workers: !!int 1\n",
+		[]string{`f:1:10: workers: tags and directives (!, %) are not supported; ` +
+			`text that begins with one of them needs quotes`}},
+	{"merge key", "log:\n  <<: {level: info}\n",
+		[]string{`f:2:3: log: expected a key of plain text, got a merge key (<<)`}},
+	{"two documents", "workers: 1\n---\nworkers: 2\n",
+		[]string{`f:3:1: a second document: one file holds one`}},
+	{"tab", "log:\n\tlevel: info\n",
+		[]string{`f:2:1: found character '` + "\t" + `' that cannot start any token`}},
+	{"not UTF-8", "workers: 1\nlog: {level: \xff}\n", []string{`f:2:1: the text is not UTF-8`}},
+	{"open bracket", "listeners: [\n",
+		[]string{`f:1:12: sequence end token ']' not found`}},
+
+	{"journal", "journal: {dir: ./data}\n",
+		[]string{`f:1:1: journal: not supported by this version: there is no journal yet`}},
+	{"routes", "routes: []\n",
+		[]string{`f:1:1: routes: not supported by this version: ` +
+			`there are no durability routes yet`}},
+	{"guard", "upstream: {guard: acl}\n",
+		[]string{`f:1:19: upstream.guard: "acl" is not supported by this version, ` +
+			`which knows off`}},
+	{"later actions",
+		"rules:\n- {name: a, commands: [get], action: trash}\n" +
+			"- {name: b, commands: [get], action: confirm}\n" +
+			"- {name: c, commands: [get], action: rewrite}\n",
+		[]string{
+			`f:2:38: rules[0].action: "trash" is not supported by this version, ` +
+				`which knows allow, deny`,
+			`f:3:38: rules[1].action: "confirm" is not supported by this version, ` +
+				`which knows allow, deny`,
+			`f:4:38: rules[2].action: "rewrite" is not supported by this version, ` +
+				`which knows allow, deny`,
+		}},
+	{"later keys of rules",
+		"rules:\n  - name: a\n    commands: [get]\n    action: deny\n    keep: 24h\n" +
+			"    limit: {rate: 1/m}\n",
+		[]string{
+			`f:5:5: rules[0].keep: not supported by this version: there is no trash yet`,
+			`f:6:5: rules[0].limit: not supported by this version: ` +
+				`rules have no rate limits yet`,
+		}},
+	{"incomplete rule", "rules:\n  - enforcement: never\n",
+		[]string{
+			`f:2:5: rules[0].name: is missing: errors and metrics show it`,
+			`f:2:5: rules[0].commands: names no command`,
+			`f:2:5: rules[0].action: must be allow or deny, got ""`,
+			`f:2:18: rules[0].enforcement: must be enforce or observe, got "never"`,
+		}},
+	{"rules of one name",
+		"rules:\n- {name: a, commands: [get], action: deny}\n" +
+			"- {name: a, commands: [\"\"], action: deny}\n",
+		[]string{
+			`f:3:10: rules[1].name: another rule has the same name`,
+			`f:3:24: rules[1].commands[0]: is empty`,
+		}},
+	{"name of two lines", "rules:\n- {name: \"a\\nb\", commands: [get], action: deny}\n",
+		[]string{`f:2:10: rules[0].name: must be printable text of one line`}},
+	{"long name", "listeners: [{address: \":1\", name: " + strings.Repeat("n", 65) + "}]\n",
+		[]string{`f:1:35: listeners[0].name: at most 64 bytes`}},
+
+	{"no listener", "listeners: []\n", []string{`f:1:12: listeners: at least one is needed`}},
+	{"nameless listeners", "listeners: [{address: \":1\"}, {address: \":2\"}]\n", nil},
+	{"free ports", "listeners: [{address: \":0\"}, {address: \":0\"}]\n", nil},
+	{"clashing listeners",
+		"listeners:\n- {address: \"a:1\", name: x}\n- {address: \"a:1\", name: x}\n",
+		[]string{
+			`f:3:13: listeners[1].address: another listener has the same address`,
+			`f:3:26: listeners[1].name: another listener has the same name`,
+		}},
+	{"mode of TCP", "listeners: [{address: \":1\", mode: 770}]\n",
+		[]string{`f:1:35: listeners[0].mode: is for unix sockets only`}},
+	{"mode that is none", "listeners: [{address: \"unix:/s\", mode: rwx}]\n",
+		[]string{`f:1:40: listeners[0].mode: expected permission bits in octal, ` +
+			`such as "0770", got "rwx"`}},
+	{"upstream is a listener",
+		"listeners: [{address: \":6379\"}]\nupstream: {address: \"localhost:6379\"}\n",
+		[]string{`f:2:21: upstream.address: is listeners[0] of this proxy: ` +
+			`it would connect to itself`}},
+	{"upstream is an URL", "upstream: {address: \"redis://h:6379\"}\n",
+		[]string{`f:1:21: upstream.address: write h:6379 instead of the URL redis://h:6379`}},
+	{"upstream limits", "upstream:\n  connect_timeout: 0\n  max_backoff: 1ms\n" +
+		"  tcp_keepalive: 5ms\n",
+		[]string{
+			`f:2:20: upstream.connect_timeout: must be at least 10ms`,
+			`f:3:16: upstream.max_backoff: must be at least 10ms`,
+			`f:4:18: upstream.tcp_keepalive: must be 0 (none) or at least 1s`,
+		}},
+	{"two passwords", "upstream: {password: a, password_file: b}\n",
+		[]string{`f:1:40: upstream.password_file: give either password or password_file`}},
+	{"printed password", "upstream: {password: (redacted)}\n",
+		[]string{`f:1:22: upstream.password: "(redacted)" is what stands for a secret ` +
+			`where one is printed`}},
+	{"open console", "admin: {address: \":6390\"}\n",
+		[]string{`f:1:18: admin.address: a console that other machines can reach ` +
+			`needs admin.password`}},
+	{"open console with a password", "admin: {address: \":6390\", password: x}\n", nil},
+	{"admin off", "admin: {address: off, http: off}\n", nil},
+	{"admin clashes",
+		"admin: {address: \"localhost:6380\", http: \"localhost:6380\"}\n",
+		[]string{
+			`f:1:18: admin.address: is the address of listeners[0]`,
+			`f:1:42: admin.http: is the address of the console`,
+			`f:1:42: admin.http: is the address of listeners[0]`,
+		}},
+	{"sizes", "limits: {memory: 1m, client_input: 1, max_bulk: -5, link_queue: 1.5GiB}\n",
+		[]string{
+			`f:1:18: limits.memory: a bare k, m, g or t is ambiguous: ` +
+				`write kb or KiB, mb or MiB …, got "1m"`,
+			`f:1:36: limits.client_input: must be at least 1MiB`,
+			`f:1:49: limits.max_bulk: expected a size such as 64MiB, 512kb or ` +
+				`a number of bytes, got "-5"`,
+			`f:1:65: limits.link_queue: expected a size such as 64MiB, 512kb or ` +
+				`a number of bytes, got "1.5GiB"`,
+		}},
+	{"counts", "limits: {max_clients: 0, max_args: 3000000000, pinned_links: -1}\n",
+		[]string{
+			`f:1:23: limits.max_clients: must be at least 1`,
+			`f:1:36: limits.max_args: must be from 1 to 2147483647`,
+			`f:1:62: limits.pinned_links: must be at least 1`,
+		}},
+	{"a duration without unit", "drain: 10\n",
+		[]string{`f:1:8: drain: expected a duration such as 500ms, 10s, 24h or 7d: ` +
+			`a number needs its unit, got "10"`}},
+	{"zero needs no unit", "drain: 0\n", nil},
+	{"a list for a duration", "drain: [1s]\n",
+		[]string{`f:1:8: drain: expected a duration such as 500ms, 10s, 24h or 7d, got a list`}},
+	{"telemetry", "telemetry: {otlp: \"collector:4318\", sample: 2, service_name: \"\"}\n",
+		[]string{
+			`f:1:19: telemetry.otlp: must be a URL such as http://127.0.0.1:4318`,
+			`f:1:45: telemetry.sample: expected a number from 0 to 1, got "2"`,
+			`f:1:62: telemetry.service_name: is missing`,
+		}},
+	{"password in an URL", "telemetry: {otlp: \"http://u:p@h:4318\"}\n",
+		[]string{`f:1:19: telemetry.otlp: must not hold a password`}},
+	{"not a number", "telemetry: {sample: .nan}\n",
+		[]string{`f:1:21: telemetry.sample: expected a number from 0 to 1, got a number`}},
+}
+
+func TestParse(t *testing.T) {
+	for _, tc := range parseCases {
+		t.Run(tc.name, func(t *testing.T) {
+			c, err := Parse("f", []byte(tc.text))
+			var got []string
+			if err != nil {
+				got = strings.Split(err.Error(), "\n")
+			}
+			if !reflect.DeepEqual(got, tc.want) {
+				t.Errorf("got:\n%s\nwant:\n%s",
+					strings.Join(got, "\n"), strings.Join(tc.want, "\n"))
+			}
+			if (c == nil) != (err != nil) {
+				t.Errorf("config %v with error %v", c, err)
+			}
+		})
+	}
+}
+
+func TestParseFillsEveryField(t *testing.T) {
+	c, err := Parse("f", []byte(`
+listeners:
+  - {address: "unix:/run/h.sock", name: local, mode: 0660}
+  - {address: "unix:/run/g.sock"}
+workers: 3
+upstream:
+  address: "[::1]:7000"
+  username: holdfast
+  password: "s3cret"
+  connect_timeout: 1s
+  tcp_keepalive: 0
+  max_backoff: 500ms
+admin: {address: off, password: other, http: "localhost:1"}
+enforcement: observe
+rules:
+  - {name: r, commands: [keys, "@admin"], except: [info], action: allow, enforcement: enforce}
+limits: {max_clients: 1, client_input: 2MiB, client_output: 3mb, link_queue: 65536, memory: 1gib,
+  max_args: 7, max_bulk: 1MB, max_inline: 2 KiB, pinned_links: 9, idle_timeout: 1d12h}
+telemetry: {otlp: "https://h", sample: 1, service_name: s}
+log: {level: error, format: json}
+drain: 7d
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.origin = origin{}
+	want := &Config{
+		Listeners: []Listener{
+			{Address: "unix:/run/h.sock", Name: "local", Mode: 0o660},
+			{Address: "unix:/run/g.sock", Mode: 0o770},
+		},
+		Workers: 3,
+		Upstream: Upstream{Address: "[::1]:7000", Username: "holdfast", Password: "s3cret",
+			Guard: "off", ConnectTimeout: time.Second, MaxBackoff: 500 * time.Millisecond},
+		Admin:       Admin{Password: "other", HTTP: "localhost:1"},
+		Enforcement: Observe,
+		Rules: []Rule{{Name: "r", Commands: []string{"keys", "@admin"},
+			Except: []string{"info"}, Action: "allow", Enforcement: Enforce}},
+		Limits: Limits{MaxClients: 1, ClientInput: 2 * MiB, ClientOutput: 3 * MiB,
+			LinkQueue: 64 * KiB, Memory: GiB, MaxArgs: 7, MaxBulk: MiB, MaxInline: 2 * KiB,
+			PinnedLinks: 9, IdleTimeout: 36 * time.Hour},
+		Telemetry: Telemetry{OTLP: "https://h", Sample: 1, ServiceName: "s"},
+		Log:       Log{Level: "error", Format: "json"},
+		Drain:     7 * 24 * time.Hour,
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %#v\nwant %#v", c, want)
+	}
+}
+
+func TestRulesAbsentAndEmptyDiffer(t *testing.T) {
+	absent, err := Parse("f", nil)
+	if err != nil || absent.Rules != nil {
+		t.Errorf("absent: %v, %v; want nil", absent.Rules, err)
+	}
+	empty, err := Parse("f", []byte("rules: []\n"))
+	if err != nil || empty.Rules == nil || len(empty.Rules) != 0 {
+		t.Errorf("empty: %#v, %v; want empty and not nil", empty.Rules, err)
+	}
+}
+
+func TestErrorsCarryPositions(t *testing.T) {
+	_, err := Parse("f", []byte("workers: 0\ndrain: x\n"))
+	var first *Error
+	if !errors.As(err, &first) || first.Line != 1 || first.Column != 10 || first.Path != "workers" {
+		t.Errorf("got %+v", first)
+	}
+	var all Errors
+	if !errors.As(err, &all) || len(all) != 2 {
+		t.Errorf("got %v", all)
+	}
+}
+
+// A package that knows more than this one, such as policy, can name the place of a value.
+func TestAt(t *testing.T) {
+	c, err := Parse("f", []byte("rules:\n  - name: a\n    commands: [nope]\n    action: deny\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"rules[0].commands[0]": "f:3:16: rules[0].commands[0]: why",
+		"rules[0].except":      "f:2:5: rules[0].except: why",
+		"drain":                "f: drain: why",
+	} {
+		if got := c.At(path, "why").Error(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if got := Default().At("drain", "why").Error(); got != "drain: why" {
+		t.Errorf("without a file: %q", got)
+	}
+}

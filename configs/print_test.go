@@ -1,0 +1,38 @@
+package configs
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestStringReadsBack(t *testing.T) {
+	for name, text := range map[string]string{
+		"default":  "",
+		"no rules": "rules: []\n",
+		"rules": "rules:\n- {name: a, commands: [get, \"config|set\", \"@admin\"], action: deny}\n" +
+			"- {name: \"yes: # no\", commands: [\"*\"], except: [set], action: allow}\n",
+		"unix and off": "listeners: [{address: \"unix:/s p\", mode: 0600, name: \"5\"}]\n" +
+			"admin: {address: off, http: off}\n",
+		"odd values": "limits: {client_input: 1048577, idle_timeout: 36h1ms}\n" +
+			"telemetry: {sample: 0.00000001}\nupstream: {username: \"null\"}\n",
+		"samples": readSample(t, "strict.yaml"),
+	} {
+		c := parsed(t, text)
+		if back := parsed(t, c.String()); !reflect.DeepEqual(c, back) {
+			t.Errorf("%s: %v\nreads back as\n%v", name, c, back)
+		}
+	}
+}
+
+func TestStringShowsEveryKey(t *testing.T) {
+	text := Default().String()
+	for _, want := range []string{
+		"listeners:\n  - address: 127.0.0.1:6380\n", "client_input: 1GiB", "tcp_keepalive: 1m0s",
+		"password: \"\"", "memory: 0\n", "sample: 0.001",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+}

@@ -1,0 +1,206 @@
+package configs
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// maxName bounds the names of listeners, rules and services: they go into log lines, metric labels
+// and the errors that clients see.
+const maxName = 64
+
+// A validator gathers what is wrong with the values of a Config.
+type validator struct {
+	c    *Config
+	skip map[string]bool // paths that the decoder already reported
+	errs Errors
+}
+
+// Validate says what is wrong with c: all of it at once, as [Errors], with line and column where c
+// came from a file. It asks neither the network nor the file system, and does not know which
+// commands exist: package policy does.
+func (c *Config) Validate() error { return c.validate(nil).orNil() }
+
+// validate leaves out what known already complains about.
+func (c *Config) validate(known Errors) Errors {
+	v := &validator{c: c, skip: map[string]bool{}}
+	for _, e := range known {
+		v.skip[e.Path] = true
+	}
+	v.listeners()
+	v.require(c.Workers >= 1 && c.Workers <= 1024, "workers", "must be from 1 to 1024")
+	v.upstream()
+	v.admin()
+	v.oneOf("enforcement", c.Enforcement, nil, Enforce, Observe)
+	v.rules()
+	v.limits()
+	v.telemetry()
+	v.oneOf("log.level", c.Log.Level, nil, "debug", "info", "warn", "error")
+	v.oneOf("log.format", c.Log.Format, nil, "text", "json")
+	v.require(c.Drain >= 0, "drain", "must not be negative")
+	return v.errs
+}
+
+// fail reports an error about path, unless path or what is around it could not even be decoded.
+func (v *validator) fail(path, format string, args ...any) {
+	for p := path; p != ""; p = parent(p) {
+		if v.skip[p] {
+			return
+		}
+	}
+	v.errs = append(v.errs, v.c.At(path, fmt.Sprintf(format, args...)))
+}
+
+func (v *validator) require(ok bool, path, format string, args ...any) {
+	if !ok {
+		v.fail(path, format, args...)
+	}
+}
+
+// check reports err, if any, about path.
+func (v *validator) check(path string, err error) {
+	if err != nil {
+		v.fail(path, "%v", err)
+	}
+}
+
+// oneOf requires value to be one of allowed, and names those that later versions know.
+func (v *validator) oneOf(path, value string, later []string, allowed ...string) {
+	switch {
+	case slices.Contains(allowed, value):
+	case slices.Contains(later, value):
+		v.fail(path, "%q is not supported by this version, which knows %s",
+			value, strings.Join(allowed, ", "))
+	default:
+		v.fail(path, "must be %s, got %q", strings.Join(allowed, " or "), value)
+	}
+}
+
+// name requires a name to be short, of one line, and printable.
+func (v *validator) name(path, name string) {
+	v.require(len(name) <= maxName, path, "at most %d bytes", maxName)
+	printable := !strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
+	v.require(printable, path, "must be printable text of one line")
+}
+
+func (v *validator) listeners() {
+	v.require(len(v.c.Listeners) > 0, "listeners", "at least one is needed")
+	names, addresses := map[string]bool{}, map[string]bool{}
+	for i, l := range v.c.Listeners {
+		path := fmt.Sprintf("listeners[%d]", i)
+		v.check(path+".address", checkListen(l.Address))
+		v.require(!addresses[l.Address] || strings.HasSuffix(l.Address, ":0"), path+".address",
+			"another listener has the same address")
+		v.require(l.Mode == 0 || isUnix(l.Address), path+".mode", "is for unix sockets only")
+		v.require(l.Mode <= 0o777, path+".mode", "%v", errNotMode)
+		v.name(path+".name", l.Name)
+		v.require(l.Name == "" || !names[l.Name], path+".name",
+			"another listener has the same name")
+		names[l.Name], addresses[l.Address] = true, true
+	}
+}
+
+func (v *validator) upstream() {
+	u := v.c.Upstream
+	v.check("upstream.address", checkDial(u.Address))
+	for i, l := range v.c.Listeners {
+		v.require(!samePlace(l.Address, u.Address), "upstream.address",
+			"is listeners[%d] of this proxy: it would connect to itself", i)
+	}
+	v.password("upstream", u.Password, u.PasswordFile)
+	v.oneOf("upstream.guard", u.Guard, laterGuards, off)
+	v.require(u.ConnectTimeout >= 10*time.Millisecond, "upstream.connect_timeout",
+		"must be at least 10ms")
+	v.require(u.TCPKeepalive == 0 || u.TCPKeepalive >= time.Second, "upstream.tcp_keepalive",
+		"must be 0 (none) or at least 1s")
+	v.require(u.MaxBackoff >= 10*time.Millisecond, "upstream.max_backoff", "must be at least 10ms")
+}
+
+// password allows one source only: which of two would win is not for the reader to guess.
+func (v *validator) password(section string, p Secret, file string) {
+	_, written := v.c.origin.at[section+".password"]
+	v.require(p == "" || file == "" || !written, section+".password_file",
+		"give either password or password_file")
+}
+
+func (v *validator) admin() {
+	a := v.c.Admin
+	v.password("admin", a.Password, a.PasswordFile)
+	if a.Address != "" {
+		v.check("admin.address", checkListen(a.Address))
+		v.require(isLoopback(a.Address) || a.Password != "" || a.PasswordFile != "",
+			"admin.address", "a console that other machines can reach needs admin.password")
+	}
+	if a.HTTP != "" {
+		v.check("admin.http", checkListen(a.HTTP))
+		v.require(!samePlace(a.Address, a.HTTP), "admin.http", "is the address of the console")
+	}
+	for i, l := range v.c.Listeners {
+		v.require(!samePlace(l.Address, a.Address), "admin.address",
+			"is the address of listeners[%d]", i)
+		v.require(!samePlace(l.Address, a.HTTP), "admin.http",
+			"is the address of listeners[%d]", i)
+	}
+}
+
+func (v *validator) rules() {
+	names := map[string]bool{}
+	for i, r := range v.c.Rules {
+		path := fmt.Sprintf("rules[%d]", i)
+		v.require(r.Name != "", path+".name", "is missing: errors and metrics show it")
+		v.name(path+".name", r.Name)
+		v.require(r.Name == "" || !names[r.Name], path+".name",
+			"another rule has the same name")
+		v.require(len(r.Commands) > 0, path+".commands", "names no command")
+		for j, name := range r.Commands {
+			v.require(name != "", fmt.Sprintf("%s.commands[%d]", path, j), "is empty")
+		}
+		for j, name := range r.Except {
+			v.require(name != "", fmt.Sprintf("%s.except[%d]", path, j), "is empty")
+		}
+		v.oneOf(path+".action", r.Action, laterActions, "allow", "deny")
+		if r.Enforcement != "" {
+			v.oneOf(path+".enforcement", r.Enforcement, nil, Enforce, Observe)
+		}
+		names[r.Name] = true
+	}
+}
+
+func (v *validator) limits() {
+	l := v.c.Limits
+	atLeast := func(path string, got, least Bytes) {
+		v.require(got >= least, "limits."+path, "must be at least %v", least)
+	}
+	v.require(l.MaxClients >= 1, "limits.max_clients", "must be at least 1")
+	atLeast("client_input", l.ClientInput, MiB) // the least client-query-buffer-limit of Redis
+	atLeast("client_output", l.ClientOutput, 64*KiB)
+	atLeast("link_queue", l.LinkQueue, 64*KiB)
+	if l.Memory != 0 {
+		atLeast("memory", l.Memory, 16*MiB)
+	}
+	v.require(l.MaxArgs >= 1 && l.MaxArgs <= 1<<31-1, "limits.max_args",
+		"must be from 1 to 2147483647")
+	atLeast("max_bulk", l.MaxBulk, MiB) // the least proto-max-bulk-len of Redis
+	v.require(l.MaxInline >= KiB && l.MaxInline <= MiB, "limits.max_inline",
+		"must be from 1KiB to 1MiB")
+	v.require(l.PinnedLinks >= 1, "limits.pinned_links", "must be at least 1")
+	v.require(l.IdleTimeout == 0 || l.IdleTimeout >= time.Second, "limits.idle_timeout",
+		"must be 0 (none) or at least 1s")
+}
+
+func (v *validator) telemetry() {
+	t := v.c.Telemetry
+	if t.OTLP != "" {
+		u, err := url.Parse(t.OTLP)
+		ok := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != ""
+		v.require(ok, "telemetry.otlp", "must be a URL such as http://127.0.0.1:4318")
+		v.require(!ok || u.User == nil, "telemetry.otlp", "must not hold a password")
+	}
+	v.require(t.Sample >= 0 && t.Sample <= 1, "telemetry.sample", "%v", errNotShare)
+	v.require(t.ServiceName != "", "telemetry.service_name", "is missing")
+	v.name("telemetry.service_name", t.ServiceName)
+}
