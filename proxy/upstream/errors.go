@@ -1,0 +1,18 @@
+package upstream
+
+import "errors"
+
+var (
+	// ErrUnknown is Info.Err before the first check.
+	ErrUnknown = errors.New("upstream not checked yet")
+
+	// ErrUnsupported is wrapped by Info.Supported for a server that is too old.
+	ErrUnsupported = errors.New("server not supported")
+
+	// ErrRefused is wrapped by Info.Err of a server that closes new connections with an error of
+	// its own: protected mode, or no room for more clients.
+	ErrRefused = errors.New("server refuses connections")
+
+	// ErrLogin is wrapped by Info.Err of a server that is up and does not let the control user in.
+	ErrLogin = errors.New("control user cannot log in")
+)

@@ -1,0 +1,174 @@
+package upstream
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The oldest servers with everything that the proxy builds on.
+const (
+	minRedis  = 70000
+	minValkey = 70200
+)
+
+// Info is what is known of the server at one moment. It is immutable. While the server is down,
+// all but Up, Err, Since and Checked stay as they were last seen. A field that the control user may
+// not read has its zero value, and Missing names the command.
+type Info struct {
+	// Up says that the server answers on new connections, with an error or with data. Connections
+	// that exist may work or not, whatever it says.
+	Up bool
+	// Err is why the server is not Up. With Up it wraps ErrLogin or is nil.
+	Err     error
+	Since   time.Time // when Up last changed
+	Checked time.Time // when the server was last asked
+
+	// Generation counts the servers seen: 1 for the first, then one more whenever the run id, the
+	// role or the version is another. 0 means that none was reached so far.
+	Generation uint64
+
+	Server     string // "redis" or "valkey"
+	Version    string // "8.0.1"; for Valkey its own version, not the Redis one that it claims
+	VersionNum int    // major·10000 + minor·100 + patch: 80001
+	RunID      string // differs after each start of the server
+	Role       string // in INFO's words: "master" or "slave"
+	ReplID     string // replication id
+	Loading    bool   // it is loading its data and answers most commands -LOADING
+	Cluster    bool   // cluster mode is on
+
+	Databases       int    // 0: unknown
+	ProtoMaxBulk    int64  // proto-max-bulk-len in bytes; 0: unknown
+	Maxclients      int    // 0: unknown
+	MaxMemory       int64  // bytes; 0: no limit or unknown
+	MaxMemoryPolicy string // "noeviction", …
+	AppendOnly      bool
+	AppendFsync     string // "always", "everysec", "no"
+	Save            string // save points as CONFIG GET shows them: "3600 1 300 100"; "" for none
+	LastSave        string // "ok" or "err": the last RDB save
+	LastAOFWrite    string // "ok" or "err": the last write to the append-only file
+
+	// AuthRequired says that a connection that has not logged in is answered -NOAUTH.
+	AuthRequired bool
+
+	// CommandReply is the reply to COMMAND, in RESP2 shape, for policy.NewTable; nil: unknown.
+	CommandReply any
+
+	// Missing names, sorted, what the control user may not run: "info", "config|get", "command".
+	Missing []string
+}
+
+// Supported returns nil for Redis 7.0 or newer and Valkey 7.2 or newer, and for a version that is
+// unknown; for others an error that wraps ErrUnsupported.
+func (i *Info) Supported() error {
+	oldest, name := minRedis, "Redis 7.0"
+	if i.Server == "valkey" {
+		oldest, name = minValkey, "Valkey 7.2"
+	}
+	if i.VersionNum == 0 || i.VersionNum >= oldest {
+		return nil
+	}
+	return fmt.Errorf("%w: got %s %s, want %s or newer", ErrUnsupported, i.Server, i.Version, name)
+}
+
+// sameAs reports whether nothing of substance lies between two states: moments do not count, nor
+// does the text of an error while down, which names a port of its own each time.
+func (i *Info) sameAs(o *Info) bool {
+	a, b := i.substance(), o.substance()
+	return reflect.DeepEqual(a, b) && sameReply(i.CommandReply, o.CommandReply)
+}
+
+// substance is a copy without what may differ from check to check.
+func (i *Info) substance() Info {
+	s := *i
+	s.Since, s.Checked, s.CommandReply = time.Time{}, time.Time{}, nil
+	if !s.Up {
+		s.Err = nil
+	} else if s.Err != nil {
+		s.Err = fmt.Errorf("%v", s.Err) // by text: the types of wrapped errors do not matter
+	}
+	return s
+}
+
+// sameReply compares two COMMAND replies by identity: each reading makes a new one, and is made
+// for a reason.
+func sameReply(a, b any) bool {
+	x, _ := a.([]any)
+	y, _ := b.([]any)
+	return len(x) == len(y) && (len(x) == 0 || &x[0] == &y[0])
+}
+
+// applyInfo sets what INFO says.
+func (i *Info) applyInfo(f map[string]string) {
+	i.Server, i.Version = "redis", f["redis_version"]
+	if v := f["valkey_version"]; v != "" || f["server_name"] == "valkey" {
+		i.Server = "valkey"
+		if v != "" {
+			i.Version = v
+		}
+	}
+	i.VersionNum = versionNum(i.Version)
+	i.RunID, i.Role, i.ReplID = f["run_id"], f["role"], f["master_replid"]
+	i.Loading = f["loading"] == "1" || f["async_loading"] == "1"
+	i.Cluster = f["cluster_enabled"] == "1" || f["redis_mode"] == "cluster"
+	i.LastSave, i.LastAOFWrite = f["rdb_last_bgsave_status"], f["aof_last_write_status"]
+	i.Maxclients = atoi(f["maxclients"])
+	i.MaxMemory, i.MaxMemoryPolicy = atoi64(f["maxmemory"]), f["maxmemory_policy"]
+	i.AppendOnly = f["aof_enabled"] == "1"
+}
+
+// configNames are the parameters that applyConfig reads.
+var configNames = []any{"databases", "proto-max-bulk-len", "appendfsync", "save"}
+
+// applyConfig sets what CONFIG GET says.
+func (i *Info) applyConfig(c map[string]string) {
+	i.Databases = atoi(c["databases"])
+	i.ProtoMaxBulk = atoi64(c["proto-max-bulk-len"])
+	i.AppendFsync, i.Save = c["appendfsync"], c["save"]
+}
+
+// parseInfo reads the "name:value" lines of an INFO reply.
+func parseInfo(text string) map[string]string {
+	fields := make(map[string]string)
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok {
+			fields[name] = value
+		}
+	}
+	return fields
+}
+
+// versionNum turns "8.0.1" (or "7.2", or "255.255.255-dev") into 80001. It is 0 for anything else.
+func versionNum(version string) int {
+	version, _, _ = strings.Cut(version, "-")
+	num := 0
+	parts := strings.Split(version, ".")
+	for place := range 3 {
+		num *= 100
+		if place >= len(parts) {
+			continue
+		}
+		n, err := strconv.ParseUint(parts[place], 10, 16)
+		if err != nil {
+			return 0
+		}
+		if place > 0 {
+			n = min(n, 99)
+		}
+		num += int(n)
+	}
+	return num
+}
+
+// atoi64 reads a number of the server's; what is no number counts as unknown.
+func atoi64(s string) int64 {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func atoi(s string) int { return int(atoi64(s)) }

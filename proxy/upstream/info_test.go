@@ -1,0 +1,104 @@
+package upstream
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+func TestVersionNum(t *testing.T) {
+	for version, want := range map[string]int{
+		"8.0.1": 80001, "7.0.15": 70015, "7.2": 70200, "10.11.12": 101112, "8.1.0-rc1": 80100,
+		"255.255.255": 2559999, "": 0, "x": 0, "8.x": 0, "-1.0": 0, "99999999.0.0": 0,
+	} {
+		if got := versionNum(version); got != want {
+			t.Errorf("versionNum(%q): got %d, want %d", version, got, want)
+		}
+	}
+}
+
+func TestApplyInfo(t *testing.T) {
+	for name, row := range map[string]struct {
+		text string
+		want Info
+	}{
+		"redis": {
+			"# Server\r\nredis_version:7.4.2\r\nredis_mode:standalone\r\nrun_id:abc\r\n" +
+				"# Clients\r\nmaxclients:10000\r\n# Memory\r\nmaxmemory:1073741824\r\n" +
+				"maxmemory_policy:noeviction\r\n# Persistence\r\nloading:0\r\nasync_loading:0\r\n" +
+				"aof_enabled:1\r\nrdb_last_bgsave_status:ok\r\naof_last_write_status:err\r\n" +
+				"# Replication\r\nrole:master\r\nmaster_replid:def\r\n",
+			Info{Server: "redis", Version: "7.4.2", VersionNum: 70402, RunID: "abc",
+				Role: "master", ReplID: "def", Maxclients: 10000, MaxMemory: 1 << 30,
+				MaxMemoryPolicy: "noeviction", AppendOnly: true,
+				LastSave: "ok", LastAOFWrite: "err"},
+		},
+		"valkey": {
+			"redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.0.1\r\n" +
+				"server_mode:cluster\r\ncluster_enabled:1\r\nloading:1\r\nrole:slave\r\n",
+			Info{Server: "valkey", Version: "8.0.1", VersionNum: 80001, Cluster: true,
+				Loading: true, Role: "slave"},
+		},
+		"valkey that hides its version": {
+			"redis_version:7.2.4\nserver_name:valkey\n",
+			Info{Server: "valkey", Version: "7.2.4", VersionNum: 70204},
+		},
+		"noise": {
+			"no colon\r\n:\r\nmaxclients:many\r\n",
+			Info{Server: "redis"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got Info
+			got.applyInfo(parseInfo(row.text))
+			if !got.sameAs(&row.want) {
+				t.Errorf("got  %+v\nwant %+v", got, row.want)
+			}
+		})
+	}
+}
+
+func TestSupported(t *testing.T) {
+	for _, row := range []struct {
+		server, version string
+		want            error
+	}{
+		{"redis", "7.0.0", nil},
+		{"redis", "8.0.2", nil},
+		{"redis", "6.2.14", ErrUnsupported},
+		{"valkey", "7.2.5", nil},
+		{"valkey", "8.0.1", nil},
+		{"valkey", "7.1.0", ErrUnsupported},
+		{"redis", "", nil},
+	} {
+		i := Info{Server: row.server, Version: row.version, VersionNum: versionNum(row.version)}
+		if err := i.Supported(); !errors.Is(err, row.want) {
+			t.Errorf("%s %s: got %v, want %v", row.server, row.version, err, row.want)
+		}
+	}
+}
+
+func TestSameAsIgnoresMomentsAndErrorTexts(t *testing.T) {
+	base := Info{Up: true, RunID: "a", CommandReply: []any{"x"}, Missing: []string{"info"}}
+	down := Info{Err: errors.New("port 1")}
+	for name, row := range map[string]struct {
+		a    Info
+		edit func(*Info)
+		want bool
+	}{
+		"nothing":       {base, func(*Info) {}, true},
+		"moments":       {base, func(i *Info) { i.Checked, i.Since = time.Now(), time.Now() }, true},
+		"run id":        {base, func(i *Info) { i.RunID = "b" }, false},
+		"down":          {base, func(i *Info) { i.Up = false }, false},
+		"missing":       {base, func(i *Info) { i.Missing = nil }, false},
+		"commands read": {base, func(i *Info) { i.CommandReply = []any{"x"} }, false},
+		"login lost":    {base, func(i *Info) { i.Err = ErrLogin }, false},
+		"another error": {down, func(i *Info) { i.Err = errors.New("port 2") }, true},
+	} {
+		b := row.a
+		row.edit(&b)
+		if got := row.a.sameAs(&b); got != row.want {
+			t.Errorf("%s: got %v, want %v", name, got, row.want)
+		}
+	}
+}

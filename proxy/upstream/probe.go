@@ -1,0 +1,284 @@
+package upstream
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// infoSections are the parts of INFO that a check reads.
+var infoSections = []any{
+	"info", "server", "clients", "memory", "persistence", "replication", "cluster",
+}
+
+// Probe checks the server once, completely, on the caller's goroutine, and returns what Info
+// returns from then on. The error is Info.Err of a server that is not up, or the context's if that
+// ended first, which leaves Info as it was. A server that is up but does not let the control user
+// in is no error here: Info.Err says it.
+//
+// It is for the time before Start; later it may be called too, and OnChange hears of the result at
+// the next check.
+func (u *Upstream) Probe(ctx context.Context) (*Info, error) {
+	info, err := u.check(ctx, true)
+	u.Recheck()
+	if err == nil && !info.Up {
+		err = info.Err
+	}
+	return info, err
+}
+
+// check asks the server and publishes the result, which is what Info returns next. With full, the
+// slow part is included whether or not it is due. A check that its context ended proves nothing
+// and changes nothing: the error says so.
+func (u *Upstream) check(ctx context.Context, full bool) (*Info, error) {
+	u.probing.Lock()
+	defer u.probing.Unlock()
+	before := u.info.Load()
+	fields, err := u.readInfo(ctx)
+	if before.Up && noAnswer(err) && !timedOut(err) && !ended(ctx) {
+		u.renewControl()
+		fields, err = u.readInfo(ctx)
+	}
+	if noAnswer(err) && ended(ctx) {
+		return before, fmt.Errorf("check of %s: %w", u.opts.Address, err)
+	}
+	after := *before
+	after.Checked = time.Now()
+	if noAnswer(err) && !timedOut(err) {
+		if refusal := u.readRefusal(ctx); refusal != nil {
+			err = refusal
+		}
+	}
+	after.Up, after.Err = judge(err)
+	if after.Up {
+		u.examine(ctx, before, &after, fields, err, full)
+	} else {
+		u.renewControl()
+	}
+	if after.Up != before.Up {
+		after.Since = after.Checked
+	}
+	u.info.Store(&after)
+	return &after, nil
+}
+
+// judge says what the outcome of INFO means for the server as a whole.
+func judge(err error) (up bool, why error) {
+	text, answered := serverError(err)
+	switch {
+	case err == nil:
+		return true, nil
+	case !answered:
+		return false, err
+	case isRefusal(text):
+		return false, fmt.Errorf("%w: %s", ErrRefused, text)
+	case strings.HasPrefix(text, "NOAUTH"), strings.HasPrefix(text, "WRONGPASS"):
+		return true, fmt.Errorf("%w: %s", ErrLogin, text)
+	}
+	return true, nil // NOPERM, LOADING, BUSY: it is there
+}
+
+// examine fills in what a server that is up lets us know. Fields is INFO, or nil with the error
+// that came instead.
+func (u *Upstream) examine(
+	ctx context.Context, before, after *Info, fields map[string]string, err error, full bool,
+) {
+	if fields != nil {
+		after.applyInfo(fields)
+	} else if text, _ := serverError(err); strings.HasPrefix(text, "LOADING") {
+		after.Loading = true
+	}
+	if anotherServer(before, after) {
+		after.Generation++
+		after.CommandReply = nil
+		full = true
+	}
+	switch {
+	case full, !before.Up, (before.Err == nil) != (after.Err == nil),
+		before.Loading != after.Loading, time.Since(u.refreshed) >= u.opts.Refresh:
+		u.examineAll(ctx, after, err)
+	}
+}
+
+// anotherServer reports whether what answers now is not what answered before.
+func anotherServer(before, after *Info) bool {
+	return before.Generation == 0 || before.RunID != after.RunID ||
+		before.Role != after.Role || before.Version != after.Version ||
+		// Without INFO each return may be that of another server.
+		(after.RunID == "" && !before.Up)
+}
+
+// examineAll does the slow part of a check. What cannot be had for another reason than a missing
+// permission stays as it was, and is tried again at the next check.
+func (u *Upstream) examineAll(ctx context.Context, after *Info, infoErr error) {
+	var missing []string
+	complete := true
+	note := func(command string, err error) {
+		switch text, _ := serverError(err); {
+		case err == nil:
+		case strings.HasPrefix(text, "NOPERM"):
+			missing = append(missing, command)
+		default:
+			complete = false
+			u.log.Debug("upstream check", "command", command, "error", err)
+		}
+	}
+	if after.Err == nil { // logged in
+		note("info", infoErr)
+		note("config|get", u.readConfig(ctx, after))
+		note("command", u.readCommands(ctx, after))
+	}
+	note("ping", u.readAuthRequired(ctx, after))
+	slices.Sort(missing)
+	after.Missing = missing
+	u.refreshed = time.Time{}
+	if complete {
+		u.refreshed = time.Now()
+	}
+}
+
+// readInfo runs INFO with the sections of interest, which Redis 7.0 can take all at once; for an
+// older server with its default sections.
+func (u *Upstream) readInfo(ctx context.Context) (map[string]string, error) {
+	reply, err := u.Do(ctx, infoSections...)
+	if text, ok := serverError(err); ok && strings.HasPrefix(text, "ERR syntax error") {
+		reply, err = u.Do(ctx, "info")
+	}
+	if err != nil {
+		return nil, err
+	}
+	text, ok := reply.(string)
+	if !ok {
+		return nil, fmt.Errorf("info: got a reply of type %T, want a text", reply)
+	}
+	return parseInfo(text), nil
+}
+
+// readConfig runs CONFIG GET.
+func (u *Upstream) readConfig(ctx context.Context, after *Info) error {
+	reply, err := u.Do(ctx, append([]any{"config", "get"}, configNames...)...)
+	if err != nil {
+		return err
+	}
+	pairs, ok := reply.([]any)
+	if !ok || len(pairs)%2 != 0 {
+		return fmt.Errorf("config get: got a reply of type %T, want pairs", reply)
+	}
+	config := make(map[string]string, len(pairs)/2)
+	for i := 0; i < len(pairs); i += 2 {
+		name, _ := pairs[i].(string)
+		config[name], _ = pairs[i+1].(string)
+	}
+	after.applyConfig(config)
+	return nil
+}
+
+// readCommands runs COMMAND if the table is unknown or its size is another, as after MODULE LOAD.
+// COMMAND COUNT has a permission of its own; where it is missing, the table stays as it is until
+// the server is another one.
+func (u *Upstream) readCommands(ctx context.Context, after *Info) error {
+	reply, err := u.Do(ctx, "command", "count")
+	if noAnswer(err) {
+		return err
+	}
+	count, _ := reply.(int64)
+	if after.CommandReply != nil && (err != nil || count == u.commands) {
+		return nil
+	}
+	table, err := u.Do(ctx, "command")
+	if err != nil {
+		return err
+	}
+	if _, ok := table.([]any); !ok {
+		return fmt.Errorf("command: got a reply of type %T, want an array", table)
+	}
+	after.CommandReply, u.commands = table, count
+	return nil
+}
+
+// readAuthRequired sends PING on a raw connection that has not logged in.
+func (u *Upstream) readAuthRequired(ctx context.Context, after *Info) error {
+	conn, err := u.Dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if err := conn.SetDeadline(time.Now().Add(u.opts.ConnectTimeout)); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+		return err
+	}
+	line, err := bufio.NewReaderSize(conn, 512).ReadSlice('\n')
+	if err != nil {
+		return err
+	}
+	after.AuthRequired = strings.HasPrefix(string(line), "-NOAUTH")
+	return nil
+}
+
+// greetingTimeout is how long a server that refuses connections has to say so. It says it before
+// it is asked, so this is the time of one way through the network and of a busy server's turn.
+const greetingTimeout = 250 * time.Millisecond
+
+// readRefusal returns the error with which the server closes a connection that has said nothing
+// yet, as an error that wraps ErrRefused; nil if there is none. On the control connection that
+// text is often lost: the server closes with our first command unread, which resets the connection.
+func (u *Upstream) readRefusal(ctx context.Context) error {
+	conn, err := u.Dial(ctx)
+	if err != nil {
+		return nil
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(greetingTimeout)); err != nil {
+		return nil
+	}
+	line, _ := bufio.NewReaderSize(conn, 512).ReadString('\n')
+	text := strings.TrimPrefix(strings.TrimSpace(line), "-")
+	if !isRefusal(text) {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrRefused, text)
+}
+
+// isRefusal recognizes what a server says to a connection that it will not have: protected mode
+// and maxclients.
+func isRefusal(text string) bool {
+	return strings.HasPrefix(text, "DENIED") || strings.HasPrefix(text, "ERR max number of clients")
+}
+
+// serverError returns the text of an error that the server itself answered.
+func serverError(err error) (text string, ok bool) {
+	var reply redis.Error
+	if errors.As(err, &reply) && !errors.Is(err, redis.Nil) {
+		return reply.Error(), true
+	}
+	return "", false
+}
+
+// noAnswer reports that err is not nil and not an answer of the server's.
+func noAnswer(err error) bool {
+	_, answered := serverError(err)
+	return err != nil && !answered
+}
+
+// timedOut reports whether an error is silence rather than a refusal or a broken connection.
+func timedOut(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout() || errors.Is(err, context.DeadlineExceeded)
+}
+
+// ended reports whether a context is over, or is about to be: a socket's deadline that was taken
+// from it can pass a moment earlier.
+func ended(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(deadline)
+}
