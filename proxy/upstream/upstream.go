@@ -13,6 +13,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+// DefaultClientName is the name of the control connection in the server's CLIENT LIST.
+const DefaultClientName = "holdfast-control"
+
 // Options says where the server is and how to treat it.
 type Options struct {
 	// Address is host:port, [v6]:port or unix:/path.
@@ -39,7 +42,8 @@ type Options struct {
 	// table, whether clients must log in. Zero is 10 s.
 	Refresh time.Duration
 
-	// ClientName is what CLIENT LIST shows of the control connection; empty is holdfast-control.
+	// ClientName is what CLIENT LIST shows of the control connection; empty is
+	// DefaultClientName.
 	ClientName string
 
 	// Resolver looks names up; nil is the system's.
@@ -62,7 +66,7 @@ func (o Options) withDefaults() Options {
 	defaultTo(&o.Interval, time.Second)
 	defaultTo(&o.Refresh, 10*time.Second)
 	if o.ClientName == "" {
-		o.ClientName = "holdfast-control"
+		o.ClientName = DefaultClientName
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

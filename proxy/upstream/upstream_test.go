@@ -126,7 +126,7 @@ func TestControlConnectionHasItsName(t *testing.T) {
 	u, _ := watch(t, testOptions(t, srv.Addr))
 	await(t, u, "up", isUp)
 	if list, _ := srv.MustDo("CLIENT", "LIST").(string); !strings.Contains(list,
-		"name=holdfast-control") {
+		"name="+DefaultClientName) {
 		t.Errorf("CLIENT LIST: %s", list)
 	}
 }
