@@ -106,6 +106,7 @@ start_all() {
 		  - address: 127.0.0.1:$proxy_port
 		upstream:
 		  address: 127.0.0.1:$server_port
+		admin: {address: "off", http: "off"}
 		rules: []
 	YAML
 	"$repo/bin/proxy" serve --config "$work/proxy.yaml" >>"$out/proxy.proxy.log" 2>&1 &
