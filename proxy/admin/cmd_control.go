@@ -1,0 +1,56 @@
+package admin
+
+import (
+	"context"
+	"strconv"
+)
+
+var controlCommands = []*command{
+	{name: "RELOAD", help: "read the configuration file again; a bad one changes nothing",
+		run: reload},
+	{name: "DRAIN", help: "end the process in good order: no new clients, finish what is in flight",
+		run: drain},
+	{name: "KILL SESSION", args: "id", help: "close a client connection", min: 1, max: 1,
+		run: killSession},
+}
+
+func reload(ctx context.Context, c *client, _ []string) (reply, error) {
+	warnings, err := c.server.backend.Reload(ctx)
+	if err != nil {
+		c.server.log.Warn("console: reload failed", "addr", c.addr, "err", err)
+		return nil, err
+	}
+	c.server.log.Info("console: reloaded", "addr", c.addr, "warnings", len(warnings))
+	if len(warnings) == 0 {
+		return simple("OK"), nil
+	}
+	text := []string{"OK, but:"}
+	for _, w := range warnings {
+		text = append(text, clean(w))
+	}
+	return lines(text), nil
+}
+
+func drain(ctx context.Context, c *client, _ []string) (reply, error) {
+	c.server.log.Info("console: drain", "addr", c.addr)
+	if err := c.server.backend.Drain(ctx); err != nil {
+		return nil, err
+	}
+	return simple("OK"), nil
+}
+
+func killSession(ctx context.Context, c *client, args []string) (reply, error) {
+	id, err := strconv.ParseUint(args[0], 10, 64)
+	if err != nil || id == 0 {
+		return nil, errSessionID
+	}
+	found, err := c.server.backend.KillSession(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, errNoSession(id)
+	}
+	c.server.log.Info("console: session killed", "addr", c.addr, "session", id)
+	return simple("OK"), nil
+}

@@ -1,0 +1,80 @@
+package admin
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+// command is one command of the console. A new one is one entry in commands, and its handler in
+// the cmd_ file of its group.
+type command struct {
+	name string // upper case, one or two words: "SHOW SESSIONS"
+	args string // for HELP and for redis-cli's hints
+	help string // one line, lower case, without a full stop
+	max  int    // most arguments after the name; the handler checks the rest
+	min  int
+	// open: also for a client that has not authenticated.
+	open bool
+	// quiet: not in HELP. What client libraries send by themselves, not what people type.
+	quiet bool
+	run   handler
+}
+
+type handler func(ctx context.Context, c *client, args []string) (reply, error)
+
+// commands is the one table of them, in the order of HELP.
+var commands []*command
+
+// any number of arguments.
+const anyArgs = maxArgs
+
+func init() {
+	// Not in the declaration, because HELP and COMMAND list the table that they are part of.
+	commands = slices.Concat(showCommands, controlCommands, connectionCommands)
+}
+
+func (c *command) usage() string { return strings.TrimSpace(c.name + " " + c.args) }
+
+// lookup finds the command of args and says how many words of it are the name. A known first word
+// alone, such as SHOW, is not a command unless the table says so.
+func lookup(args []string) (*command, int) {
+	var one *command
+	for _, c := range commands {
+		first, second, two := strings.Cut(c.name, " ")
+		if !strings.EqualFold(args[0], first) {
+			continue
+		}
+		if !two {
+			one = c
+		} else if len(args) > 1 && strings.EqualFold(args[1], second) {
+			return c, 2
+		}
+	}
+	return one, 1
+}
+
+// run finds and runs a command.
+func (c *client) run(ctx context.Context, args []string) (reply, error) {
+	cmd, words := lookup(args)
+	if !c.authed && (cmd == nil || !cmd.open) {
+		return nil, errNoAuth // before anything is told about what there is
+	}
+	if cmd == nil {
+		return nil, errUnknown(args[:min(2, len(args))])
+	}
+	rest := args[words:]
+	if len(rest) < cmd.min || len(rest) > cmd.max {
+		if cmd.max == 0 && words == 1 && hasSubcommands(cmd.name) {
+			return nil, errUnknown(args[:2])
+		}
+		return nil, errArgs(cmd)
+	}
+	return cmd.run(ctx, c, rest)
+}
+
+func hasSubcommands(name string) bool {
+	return slices.ContainsFunc(commands, func(c *command) bool {
+		return strings.HasPrefix(c.name, name+" ")
+	})
+}

@@ -1,0 +1,14 @@
+package admin
+
+import "errors"
+
+var (
+	// ErrAddress: Options.Address is neither "host:port" nor "unix:/path".
+	ErrAddress = errors.New("admin: bad address")
+
+	// ErrNoPassword: the console would be reachable from other machines without a password.
+	ErrNoPassword = errors.New("admin: a password is required")
+
+	// ErrListen: the address cannot be bound.
+	ErrListen = errors.New("admin: cannot listen")
+)

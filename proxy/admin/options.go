@@ -1,0 +1,85 @@
+package admin
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+)
+
+// Defaults of Options.
+const (
+	defaultMaxClients  = 100
+	defaultIdleTimeout = 10 * time.Minute
+)
+
+// Options of New. Address is required.
+type Options struct {
+	// Address is "host:port" or "unix:/path". A socket file is made with mode 0600.
+	Address string
+	// Password, when not empty, is asked of every client. An address that is not on loopback
+	// must have one.
+	Password string
+	// Version of the proxy, for HELLO and INFO; "unknown" by default.
+	Version string
+	// MaxClients is 100 when zero.
+	MaxClients int
+	// IdleTimeout closes a client that has sent nothing for so long; 10 minutes when zero.
+	IdleTimeout time.Duration
+	// Logger takes what operators do and what goes wrong; slog's default if nil.
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Version == "" {
+		o.Version = "unknown"
+	}
+	if o.MaxClients == 0 {
+		o.MaxClients = defaultMaxClients
+	}
+	if o.IdleTimeout == 0 {
+		o.IdleTimeout = defaultIdleTimeout
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if network, addr := splitAddress(o.Address); network == "unix" && addr == "" {
+		return o, fmt.Errorf("%w: %q: no path", ErrAddress, o.Address)
+	} else if network == "tcp" {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return o, fmt.Errorf("%w: %w", ErrAddress, err)
+		}
+	}
+	return o, checkPassword(o.Address, o.Password)
+}
+
+// checkPassword refuses to let anyone who reaches a network address stop the proxy.
+func checkPassword(address, password string) error {
+	if password == "" && !local(address) {
+		return fmt.Errorf("%w: %s is not on loopback", ErrNoPassword, address)
+	}
+	return nil
+}
+
+// local reports that only this machine reaches address. A host name other than localhost is not
+// looked up: what it means can change later.
+func local(address string) bool {
+	network, addr := splitAddress(address)
+	if network == "unix" {
+		return true
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func splitAddress(address string) (network, addr string) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return "unix", path
+	}
+	return "tcp", address
+}

@@ -1,0 +1,141 @@
+package admin
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// table lays out rows in columns as wide as their widest cell.
+type table struct {
+	head []string
+	rows [][]string
+}
+
+// row adds a row; the cells are formatted by cell.
+func (t *table) row(cells ...any) {
+	r := make([]string, len(cells))
+	for i, c := range cells {
+		r[i] = cell(c)
+	}
+	t.rows = append(t.rows, r)
+}
+
+// lines returns the table, with its head if it has one. There must be something in it.
+func (t *table) lines() []string {
+	all := t.rows
+	if t.head != nil {
+		all = append([][]string{t.head}, t.rows...)
+	}
+	widths := make([]int, len(all[0]))
+	for _, r := range all {
+		for i, c := range r {
+			widths[i] = max(widths[i], utf8.RuneCountInString(c))
+		}
+	}
+	out := make([]string, len(all))
+	for i, r := range all {
+		out[i] = format(r, widths)
+	}
+	return out
+}
+
+func format(row []string, widths []int) string {
+	var b strings.Builder
+	for i, c := range row {
+		if i > 0 {
+			b.WriteString("  ")
+		}
+		b.WriteString(c)
+		b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c)))
+	}
+	return strings.TrimRight(b.String(), " ")
+}
+
+// cell formats a value for a table; nothing is shown as "-", so that columns can be counted.
+func cell(v any) string {
+	switch v := v.(type) {
+	case string:
+		if v == "" {
+			return "-"
+		}
+		return clean(v)
+	case time.Duration:
+		return duration(v)
+	case byteSize:
+		return v.String()
+	case ref:
+		if v == 0 {
+			return "-"
+		}
+		return strconv.FormatUint(uint64(v), 10)
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// ref is an id that 0 stands for none of.
+type ref uint64
+
+// byteSize is a number of bytes for people: exact below 10 KiB, then with three digits.
+type byteSize uint64
+
+// String implements fmt.Stringer.
+func (n byteSize) String() string {
+	if n < 10<<10 {
+		return strconv.FormatUint(uint64(n), 10)
+	}
+	f, unit := float64(n), -1
+	for f >= 1000 && unit < len("KMGTPE")-1 {
+		f /= 1024
+		unit++
+	}
+	digits := 2
+	if f >= 100 {
+		digits = 0
+	} else if f >= 10 {
+		digits = 1
+	}
+	return strconv.FormatFloat(f, 'f', digits, 64) + "KMGTPE"[unit:unit+1] + "iB"
+}
+
+// duration is a length of time for people: two units at the most.
+func duration(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0s"
+	case d < time.Second:
+		return d.Truncate(precision(d)).String()
+	case d < time.Minute:
+		return d.Truncate(100 * time.Millisecond).String()
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", d/time.Minute, d/time.Second%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%02dm", d/time.Hour, d/time.Minute%60)
+	default:
+		return fmt.Sprintf("%dd%02dh", d/(24*time.Hour), d/time.Hour%24)
+	}
+}
+
+// precision leaves three digits of a duration below a second.
+func precision(d time.Duration) time.Duration {
+	p := time.Nanosecond
+	for d >= 1000*p {
+		p *= 10
+	}
+	return p
+}
+
+// clean makes a string that came from a client harmless to a terminal: what is not printable,
+// such as an escape sequence, becomes '?'.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,66 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Every error that a client of the console can see, but for those of framing and backend. Where
+// Redis has words for a case, they are Redis's.
+
+// replyError is an error whose text is the reply as it stands, with its code.
+type replyError string
+
+func (e replyError) Error() string { return string(e) }
+
+const (
+	errNoAuth    replyError = "NOAUTH Authentication required."
+	errWrongPass replyError = "WRONGPASS invalid username-password pair or user is disabled."
+	errNoPass    replyError = "ERR AUTH <password> called without any password configured for " +
+		"the default user. Are you sure your configuration is correct?"
+	errHelloAuth replyError = "NOAUTH HELLO must be called with the client already authenticated, " +
+		"otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the " +
+		"client and select the RESP protocol version at the same time"
+	errNoProto      replyError = "NOPROTO unsupported protocol version"
+	errBadProto     replyError = "ERR Protocol version is not an integer or out of range"
+	errSyntax       replyError = "ERR syntax error"
+	errDB           replyError = "ERR the console has only database 0"
+	errSessionID    replyError = "ERR a session id is a positive number: see SHOW SESSIONS"
+	errLimit        replyError = "ERR LIMIT wants a number; 0 means all"
+	errMaxClients   replyError = "ERR max number of clients reached"
+	errInternal     replyError = "ERR internal error; the log of the proxy says more"
+	errTooLarge     replyError = "ERR Protocol error: request larger than 131072 bytes"
+	errNotInTime    replyError = "ERR the proxy did not answer in time"
+	errShuttingDown replyError = "ERR the console is shutting down"
+)
+
+func errUnknown(words []string) error {
+	return replyError(fmt.Sprintf("ERR unknown command '%s'. Try HELP (in redis-cli: SHOW HELP)",
+		clean(truncate(strings.Join(words, " "), 64))))
+}
+
+func errArgs(c *command) error {
+	return replyError(strings.TrimSpace("ERR wrong arguments. Usage: " + c.usage()))
+}
+
+func errNoSession(id uint64) error {
+	return replyError(fmt.Sprintf("ERR no session %d", id))
+}
+
+// errorText is the reply for any error: a replyError as it stands, everything else as ERR.
+func errorText(err error) string {
+	var r replyError
+	if errors.As(err, &r) {
+		return string(r)
+	}
+	// A bad configuration has several errors, each on a line of its own.
+	return "ERR " + strings.ReplaceAll(err.Error(), "\n", "; ")
+}
+
+func truncate(s string, n int) string {
+	if len(s) > n {
+		return s[:n] + "…"
+	}
+	return s
+}
