@@ -42,11 +42,13 @@ servers: ## Get Valkey 8.0, Redis 8.0 and Redis 7.0 into .tools/servers.
 conformance: build ## Run the server's own test suite directly and through the proxy (SERVER=redis|valkey).
 	@scripts/conformance.sh --server $(SERVER)
 
-bench: build ## Compare with direct, twemproxy and HAProxy into loadtest/RESULTS.md (ROUNDS=5 SECONDS=2).
-	@loadtest/bench.sh --rounds $(ROUNDS) --seconds $(SECONDS)
+bench: build ## Compare with direct, twemproxy, HAProxy; loadtest/RESULTS.md (BENCHFLAGS=--quick).
+	@scripts/servers.sh valkey peers
+	$(GO) run ./loadtest/bench --rounds $(ROUNDS) --seconds $(SECONDS) $(BENCHFLAGS)
 
 soak: build ## Churn connections and hold 10,000 idle ones; memory must stay flat.
-	@loadtest/soak.sh
+	@scripts/servers.sh valkey
+	$(GO) run ./loadtest/soak $(SOAKFLAGS)
 
 fuzz: ## Fuzz every decoder for a while (FUZZTIME=20s each).
 	@scripts/fuzz.sh $(FUZZTIME)

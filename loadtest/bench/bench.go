@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"holdfast/loadtest/harness"
+)
+
+// firstRequests is how much the first, unrecorded run of a cell sends: enough to learn its rate.
+const firstRequests = 3000
+
+// sample is what one run measured.
+type sample struct {
+	opsPerSecond float64
+	proxyCPU     float64 // µs per command; 0 for direct
+	serverCPU    float64 // µs per command
+}
+
+// key names a cell of a target.
+type key struct {
+	target string
+	cell   cell
+}
+
+// bench holds what was measured so far.
+type bench struct {
+	program string // valkey-benchmark
+	targets []*target
+	cells   []cell
+	seconds float64 // asked length of a run
+
+	rate    map[key]float64 // commands per second, as last seen
+	samples map[key][]sample
+}
+
+func newBench(program string, targets []*target, cells []cell, seconds float64) *bench {
+	return &bench{
+		program: program, targets: targets, cells: cells, seconds: seconds,
+		rate: map[key]float64{}, samples: map[key][]sample{},
+	}
+}
+
+// rounds measures every cell of every target n times.
+func (b *bench) rounds(ctx context.Context, n int) error {
+	for round := range n {
+		for _, c := range b.cells {
+			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", round+1, n, c)
+			// Each round begins with another target, so that none always follows the same one.
+			for i := range b.targets {
+				t := b.targets[(i+round)%len(b.targets)]
+				if err := b.measure(ctx, t, c); err != nil {
+					return fmt.Errorf("%s: %s: %w", t.name, c, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// measure runs one cell against one target and records it.
+func (b *bench) measure(ctx context.Context, t *target, c cell) error {
+	k := key{t.name, c}
+	if b.rate[k] == 0 {
+		rate, err := b.load(ctx, t, c, firstRequests)
+		if err != nil {
+			return err
+		}
+		b.rate[k] = rate
+		// The first run was too short for a good rate: one more, a quarter as long as the rest.
+		if b.rate[k], err = b.load(ctx, t, c, int(rate*b.seconds/4)); err != nil {
+			return err
+		}
+	}
+	requests := max(firstRequests, int(b.rate[k]*b.seconds))
+	proxy, server, err := cpuTimes(t)
+	if err != nil {
+		return err
+	}
+	rate, err := b.load(ctx, t, c, requests)
+	if err != nil {
+		return err
+	}
+	proxyAfter, serverAfter, err := cpuTimes(t)
+	if err != nil {
+		return err
+	}
+	b.rate[k] = rate
+	b.samples[k] = append(b.samples[k], sample{
+		opsPerSecond: rate,
+		proxyCPU:     perCommand(proxyAfter-proxy, requests),
+		serverCPU:    perCommand(serverAfter-server, requests),
+	})
+	return nil
+}
+
+// cpuTimes returns the CPU times of the target's proxy, 0 if it has none, and of its server.
+func cpuTimes(t *target) (proxy, server time.Duration, err error) {
+	if t.proxy != nil {
+		if proxy, err = harness.CPUTime(t.proxy.Pid); err != nil {
+			return 0, 0, err
+		}
+	}
+	server, err = harness.CPUTime(t.server.Pid)
+	return proxy, server, err
+}
+
+func perCommand(d time.Duration, requests int) float64 {
+	return float64(d) / float64(time.Microsecond) / float64(requests)
+}
+
+// median returns the median of one figure over the samples of a cell.
+func (b *bench) median(k key, figure func(sample) float64) float64 {
+	samples := b.samples[k]
+	if len(samples) == 0 {
+		return 0
+	}
+	values := make([]float64, len(samples))
+	for i, s := range samples {
+		values[i] = figure(s)
+	}
+	slices.Sort(values)
+	half := len(values) / 2
+	if len(values)%2 == 1 {
+		return values[half]
+	}
+	return (values[half-1] + values[half]) / 2
+}
+
+func opsPerSecond(s sample) float64 { return s.opsPerSecond }
+func proxyCPU(s sample) float64     { return s.proxyCPU }
+func serverCPU(s sample) float64    { return s.serverCPU }

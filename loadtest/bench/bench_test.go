@@ -1,0 +1,88 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"holdfast/loadtest/harness"
+)
+
+func TestParseRate(t *testing.T) {
+	const head = `"test","rps","avg_latency_ms","min_latency_ms"` + "\n"
+	tests := []struct {
+		name, out string
+		want      float64
+		ok        bool
+	}{
+		{"plain", head + `"SET","51375.50","0.1","0.0"` + "\n", 51375.5, true},
+		{"warning before", "WARNING: Could not fetch server CONFIG\n" + head +
+			`"GET","7.00","0.1","0.0"` + "\n", 7, true},
+		{"heading only", head, 0, false},
+		{"nothing", "", 0, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := parseRate(tt.out)
+			if got != tt.want || (err == nil) != tt.ok {
+				t.Errorf("parseRate = %v, %v; want %v, ok %v", got, err, tt.want, tt.ok)
+			}
+		})
+	}
+}
+
+func TestMedian(t *testing.T) {
+	k := key{"direct", cell{"SET", 1, 50}}
+	b := newBench("", nil, nil, 1)
+	for _, tt := range []struct {
+		rates []float64
+		want  float64
+	}{
+		{nil, 0}, {[]float64{5}, 5}, {[]float64{9, 1, 5}, 5}, {[]float64{1, 9, 5, 3}, 4},
+	} {
+		b.samples[k] = nil
+		for _, r := range tt.rates {
+			b.samples[k] = append(b.samples[k], sample{opsPerSecond: r})
+		}
+		if got := b.median(k, opsPerSecond); got != tt.want {
+			t.Errorf("median of %v = %v, want %v", tt.rates, got, tt.want)
+		}
+	}
+}
+
+// A report of made-up figures: one cell that reaches its goals and one that does not.
+func TestReport(t *testing.T) {
+	good, bad := cell{"SET", 1, 50}, cell{"GET", 1, 1}
+	proxy := &harness.Process{}
+	targets := []*target{
+		{name: "direct"}, {name: "twemproxy", proxy: proxy}, {name: "holdfast", proxy: proxy},
+	}
+	b := newBench("", targets, []cell{good, bad}, 1)
+	for k, s := range map[key]sample{
+		{"direct", good}: {1000, 0, 4}, {"twemproxy", good}: {800, 10, 2},
+		{"holdfast", good}: {950, 7.5, 2}, {"direct", bad}: {1000, 0, 4},
+		{"twemproxy", bad}: {800, 10, 2}, {"holdfast", bad}: {700, 8, 2},
+	} {
+		b.samples[k] = []sample{s}
+	}
+	text := b.report("Here.\n")
+	for _, want := range []string{
+		"| CPU per command at most 0.75 of twemproxy's | 1 | 1 of 2 | GET depth 1 × 1: 0.80 |",
+		"| throughput at least 1.1 of twemproxy's | 1 | 1 of 2 | GET depth 1 × 1: 0.88 |",
+		"| throughput at least 0.9 of direct | all | 1 of 2 | GET depth 1 × 1: 0.70 |",
+		"| SET | 1 | 50 | holdfast | 950 | 0.95 | 1.19 | 7.50 | 0.75 | 2.00 |",
+		"| GET | 1 | 1 | direct | 1000 | 1.00 | 1.25 |  |  | 4.00 |",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no line %q in:\n%s", want, text)
+		}
+	}
+}
+
+func TestMixSharesConnections(t *testing.T) {
+	for _, tt := range []struct{ connections, want int }{{1, 1}, {50, 25}, {500, 250}} {
+		names, n := cell{"mix", 1, tt.connections}.tests()
+		if len(names) != 2 || n != tt.want {
+			t.Errorf("%d connections: %v with %d each, want %d", tt.connections, names, n, tt.want)
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"holdfast/loadtest/harness"
+)
+
+// options are the command line.
+type options struct {
+	rounds  int
+	seconds float64
+	quick   bool
+	targets string
+	results string // file below loadtest/, or "" for standard output only
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.IntVar(&o.rounds, "rounds", 5, "rounds over all cells and targets")
+	fs.Float64Var(&o.seconds, "seconds", 2, "length of one run")
+	fs.BoolVar(&o.quick, "quick", false, "50 connections only, one short round, no file written")
+	fs.StringVar(&o.targets, "targets", strings.Join(targetNames, ","), "what to compare")
+	fs.StringVar(&o.results, "results", "RESULTS.md", "file in loadtest/ to write; - for none")
+	if err := fs.Parse(args); err != nil {
+		return o, err
+	}
+	if o.quick {
+		o.rounds, o.seconds, o.results = 1, 0.5, "-"
+	}
+	if o.rounds < 1 || o.seconds <= 0 {
+		return o, fmt.Errorf("rounds and seconds must be positive")
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, args []string) error {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	root, err := harness.Root()
+	if err != nil {
+		return err
+	}
+	dir, err := harness.OutDir(root, "bench")
+	if err != nil {
+		return err
+	}
+	targets, err := startTargets(root, dir, strings.Split(o.targets, ","))
+	defer stopTargets(targets)
+	if err != nil {
+		return err
+	}
+	benchmark, err := harness.Program(root, "valkey", "valkey-benchmark")
+	if err != nil {
+		return err
+	}
+	b := newBench(benchmark, targets, cells(o.quick), o.seconds)
+	started := time.Now()
+	if err := b.rounds(ctx, o.rounds); err != nil {
+		return err
+	}
+	text := b.report(describe(root, o, started))
+	fmt.Print(text)
+	if o.results == "-" {
+		return nil
+	}
+	return harness.WriteSection(filepath.Join(root, "loadtest", o.results), "bench", text)
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+
+	"holdfast/loadtest/harness"
+)
+
+// describe says where, when, with what and how the figures were made.
+func describe(root string, o options, started time.Time) string {
+	commit := "unknown"
+	out, err := exec.Command("git", "-C", root, "describe", "--always", "--dirty").Output()
+	if err == nil {
+		commit = strings.TrimSpace(string(out))
+	}
+	return fmt.Sprintf("%s, commit %s.\nMachine: %s. Load, proxy and server share it.\n"+
+		"Command: `go run ./loadtest/bench --rounds %d --seconds %g --targets %s`, took %s.\n",
+		started.UTC().Format("2006-01-02 15:04 UTC"), commit, harness.Machine(),
+		o.rounds, o.seconds, o.targets, time.Since(started).Round(time.Second))
+}
+
+// report is the text of the result: the description, the versions, the goals and the table.
+func (b *bench) report(description string) string {
+	var w strings.Builder
+	w.WriteString(description)
+	var versions []string
+	for _, t := range b.targets {
+		name := t.name
+		if t.proxy == nil {
+			name = "valkey (" + name + ")"
+		}
+		versions = append(versions, name+" "+t.version)
+	}
+	fmt.Fprintf(&w, "Versions: %s.\n", strings.Join(versions, ", "))
+	b.writeGoals(&w)
+	b.writeTable(&w)
+	return w.String()
+}
+
+// writeTable writes a row for each cell and target, the cells of one workload and depth together.
+func (b *bench) writeTable(w *strings.Builder) {
+	w.WriteString("\n| workload | depth | connections | target | commands/s | of direct |" +
+		" of twemproxy | CPU µs/command | of twemproxy's | server's CPU µs/command |\n" +
+		"|---|--:|--:|---|--:|--:|--:|--:|--:|--:|\n")
+	for _, c := range b.cells {
+		for _, t := range b.targets {
+			k := key{t.name, c}
+			cpu, cpuRatio := "", ""
+			if t.proxy != nil {
+				cpu = fmt.Sprintf("%.2f", b.median(k, proxyCPU))
+				cpuRatio = ratio(b.against(k, "twemproxy", proxyCPU))
+			}
+			fmt.Fprintf(w, "| %s | %d | %d | %s | %.0f | %s | %s | %s | %s | %.2f |\n",
+				c.workload, c.depth, c.connections, t.name, b.median(k, opsPerSecond),
+				ratio(b.against(k, "direct", opsPerSecond)),
+				ratio(b.against(k, "twemproxy", opsPerSecond)),
+				cpu, cpuRatio, b.median(k, serverCPU))
+		}
+	}
+}
+
+// against returns a figure of a cell divided by the same figure of another target, 0 without one.
+func (b *bench) against(k key, other string, figure func(sample) float64) float64 {
+	if base := b.median(key{other, k.cell}, figure); base > 0 {
+		return b.median(k, figure) / base
+	}
+	return 0
+}
+
+func ratio(r float64) string {
+	if r == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f", r)
+}
+
+// goal is what the proxy must reach in every cell of a depth.
+type goal struct {
+	text   string
+	other  string
+	depth  int // 0: every depth
+	limit  float64
+	atMost bool
+	figure func(sample) float64
+}
+
+var goals = []goal{
+	{"CPU per command at most 0.75 of twemproxy's", "twemproxy", 1, 0.75, true, proxyCPU},
+	{"CPU per command at most 0.25 of twemproxy's", "twemproxy", 16, 0.25, true, proxyCPU},
+	{"throughput at least 1.1 of twemproxy's", "twemproxy", 1, 1.1, false, opsPerSecond},
+	{"throughput at least 2.0 of twemproxy's", "twemproxy", 16, 2, false, opsPerSecond},
+	{"throughput at least 0.9 of direct", "direct", 0, 0.9, false, opsPerSecond},
+}
+
+// holds reports that a ratio reaches the goal.
+func (g goal) holds(ratio float64) bool {
+	if g.atMost {
+		return ratio <= g.limit
+	}
+	return ratio >= g.limit
+}
+
+// writeGoals writes how many cells reach each goal, and those that do not with their figure.
+func (b *bench) writeGoals(w *strings.Builder) {
+	w.WriteString("\n| goal | depth | cells that reach it | the others |\n|---|--:|--:|---|\n")
+	for _, g := range goals {
+		all, missed := 0, []string{}
+		for _, c := range b.cells {
+			r := b.against(key{"holdfast", c}, g.other, g.figure)
+			if r == 0 || (g.depth != 0 && g.depth != c.depth) {
+				continue
+			}
+			all++
+			if !g.holds(r) {
+				missed = append(missed, fmt.Sprintf("%s depth %d × %d: %.2f",
+					c.workload, c.depth, c.connections, r))
+			}
+		}
+		depth := "all"
+		if g.depth != 0 {
+			depth = fmt.Sprint(g.depth)
+		}
+		fmt.Fprintf(w, "| %s | %s | %d of %d | %s |\n", g.text, depth, all-len(missed), all,
+			strings.Join(missed, ", "))
+	}
+}

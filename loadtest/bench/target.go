@@ -1,0 +1,201 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"holdfast/loadtest/harness"
+)
+
+// targetNames lists what can be compared, in the order of the table.
+var targetNames = []string{"direct", "twemproxy", "haproxy", "holdfast"}
+
+// target is something that valkey-benchmark can load. Each proxy has a server of its own, so that
+// nothing that one run leaves behind meets another.
+type target struct {
+	name    string
+	version string
+	server  *harness.Process
+	proxy   *harness.Process // nil for direct
+}
+
+// addr is where the load goes.
+func (t *target) addr() string {
+	if t.proxy == nil {
+		return t.server.Addr
+	}
+	return t.proxy.Addr
+}
+
+// starter starts a proxy in front of upstream in dir and returns it with its version.
+type starter func(root, dir, upstream string) (*harness.Process, string, error)
+
+var starters = map[string]starter{
+	"twemproxy": startTwemproxy,
+	"haproxy":   startHAProxy,
+	"holdfast":  startHoldfast,
+}
+
+// startTargets starts the named targets. What it has started is returned with an error too.
+func startTargets(root, dir string, names []string) ([]*target, error) {
+	var all []*target
+	for _, name := range names {
+		if !slices.Contains(targetNames, name) {
+			return all, fmt.Errorf("unknown target %q; there are %s", name,
+				strings.Join(targetNames, ", "))
+		}
+		t := &target{name: name}
+		all = append(all, t)
+		home := filepath.Join(dir, name)
+		if err := os.Mkdir(home, 0o755); err != nil {
+			return all, err
+		}
+		if err := t.start(root, home); err != nil {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+func (t *target) start(root, dir string) error {
+	server, err := harness.Program(root, "valkey", "valkey-server")
+	if err != nil {
+		return err
+	}
+	addr, err := harness.FreeAddr()
+	if err != nil {
+		return err
+	}
+	_, port, _ := net.SplitHostPort(addr)
+	t.server, err = harness.Start(dir, "server", addr, server, "--port", port,
+		"--bind", "127.0.0.1", "--save", "", "--maxclients", "10000")
+	if err != nil {
+		return err
+	}
+	t.version = programVersion(server, "--version")
+	if start := starters[t.name]; start != nil {
+		t.proxy, t.version, err = start(root, dir, addr)
+	}
+	return err
+}
+
+func stopTargets(all []*target) {
+	for _, t := range all {
+		for _, p := range []*harness.Process{t.proxy, t.server} {
+			if p != nil {
+				p.Stop()
+			}
+		}
+	}
+}
+
+// configured writes text as a file in dir after filling in a free listening address.
+func configured(dir, name, format string, upstream string) (addr, path string, err error) {
+	addr, err = harness.FreeAddr()
+	if err != nil {
+		return "", "", err
+	}
+	path = filepath.Join(dir, name)
+	return addr, path, os.WriteFile(path, fmt.Appendf(nil, format, addr, upstream), 0o644)
+}
+
+// twemproxyConfig is one pool of one server, connected beforehand.
+const twemproxyConfig = `bench:
+  listen: %s
+  redis: true
+  hash: fnv1a_64
+  distribution: ketama
+  preconnect: true
+  servers:
+    - %s:1
+`
+
+func startTwemproxy(root, dir, upstream string) (*harness.Process, string, error) {
+	program, err := harness.Program(root, "nutcracker", "nutcracker")
+	if err != nil {
+		return nil, "", err
+	}
+	addr, config, err := configured(dir, "twemproxy.yml", twemproxyConfig, upstream)
+	if err != nil {
+		return nil, "", err
+	}
+	stats, err := harness.FreeAddr() // its statistics listen on a fixed port otherwise
+	if err != nil {
+		return nil, "", err
+	}
+	_, port, _ := net.SplitHostPort(stats)
+	p, err := harness.Start(dir, "twemproxy", addr, program,
+		"-c", config, "-v", "0", "-a", "127.0.0.1", "-s", port,
+		"-o", filepath.Join(dir, "messages"), "-p", filepath.Join(dir, "pid"))
+	return p, programVersion(program, "--version"), err
+}
+
+// haproxyConfig is a TCP relay on one thread, as the other proxies have.
+const haproxyConfig = `global
+  nbthread 1
+  maxconn 4000
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+listen bench
+  bind %s
+  server upstream %s
+`
+
+func startHAProxy(root, dir, upstream string) (*harness.Process, string, error) {
+	program, err := harness.Program(root, "haproxy", "haproxy")
+	if err != nil {
+		return nil, "", err
+	}
+	addr, config, err := configured(dir, "haproxy.cfg", haproxyConfig, upstream)
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := harness.Start(dir, "haproxy", addr, program, "-db", "-f", config)
+	return p, programVersion(program, "-v"), err
+}
+
+// startHoldfast runs bin/proxy with the default rules, and its metrics served.
+func startHoldfast(root, dir, upstream string) (*harness.Process, string, error) {
+	program := filepath.Join(root, "bin", "proxy")
+	if _, err := os.Stat(program); err != nil {
+		return nil, "", errors.New("bin/proxy is not there; run make build")
+	}
+	addr, err := harness.FreeAddr()
+	if err != nil {
+		return nil, "", err
+	}
+	http, err := harness.FreeAddr()
+	if err != nil {
+		return nil, "", err
+	}
+	config, err := harness.ProxyConfig(dir, addr, upstream, http, "")
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := harness.Start(dir, "holdfast", addr, program, "serve", "--config", config)
+	return p, programVersion(program, "version"), err
+}
+
+var versionNumber = regexp.MustCompile(`\d+\.\d+\.\d+|[0-9a-f]{7,}(-dirty)?`)
+
+// programVersion returns the first version number that a program prints about itself.
+func programVersion(program string, args ...string) string {
+	out, err := exec.Command(program, args...).CombinedOutput()
+	if err != nil && len(out) == 0 {
+		return "unknown"
+	}
+	if v := versionNumber.Find(out); v != nil {
+		return string(v)
+	}
+	return "unknown"
+}

@@ -1,0 +1,120 @@
+package harness
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// startTimeout bounds how long a started process may take until it accepts connections.
+const startTimeout = 10 * time.Second
+
+// stopTimeout bounds how long a process may take to end after SIGTERM before it is killed.
+const stopTimeout = 15 * time.Second
+
+// Process is a server, a peer or the proxy, running until Stop.
+type Process struct {
+	Name string // for messages
+	Addr string // host:port that it serves
+	Pid  int
+
+	cmd    *exec.Cmd
+	exited chan struct{} // closed by wait once the process is reaped
+}
+
+// Start runs a program that serves addr, with its output in dir/name.log, and waits until it
+// accepts connections. The error names the log when it does not.
+func Start(dir, name, addr string, argv ...string) (*Process, error) {
+	path := filepath.Join(dir, name+".log")
+	log, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
+	// Its own process group: an interrupt at the terminal reaches the harness, which then stops
+	// everything in order.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	p := &Process{
+		Name: name, Addr: addr, Pid: cmd.Process.Pid,
+		cmd: cmd, exited: make(chan struct{}),
+	}
+	go p.wait()
+	if err := p.await(); err != nil {
+		p.Stop()
+		return nil, fmt.Errorf("%s does not serve %s: %w; see %s", name, addr, err, path)
+	}
+	return p, nil
+}
+
+// wait reaps the process.
+func (p *Process) wait() {
+	_ = p.cmd.Wait() // how it ended is in its log; Stop and await look only at the fact
+	close(p.exited)
+}
+
+// await polls until the address accepts a connection.
+func (p *Process) await() error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		c, err := net.DialTimeout("tcp", p.Addr, time.Second)
+		if err == nil {
+			return c.Close()
+		}
+		select {
+		case <-tick.C:
+		case <-p.exited:
+			return fmt.Errorf("it has exited (%v)", p.cmd.ProcessState)
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// Running reports that the process has not ended.
+func (p *Process) Running() bool {
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// Stop ends the process with SIGTERM, or SIGKILL when that does not help in time, and waits for
+// its end. Further calls do nothing.
+func (p *Process) Stop() {
+	if !p.Running() {
+		return
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error means that it has just ended
+	select {
+	case <-p.exited:
+	case <-time.After(stopTimeout):
+		_ = p.cmd.Process.Kill()
+		<-p.exited
+	}
+}
+
+// FreeAddr returns a loopback address on which nothing listens. Another program can take it
+// before it is used; Start then fails and says so.
+func FreeAddr() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer ln.Close()
+	return ln.Addr().String(), nil
+}
