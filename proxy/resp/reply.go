@@ -5,8 +5,9 @@ import (
 	"fmt"
 )
 
-// maxElements bounds how many elements may be outstanding, so that the counter cannot overflow.
-const maxElements = 1 << 60
+// maxLength bounds a length or a count, and how many elements may be outstanding when a further
+// aggregate begins, so that no counter can overflow. No server comes near it.
+const maxLength = 1e18
 
 // where a ReplyScanner stands between two calls
 type replyState uint8
@@ -54,13 +55,16 @@ func (s *ReplyScanner) Scan(p []byte) (n int, done bool, err error) {
 		if len(p) == 0 {
 			return 0, false, nil
 		}
+		if n = wholeLeaf(p); n > 0 {
+			s.typ = p[0]
+			return n, true, nil
+		}
 		s.pending, s.typ = 1, 0
 	}
 	for n < len(p) {
 		switch s.state {
 		case atType:
-			err = s.begin(p[n])
-			n++
+			n, err = s.element(p, n)
 		case inLine:
 			n += s.line(p[n:])
 		case inNumber:
@@ -84,6 +88,40 @@ func (s *ReplyScanner) Scan(p []byte) (n int, done bool, err error) {
 	return n, false, nil
 }
 
+// wholeLeaf returns the length of the element at the start of p if it is an ordinary one without
+// children, and whole. Nearly all are; what is not takes the long way, byte by byte.
+func wholeLeaf(p []byte) int {
+	switch p[0] {
+	case '+', '-', ':', ',', '#', '_', '(':
+		if i := bytes.IndexByte(p, '\n'); i > 0 && p[i-1] == '\r' {
+			return i + 1
+		}
+	case '$', '!', '=':
+		size, start := shortNumber(p, 1)
+		if end := start + size; start > 0 && end+1 < len(p) && p[end] == '\r' && p[end+1] == '\n' {
+			return end + 2
+		}
+	}
+	return 0
+}
+
+// element takes the element at p[n], or at least its type byte, and returns where it stopped.
+func (s *ReplyScanner) element(p []byte, n int) (int, error) {
+	if size := wholeLeaf(p[n:]); size > 0 {
+		s.setType(p[n])
+		s.endElement()
+		return n + size, nil
+	}
+	return n + 1, s.begin(p[n])
+}
+
+// setType makes c the type of the reply, if it is the first that is not in or of an attribute.
+func (s *ReplyScanner) setType(c byte) {
+	if s.typ == 0 && s.pending == 1 && c != '|' {
+		s.typ = c
+	}
+}
+
 // begin takes the type byte of an element.
 func (s *ReplyScanner) begin(c byte) error {
 	switch c {
@@ -95,9 +133,7 @@ func (s *ReplyScanner) begin(c byte) error {
 		return fmt.Errorf("%w: got %q, want a type", ErrMalformed, c)
 	}
 	s.elem = c
-	if s.typ == 0 && s.pending == 1 && c != '|' {
-		s.typ = c
-	}
+	s.setType(c)
 	return nil
 }
 
@@ -122,7 +158,7 @@ func (s *ReplyScanner) line(p []byte) (n int) {
 // digit takes a byte of a length or a count.
 func (s *ReplyScanner) digit(c byte) error {
 	switch {
-	case '0' <= c && c <= '9' && s.digits < 19 && (s.num != 0 || s.digits == 0):
+	case '0' <= c && c <= '9' && s.num <= maxLength/10 && (s.num != 0 || s.digits == 0):
 		s.num = s.num*10 + int64(c-'0')
 		s.digits++
 		return nil
@@ -148,8 +184,8 @@ func (s *ReplyScanner) lengthEnd(c byte) error {
 		s.endElement()
 		return nil
 	}
-	if s.num < 0 || s.num > maxElements || s.pending > maxElements {
-		return fmt.Errorf("%w: %q of length %d", ErrMalformed, s.elem, uint64(s.num))
+	if s.num > maxLength || s.pending > maxLength {
+		return fmt.Errorf("%w: %q of length %d", ErrMalformed, s.elem, s.num)
 	}
 	s.state = atType
 	switch s.elem {

@@ -41,8 +41,31 @@ func (sc *Scratch) strict(buf []byte, lim *Limits) (at progress) {
 }
 
 // shortNumber reads a number of at most seven digits at buf[i] and the CR and LF behind it. end is
-// where the next line begins, or 0 when something else stands there.
+// where the next line begins, or 0 when something else stands there. One and two digits, which is
+// what arguments have, are read without a loop.
 func shortNumber(buf []byte, i int) (v, end int) {
+	if i+3 > len(buf) {
+		return 0, 0
+	}
+	p := buf[i:]
+	d0, d1 := p[0]-'0', p[1]-'0'
+	if d0 > 9 {
+		return 0, 0
+	}
+	if p[1] == '\r' && p[2] == '\n' {
+		return int(d0), i + 3
+	}
+	if d0 == 0 || d1 > 9 { // parseInt refuses leading zeros
+		return 0, 0
+	}
+	if len(p) > 3 && p[2] == '\r' && p[3] == '\n' {
+		return int(d0)*10 + int(d1), i + 4
+	}
+	return longerNumber(buf, i)
+}
+
+// longerNumber is shortNumber without the shortcuts. The first digit is not zero.
+func longerNumber(buf []byte, i int) (v, end int) {
 	start := i
 	for ; i < len(buf) && i-start < 7; i++ {
 		d := buf[i] - '0'
@@ -51,11 +74,8 @@ func shortNumber(buf []byte, i int) (v, end int) {
 		}
 		v = v*10 + int(d)
 	}
-	if i == start || i+1 >= len(buf) || buf[i] != '\r' || buf[i+1] != '\n' {
+	if i+1 >= len(buf) || buf[i] != '\r' || buf[i+1] != '\n' {
 		return 0, 0
-	}
-	if buf[start] == '0' && i-start > 1 {
-		return 0, 0 // parseInt refuses leading zeros
 	}
 	return v, i + 2
 }

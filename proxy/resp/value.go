@@ -57,6 +57,9 @@ func (r *parser) element(depth int) (v Value, attribute bool, err error) {
 		v.Str = text
 	case '_':
 		v.Null = true
+		if len(text) > 0 {
+			err = fmt.Errorf("%w: a null with %q", ErrMalformed, text)
+		}
 	case '#':
 		v.Int, err = parseBool(text)
 	case ':':

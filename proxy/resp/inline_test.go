@@ -1,0 +1,82 @@
+package resp
+
+import (
+	"slices"
+	"testing"
+)
+
+var inlineLines = []struct {
+	line string
+	want []string // nil for unbalanced quotes
+}{
+	{"", []string{}},
+	{" \t\v\f\r\n ", []string{}},
+	{"a", []string{"a"}},
+	{"  set  k\tv ", []string{"set", "k", "v"}},
+	{"a\vb\fc d", []string{"a\vb\fc", "d"}},
+	{"\va", []string{"a"}},
+	{"a\rb\nc", []string{"a", "b", "c"}},
+	{"a\x00b c", []string{"a"}},
+	{"\x00", []string{}},
+	{`""`, []string{""}},
+	{`'' ""`, []string{"", ""}},
+	{`a"b c"`, []string{"ab c"}},
+	{`a'b c' d`, []string{"ab c", "d"}},
+	{`"a"b`, nil},
+	{`'a'b`, nil},
+	{`"a""b"`, nil},
+	{"\"a\"\vb", []string{"a", "b"}},
+	{`"a`, nil},
+	{`'a`, nil},
+	{`"`, nil},
+	{`a"`, nil},
+	{`"a\`, nil},
+	{`"a\"`, nil},
+	{`"a\""`, []string{`a"`}},
+	{`"\n\r\t\b\a\\\q"`, []string{"\n\r\t\b\a\\q"}},
+	{`"\x41\x0a\xfF\x00"`, []string{"A\n\xff\x00"}},
+	{`"\x4"`, []string{"x4"}},
+	{`"\xg1"`, []string{"xg1"}},
+	{`"\x"`, []string{"x"}},
+	{`"\X41"`, []string{"X41"}},
+	{`'\n\x41'`, []string{`\n\x41`}},
+	{`'it\'s'`, []string{"it's"}},
+	{`'a\\'`, nil},
+	{`'a\\b'`, []string{`a\\b`}},
+	{`'a\`, nil},
+	{`a\n b\"c"`, []string{`a\n`, `b\c`}},
+	{"\"a\x00\"", nil},
+	{`"a" 'b' c "d e" "f"`, []string{"a", "b", "c", "d e", "f"}},
+}
+
+func TestSplitInline(t *testing.T) {
+	for _, tt := range inlineLines {
+		args, ok := SplitInline([]byte(tt.line))
+		got := []string{}
+		for _, arg := range args {
+			got = append(got, string(arg))
+		}
+		if ok != (tt.want != nil) || ok && !slices.Equal(got, tt.want) {
+			t.Errorf("%q: got %q, %v, want %q", tt.line, got, ok, tt.want)
+		}
+	}
+}
+
+// TestSplitInlineArgsAreSeparate appends to each word: no other word and not the line may change.
+func TestSplitInlineArgsAreSeparate(t *testing.T) {
+	line := []byte(`a "b\x41" c "d" e`)
+	args, _ := SplitInline(line)
+	for i := range args {
+		_ = append(args[i], "!!!"...)
+	}
+	var got []string
+	for _, arg := range args {
+		got = append(got, string(arg))
+	}
+	if want := []string{"a", "bA", "c", "d", "e"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if string(line) != `a "b\x41" c "d" e` {
+		t.Errorf("the line is now %q", line)
+	}
+}
