@@ -89,18 +89,18 @@ func parseQuery(args []string) (SessionQuery, error) {
 	return q, nil
 }
 
+// sessionLines shows what fits a wide terminal; JSON has the rest.
 func sessionLines(list []Session, total int) []string {
-	t := table{head: []string{"ID", "LOOP", "ADDRESS", "USER", "NAME", "LIBRARY", "RESP", "DB",
-		"AGE", "IDLE", "STATE", "LINK", "LAST", "COMMANDS", "WAITING", "IN", "OUT"}}
+	t := table{head: []string{"ID", "ADDRESS", "USER", "NAME", "RESP", "DB", "AGE", "IDLE",
+		"STATE", "LINK", "LAST", "COMMANDS", "WAITING", "IN", "OUT"}}
 	for i := range list {
 		s := &list[i]
 		state := s.State
 		if s.Paused {
 			state = strings.TrimSpace(state + " paused")
 		}
-		t.row(s.ID, s.Loop, s.Addr, s.User, s.Name, s.Library, s.Protocol, s.DB, s.Age, s.Idle,
-			state, ref(s.Link), s.LastCommand, s.Commands, s.Outstanding,
-			size(s.InputBuffer), size(s.OutputBuffer))
+		t.row(s.ID, s.Addr, s.User, s.Name, s.Protocol, s.DB, s.Age, s.Idle, state, ref(s.Link),
+			s.LastCommand, s.Commands, s.Outstanding, size(s.InputBuffer), size(s.OutputBuffer))
 	}
 	text := fmt.Sprintf("%d sessions", total)
 	if len(list) < total {
@@ -121,12 +121,11 @@ func showLinks(ctx context.Context, c *client, args []string) (reply, error) {
 }
 
 func linkLines(list []Link) []string {
-	t := table{head: []string{"ID", "LOOP", "KIND", "STATE", "USER", "RESP", "DB", "LOCAL",
-		"REMOTE", "SERVER-ID", "AGE", "IDLE", "SESSIONS", "SESSION", "COMMANDS", "WAITING",
-		"QUEUED"}}
+	t := table{head: []string{"ID", "KIND", "STATE", "USER", "RESP", "DB", "LOCAL", "SERVER-ID",
+		"AGE", "IDLE", "SESSIONS", "SESSION", "COMMANDS", "WAITING", "QUEUED"}}
 	for i := range list {
 		l := &list[i]
-		t.row(l.ID, l.Loop, l.Kind, l.State, l.User, l.Protocol, l.DB, l.LocalAddr, l.RemoteAddr,
+		t.row(l.ID, l.Kind, l.State, l.User, l.Protocol, l.DB, l.LocalAddr,
 			ref(max(l.ServerID, 0)), l.Age, l.Idle, l.Sessions, ref(l.Session), l.Commands,
 			l.Outstanding, size(l.Queued))
 	}
@@ -187,6 +186,7 @@ func showStats(ctx context.Context, c *client, args []string) (reply, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.NotReady, s.Latency = notNil(s.NotReady), notNil(s.Latency)
 	return show(args, s, statsLines)
 }
 

@@ -54,8 +54,19 @@ func lookup(args []string) (*command, int) {
 	return one, 1
 }
 
+// browser reports that a request is a line of HTTP. A web page can make a browser on this machine
+// post to the console, and lines of the body would be commands; Redis's guard is the same.
+func browser(args []string) bool {
+	return strings.EqualFold(args[0], "POST") || strings.EqualFold(args[0], "HOST:")
+}
+
 // run finds and runs a command.
 func (c *client) run(ctx context.Context, args []string) (reply, error) {
+	if browser(args) {
+		c.server.log.Warn("console: HTTP request, possibly an attack; closed", "addr", c.addr)
+		c.quit = true
+		return nothing, nil
+	}
 	cmd, words := lookup(args)
 	if !c.authed && (cmd == nil || !cmd.open) {
 		return nil, errNoAuth // before anything is told about what there is

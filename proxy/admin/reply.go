@@ -11,6 +11,9 @@ import (
 // reply appends itself to dst in the given protocol.
 type reply func(dst []byte, proto int) []byte
 
+// nothing is no reply at all.
+func nothing(dst []byte, _ int) []byte { return dst }
+
 func simple(s string) reply {
 	return func(dst []byte, _ int) []byte { return resp.AppendSimple(dst, s) }
 }

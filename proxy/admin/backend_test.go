@@ -1,0 +1,140 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+)
+
+// fakeBackend has one of everything. Its fields are set before use.
+type fakeBackend struct {
+	err      error
+	warnings []string
+	panics   bool
+	hang     bool
+	empty    bool
+
+	mu      sync.Mutex
+	killed  []uint64
+	reloads int
+	drains  int
+	query   SessionQuery
+}
+
+func (b *fakeBackend) check(ctx context.Context) error {
+	if b.panics {
+		panic("backend")
+	}
+	if b.hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return b.err
+}
+
+func (b *fakeBackend) Sessions(ctx context.Context, q SessionQuery) ([]Session, int, error) {
+	b.mu.Lock()
+	b.query = q
+	b.mu.Unlock()
+	if b.empty {
+		return nil, 0, b.check(ctx)
+	}
+	list := []Session{
+		{ID: 1, Addr: "127.0.0.1:50001", Listener: "main", User: "default", Name: "web",
+			Library: "go-redis 9.23.0", Protocol: 3, Age: 90 * time.Minute, Idle: 3 * time.Second,
+			LastCommand: "get", Commands: 123456},
+		{ID: 27, Loop: 1, Addr: "127.0.0.1:50002", User: "bob\x1b[31m", Protocol: 2, DB: 15,
+			Age: 49 * time.Hour, State: "multi", Paused: true, Link: 7, LastCommand: "config|set",
+			Commands: 9, Outstanding: 3, InputBuffer: 20 << 10, OutputBuffer: 3 << 20},
+	}
+	var match []Session
+	for _, s := range list {
+		if s.Matches(q.Match) {
+			match = append(match, s)
+		}
+	}
+	total := len(match)
+	if q.Limit > 0 {
+		match = match[:min(q.Limit, total)]
+	}
+	return match, total, b.check(ctx)
+}
+
+func (b *fakeBackend) Links(ctx context.Context) ([]Link, error) {
+	if b.empty {
+		return nil, b.check(ctx)
+	}
+	return []Link{
+		{ID: 3, Kind: "shared", State: "ready", User: "default", Protocol: 3,
+			LocalAddr: "127.0.0.1:41000", RemoteAddr: "127.0.0.1:6379", ServerID: 42,
+			Age: time.Hour, Sessions: 20, Commands: 1000, Outstanding: 4, Queued: 512},
+		{ID: 7, Loop: 1, Kind: "pinned", State: "busy", User: "bob", Protocol: 2, DB: 15,
+			Sessions: 1, Session: 27},
+	}, b.check(ctx)
+}
+
+func (b *fakeBackend) Stats(ctx context.Context) (*Stats, error) {
+	s := &Stats{
+		Version: "0.1.0", PID: 4711, Uptime: 26 * time.Hour, Workers: 2, Driver: "epoll",
+		Upstream: Upstream{Address: "127.0.0.1:6379", Up: true, Since: time.Hour,
+			Server: "valkey", Version: "8.0.1", Role: "master"},
+		Sessions: 2, SessionsAccepted: 100, Commands: 5_000_000, CommandsDenied: 3,
+		ClientBytesIn: 5 << 30, ClientBytesOut: 1234,
+	}
+	if b.empty {
+		return &Stats{NotReady: []string{"upstream: connection refused"},
+			Upstream: Upstream{Address: "127.0.0.1:6379", Error: "connection refused"}}, b.check(ctx)
+	}
+	s.Latency = []Latency{
+		{Class: "read", Count: 4_000_000, Mean: 81234, P50: 75 * time.Microsecond,
+			P99: 1234567, P999: 12 * time.Millisecond},
+		{Class: "blocking", Count: 10, Mean: 3 * time.Second, P50: time.Second,
+			P99: 59 * time.Second, P999: 59900 * time.Millisecond},
+	}
+	return s, b.check(ctx)
+}
+
+func (b *fakeBackend) Config(ctx context.Context) ([]Setting, error) {
+	return []Setting{
+		{Key: "upstream.address", Value: "127.0.0.1:6379", Default: true},
+		{Key: "upstream.password", Value: "(redacted)"},
+		{Key: "workers", Value: "1", Default: true},
+	}, b.check(ctx)
+}
+
+func (b *fakeBackend) Rules(ctx context.Context) ([]Rule, error) {
+	if b.empty {
+		return nil, b.check(ctx)
+	}
+	return []Rule{
+		{Name: "default", Action: "deny", Enforcement: "enforce", Denied: 3,
+			Commands: []string{"flushall", "flushdb", "config|rewrite"}},
+		{Name: "admin", Action: "deny", Enforcement: "observe", Observed: 12,
+			Commands: []string{"@dangerous"}, Except: []string{"info", "keys"}},
+	}, b.check(ctx)
+}
+
+func (b *fakeBackend) Reload(ctx context.Context) ([]string, error) {
+	b.mu.Lock()
+	b.reloads++
+	b.mu.Unlock()
+	return b.warnings, b.check(ctx)
+}
+
+func (b *fakeBackend) Drain(ctx context.Context) error {
+	b.mu.Lock()
+	b.drains++
+	b.mu.Unlock()
+	return b.check(ctx)
+}
+
+func (b *fakeBackend) KillSession(ctx context.Context, id uint64) (bool, error) {
+	b.mu.Lock()
+	b.killed = append(b.killed, id)
+	b.mu.Unlock()
+	return id == 27, b.check(ctx)
+}
+
+var errBackend = errors.New(strings.Join([]string{"holdfast.yaml:3:1: bad", "holdfast.yaml:7:2: worse"}, "\n"))
