@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// replyTimeout bounds the wait for one reply: a proxy that lost one must not hang the soak.
+const replyTimeout = 20 * time.Second
+
+// client is the least of a Redis client: it writes what it is told to, also half a command, and
+// reads single replies.
+type client struct {
+	*net.TCPConn
+	r *bufio.Reader
+}
+
+func dial(addr string) (*client, error) {
+	c, err := net.DialTimeout("tcp", addr, replyTimeout)
+	if err != nil {
+		return nil, err
+	}
+	// Small: an idle soak holds 10,000 of these.
+	return &client{TCPConn: c.(*net.TCPConn), r: bufio.NewReaderSize(c, 64)}, nil
+}
+
+// send writes whole commands, each a line of words.
+func (c *client) send(commands ...string) error {
+	var b strings.Builder
+	for _, command := range commands {
+		writeCommand(&b, strings.Fields(command)...)
+	}
+	_, err := io.WriteString(c, b.String())
+	return err
+}
+
+func writeCommand(b *strings.Builder, args ...string) {
+	fmt.Fprintf(b, "*%d\r\n", len(args))
+	for _, a := range args {
+		fmt.Fprintf(b, "$%d\r\n%s\r\n", len(a), a)
+	}
+}
+
+// line reads one line without its end.
+func (c *client) line() (string, error) {
+	if err := c.SetReadDeadline(time.Now().Add(replyTimeout)); err != nil {
+		return "", err
+	}
+	s, err := c.r.ReadString('\n')
+	return strings.TrimSuffix(s, "\r\n"), err
+}
+
+// expect reads a reply of one line and compares it.
+func (c *client) expect(want string) error {
+	got, err := c.line()
+	if err == nil && got != want {
+		err = fmt.Errorf("got reply %q, want %q", got, want)
+	}
+	return err
+}
+
+// bulk sends one command and returns its bulk reply.
+func (c *client) bulk(args ...string) (string, error) {
+	var b strings.Builder
+	writeCommand(&b, args...)
+	if _, err := io.WriteString(c, b.String()); err != nil {
+		return "", err
+	}
+	head, err := c.line()
+	if err != nil {
+		return "", err
+	}
+	n, err := strconv.Atoi(strings.TrimPrefix(head, "$"))
+	if err != nil || n < 0 {
+		return "", fmt.Errorf("got %q, want a bulk reply", head)
+	}
+	p := make([]byte, n+2)
+	_, err = io.ReadFull(c.r, p)
+	return string(p[:max(0, len(p)-2)]), err
+}

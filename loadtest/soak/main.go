@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"holdfast/loadtest/harness"
+)
+
+// options are the command line.
+type options struct {
+	churn   int
+	workers int
+	idle    int
+	limit   int64 // MiB of resident memory with the idle connections
+	results string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "soak:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	fs := flag.NewFlagSet("soak", flag.ContinueOnError)
+	fs.IntVar(&o.churn, "churn", 100000, "connections to open and close")
+	fs.IntVar(&o.workers, "workers", 16, "connections at a time")
+	fs.IntVar(&o.idle, "idle", 10000, "idle connections to hold")
+	fs.Int64Var(&o.limit, "limit", 60, "MiB of resident memory allowed with them")
+	fs.StringVar(&o.results, "results", "RESULTS.md", "file in loadtest/ to write; - for none")
+	if err := fs.Parse(args); err != nil {
+		return o, err
+	}
+	if o.churn < 1 || o.workers < 1 || o.idle < 1 {
+		return o, fmt.Errorf("churn, workers and idle must be positive")
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	root, err := harness.Root()
+	if err != nil {
+		return err
+	}
+	dir, err := harness.OutDir(root, "soak")
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	churn, idle, err := soak(ctx, root, dir, o)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("%s, %s.\n\n%s%s", started.UTC().Format("2006-01-02 15:04 UTC"),
+		harness.Machine(), churn, idle)
+	fmt.Fprint(out, text)
+	if o.results != "-" {
+		path := filepath.Join(root, "loadtest", o.results)
+		if err := harness.WriteSection(path, "soak", text); err != nil {
+			return err
+		}
+	}
+	if err := churn.check(); err != nil {
+		return err
+	}
+	return idle.check(o.limit)
+}
+
+// soak runs both parts, each with a fresh server and proxy.
+func soak(ctx context.Context, root, dir string, o options) (churnResult, idleResult, error) {
+	var churned churnResult
+	var held idleResult
+	proxy := filepath.Join(root, "bin", "proxy")
+	err := withStack(root, filepath.Join(dir, "churn"), proxy, func(s *stack) error {
+		var err error
+		churned, err = churn(ctx, s, o.churn, o.workers)
+		return err
+	})
+	if err != nil {
+		return churned, held, fmt.Errorf("churn: %w", err)
+	}
+	err = withStack(root, filepath.Join(dir, "idle"), proxy, func(s *stack) error {
+		var err error
+		held, err = idle(ctx, s, o.idle)
+		return err
+	})
+	if err != nil {
+		return churned, held, fmt.Errorf("idle: %w", err)
+	}
+	return churned, held, nil
+}
