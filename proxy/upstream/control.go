@@ -43,7 +43,11 @@ func (u *Upstream) newControl() *redis.Client {
 
 // dialControl dials as for data, so that a control connection proves the way that data takes.
 func (u *Upstream) dialControl(ctx context.Context, _, _ string) (net.Conn, error) {
-	return u.Dial(ctx)
+	nc, err := u.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return u.controlAddrs.track(nc), nil
 }
 
 // nameControl names the connection where the user may: as go-redis's own ClientName option a

@@ -94,6 +94,8 @@ type Upstream struct {
 	// Immutable after New.
 	opts   Options
 	dialer *net.Dialer
+
+	controlAddrs addrSet
 	log    *slog.Logger
 
 	info    atomic.Pointer[Info] // never nil
