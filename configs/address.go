@@ -113,6 +113,9 @@ func isLoopback(address string) bool {
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
+// Exposed says whether other machines can reach the listener.
+func (l Listener) Exposed() bool { return !isLoopback(l.Address) }
+
 // samePlace says whether a connection to dial, made on this machine, would reach a listener at
 // listen. Names other than localhost are not looked up: it errs on the side of no.
 func samePlace(listen, dial string) bool {

@@ -74,10 +74,23 @@ func (c *Config) readSecrets(dir string) error {
 	}
 	read("upstream.password_file", c.Upstream.PasswordFile, &c.Upstream.Password)
 	read("admin.password_file", c.Admin.PasswordFile, &c.Admin.Password)
-	if c.Upstream.Password == "" && c.Upstream.PasswordFile == "" {
+	_, written := c.origin.at["upstream.password"]
+	if c.Upstream.Password == "" && c.Upstream.PasswordFile == "" && !written {
 		c.Upstream.Password = Secret(os.Getenv(UpstreamPasswordEnv))
 	}
 	return errs.orNil()
+}
+
+// HoldsPassword says whether a password stands in the configuration file itself, so that whoever
+// may read the file knows it.
+func (c *Config) HoldsPassword() bool {
+	written := func(path string, p Secret) bool {
+		_, ok := c.origin.at[path]
+		return ok && p != ""
+	}
+	return written("upstream.password", c.Upstream.Password) &&
+		c.Upstream.PasswordFile == "" ||
+		written("admin.password", c.Admin.Password) && c.Admin.PasswordFile == ""
 }
 
 // readSecret is the text of a file without the newline that editors put at its end.

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"holdfast/configs"
+	"holdfast/policy"
+	"holdfast/proxy/upstream"
+)
+
+const aboutCheck = `Reads the configuration file, then looks at the server that it names: whether it
+can be reached, its version, role and persistence, what the proxy's own user may do there, and
+which of the rules would not hold. Changes nothing. Exits with 1 if anything is marked FAIL.`
+
+// check is the subcommand check.
+func check(ctx context.Context, c *command, args []string) error {
+	f := c.flags("check", aboutCheck)
+	path := f.String("config", "", "the configuration `file`; without one, the defaults")
+	offline := f.Bool("offline", false, "look at the file only")
+	asJSON := f.Bool("json", false, "print JSON")
+	if err := c.parse(f, args); err != nil {
+		return err
+	}
+	r := &report{OK: true}
+	if config := checkFile(r, *path); config != nil {
+		if *offline {
+			checkRules(r, config, policy.Builtin(), true)
+		} else {
+			checkServer(ctx, r, config)
+		}
+	}
+	if err := r.print(c.stdout, *asJSON); err != nil {
+		return err
+	}
+	if !r.OK {
+		return errReported
+	}
+	return nil
+}
+
+// checkFile loads the file; nil if it cannot be used.
+func checkFile(r *report, path string) *configs.Config {
+	c, err := configs.Load(path)
+	var all configs.Errors
+	switch {
+	case errors.As(err, &all):
+		addErrors(r, "config", all)
+		return nil
+	case err != nil:
+		r.fail("config", "%v", err)
+		return nil
+	}
+	name := path
+	if name == "" {
+		name = "the defaults"
+	}
+	r.ok("config", "%s: %d listener(s), upstream %s", name, len(c.Listeners), c.Upstream.Address)
+	checkSecrecy(r, c, path)
+	checkMachine(r, c)
+	return c
+}
+
+func addErrors(r *report, subject string, all configs.Errors) {
+	for _, e := range all {
+		text := e.Text
+		if e.Path != "" {
+			text = e.Path + ": " + text
+		}
+		r.add(finding{levelFail, subject, text, e.File, e.Line, e.Column})
+	}
+}
+
+// checkSecrecy warns of a password in a file that everyone on the machine can read.
+func checkSecrecy(r *report, c *configs.Config, path string) {
+	info, err := os.Stat(path)
+	if err == nil && c.HoldsPassword() && info.Mode().Perm()&0o004 != 0 {
+		r.warn("config", "%s holds a password and everyone can read it (mode %04o)",
+			path, info.Mode().Perm())
+	}
+}
+
+// checkMachine warns of limits that this process cannot keep.
+func checkMachine(r *report, c *configs.Config) {
+	// A client has a descriptor, and so has a pinned link; the rest is listeners, shared links,
+	// the console and the HTTP server.
+	wanted := uint64(c.Limits.MaxClients) + uint64(c.Limits.PinnedLinks) + spareFiles
+	if have := openFiles(); have > 0 && wanted > have {
+		r.warn("limits", "max_clients and pinned_links together need %d open files, and this "+
+			"process may have %d (ulimit -n)", wanted, have)
+	}
+	have := configs.Bytes(machineMemory())
+	if have > 0 && c.Limits.Memory > have {
+		r.warn("limits", "memory is %v, and the machine has %v", c.Limits.Memory, have)
+	}
+}
+
+// checkRules compiles the rules against a command table. With guess, the table is not the server's
+// own, which may know more.
+func checkRules(r *report, c *configs.Config, table *policy.Table, guess bool) {
+	p, err := policy.New(policy.Options{
+		Table: table, Rules: ruleSpecs(c), Enforcement: c.Enforcement, AllowUnknown: guess,
+	})
+	if err != nil {
+		addErrors(r, "rules", located(c, err))
+		return
+	}
+	switch {
+	case len(p.Rules()) == 0:
+		r.warn("rules", "none: every command is allowed")
+	case c.Rules == nil:
+		r.ok("rules", "the built-in ones")
+	default:
+		r.ok("rules", "%d", len(p.Rules()))
+	}
+	whose := "the server has"
+	if guess {
+		whose = "the built-in command table has (the server may know more)"
+	}
+	if names := p.Unresolved(); len(names) > 0 && c.Rules != nil {
+		r.warn("rules", "no command that %s is called %s", whose, strings.Join(names, ", "))
+	}
+	for _, rule := range idleRules(p) {
+		r.add(ruleFinding(c, rule, "decides nothing: earlier rules take what it names, or "+
+			"there is nothing of it"))
+	}
+	for _, rule := range p.Rules() {
+		if rule.Observe && rule.Action != policy.Allow {
+			r.add(ruleFinding(c, rule, "is only observed: it refuses nothing"))
+		}
+	}
+}
+
+// ruleFinding is a warning about one rule, with its place in the file if it stands there.
+func ruleFinding(c *configs.Config, rule *policy.Rule, text string) finding {
+	f := finding{Level: levelWarn, Subject: "rules",
+		Text: fmt.Sprintf("rule %q %s", rule.Name, text)}
+	if c.Rules != nil {
+		at := c.At(fmt.Sprintf("rules[%d]", rule.Index), "")
+		f.File, f.Line, f.Column = at.File, at.Line, at.Column
+	}
+	return f
+}
+
+// checkServer looks at the server, once.
+func checkServer(ctx context.Context, r *report, c *configs.Config) {
+	// A probe is a handful of questions; each has ConnectTimeout.
+	ctx, cancel := context.WithTimeout(ctx, 4*c.Upstream.ConnectTimeout)
+	defer cancel()
+	u := upstream.New(upstreamOptions(c, slog.New(slog.DiscardHandler)))
+	defer u.Stop()
+	info, err := u.Probe(ctx)
+	if err != nil {
+		r.fail("upstream", "%v", err)
+		checkRules(r, c, policy.Builtin(), true)
+		return
+	}
+	checkLogin(r, c, info)
+	if info.Server != "" {
+		checkVersion(r, info)
+		checkRole(r, info)
+		checkPersistence(r, info)
+		checkMemory(r, info)
+		checkLimits(r, c, info)
+	}
+	checkTable(r, c, info)
+}
+
+// checkTable checks the rules against the server's own commands if they can be had.
+func checkTable(r *report, c *configs.Config, info *upstream.Info) {
+	if info.CommandReply == nil {
+		checkRules(r, c, policy.Builtin(), true)
+		return
+	}
+	table, err := policy.NewTable(info.CommandReply)
+	if err != nil {
+		r.fail("rules", "the server's command table cannot be used: %v", err)
+		return
+	}
+	r.ok("commands", "%d in the server's own table", table.Len()-1)
+	checkRules(r, c, table, false)
+}
