@@ -1,0 +1,135 @@
+package proxy
+
+import (
+	"holdfast/policy"
+	"holdfast/proxy/resp"
+	"holdfast/proxy/telemetry"
+)
+
+// behaviour says how a command depends on the connection that it comes by. It is worked out once
+// per command when a table arrives, and looked up by Command.ID.
+type behaviour uint8
+
+const (
+	// plain commands do not depend on their connection: they go by the shared data link.
+	plain behaviour = iota
+	// script commands may run long while the server answers others: the script lane.
+	script
+	// aside commands must reach the server while others are stuck (SCRIPT KILL, CLIENT UNBLOCK),
+	// and have no state: the lobby.
+	aside
+	// blocking commands hold up their own connection only: a pinned link for one command.
+	blocking
+	// maybeBlocking commands do so if they have a BLOCK argument.
+	maybeBlocking
+	// waitAcks is WAIT and WAITAOF, which speak of the connection's own last write.
+	waitAcks
+	// stateful commands leave state on the connection that the proxy does not keep: a pinned
+	// link for the rest of the session.
+	stateful
+	multi
+	exec // EXEC and DISCARD
+	watch
+	unwatch
+	selectDB
+	auth
+	hello
+	resetConn
+	quit
+	subscribe // and its kin, unsubscribing included
+	monitor
+	rawStream // SYNC, PSYNC
+	clientID
+	clientName // SETNAME, SETINFO, GETNAME
+	clientInfo
+	clientList
+	clientKill
+	clientUnblock
+	clientTracking
+	clientGetRedir
+	clientReply
+	clientPause
+	info
+)
+
+// behaviours names the commands that are not plain. Flags of the table decide about the rest.
+var behaviours = map[string]behaviour{
+	"eval": script, "evalsha": script, "eval_ro": script, "evalsha_ro": script,
+	"fcall": script, "fcall_ro": script,
+	"script|kill": aside, "function|kill": aside, "client|no-touch": stateful,
+	"client|no-evict": stateful, "client|caching": stateful, "client|trackinginfo": stateful,
+	"readonly": stateful, "readwrite": stateful, "asking": stateful,
+	"xread": maybeBlocking, "xreadgroup": maybeBlocking,
+	"wait": waitAcks, "waitaof": waitAcks,
+	"flushall": blocking, "flushdb": blocking, "shutdown": blocking, "failover": blocking,
+	"multi": multi, "exec": exec, "discard": exec, "watch": watch, "unwatch": unwatch,
+	"select": selectDB, "auth": auth, "hello": hello, "reset": resetConn, "quit": quit,
+	"subscribe": subscribe, "psubscribe": subscribe, "ssubscribe": subscribe,
+	"unsubscribe": subscribe, "punsubscribe": subscribe, "sunsubscribe": subscribe,
+	"monitor": monitor, "sync": rawStream, "psync": rawStream, "replconf": stateful,
+	"client|id": clientID, "client|setname": clientName, "client|setinfo": clientName,
+	"client|getname": clientName, "client|info": clientInfo, "client|list": clientList,
+	"client|kill": clientKill, "client|unblock": clientUnblock,
+	"client|tracking": clientTracking, "client|getredir": clientGetRedir,
+	"client|reply": clientReply, "client|pause": clientPause, "client|unpause": clientPause,
+	"client|capa": stateful, "client|import-source": stateful, "client": aside, "info": info,
+}
+
+// behaviourOf classifies one command. Module commands may block their client, or run beside the
+// main thread, without saying so: they are kept apart from ordinary traffic like scripts.
+func behaviourOf(c *policy.Command) behaviour {
+	if b, ok := behaviours[c.Name]; ok {
+		return b
+	}
+	switch {
+	case c.Flags.Has(policy.FlagBlocking):
+		return blocking
+	case c.Flags.Has(policy.FlagModule):
+		return script
+	}
+	return plain
+}
+
+// behavioursOf classifies a whole table.
+func behavioursOf(t *policy.Table) []behaviour {
+	out := make([]behaviour, t.Len())
+	for _, c := range t.All() {
+		out[c.ID] = behaviourOf(c)
+	}
+	return out
+}
+
+// classOf says in which latency histogram a command counts.
+func classOf(c *policy.Command, b behaviour) telemetry.Class {
+	switch {
+	case b == blocking || b == maybeBlocking || b == waitAcks:
+		return telemetry.ClassBlocking
+	case b == subscribe || c.Flags.Has(policy.FlagPubSub):
+		return telemetry.ClassPubSub
+	case c.Categories.Has(policy.CatTransaction):
+		return telemetry.ClassTransaction
+	case c.Categories.Has(policy.CatConnection):
+		return telemetry.ClassConnection
+	case c.Flags.Has(policy.FlagAdmin) || c.Categories.Has(policy.CatAdmin) || b == info:
+		return telemetry.ClassAdmin
+	case c.Flags.Has(policy.FlagWrite) || c.Flags.Has(policy.FlagMayReplicate):
+		return telemetry.ClassWrite
+	case c.Flags.Has(policy.FlagReadonly):
+		return telemetry.ClassRead
+	}
+	return telemetry.ClassOther
+}
+
+// hasBlock reports whether XREAD or XREADGROUP carries a BLOCK option. Only options before
+// STREAMS count: what follows are keys.
+func hasBlock(args [][]byte) bool {
+	for _, a := range args[1:] {
+		if resp.EqualFold(a, "block") {
+			return true
+		}
+		if resp.EqualFold(a, "streams") {
+			return false
+		}
+	}
+	return false
+}

@@ -1,0 +1,73 @@
+package proxy
+
+import (
+	"holdfast/policy"
+	"holdfast/proxy/resp"
+)
+
+// dispatch decides about one frame and carries the decision out. It returns false when the frame
+// has to wait, with s.wait set; the frame is then presented again.
+func (s *session) dispatch(c *resp.Command) bool {
+	w := s.w
+	cmd := w.policy.Table().Lookup(c.Args)
+	if v := w.policy.Decide(&policy.Request{Cmd: cmd}); v.Rule != nil {
+		if done, ok := s.ruled(c, cmd, v); done {
+			return ok
+		}
+	}
+	b := w.behaviours[cmd.ID]
+	if s.pin == nil && b == plain && !w.paused {
+		return s.forwardShared(c, cmd, laneData)
+	}
+	return s.special(c, cmd, b)
+}
+
+// forwardShared sends a command by the session's lane of that kind.
+func (s *session) forwardShared(c *resp.Command, cmd *policy.Command, kind laneKind) bool {
+	l := s.cur
+	if l == nil {
+		l = s.lane(kind).pick(s.w)
+	} else if l.lane == nil || l.lane.key.kind != kind || l.lane.ident != s.ident {
+		s.wait = waitOrder
+		return false
+	}
+	return s.sendTo(l, c, cmd, modeForward, nil)
+}
+
+// sendTo sends the frame by l and notes what is to become of its reply.
+func (s *session) sendTo(l *link, c *resp.Command, cmd *policy.Command, m mode, k *call) bool {
+	if l.full() {
+		l.stalled = append(l.stalled, s)
+		s.wait = waitRoom
+		return false
+	}
+	switch {
+	case c.Inline:
+		s.w.encode = resp.AppendCommand(s.w.encode[:0], c.Args...)
+		l.send(s.w.encode)
+	case len(c.Raw) >= ownedFrame && s.alone:
+		l.sendOwned(c.Raw)
+		s.w.inputBytes -= int64(len(s.in))
+		s.in = nil
+	default:
+		l.send(c.Raw)
+	}
+	s.noteSent(l, cmd, m, k)
+	return true
+}
+
+// noteSent records a command that was just appended to l.
+func (s *session) noteSent(l *link, cmd *policy.Command, m mode, k *call) {
+	s.active = s.w.loop.Now()
+	s.last = cmd
+	s.command++
+	if s.muted != replyOn && s.pin == l && s.swallowReply() {
+		return
+	}
+	l.commands++
+	r := l.reqs.push()
+	r.s, r.cmd, r.call, r.mode = s, cmd, k, m
+	r.start, r.end = s.active, l.queued
+	s.cur = l
+	s.outstanding++
+}

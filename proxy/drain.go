@@ -1,0 +1,119 @@
+package proxy
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"holdfast/proxy/telemetry"
+)
+
+// drain lets what is in flight finish: no new connections, no new commands; each session is closed
+// once its last reply has left. Commands that block are ended by CLIENT UNBLOCK, which answers
+// them with their timeout: closing their connections could lose the element that the server pops
+// at that very moment.
+func (srv *Server) drain() {
+	srv.draining.Store(true)
+	srv.log.Info("draining", "sessions", srv.sessionCount.Load(), "limit", srv.drainLimit())
+	for _, ln := range srv.listeners {
+		ln.net.Close()
+		ln.acceptor.Stop()
+	}
+	srv.each((*worker).drain)
+	ctx, cancel := context.WithTimeout(context.Background(), srv.drainLimit())
+	defer cancel()
+	tick := time.NewTicker(drainPoll)
+	defer tick.Stop()
+	for srv.busy(ctx) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			srv.log.Warn("not everything in flight has finished", "sessions", srv.sessionCount.Load())
+			return
+		}
+	}
+	srv.log.Info("drained")
+}
+
+// drainPoll is how often drain looks whether all is done.
+const drainPoll = 5 * time.Millisecond
+
+func (srv *Server) drainLimit() time.Duration {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.current.Drain
+}
+
+// busy reports whether connections of clients are still open, be it only to send the last reply.
+func (srv *Server) busy(ctx context.Context) bool {
+	open, err := gather(ctx, srv, func(w *worker) int {
+		n := w.loop.Conns() - len(w.links)
+		for l := range w.links {
+			if l.conn == nil {
+				n++ // counted in links and not in the loop
+			}
+		}
+		return n
+	})
+	for _, n := range open {
+		if n > 0 {
+			return true
+		}
+	}
+	return err != nil && ctx.Err() == nil && err != ErrServerClosed
+}
+
+// drain ends this worker's sessions, each after what it has in flight.
+func (w *worker) drain() {
+	w.draining = true
+	for _, s := range w.sessions {
+		if s.pin != nil && s.held == 0 && s.outstanding > 0 {
+			w.unblock(s)
+		}
+		s.endLater(telemetry.CloseDrain)
+	}
+}
+
+// unblock ends a command that may be blocking.
+func (w *worker) unblock(s *session) {
+	if s.pin.serverID == 0 {
+		return
+	}
+	l := s.lane(laneLobby).pick(w)
+	l.inject("cLiEnT", "uNbLoCk", strconv.FormatInt(s.pin.serverID, 10))
+}
+
+// stop ends everything that Run started, in reverse order.
+func (srv *Server) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	for _, ln := range srv.listeners {
+		ln.net.Close()
+		if ln.acceptor != nil {
+			ln.acceptor.Stop()
+			ln.acceptor.Wait()
+		}
+	}
+	if srv.console != nil {
+		if err := srv.console.Stop(ctx); err != nil {
+			srv.log.Warn("the console did not end in time", "error", err)
+		}
+	}
+	if srv.http != nil {
+		if err := srv.http.Stop(ctx); err != nil {
+			srv.log.Warn("the HTTP side did not end in time", "error", err)
+		}
+	}
+	srv.stopDial()
+	for _, w := range srv.workers {
+		w.loop.Stop()
+	}
+	srv.running.Wait()
+	srv.up.Stop()
+	if err := srv.tel.Shutdown(ctx); err != nil {
+		srv.log.Warn("traces may be lost", "error", err)
+	}
+}
+
+// stopLimit bounds the end of the console, of HTTP and of traces.
+const stopLimit = 3 * time.Second

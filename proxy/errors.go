@@ -1,0 +1,70 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Every text that the proxy itself says to a client stands in this file. Each begins with its
+// error code, gives the reason, and says what to do next. All other errors are the server's own.
+
+// ErrServerClosed is returned by calls on a Server that has ended.
+var ErrServerClosed = errors.New("proxy: server closed")
+
+const (
+	// textMaxClients is Redis's own wording: clients know it and back off.
+	textMaxClients = "ERR max number of clients reached"
+	// textNoSuchClient and textNoSuchClientID are Redis's own wordings for CLIENT KILL.
+	textNoSuchClient = "ERR No such client"
+	// textRedirectMissing is Redis's own wording for CLIENT TRACKING … REDIRECT.
+	textRedirectMissing = "ERR The client ID you want redirect to does not exist"
+	// textDraining answers commands that arrive after shutdown began.
+	textDraining = "UPSTREAM this proxy is shutting down; the command was not executed; connect again"
+)
+
+// textDenied answers a command that a rule refuses.
+func textDenied(command, rule string) string {
+	return fmt.Sprintf("DENIED '%s' is refused by rule '%s' of the proxy; "+
+		"nothing was executed; if it must run, ask the operator to change that rule",
+		strings.ReplaceAll(command, "|", " "), rule)
+}
+
+// executed says what became of a command whose reply will never come.
+type executed uint8
+
+const (
+	// notExecuted: the server cannot have seen the whole command.
+	notExecuted executed = iota
+	// maybeExecuted: the whole command was sent, and the reply is missing.
+	maybeExecuted
+)
+
+// textUpstreamLost answers a command that was outstanding on a link which broke.
+func textUpstreamLost(addr string, cause error, e executed) string {
+	what := "the command was not executed; it is safe to send it again"
+	if e == maybeExecuted {
+		what = "the command may have been executed; check before sending it again"
+	}
+	return fmt.Sprintf("UPSTREAM the link to %s broke (%s); %s", addr, reason(cause), what)
+}
+
+// textUpstreamDown answers a command for which no link could be opened.
+func textUpstreamDown(addr string, cause error, retry time.Duration) string {
+	return fmt.Sprintf("UPSTREAM %s cannot be reached (%s); the command was not executed; "+
+		"the next attempt is made in %d ms", addr, reason(cause), retry.Milliseconds())
+}
+
+// reason makes an error fit for one line of RESP.
+func reason(err error) string {
+	if err == nil {
+		return "closed by the server"
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '\r' || r == '\n' {
+			return ' '
+		}
+		return r
+	}, err.Error())
+}

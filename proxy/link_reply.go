@@ -1,0 +1,246 @@
+package proxy
+
+import (
+	"fmt"
+
+	"holdfast/proxy/eventloop"
+	"holdfast/proxy/telemetry"
+)
+
+// OnData implements eventloop.Handler: it cuts p into replies and gives each to the request at the
+// head of the queue.
+//
+// Consecutive whole replies to one session are written to it together, which is what makes a deep
+// pipeline cheap.
+func (l *link) OnData(_ *eventloop.Conn, p []byte) {
+	w := l.w
+	w.counters.UpstreamBytesIn += uint64(len(p))
+	l.lastActive = w.loop.Now()
+	if l.raw {
+		l.owner.deliver(p)
+		l.pressure()
+		return
+	}
+	if l.plain() {
+		p = p[l.forwardRun(p):]
+	}
+	for len(p) > 0 && !l.closed {
+		n, done, err := l.scan.Scan(p)
+		if err != nil {
+			l.fail(fmt.Errorf("malformed reply: %w", err))
+			break
+		}
+		if done {
+			l.finish(p[:n])
+		} else {
+			l.gather(p[:n])
+		}
+		p = p[n:]
+		if len(p) > 0 && !l.closed && l.plain() {
+			p = p[l.forwardRun(p):]
+		}
+	}
+	if !l.closed && len(l.stalled) > 0 && !l.full() {
+		l.wakeStalled()
+	}
+	w.resume()
+}
+
+// plain reports that the fast path applies: the link is ready, no reply is half read, and no
+// reply can be a push.
+func (l *link) plain() bool {
+	return l.ready && !l.scan.Started() && !l.closed &&
+		(l.lane != nil || l.proto == 2 && !l.sub.active)
+}
+
+// forwardRun hands whole replies at the start of p to their sessions, as long as they are of
+// modeForward, and returns how many bytes it has dealt with. It stops in front of a reply that
+// needs more care; the beginning of an incomplete last one is gathered.
+func (l *link) forwardRun(p []byte) int {
+	w := l.w
+	now := w.loop.Now()
+	pos, from := 0, 0
+	var to *session
+	for pos < len(p) && l.reqs.n > 0 {
+		r := l.reqs.front()
+		if r.mode != modeForward {
+			break
+		}
+		n, done, err := l.scan.Scan(p[pos:])
+		if err != nil || !done {
+			if to != nil {
+				to.deliver(p[from:pos])
+			}
+			if err != nil {
+				l.fail(fmt.Errorf("malformed reply: %w", err))
+			} else {
+				l.gather(p[pos:])
+			}
+			return len(p)
+		}
+		if r.s != to {
+			if to != nil {
+				to.deliver(p[from:pos])
+			}
+			to, from = r.s, pos
+		}
+		w.count(r, p[pos] == '-', now)
+		pos += n
+		l.answered = r.end
+		if to.outstanding == 1 || l.locals > 0 {
+			// Deliver before the session learns that it has nothing outstanding, and before
+			// a local reply takes its turn.
+			to.deliver(p[from:pos])
+			to = nil
+		}
+		s := r.s
+		l.reqs.pop()
+		s.answered()
+		if l.locals > 0 {
+			l.emitLocals()
+		}
+	}
+	if to != nil {
+		to.deliver(p[from:pos])
+	}
+	l.pressure()
+	return pos
+}
+
+// gather keeps a part of a reply until the reply is whole or too large for that.
+func (l *link) gather(p []byte) {
+	if l.streaming {
+		l.stream(p)
+		return
+	}
+	if len(l.partial)+len(p) > partialMax && l.streamable() {
+		l.streaming = true
+		l.stream(l.partial)
+		l.partial = nil
+		l.stream(p)
+		return
+	}
+	if len(l.partial)+len(p) > callMax && !l.sub.active {
+		l.fail(fmt.Errorf("a reply that the proxy has to read is larger than %d bytes", callMax))
+		return
+	}
+	l.partial = append(l.partial, p...)
+}
+
+// streamable reports that the reply in progress can go to the client, or be dropped, in parts.
+func (l *link) streamable() bool {
+	if !l.ready || l.sub.active || l.reqs.len() == 0 || l.scan.Type() == '>' {
+		return false
+	}
+	m := l.reqs.front().mode
+	return m == modeForward || m == modeSwallow || m == modeReplace
+}
+
+// stream passes a part of the head's reply on.
+func (l *link) stream(p []byte) {
+	if r := l.reqs.front(); r.mode == modeForward {
+		r.s.deliver(p)
+		l.pressure()
+	}
+}
+
+// finish handles the end p of a reply whose beginning may have been gathered.
+func (l *link) finish(p []byte) {
+	if l.streaming {
+		l.stream(p)
+		l.streaming = false
+		l.complete(nil, l.scan.Type())
+		return
+	}
+	reply := p
+	if len(l.partial) > 0 {
+		l.partial = append(l.partial, p...)
+		reply = l.partial
+		l.partial = nil
+	}
+	l.complete(reply, l.scan.Type())
+	l.pressure()
+}
+
+// complete gives a whole reply (nil when it was streamed) to whom it belongs.
+func (l *link) complete(reply []byte, typ byte) {
+	if !l.ready && len(l.prep) > 0 {
+		if typ != '>' {
+			l.prepared(reply)
+		}
+		return
+	}
+	if l.owner != nil && reply != nil && l.push(reply, typ) {
+		return
+	}
+	if l.reqs.len() == 0 {
+		l.fail(fmt.Errorf("the server sent %q without being asked", trimCRLF(short(reply))))
+		return
+	}
+	r := *l.reqs.front()
+	if r.mode == modeSubscribe && !l.confirm(&r, reply, typ) {
+		return
+	}
+	l.reqs.pop()
+	l.answered = r.end
+	l.carryOut(&r, reply, typ)
+	if !l.closed && l.locals > 0 {
+		l.emitLocals()
+	}
+}
+
+// carryOut does what the request's mode says with its reply.
+func (l *link) carryOut(r *request, reply []byte, typ byte) {
+	if r.s == nil {
+		if r.mode == modeCall {
+			r.call.done(reply, false)
+		}
+		return
+	}
+	l.w.count(r, typ == '-', l.w.loop.Now())
+	switch r.mode {
+	case modeForward, modeSubscribe:
+		if reply != nil {
+			r.s.deliver(reply)
+		}
+	case modeReplace:
+		r.s.deliver(r.call.local)
+	case modeCall:
+		r.call.done(reply, false)
+	}
+	closes := r.call != nil && r.call.closes
+	r.s.answered()
+	if closes {
+		r.s.endLater(telemetry.CloseClient)
+	}
+}
+
+// emitLocals sends the local replies that have come to the head of the queue.
+func (l *link) emitLocals() {
+	for l.locals > 0 && l.reqs.len() > 0 && l.reqs.front().mode == modeLocal {
+		r := *l.reqs.front()
+		l.reqs.pop()
+		l.locals--
+		r.s.deliver(r.call.local)
+		r.s.answered()
+		if r.call.closes {
+			r.s.endLater(telemetry.CloseClient)
+		}
+	}
+}
+
+// pressure stops reading a pinned link while its client does not take what was read.
+func (l *link) pressure() {
+	if l.owner != nil && !l.closed && l.owner.conn.Buffered() > pinnedHigh {
+		l.conn.PauseRead()
+	}
+}
+
+func short(b []byte) []byte { return b[:min(len(b), 80)] }
+
+func trimCRLF(b []byte) []byte {
+	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == '\r') {
+		b = b[:len(b)-1]
+	}
+	return b
+}

@@ -1,0 +1,204 @@
+package proxy
+
+import (
+	"bytes"
+
+	"holdfast/policy"
+	"holdfast/proxy/resp"
+)
+
+// subState is what a pinned link knows of its subscriptions. Under RESP2 messages and replies are
+// both arrays, so the proxy has to tell them apart to know which command a reply belongs to; it
+// reads the first word of each array, and the counts that the confirmations carry.
+type subState struct {
+	active   bool // a subscription or MONITOR was ever asked for: replies need a look
+	monitor  bool
+	channels int // as counted by confirmations
+	patterns int
+	shards   int
+}
+
+// subKind is the family of a subscription command.
+type subKind uint8
+
+const (
+	subNone subKind = iota
+	subChannel
+	subPattern
+	subShard
+)
+
+// subscribe sends one of the (P|S)(UN)SUBSCRIBE commands on the session's own link.
+func (s *session) subscribe(c *resp.Command, cmd *policy.Command) bool {
+	l := s.pin
+	l.sub.active = true
+	k := &call{kind: kindOf(cmd.Name), confirmations: len(c.Args) - 1}
+	k.all = len(c.Args) == 1 && bytes.Contains([]byte(cmd.Name), []byte("unsub"))
+	return s.sendTo(l, c, cmd, modeSubscribe, k)
+}
+
+func kindOf(name string) subKind {
+	switch name[0] {
+	case 'p':
+		return subPattern
+	case 's':
+		if name == "ssubscribe" || name == "sunsubscribe" {
+			return subShard
+		}
+	}
+	if name == "sunsubscribe" {
+		return subShard
+	}
+	return subChannel
+}
+
+// push deals with what the server sends without being asked, on a link that is lent to a session:
+// true when reply was such.
+func (l *link) push(reply []byte, typ byte) bool {
+	s := l.owner
+	switch {
+	case typ == '>':
+		if l.confirmation(firstWord(reply)) != subNone && l.awaitsConfirmation() {
+			return false
+		}
+	case l.sub.monitor && typ == '+' && isMonitorLine(reply):
+		if ownCommand(reply) {
+			return true
+		}
+	case l.sub.active && l.proto == 2 && typ == '*':
+		word := firstWord(reply)
+		if isMessage(word) || l.confirmation(word) != subNone && !l.awaitsConfirmation() {
+			break
+		}
+		return false
+	default:
+		return false
+	}
+	s.deliver(reply)
+	return true
+}
+
+func isMessage(word []byte) bool {
+	switch string(word) {
+	case "message", "pmessage", "smessage":
+		return true
+	}
+	return false
+}
+
+// confirmation says which family a confirmation's first word belongs to.
+func (l *link) confirmation(word []byte) subKind {
+	switch string(word) {
+	case "subscribe", "unsubscribe":
+		return subChannel
+	case "psubscribe", "punsubscribe":
+		return subPattern
+	case "ssubscribe", "sunsubscribe":
+		return subShard
+	}
+	return subNone
+}
+
+func (l *link) awaitsConfirmation() bool {
+	return l.reqs.len() > 0 && l.reqs.front().mode == modeSubscribe
+}
+
+// confirm takes one reply to a subscription command; true when it was the last.
+func (l *link) confirm(r *request, reply []byte, typ byte) bool {
+	if typ == '-' {
+		return true
+	}
+	k := r.call
+	if k.all {
+		// UNSUBSCRIBE without arguments is answered once for each channel, or once for none.
+		k.all = false
+		k.confirmations = max(1, *l.sub.count(k.kind))
+	}
+	l.sub.note(reply)
+	k.confirmations--
+	if k.confirmations > 0 {
+		r.s.deliver(reply)
+		return false
+	}
+	return true
+}
+
+func (st *subState) count(k subKind) *int {
+	switch k {
+	case subPattern:
+		return &st.patterns
+	case subShard:
+		return &st.shards
+	}
+	return &st.channels
+}
+
+// note follows the number of subscriptions: a confirmation's third element is the number of
+// channels and patterns (of shard channels for theirs) that are left after it.
+func (st *subState) note(reply []byte) {
+	v, _, err := resp.Parse(reply)
+	if err != nil || len(v.Elems) != 3 {
+		return
+	}
+	total := int(v.Elems[2].Int)
+	switch string(v.Elems[0].Str) {
+	case "ssubscribe", "sunsubscribe":
+		st.shards = total
+	case "psubscribe", "punsubscribe":
+		st.patterns = max(0, total-st.channels)
+	case "subscribe", "unsubscribe":
+		st.channels = max(0, total-st.patterns)
+	}
+}
+
+// firstWord returns the first bulk string of an array or push.
+func firstWord(reply []byte) []byte {
+	i := bytes.IndexByte(reply, '\n')
+	if i < 0 || i+1 >= len(reply) || reply[i+1] != '$' {
+		return nil
+	}
+	rest := reply[i+1:]
+	j := bytes.IndexByte(rest, '\n')
+	if j < 0 {
+		return nil
+	}
+	word := rest[j+1:]
+	if e := bytes.IndexByte(word, '\r'); e >= 0 && e <= 16 {
+		return word[:e]
+	}
+	return nil
+}
+
+// isMonitorLine reports whether a status reply is a line of MONITOR:
+// +1339518083.107412 [0 127.0.0.1:60866] "keys" "*"
+func isMonitorLine(reply []byte) bool {
+	dot := bytes.IndexByte(reply, '.')
+	open := bytes.Index(reply, []byte(" ["))
+	if dot < 2 || open < dot {
+		return false
+	}
+	for _, c := range reply[1:dot] {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// ownCommand reports whether a MONITOR line shows one of the proxy's own commands. They are
+// spelled in mixed case, beginning in lower case and going on in upper, as no client spells them.
+func ownCommand(line []byte) bool {
+	i := bytes.Index(line, []byte(`] "`))
+	if i < 0 {
+		return false
+	}
+	name := line[i+3:]
+	if e := bytes.IndexByte(name, '"'); e >= 0 {
+		name = name[:e]
+	}
+	switch string(name) {
+	case "aUtH", "hElLo", "sElEcT", "cLiEnT", "rEsEt", "pInG", "iNfO", "cOnFiG", "cOmMaNd", "pUbLiSh":
+		return true
+	}
+	return false
+}

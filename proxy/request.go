@@ -1,0 +1,102 @@
+package proxy
+
+import "holdfast/policy"
+
+// mode says what becomes of a reply.
+type mode uint8
+
+const (
+	// modeForward: the reply goes to the session as it is.
+	modeForward mode = iota
+	// modeLocal: there is no upstream reply; call.local takes its place in the order.
+	modeLocal
+	// modeSwallow: the request was the proxy's own; its reply is dropped.
+	modeSwallow
+	// modeCall: the whole reply is handed to call.done.
+	modeCall
+	// modeReplace: the reply is dropped and call.local is sent instead.
+	modeReplace
+	// modeSubscribe: the replies are confirmations, one for each channel (pubsub.go).
+	modeSubscribe
+)
+
+// request is one outstanding command of a link, in the order in which it was sent.
+type request struct {
+	s     *session // nil for the proxy's own
+	cmd   *policy.Command
+	call  *call  // for the modes that need more; nil for plain forwarding
+	start int64  // loop time when the frame was found, nanoseconds
+	end   uint64 // position in the link's request stream just after this command
+	mode  mode
+}
+
+// call is what a request carries beyond plain forwarding.
+type call struct {
+	// local is the reply that takes the place of the server's.
+	local []byte
+	// done receives the whole reply; reply is valid during the call only. broken is set when
+	// the link broke: reply is then the -UPSTREAM error.
+	done func(reply []byte, broken bool)
+	// confirmations is how many replies a modeSubscribe request still expects; 0 means that
+	// it is to be worked out when the request reaches the head of the queue.
+	confirmations int
+	kind          subKind
+	all           bool // (P|S)UNSUBSCRIBE without arguments
+	// closes marks a reply after which the session ends.
+	closes bool
+}
+
+// ring is a growing FIFO of requests. The zero value is ready.
+type ring struct {
+	buf  []request // length is a power of two, or zero
+	head int
+	n    int
+}
+
+const (
+	ringStart = 16
+	// ringKeep is the largest capacity that an empty ring keeps.
+	ringKeep = 4096
+)
+
+func (r *ring) len() int { return r.n }
+
+// push returns the new last entry for the caller to fill in.
+func (r *ring) push() *request {
+	if r.n == len(r.buf) {
+		r.grow()
+	}
+	e := &r.buf[(r.head+r.n)&(len(r.buf)-1)]
+	r.n++
+	return e
+}
+
+// at returns the i-th oldest entry.
+func (r *ring) at(i int) *request { return &r.buf[(r.head+i)&(len(r.buf)-1)] }
+
+// front returns the oldest entry; the ring must not be empty.
+func (r *ring) front() *request { return &r.buf[r.head] }
+
+// pop drops the oldest entry.
+func (r *ring) pop() {
+	r.buf[r.head] = request{}
+	r.head = (r.head + 1) & (len(r.buf) - 1)
+	r.n--
+	if r.n == 0 {
+		r.head = 0
+		if len(r.buf) > ringKeep {
+			r.buf = nil
+		}
+	}
+}
+
+func (r *ring) grow() {
+	size := 2 * len(r.buf)
+	if size == 0 {
+		size = ringStart
+	}
+	buf := make([]request, size)
+	k := copy(buf, r.buf[r.head:])
+	copy(buf[k:], r.buf[:r.head])
+	r.buf, r.head = buf, 0
+}

@@ -1,0 +1,377 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"holdfast/policy"
+	"holdfast/proxy/admin"
+	"holdfast/proxy/eventloop"
+	"holdfast/proxy/resp"
+	"holdfast/proxy/telemetry"
+	"holdfast/proxy/upstream"
+)
+
+// linkName is what CLIENT LIST on the server shows of other proxies' shared links.
+const linkName = "holdfast"
+
+// idBase is below every session id. The server counts its connections up from 1, so an id at or
+// above idBase names a session; it fits into the 53 bits that JavaScript clients can hold.
+const idBase = uint64(1) << 50
+
+// Server is one proxy in front of one upstream. New makes it, Run serves.
+//
+// Its own fields are shared by the workers and the goroutines beside them: they are immutable
+// after New, atomic, or guarded by mu.
+type Server struct {
+	opts    Options
+	log     *slog.Logger
+	up      *upstream.Upstream
+	workers []*worker
+	byLoop  map[*eventloop.Loop]*worker
+	tel     *telemetry.Telemetry
+
+	nextID       atomic.Uint64
+	sessionCount atomic.Int64
+	linkCount    atomic.Int64
+	draining     atomic.Bool
+	listening    atomic.Bool
+	startedAt    time.Time
+
+	dialCtx  context.Context
+	stopDial context.CancelFunc
+	running  sync.WaitGroup
+	failed   chan error    // the first error that ends the server
+	drainNow chan struct{} // closed when the console asks for the end
+
+	mu        sync.Mutex
+	current   Options // in force now
+	table     *policy.Table
+	listeners []*listener
+	reloads   telemetry.ReloadCount
+	drainOnce sync.Once
+
+	http    *telemetry.Server // nil when there is none; Run's own
+	console *admin.Server
+}
+
+// listener is one address with its acceptor.
+type listener struct {
+	name     string
+	net      net.Listener
+	acceptor *eventloop.Acceptor
+}
+
+// New prepares a server; nothing is opened before Run. The error is about the options.
+func New(opts Options) (*Server, error) {
+	opts.setDefaults()
+	srv := &Server{
+		opts: opts, current: opts, log: opts.Logger, up: upstream.New(opts.Upstream),
+		byLoop: map[*eventloop.Loop]*worker{}, failed: make(chan error, 1),
+		drainNow: make(chan struct{}), startedAt: time.Now(),
+	}
+	srv.reloads.Last = srv.startedAt
+	// Two proxies, and one before and after a restart, give out different ids.
+	srv.nextID.Store(idBase + uint64(time.Now().Unix())%(1<<29)<<20)
+	srv.dialCtx, srv.stopDial = context.WithCancel(context.Background())
+	tel, err := telemetry.New(opts.Telemetry, srv, srv)
+	if err != nil {
+		return nil, err
+	}
+	srv.tel = tel
+	if _, err := srv.compile(opts, nil); err != nil {
+		return nil, err
+	}
+	return srv, nil
+}
+
+// compile builds the rules for a command table; nil is the built-in one.
+func (srv *Server) compile(o Options, t *policy.Table) (*rules, error) {
+	p, err := policy.New(policy.Options{
+		Table: t, Rules: o.Rules, Enforcement: o.Enforcement, AllowUnknown: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("rules: %w", err)
+	}
+	return newRules(p), nil
+}
+
+// Run serves until ctx ends or DRAIN is asked for, then lets what is in flight finish, for
+// Options.Drain at the most. It returns nil after an orderly end.
+func (srv *Server) Run(ctx context.Context) error {
+	defer srv.stopDial()
+	if err := srv.start(ctx); err != nil {
+		srv.stop()
+		return err
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case <-srv.drainNow:
+	case err = <-srv.failed:
+	}
+	srv.drain()
+	srv.stop()
+	return err
+}
+
+// start brings everything up, in the order in which it depends on each other.
+func (srv *Server) start(ctx context.Context) error {
+	probe, cancel := context.WithTimeout(ctx, srv.opts.Upstream.ConnectTimeout)
+	info, err := srv.up.Probe(probe)
+	cancel()
+	if err != nil {
+		srv.log.Warn("the upstream does not answer; serving errors until it does",
+			"upstream", srv.opts.Upstream.Address, "error", err)
+	} else {
+		srv.log.Info("upstream", "address", srv.opts.Upstream.Address, "server", info.Server,
+			"version", info.Version, "role", info.Role)
+	}
+	if err := srv.startWorkers(info); err != nil {
+		return err
+	}
+	srv.up.OnChange(srv.upstreamChanged)
+	srv.up.Start(srv.dialCtx)
+	if err := srv.startAdmin(); err != nil {
+		return err
+	}
+	return srv.listen()
+}
+
+func (srv *Server) startWorkers(info *upstream.Info) error {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	srv.table = srv.tableOf(info)
+	r, err := srv.compile(srv.current, srv.table)
+	if err != nil {
+		return err
+	}
+	srv.warnUnresolved(r.policy)
+	for i := range srv.opts.Workers {
+		w, err := newWorker(srv, i, r)
+		if err != nil {
+			return err
+		}
+		srv.workers = append(srv.workers, w)
+		srv.byLoop[w.loop] = w
+	}
+	for _, w := range srv.workers {
+		srv.running.Add(1)
+		go w.run()
+	}
+	return nil
+}
+
+// tableOf is the server's own command table; nil while it is unknown.
+func (srv *Server) tableOf(info *upstream.Info) *policy.Table {
+	if info == nil || info.CommandReply == nil {
+		return nil
+	}
+	t, err := policy.NewTable(info.CommandReply)
+	if err != nil {
+		srv.log.Error("the server's COMMAND reply cannot be read; using the built-in table",
+			"error", err)
+		return nil
+	}
+	return t
+}
+
+func (srv *Server) warnUnresolved(p *policy.Policy) {
+	if names := p.Unresolved(); len(names) > 0 {
+		srv.log.Warn("rules name commands that the server does not have", "commands", names)
+	}
+}
+
+// listen opens all addresses and begins to accept.
+func (srv *Server) listen() error {
+	loops := make([]*eventloop.Loop, len(srv.workers))
+	for i, w := range srv.workers {
+		loops[i] = w.loop
+	}
+	for _, o := range srv.opts.Listeners {
+		ln, err := openListener(o)
+		if err != nil {
+			return err
+		}
+		srv.listeners = append(srv.listeners, ln)
+	}
+	for _, ln := range srv.listeners {
+		add := func(l *eventloop.Loop, nc net.Conn) { srv.byLoop[l].accept(nc, ln) }
+		ln.acceptor = eventloop.Accept(ln.net, loops, add, srv.log)
+		srv.log.Info("listening", "address", ln.net.Addr().String(), "name", ln.name)
+	}
+	srv.listening.Store(true)
+	return nil
+}
+
+func openListener(o Listener) (*listener, error) {
+	network, addr := "tcp", o.Address
+	if path, ok := strings.CutPrefix(o.Address, "unix:"); ok {
+		network, addr = "unix", path
+	}
+	ln, err := eventloop.Listen(network, addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", o.Address, err)
+	}
+	if network == "unix" && o.Mode != 0 {
+		if err := os.Chmod(addr, o.Mode); err != nil {
+			ln.Close()
+			return nil, fmt.Errorf("listen on %s: %w", o.Address, err)
+		}
+	}
+	name := o.Name
+	if name == "" {
+		name = o.Address
+	}
+	return &listener{name: name, net: ln}, nil
+}
+
+// Addrs returns the addresses that are listened on, in the order of the options.
+func (srv *Server) Addrs() []net.Addr {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	var out []net.Addr
+	for _, ln := range srv.listeners {
+		out = append(out, ln.net.Addr())
+	}
+	return out
+}
+
+// upstreamChanged takes over what changed about the server. Runs on the upstream's goroutine.
+func (srv *Server) upstreamChanged(info *upstream.Info) {
+	if info.Up {
+		srv.log.Info("upstream is up", "server", info.Server, "version", info.Version,
+			"role", info.Role)
+	} else {
+		srv.log.Warn("upstream is down", "error", info.Err)
+	}
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if t := srv.tableOf(info); t != nil {
+		srv.table = t
+	}
+	r, err := srv.compile(srv.current, srv.table)
+	if err != nil {
+		srv.log.Error("the rules do not fit the server's commands; the old ones stay", "error", err)
+		r = nil
+	}
+	srv.each(func(w *worker) {
+		w.learn(info)
+		if r != nil {
+			w.setRules(r)
+		}
+	})
+}
+
+// each posts f to every worker.
+func (srv *Server) each(f func(w *worker)) {
+	for _, w := range srv.workers {
+		w.loop.Post(func() { f(w) })
+	}
+}
+
+// fail ends the server.
+func (srv *Server) fail(err error) {
+	select {
+	case srv.failed <- err:
+	default:
+	}
+}
+
+// driver names the event loops' driver.
+func (srv *Server) driver() string {
+	switch {
+	case srv.opts.Driver != "":
+		return srv.opts.Driver
+	case runtime.GOOS == "linux":
+		return "epoll"
+	}
+	return "portable"
+}
+
+func (srv *Server) upstreamAddr() string { return srv.opts.Upstream.Address }
+
+func (srv *Server) sampleEvery() uint64 { return srv.tel.SampleEvery() }
+
+// clientsPaused tells all workers of an accepted CLIENT PAUSE or UNPAUSE.
+func (srv *Server) clientsPaused(args [][]byte) {
+	on := len(args) > 1 && resp.EqualFold(args[1], "pause")
+	var ms int64
+	all := true
+	if on && len(args) > 2 {
+		ms, _ = strconv.ParseInt(string(args[2]), 10, 64)
+		all = len(args) < 4 || !resp.EqualFold(args[3], "write")
+	}
+	srv.each(func(w *worker) {
+		w.pauseClients(w.loop.Now()+int64(time.Duration(ms)*time.Millisecond), all, on)
+	})
+}
+
+var errNoReload = errors.New("this proxy was started without a configuration file")
+
+// Reload reads the options anew and puts them in force. An error means that nothing changed.
+// The warnings name what cannot change without a restart.
+func (srv *Server) Reload(context.Context) (warnings []string, err error) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	defer func() {
+		if err != nil {
+			srv.reloads.Failed++
+			return
+		}
+		srv.reloads.OK++
+		srv.reloads.Last = time.Now()
+	}()
+	if srv.opts.LoadOptions == nil {
+		return nil, errNoReload
+	}
+	o, err := srv.opts.LoadOptions()
+	if err != nil {
+		return nil, err
+	}
+	o.setDefaults()
+	r, err := srv.compile(o, srv.table)
+	if err != nil {
+		return nil, err
+	}
+	srv.warnUnresolved(r.policy)
+	warnings = srv.current.fixed(&o)
+	srv.current.take(&o)
+	limits := srv.current.Limits
+	srv.each(func(w *worker) {
+		w.setLimits(limits)
+		w.setRules(r)
+	})
+	return warnings, nil
+}
+
+// startAdmin opens the console and the HTTP side.
+func (srv *Server) startAdmin() error {
+	if srv.opts.HTTP != "" {
+		srv.http = telemetry.NewServer(srv.opts.HTTP, srv.tel.Handler(), srv.log)
+		if err := srv.http.Start(); err != nil {
+			return err
+		}
+	}
+	if srv.opts.Admin.Address != "" {
+		console, err := admin.New(srv.opts.Admin, srv)
+		if err != nil {
+			return err
+		}
+		if err := console.Start(); err != nil {
+			return err
+		}
+		srv.console = console
+	}
+	return nil
+}

@@ -1,0 +1,413 @@
+package proxy
+
+import (
+	"holdfast/policy"
+	"holdfast/proxy/eventloop"
+	"holdfast/proxy/resp"
+	"holdfast/proxy/telemetry"
+)
+
+// session is one client connection. All of it belongs to its worker's loop.
+//
+// It reads frames, asks dispatch what to do with each, and stops when dispatch says that the frame
+// has to wait: for the replies of another link, for a call, or for room. A frame that waits stays
+// in the input buffer and is looked at again when the reason is gone, so nothing has to be
+// remembered about it.
+type session struct {
+	w        *worker
+	conn     *eventloop.Conn
+	id       uint64
+	listener *listener
+	accepted int64 // loop time, nanoseconds
+	active   int64 // loop time of the last command
+
+	// What the client believes of its connection.
+	ident *identity
+	proto uint8
+	db    int32
+	name  string
+	lib   library
+
+	in    []byte // input not consumed yet: a half frame, or frames that wait
+	alone bool   // the frame in hand is the last in the input buffer
+	off   int    // consumed part of in
+	scan  resp.CommandScanner
+
+	cur         *link // the link of the outstanding commands; nil when there are none
+	outstanding int
+	wait        waitReason
+	whenIdle    []func() // to run when nothing is outstanding
+	waitCallOn  bool     // a call is out: no further frame until it is done
+
+	lanes  [3]*lane // cache, by kind
+	pin    *link    // lent to this session
+	held   holdReason
+	muted  replyMode // CLIENT REPLY
+	marked bool      // a write was made on the own link, see waitAcks
+
+	eof     bool // the client sends no more; closes once everything is answered
+	ending  bool // closes once everything is answered
+	closed  bool
+	queued  bool  // in worker.ready
+	outHeld int64 // what of its output counts in worker.outBytes
+	reason  telemetry.CloseReason
+	last    *policy.Command
+	command uint64 // how many were read
+}
+
+// waitReason is why the frame at the front of the input is not carried out yet.
+type waitReason uint8
+
+const (
+	waitNone waitReason = iota
+	waitOrder
+	waitCall
+	waitRoom
+	waitPin
+)
+
+// holdReason is why a session keeps its pinned link, as a bit set. With none of them the link is
+// given back as soon as nothing is outstanding.
+type holdReason uint8
+
+const (
+	// holdMulti: between MULTI and the end of its transaction.
+	holdMulti holdReason = 1 << iota
+	// holdWatch: keys are watched.
+	holdWatch
+	// holdState: the connection has state that only itself can keep, until RESET or the end.
+	holdState
+)
+
+// replyMode follows CLIENT REPLY on the pinned link.
+type replyMode uint8
+
+const (
+	replyOn replyMode = iota
+	replyOff
+	replySkipNext // CLIENT REPLY SKIP was just sent: the next command is not answered
+)
+
+const (
+	// waitHigh is how much input a session that waits may gather before it is no longer read.
+	waitHigh = 256 << 10
+	// heldOutput is the unread output from which on a session's counts in worker.outBytes.
+	heldOutput = 64 << 10
+	// ownedFrame is the size from which on a frame that fills the input buffer is given to the
+	// link instead of being copied.
+	ownedFrame = 128 << 10
+)
+
+// OnData implements eventloop.Handler.
+func (s *session) OnData(_ *eventloop.Conn, p []byte) {
+	s.w.counters.ClientBytesIn += uint64(len(p))
+	if s.ending {
+		return
+	}
+	if len(s.in) == 0 && s.wait == waitNone {
+		if s.pin != nil && s.pin.raw {
+			s.pin.send(p)
+			return
+		}
+		n := s.consume(p, false)
+		if n < len(p) && !s.closed && !s.ending {
+			s.keep(p[n:])
+		}
+		return
+	}
+	s.keep(p)
+	if s.wait == waitNone {
+		s.consumeKept()
+	}
+}
+
+// keep appends p to the input buffer and enforces the limits on it.
+func (s *session) keep(p []byte) {
+	if s.in == nil {
+		s.in = s.w.inputBuffer(len(p) + s.scan.Need())
+	} else if need := s.scan.Need(); cap(s.in)-len(s.in) < len(p) && need > len(s.in) {
+		s.in = growTowards(s.in, len(p), need)
+	}
+	s.in = append(s.in, p...)
+	s.w.inputBytes += int64(len(p))
+	if uint64(len(s.in)-s.off) > s.w.limits.ClientInput {
+		s.w.log.Warn("a client's input is over the limit", "client", s.conn.RemoteAddr(),
+			"bytes", len(s.in)-s.off, "limit", s.w.limits.ClientInput)
+		s.close(telemetry.CloseInputLimit)
+		return
+	}
+	if s.wait != waitNone && len(s.in)-s.off >= waitHigh && !s.conn.ReadPaused() {
+		s.w.counters.SessionPauses++
+		s.conn.PauseRead()
+	}
+}
+
+// growTowards returns b with room for more; it doubles, but not beyond what the half-read frame
+// is known to need.
+func growTowards(b []byte, more, need int) []byte {
+	size := max(2*cap(b), len(b)+more)
+	if limit := len(b) + need + 64; size > limit && limit >= len(b)+more {
+		size = limit
+	}
+	return append(make([]byte, 0, size), b...)
+}
+
+// consumeKept carries out the frames in the input buffer.
+func (s *session) consumeKept() {
+	if s.pin != nil && s.pin.raw {
+		s.pin.send(s.in[s.off:])
+		s.releaseInput()
+		return
+	}
+	n := s.consume(s.in[s.off:], true)
+	switch s.off += n; {
+	case s.in == nil: // given away, or the session has ended
+		s.off = 0
+	case s.off == len(s.in):
+		s.releaseInput()
+	case s.off > len(s.in)/2:
+		n := copy(s.in, s.in[s.off:])
+		s.w.inputBytes -= int64(len(s.in) - n)
+		s.in, s.off = s.in[:n], 0
+	}
+	if s.wait == waitNone && !s.closed && s.conn.ReadPaused() {
+		s.conn.ResumeRead()
+	}
+}
+
+// releaseInput gives the input buffer back: an idle session holds none.
+func (s *session) releaseInput() {
+	s.w.inputBytes -= int64(len(s.in))
+	s.w.recycle(s.in)
+	s.in, s.off = nil, 0
+}
+
+// consume carries out the whole frames at the start of buf and returns how many bytes they were.
+// kept says that buf is what is left of the input buffer; a frame that fills it may be given away.
+func (s *session) consume(buf []byte, kept bool) int {
+	w := s.w
+	pos := 0
+	for pos < len(buf) && s.wait == waitNone && !s.closed && !s.ending {
+		cmd, n, ok, err := s.scan.Scan(buf[pos:], s.scanLimits(), &w.scratch)
+		if err != nil {
+			s.protocolError(err)
+			return len(buf)
+		}
+		if !ok {
+			if n == 0 {
+				break
+			}
+			pos += n // what Redis ignores without an answer
+			continue
+		}
+		s.alone = kept && pos+n == len(buf)
+		if !s.dispatch(&cmd) {
+			break // dispatch has set s.wait
+		}
+		if kept && s.in == nil {
+			return 0
+		}
+		pos += n
+		if s.pin != nil && s.pin.raw {
+			s.pin.send(buf[pos:])
+			return len(buf)
+		}
+	}
+	return pos
+}
+
+// scanLimits are the frame limits that the server would apply to this client.
+func (s *session) scanLimits() *resp.Limits {
+	if s.ident.key.authed {
+		return &s.w.frames
+	}
+	return s.w.anonFrames
+}
+
+// protocolError answers as Redis does: the error, then the end of the connection.
+func (s *session) protocolError(err error) {
+	s.w.counters.ProtocolErrors++
+	s.reply(resp.AppendError(nil, "ERR "+err.Error()))
+	s.reason = telemetry.CloseProtocol
+	s.end()
+}
+
+// reply gives the client a reply of the proxy's own, in its turn.
+func (s *session) reply(b []byte) { s.replyCall(&call{local: b}) }
+
+func (s *session) replyCall(c *call) {
+	if s.muted != replyOn && s.swallowReply() {
+		return
+	}
+	if s.outstanding == 0 {
+		s.deliver(c.local)
+		if c.closes {
+			s.end()
+		}
+		return
+	}
+	r := s.cur.reqs.push()
+	r.s, r.mode, r.call, r.end = s, modeLocal, c, s.cur.queued
+	s.cur.locals++
+	s.outstanding++
+}
+
+// deliver writes reply bytes to the client.
+func (s *session) deliver(p []byte) {
+	if s.closed {
+		return
+	}
+	s.conn.Write(p)
+	s.w.counters.ClientBytesOut += uint64(len(p))
+	held := int64(s.conn.Buffered())
+	if held < heldOutput {
+		return
+	}
+	s.w.outBytes += held - s.outHeld
+	s.outHeld = held
+	if uint64(held) > s.w.limits.ClientOutput {
+		s.w.log.Warn("a client does not read its replies", "client", s.conn.RemoteAddr(),
+			"bytes", s.conn.Buffered(), "limit", s.w.limits.ClientOutput)
+		s.close(telemetry.CloseOutputLimit)
+	}
+}
+
+// answered is called when one outstanding command got its whole reply.
+func (s *session) answered() {
+	s.outstanding--
+	if s.outstanding > 0 {
+		return
+	}
+	s.cur = nil
+	if s.pin != nil && s.held == 0 {
+		s.givePinBack()
+	}
+	if s.wait == waitOrder || s.ending || s.eof || s.whenIdle != nil {
+		s.w.wakeUp(s)
+	}
+}
+
+// wake lets the session go on if it waits for reason.
+func (s *session) wake(reason waitReason) {
+	if s.wait == reason {
+		s.w.wakeUp(s)
+	}
+}
+
+// proceed is called by the worker, outside of any link's work, for a session that was woken.
+func (s *session) proceed() {
+	if s.closed {
+		return
+	}
+	if s.whenIdle != nil && s.outstanding == 0 {
+		fs := s.whenIdle
+		s.whenIdle = nil
+		for _, f := range fs {
+			f()
+		}
+	}
+	if s.wait != waitNone && !(s.wait == waitOrder && s.outstanding > 0) && !s.waitCallOn {
+		s.wait = waitNone
+	}
+	if s.wait == waitNone && len(s.in) > s.off && !s.ending {
+		s.consumeKept()
+	} else if s.wait == waitNone && !s.closed && s.conn.ReadPaused() {
+		s.conn.ResumeRead()
+	}
+	s.maybeEnd()
+}
+
+// maybeEnd closes a session that has nothing more to come.
+func (s *session) maybeEnd() {
+	if s.closed || s.outstanding > 0 || s.waitCallOn {
+		return
+	}
+	if s.ending || s.eof && (s.wait == waitNone || s.pin == nil) {
+		s.closeAfterFlush()
+	}
+}
+
+// end stops reading frames and closes once everything outstanding is answered.
+func (s *session) end() {
+	s.ending = true
+	if s.in != nil {
+		s.releaseInput()
+	}
+	s.w.wakeUp(s)
+}
+
+// endLater is end for callers in the middle of a link's work.
+func (s *session) endLater(reason telemetry.CloseReason) {
+	if !s.closed && !s.ending {
+		s.reason = reason
+		s.end()
+	}
+}
+
+// OnEOF implements eventloop.Handler. The client may have sent its last commands and closed only
+// its own direction (printf … | nc): they are answered first. A command that blocks, a
+// subscription or a half-done transaction ends at once, as on the server.
+func (s *session) OnEOF(*eventloop.Conn) {
+	s.eof = true
+	if s.pin != nil {
+		s.close(telemetry.CloseClient)
+		return
+	}
+	s.maybeEnd()
+}
+
+// OnClose implements eventloop.Handler.
+func (s *session) OnClose(_ *eventloop.Conn, err error) {
+	if s.closed {
+		return
+	}
+	s.closed = true
+	s.detach(telemetry.CloseNetwork)
+}
+
+// OnDrain implements eventloop.Handler.
+func (s *session) OnDrain(*eventloop.Conn) {
+	s.w.outBytes -= s.outHeld
+	s.outHeld = 0
+	if s.pin != nil && s.pin.conn != nil && s.pin.conn.ReadPaused() {
+		s.pin.conn.ResumeRead()
+	}
+}
+
+// close ends the session now; what is outstanding is answered to nobody.
+func (s *session) close(reason telemetry.CloseReason) {
+	if s.closed {
+		return
+	}
+	s.closed = true
+	s.conn.Close()
+	s.detach(reason)
+}
+
+func (s *session) closeAfterFlush() {
+	if s.closed {
+		return
+	}
+	s.closed = true
+	s.conn.CloseAfterFlush(lingerTime)
+	s.detach(s.reason)
+}
+
+// detach takes the session out of everything that knows it.
+func (s *session) detach(reason telemetry.CloseReason) {
+	if l := s.pin; l != nil {
+		s.pin = nil
+		l.owner = nil
+		if s.outstanding > 0 || s.held != 0 || l.sub.active || !l.ready {
+			// Closing it tells the server that the client is gone: a blocked command must
+			// not take an element that nobody would get.
+			l.abandon()
+		} else {
+			l.ident.rest(l)
+		}
+	}
+	s.releaseInput()
+	s.w.outBytes -= s.outHeld
+	s.outHeld = 0
+	s.w.forget(s, reason)
+}

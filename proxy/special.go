@@ -1,0 +1,249 @@
+package proxy
+
+import (
+	"holdfast/policy"
+	"holdfast/proxy/resp"
+)
+
+// special carries out the commands that dispatch's fast path does not: those that depend on the
+// connection, and everything of a session that holds a pinned link.
+func (s *session) special(c *resp.Command, cmd *policy.Command, b behaviour) bool {
+	if b == quit && len(c.Args) >= 1 {
+		return s.quit()
+	}
+	if b == resetConn {
+		return s.resetConnection(c, cmd)
+	}
+	if s.held&holdMulti != 0 {
+		return s.inMulti(c, cmd, b)
+	}
+	if s.held&holdState != 0 {
+		return s.onOwnLink(c, cmd, b)
+	}
+	switch b {
+	case multi, watch, blocking, waitAcks:
+		return s.borrowFor(c, cmd, b)
+	case maybeBlocking:
+		if hasBlock(c.Args) {
+			return s.borrowFor(c, cmd, b)
+		}
+	case exec, unwatch:
+		if s.pin != nil {
+			return s.endWatch(c, cmd)
+		}
+	case subscribe, monitor, stateful, clientReply, clientTracking, rawStream:
+		return s.pinForGood(c, cmd, b)
+	}
+	if s.held&holdWatch != 0 {
+		return s.whileWatching(c, cmd, b)
+	}
+	return s.unpinned(c, cmd, b)
+}
+
+// unpinned carries out a command of a session whose connection state the proxy keeps itself.
+func (s *session) unpinned(c *resp.Command, cmd *policy.Command, b behaviour) bool {
+	switch b {
+	case clientID:
+		return s.clientID(c, cmd)
+	case selectDB:
+		return s.selectDB(c, cmd)
+	case auth:
+		return s.authenticate(c, cmd)
+	case hello:
+		return s.hello(c, cmd)
+	case clientName:
+		return s.clientName(c, cmd)
+	case clientInfo, clientList:
+		return s.clientList(c, cmd)
+	case clientKill:
+		return s.clientKill(c, cmd)
+	case clientUnblock:
+		return s.clientUnblock(c, cmd)
+	case clientPause:
+		return s.clientPause(c, cmd)
+	case clientGetRedir:
+		return s.clientList(c, cmd)
+	case aside:
+		return s.lobbyForward(c, cmd)
+	case info:
+		return s.info(c, cmd)
+	case script:
+		if s.pausedWrite(cmd) {
+			return s.borrowFor(c, cmd, blocking)
+		}
+		if s.pin == nil {
+			return s.forwardShared(c, cmd, laneScript)
+		}
+	}
+	if s.pausedWrite(cmd) {
+		return s.borrowFor(c, cmd, blocking)
+	}
+	if s.pin != nil {
+		// A pinned link on its way back: the command can ride along behind the others.
+		return s.sendTo(s.pin, c, cmd, modeForward, nil)
+	}
+	return s.forwardShared(c, cmd, laneData)
+}
+
+// pausedWrite reports that CLIENT PAUSE holds up this command: it gets a link of its own, so that
+// it holds up nobody else's.
+func (s *session) pausedWrite(cmd *policy.Command) bool {
+	w := s.w
+	if !w.paused {
+		return false
+	}
+	return w.pausedAll || cmd.Flags.Has(policy.FlagWrite) || cmd.Flags.Has(policy.FlagMayReplicate)
+}
+
+// borrowFor sends a command by a pinned link, which it borrows first if there is none yet.
+func (s *session) borrowFor(c *resp.Command, cmd *policy.Command, b behaviour) bool {
+	if b == waitAcks {
+		return s.waitAcks(c, cmd)
+	}
+	if !s.takePin() {
+		return false
+	}
+	if !s.sendTo(s.pin, c, cmd, modeForward, nil) {
+		return false
+	}
+	switch b {
+	case multi:
+		s.held |= holdMulti
+	case watch:
+		s.held |= holdWatch
+	}
+	return true
+}
+
+// takePin makes sure that the session has a pinned link. It returns false when the command has to
+// wait for outstanding ones on another link (invariant 1).
+func (s *session) takePin() bool {
+	if s.pin != nil {
+		return true
+	}
+	if s.outstanding > 0 {
+		s.wait = waitOrder
+		return false
+	}
+	l := s.ident.borrow(s)
+	if l == nil {
+		s.wait = waitPin
+		return false
+	}
+	s.pin, l.owner = l, s
+	return true
+}
+
+// inMulti carries out a command between MULTI and EXEC. The server queues it; what it does to the
+// connection when it is executed is unknown to the proxy, so such a session keeps its link.
+func (s *session) inMulti(c *resp.Command, cmd *policy.Command, b behaviour) bool {
+	if b == exec {
+		return s.endMulti(c, cmd)
+	}
+	switch b {
+	case selectDB, auth, hello, clientName, monitor, stateful, clientReply, clientTracking, subscribe:
+		if s.held&holdState == 0 && !s.keepLink() {
+			return false
+		}
+	}
+	if b == subscribe || b == monitor {
+		s.pin.sub.active, s.pin.sub.monitor = true, b == monitor || s.pin.sub.monitor
+	}
+	return s.sendTo(s.pin, c, cmd, modeForward, nil)
+}
+
+// endMulti sends EXEC or DISCARD; both end the transaction and unwatch, whatever they answer.
+func (s *session) endMulti(c *resp.Command, cmd *policy.Command) bool {
+	if !s.sendTo(s.pin, c, cmd, modeForward, nil) {
+		return false
+	}
+	s.held &^= holdMulti | holdWatch
+	return true
+}
+
+// endWatch sends UNWATCH, or an EXEC or DISCARD without MULTI, which the server refuses.
+func (s *session) endWatch(c *resp.Command, cmd *policy.Command) bool {
+	if !s.sendTo(s.pin, c, cmd, modeForward, nil) {
+		return false
+	}
+	if cmd.Name == "unwatch" {
+		s.held &^= holdWatch
+	}
+	return true
+}
+
+// whileWatching carries out a command of a session that has keys watched: by its pinned link, so
+// that what it reads there is what the server watches.
+func (s *session) whileWatching(c *resp.Command, cmd *policy.Command, b behaviour) bool {
+	switch b {
+	case selectDB, auth, hello, clientName:
+		// State changes by the watching connection itself.
+		if !s.keepLink() {
+			return false
+		}
+		return s.onOwnLink(c, cmd, b)
+	case clientID, clientInfo, clientList, clientKill, clientUnblock, clientPause, clientGetRedir:
+		return s.onOwnLink(c, cmd, b)
+	}
+	return s.sendTo(s.pin, c, cmd, modeForward, nil)
+}
+
+// quit answers as Redis does, after everything before it.
+func (s *session) quit() bool {
+	s.replyCall(&call{local: resp.AppendSimple(nil, "OK"), closes: true})
+	s.ending = true
+	return true
+}
+
+// ruled carries out a rule's verdict. done is false when the command is to go on as if there
+// were no rule.
+func (s *session) ruled(c *resp.Command, cmd *policy.Command, v policy.Verdict) (done, ok bool) {
+	w := s.w
+	if !w.denies(s, cmd, v) {
+		return false, true
+	}
+	text := resp.AppendError(nil, textDenied(cmd.Name, v.Rule.Name))
+	if s.held&holdMulti != 0 && s.pin != nil {
+		return true, s.refuseInMulti(cmd, text)
+	}
+	s.reply(text)
+	w.countDenied(cmd)
+	return true, true
+}
+
+// denies counts what the rules say of a command, and reports whether it is refused.
+func (w *worker) denies(s *session, cmd *policy.Command, v policy.Verdict) bool {
+	hits := w.counters.Rules
+	if v.Shadow != nil {
+		hits[v.Shadow.Index].Observed++
+	}
+	n := &hits[v.Rule.Index]
+	switch {
+	case v.Action == policy.Allow:
+		n.Allowed++
+		return false
+	case v.Observed:
+		n.Observed++
+		w.counters.Commands[cmd.ID].Observed++
+		w.log.Info("a rule would refuse a command", "rule", v.Rule.Name, "command", cmd.Name,
+			"user", s.ident.userName(), "client", s.conn.RemoteAddr())
+		return false
+	}
+	n.Denied++
+	return true
+}
+
+// refuseInMulti makes the server's EXEC abort, as it does after any command that it refuses
+// itself: a command that cannot exist takes the place of the refused one, and the rule's text the
+// place of its error.
+func (s *session) refuseInMulti(cmd *policy.Command, text []byte) bool {
+	l := s.pin
+	if l.full() {
+		l.stalled = append(l.stalled, s)
+		s.wait = waitRoom
+		return false
+	}
+	l.send(resp.AppendCommandStrings(nil, "hOlDfAsT.dEnIeD"))
+	s.noteSent(l, cmd, modeReplace, &call{local: text})
+	return true
+}

@@ -1,0 +1,163 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"holdfast/policy"
+	"holdfast/proxy/telemetry"
+)
+
+// count records a finished command.
+func (w *worker) count(r *request, failed bool, now int64) {
+	if r.cmd == nil {
+		return
+	}
+	outcome := telemetry.OutcomeOK
+	if failed {
+		outcome = telemetry.OutcomeError
+	}
+	if r.mode == modeReplace {
+		outcome = telemetry.OutcomeDenied
+	}
+	w.record(r, outcome, now)
+}
+
+// countUpstream records a command that was answered -UPSTREAM.
+func (w *worker) countUpstream(r *request) {
+	if r.cmd != nil {
+		w.record(r, telemetry.OutcomeUpstream, w.loop.Now())
+	}
+}
+
+func (w *worker) record(r *request, outcome telemetry.Outcome, now int64) {
+	id := r.cmd.ID
+	w.counters.Commands[id].Outcomes[outcome]++
+	w.counters.Latency[w.classes[id]].Observe(now - r.start)
+	if w.sampleEvery == 0 {
+		return
+	}
+	if w.untilSample--; w.untilSample == 0 {
+		w.untilSample = w.sampleEvery
+		w.span(r, outcome, now)
+	}
+}
+
+// span hands one finished command to the tracer, which does not block.
+func (w *worker) span(r *request, outcome telemetry.Outcome, now int64) {
+	rec := telemetry.SpanRecord{
+		End: time.Now(), Duration: time.Duration(now - r.start), Command: r.cmd.Name,
+		Class: w.classes[r.cmd.ID], Outcome: outcome,
+	}
+	if r.s != nil {
+		rec.DB, rec.Session = int(r.s.db), r.s.id
+	}
+	w.srv.tel.RecordSpan(rec)
+}
+
+// countDenied records a command that a rule refused.
+func (w *worker) countDenied(cmd *policy.Command) {
+	w.counters.Commands[cmd.ID].Outcomes[telemetry.OutcomeDenied]++
+}
+
+// countLocal records a command that the proxy answered itself.
+func (w *worker) countLocal(cmd *policy.Command) {
+	w.counters.Commands[cmd.ID].Outcomes[telemetry.OutcomeLocal]++
+}
+
+// snapshot returns a copy of the counters. Runs on the loop.
+func (w *worker) snapshot() *telemetry.Counters {
+	st := w.loop.Stats()
+	c := w.counters
+	c.Turns, c.Reads, c.Writes = st.Turns, st.Reads, st.Writes
+	g := &c.Gauges
+	*g = telemetry.Gauges{Sessions: int64(len(w.sessions)), ClientBufferBytes: w.inputBytes}
+	for _, s := range w.sessions {
+		g.ClientBufferBytes += int64(s.conn.Buffered())
+		if s.conn.ReadPaused() {
+			g.SessionsPaused++
+		}
+	}
+	for l := range w.links {
+		g.Outstanding += int64(l.reqs.len())
+		g.LinkBufferBytes += int64(len(l.backlog) + len(l.partial))
+		if l.conn != nil {
+			g.LinkBufferBytes += int64(l.conn.Buffered())
+		}
+		*l.gauge(g)++
+	}
+	return c.Clone()
+}
+
+// gauge is where a link counts by its kind and state.
+func (l *link) gauge(g *telemetry.Gauges) *int64 {
+	switch {
+	case l.lane != nil && !l.ready:
+		return &g.LinksSharedConnecting
+	case l.lane != nil:
+		return &g.LinksShared
+	case !l.ready:
+		return &g.LinksPinnedConnecting
+	case l.owner == nil:
+		return &g.LinksPinnedIdle
+	}
+	return &g.LinksPinnedBusy
+}
+
+// Snapshot implements telemetry.Source.
+func (srv *Server) Snapshot(ctx context.Context) (*telemetry.Snapshot, error) {
+	loops, err := gather(ctx, srv, (*worker).snapshot)
+	if err != nil {
+		return nil, err
+	}
+	info := srv.up.Info()
+	snap := &telemetry.Snapshot{Loops: loops, Upstream: telemetry.UpstreamState{
+		Up: info.Up, Server: info.Server, Version: info.Version, Role: info.Role,
+	}}
+	srv.mu.Lock()
+	snap.Reloads = srv.reloads
+	srv.mu.Unlock()
+	return snap, nil
+}
+
+// gather runs f on every loop and returns what it returned, in the order of the workers. From any
+// goroutine but a loop's.
+func gather[T any](ctx context.Context, srv *Server, f func(*worker) T) ([]T, error) {
+	type part struct {
+		i int
+		v T
+	}
+	parts := make(chan part, len(srv.workers))
+	for i, w := range srv.workers {
+		if !w.loop.Post(func() { parts <- part{i, f(w)} }) {
+			return nil, ErrServerClosed
+		}
+	}
+	out := make([]T, len(srv.workers))
+	for range srv.workers {
+		select {
+		case p := <-parts:
+			out[p.i] = p.v
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return out, nil
+}
+
+// NotReady implements telemetry.Readiness.
+func (srv *Server) NotReady() []string {
+	var out []string
+	if srv.draining.Load() {
+		out = append(out, "draining")
+	}
+	if !srv.listening.Load() {
+		out = append(out, "not listening yet")
+	}
+	if info := srv.up.Info(); !info.Up {
+		out = append(out, "upstream "+srv.upstreamAddr()+": "+reason(info.Err))
+	}
+	return out
+}
+
+func millis(ns int64) time.Duration { return max(time.Duration(ns), time.Millisecond) }

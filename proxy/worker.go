@@ -1,0 +1,412 @@
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"holdfast/policy"
+	"holdfast/proxy/eventloop"
+	"holdfast/proxy/resp"
+	"holdfast/proxy/telemetry"
+	"holdfast/proxy/upstream"
+)
+
+// worker is one event loop and everything that belongs to it. But for its methods that say
+// otherwise, it is touched by the loop's goroutine alone.
+type worker struct {
+	srv  *Server
+	id   int
+	loop *eventloop.Loop
+	log  *slog.Logger
+	rules
+
+	limits     *Limits
+	frames     resp.Limits  // of commands, for clients that have logged in
+	anonFrames *resp.Limits // and for those that have not
+	scratch    resp.Scratch
+	encode     []byte   // reused for frames that are encoded anew
+	spare      [][]byte // input buffers at rest
+	inputBytes int64    // in all input buffers
+
+	sessions   map[uint64]*session
+	links      map[*link]struct{}
+	identities map[identityKey]*identity
+	anonymous  *identity
+	counters   *telemetry.Counters
+	ready      []*session // woken, to go on at the end of the current work
+
+	lastLink   uint64
+	outBytes   int64 // unread output of the clients that hold much of it
+	pinned     int   // pinned links, lent or at rest
+	pinWaiters []*session
+
+	paused, pausedAll bool // CLIENT PAUSE is in force
+	pausedUntil       int64
+
+	sampleEvery, untilSample uint64
+
+	dialer   dialer
+	dials    sync.WaitGroup
+	ctx      context.Context // ends when dials are to be given up
+	draining bool
+}
+
+// rules is what a worker knows of commands and rules: replaced as a whole.
+type rules struct {
+	policy     *policy.Policy
+	labels     *telemetry.Labels
+	behaviours []behaviour
+	classes    []telemetry.Class
+}
+
+func newRules(p *policy.Policy) *rules {
+	t := p.Table()
+	r := &rules{policy: p, labels: &telemetry.Labels{}}
+	r.behaviours = behavioursOf(t)
+	r.classes = make([]telemetry.Class, t.Len())
+	r.labels.Commands = make([]string, t.Len())
+	for _, c := range t.All() {
+		r.classes[c.ID] = classOf(c, r.behaviours[c.ID])
+		r.labels.Commands[c.ID] = c.Name
+	}
+	for _, rule := range p.Rules() {
+		r.labels.Rules = append(r.labels.Rules, rule.Name)
+	}
+	return r
+}
+
+// dialer paces attempts to reach the upstream after failures.
+type dialer struct {
+	backoff upstream.Backoff
+	next    int64 // loop time before which nothing is dialled
+	cause   error // of the last failure
+}
+
+// wait is how long the next attempt has to wait, in nanoseconds; 0 or less: it may be made.
+func (d *dialer) wait(now int64) int64 { return d.next - now }
+
+func (d *dialer) failed(now int64, err error) time.Duration {
+	if now < d.next {
+		return time.Duration(d.next - now) // several attempts of one moment fail together
+	}
+	wait := d.backoff.Next()
+	d.next, d.cause = now+int64(wait), err
+	return wait
+}
+
+func (d *dialer) succeeded() {
+	d.backoff.Reset()
+	d.next, d.cause = 0, nil
+}
+
+// dial opens the connection of l on a goroutine of its own.
+func (w *worker) dial(l *link) {
+	w.dials.Add(1)
+	go w.dialLink(w.ctx, l)
+}
+
+func newWorker(srv *Server, id int, r *rules) (*worker, error) {
+	w := &worker{
+		srv: srv, id: id, log: srv.log, rules: *r,
+		sessions: map[uint64]*session{}, links: map[*link]struct{}{},
+		identities: map[identityKey]*identity{}, ctx: srv.dialCtx,
+		counters: telemetry.NewCounters(r.labels),
+	}
+	w.setLimits(srv.opts.Limits)
+	w.dialer.backoff.Max = srv.opts.Upstream.MaxBackoff
+	w.sampleEvery = srv.sampleEvery()
+	w.untilSample = w.sampleEvery
+	w.anonymous = w.identity(identityKey{})
+	w.anonymous.refs++ // it never goes away
+	loop, err := eventloop.New(eventloop.Options{
+		Driver: srv.opts.Driver, ReadBuffer: readBuffer, Logger: srv.log, BeforeFlush: w.endTurn,
+	})
+	w.loop = loop
+	return w, err
+}
+
+const (
+	readBuffer = 64 << 10
+	// lingerTime is how long a client that has got its last reply may take to read it.
+	lingerTime = 5 * time.Second
+	// sweepEvery is the pace of looking for links and sessions that are idle for too long.
+	sweepEvery = 5 * time.Second
+	// linkIdle is how long a link may be unused before it is closed.
+	linkIdle = int64(60 * time.Second)
+	// spareBuffers of spareSize bytes are kept for clients' half frames.
+	spareBuffers = 64
+	spareSize    = 64 << 10
+)
+
+// run is the worker's goroutine.
+func (w *worker) run() {
+	defer w.srv.running.Done()
+	w.loop.AfterFunc(sweepEvery, w.sweep)
+	if err := w.loop.Run(); err != nil {
+		w.log.Error("an event loop ended", "worker", w.id, "error", err)
+		w.srv.fail(err)
+	}
+	w.dials.Wait()
+}
+
+// setLimits puts new limits in force.
+func (w *worker) setLimits(l Limits) {
+	w.limits = &l
+	w.frames = resp.Limits{MaxArgs: l.MaxArgs, MaxBulk: l.MaxBulk, MaxInline: l.MaxInline}
+	w.learn(w.srv.up.Info())
+}
+
+// learn takes over what the server says of itself.
+func (w *worker) learn(info *upstream.Info) {
+	w.frames.MaxBulk = w.limits.MaxBulk
+	if n := info.ProtoMaxBulk; n > 0 && (n < w.frames.MaxBulk || w.frames.MaxBulk == 0) {
+		w.frames.MaxBulk = n
+	}
+	anon := w.frames
+	anon.Unauthenticated = info.AuthRequired
+	w.anonFrames = &anon
+}
+
+// setRules puts new rules, or a new command table, in force. Outstanding requests point to
+// commands of the old table: they are looked up again, so that they count where they belong.
+func (w *worker) setRules(r *rules) {
+	w.rules = *r
+	w.counters.Relabel(r.labels)
+	for l := range w.links {
+		for i := 0; i < l.reqs.len(); i++ {
+			if q := l.reqs.at(i); q.cmd != nil {
+				q.cmd = w.command(q.cmd.Name)
+			}
+		}
+	}
+	for _, s := range w.sessions {
+		if s.last != nil {
+			s.last = w.command(s.last.Name)
+		}
+	}
+}
+
+func (w *worker) command(name string) *policy.Command {
+	if c := w.policy.Table().ByName(name); c != nil {
+		return c
+	}
+	return w.policy.Table().Unknown()
+}
+
+// accept makes a session of a new connection.
+func (w *worker) accept(nc net.Conn, ln *listener) {
+	w.srv.sessionCount.Add(1)
+	s := &session{
+		w: w, id: w.srv.nextID.Add(1), listener: ln, ident: w.anonymous, proto: 2,
+		accepted: w.loop.Now(), active: w.loop.Now(),
+	}
+	c, err := w.loop.Add(nc, s, eventloop.PrioritySession)
+	if err != nil {
+		w.srv.sessionCount.Add(-1)
+		w.log.Warn("a connection was lost while it was accepted", "error", err)
+		return
+	}
+	s.conn = c
+	s.ident.refs++
+	w.sessions[s.id] = s
+	w.counters.SessionsAccepted++
+	switch {
+	case w.draining:
+		s.reason = telemetry.CloseDrain
+		s.refuse(textDraining)
+	case w.srv.sessionCount.Load() > int64(w.limits.MaxClients):
+		s.reason = telemetry.CloseMaxClients
+		s.refuse(textMaxClients)
+	}
+}
+
+// refuse ends a session at once with an error.
+func (s *session) refuse(text string) {
+	s.reply(resp.AppendError(nil, text))
+	s.closeAfterFlush()
+}
+
+// forget takes a closed session out of the worker's lists.
+func (w *worker) forget(s *session, reason telemetry.CloseReason) {
+	delete(w.sessions, s.id)
+	w.counters.SessionsClosed[reason]++
+	w.srv.sessionCount.Add(-1)
+	w.release(s.ident)
+}
+
+// identity returns who key is, new or known.
+func (w *worker) identity(key identityKey) *identity {
+	i := w.identities[key]
+	if i == nil {
+		i = &identity{key: key, w: w, lanes: map[laneKey]*lane{}}
+		w.identities[key] = i
+	}
+	return i
+}
+
+// release is called when a session lets go of an identity.
+func (w *worker) release(i *identity) {
+	if i.refs--; i.refs > 0 {
+		return
+	}
+	// Nobody is left who proved this credential: links opened with it are closed when idle.
+	for len(i.idle) > 0 {
+		i.idle[0].retire()
+	}
+}
+
+// changeIdentity makes a session somebody else, after the server accepted the credential.
+func (w *worker) changeIdentity(s *session, key identityKey) {
+	next := w.identity(key)
+	next.refs++
+	w.release(s.ident)
+	s.ident = next
+	s.forgetLanes()
+}
+
+// wakeUp lets a session go on at the end of the current work.
+func (w *worker) wakeUp(s *session) {
+	if !s.queued && !s.closed {
+		s.queued = true
+		w.ready = append(w.ready, s)
+	}
+}
+
+// resume lets the woken sessions go on. They may wake others.
+func (w *worker) resume() {
+	for i := 0; i < len(w.ready); i++ {
+		s := w.ready[i]
+		w.ready[i] = nil
+		s.queued = false
+		s.proceed()
+	}
+	w.ready = w.ready[:0]
+}
+
+// endTurn runs after the events of a turn and before its output is written.
+func (w *worker) endTurn() {
+	if len(w.ready) > 0 {
+		w.resume()
+	}
+	w.holdMemory()
+}
+
+// later runs f on the loop, outside of the current work.
+func (w *worker) later(f func()) { w.loop.Post(f) }
+
+// wakePinWaiter lets one session try again to borrow a pinned link.
+func (w *worker) wakePinWaiter() {
+	for len(w.pinWaiters) > 0 {
+		s := w.pinWaiters[0]
+		w.pinWaiters = w.pinWaiters[1:]
+		if !s.closed && s.wait == waitPin {
+			w.wakeUp(s)
+			return
+		}
+	}
+}
+
+// retireIdlePin closes one pinned link at rest, of whatever identity or protocol, to make room.
+func (w *worker) retireIdlePin() {
+	for _, i := range w.identities {
+		if len(i.idle) > 0 {
+			i.idle[0].retire()
+			return
+		}
+	}
+}
+
+// sweep closes what has been idle for too long.
+func (w *worker) sweep() {
+	now := w.loop.Now()
+	for l := range w.links {
+		unused := l.reqs.len() == 0 && l.owner == nil && now-l.lastActive > linkIdle
+		if unused && (l.lane == nil || l.spare()) {
+			l.retire()
+		}
+	}
+	for key, i := range w.identities {
+		if i.refs == 0 && i.links(w) == 0 {
+			delete(w.identities, key)
+		}
+	}
+	if idle := int64(w.limits.IdleTimeout); idle > 0 {
+		for _, s := range w.sessions {
+			if s.pin == nil && s.outstanding == 0 && now-s.active > idle {
+				s.close(telemetry.CloseIdle)
+			}
+		}
+	}
+	if w.paused && now > w.pausedUntil {
+		w.paused, w.pausedAll = false, false
+	}
+	w.loop.AfterFunc(sweepEvery, w.sweep)
+}
+
+// spare reports that a shared link is one too many: a sibling of the lane's first, or of a lane
+// that no session can use.
+func (l *link) spare() bool {
+	return l.lane.links[0] != l || l.ident.refs == 0 || l.lane.key.kind != laneData
+}
+
+// links counts the links of an identity.
+func (i *identity) links(w *worker) int {
+	n := 0
+	for l := range w.links {
+		if l.ident == i {
+			n++
+		}
+	}
+	return n
+}
+
+// inputBuffer returns an empty buffer for n bytes.
+func (w *worker) inputBuffer(n int) []byte {
+	if k := len(w.spare); k > 0 && n <= spareSize {
+		b := w.spare[k-1]
+		w.spare = w.spare[:k-1]
+		return b
+	}
+	if n <= spareSize {
+		return make([]byte, 0, spareSize)
+	}
+	return make([]byte, 0, min(n, firstBuffer))
+}
+
+// firstBuffer bounds what is set aside on the word of a client before its bytes have come.
+const firstBuffer = 1 << 20
+
+func (w *worker) recycle(b []byte) {
+	if cap(b) == spareSize && len(w.spare) < spareBuffers {
+		w.spare = append(w.spare, b[:0])
+	}
+}
+
+// linkBroke logs and counts a link that ended without the proxy wanting it.
+func (w *worker) linkBroke(l *link, cause error) {
+	kind := l.kind()
+	if _, down := cause.(errDown); down || l.conn == nil {
+		w.counters.LinksFailed++
+		return
+	}
+	w.counters.LinksBroken[kind]++
+	w.log.Debug("a link broke", "kind", kind.String(), "user", l.ident.userName(),
+		"reason", reason(cause))
+}
+
+// pauseClients follows a CLIENT PAUSE or UNPAUSE that some session got an OK for.
+func (w *worker) pauseClients(until int64, all, on bool) {
+	if !on {
+		w.paused, w.pausedAll = false, false
+		return
+	}
+	if !w.paused {
+		w.pausedUntil = 0
+	}
+	w.paused = true
+	w.pausedAll = w.pausedAll || all
+	w.pausedUntil = max(w.pausedUntil, until)
+}
