@@ -116,7 +116,7 @@ func (s *Server) place(spec Spec) error {
 		if err != nil {
 			return err
 		}
-		s.Port, s.Addr = port, net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		s.Port, s.Addr = port, loopback(port)
 		where = []string{"--port", strconv.Itoa(port)}
 	}
 	s.args = slices.Concat(where, []string{
@@ -134,7 +134,7 @@ func FreePort() (int, error) {
 	var last error
 	for range 64 {
 		port := 20000 + rand.IntN(12000)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		l, err := net.Listen("tcp", loopback(port))
 		if err == nil {
 			return port, l.Close()
 		}
@@ -142,6 +142,9 @@ func FreePort() (int, error) {
 	}
 	return 0, fmt.Errorf("no free port: %w", last)
 }
+
+// loopback is the address of a port on this machine.
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 // launch starts the process and waits until it answers.
 func (s *Server) launch() error {
@@ -227,12 +230,7 @@ func (s *Server) signal(sig syscall.Signal) {
 }
 
 // NetAddr is Addr as net.Dial wants it: "tcp" and host:port, or "unix" and the path.
-func (s *Server) NetAddr() (network, address string) {
-	if path, ok := strings.CutPrefix(s.Addr, "unix:"); ok {
-		return "unix", path
-	}
-	return "tcp", s.Addr
-}
+func (s *Server) NetAddr() (network, address string) { return netAddr(s.Addr) }
 
 // Dial opens a raw connection to the server.
 func (s *Server) Dial() (net.Conn, error) {
