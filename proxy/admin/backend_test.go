@@ -2,21 +2,20 @@ package admin
 
 import (
 	"context"
-	"errors"
-	"strings"
 	"sync"
 	"time"
 )
 
-// fakeBackend has one of everything. Its fields are set before use.
+// fakeBackend has one of everything. The first fields are set before use.
 type fakeBackend struct {
+	panics bool
+	hang   bool
+	empty  bool
+
+	mu       sync.Mutex
 	err      error
 	warnings []string
-	panics   bool
-	hang     bool
-	empty    bool
 
-	mu      sync.Mutex
 	killed  []uint64
 	reloads int
 	drains  int
@@ -31,7 +30,16 @@ func (b *fakeBackend) check(ctx context.Context) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	return b.err
+}
+
+// locked runs f while no method runs.
+func (b *fakeBackend) locked(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f()
 }
 
 func (b *fakeBackend) Sessions(ctx context.Context, q SessionQuery) ([]Session, int, error) {
@@ -119,8 +127,9 @@ func (b *fakeBackend) Rules(ctx context.Context) ([]Rule, error) {
 func (b *fakeBackend) Reload(ctx context.Context) ([]string, error) {
 	b.mu.Lock()
 	b.reloads++
+	warnings := b.warnings
 	b.mu.Unlock()
-	return b.warnings, b.check(ctx)
+	return warnings, b.check(ctx)
 }
 
 func (b *fakeBackend) Drain(ctx context.Context) error {
@@ -136,5 +145,3 @@ func (b *fakeBackend) KillSession(ctx context.Context, id uint64) (bool, error) 
 	b.mu.Unlock()
 	return id == 27, b.check(ctx)
 }
-
-var errBackend = errors.New(strings.Join([]string{"holdfast.yaml:3:1: bad", "holdfast.yaml:7:2: worse"}, "\n"))

@@ -1,0 +1,334 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/proxy/resp"
+)
+
+func TestShow(t *testing.T) {
+	c := dial(t, start(t, Options{}, &fakeBackend{}))
+	for command, want := range map[string]string{
+		"SHOW SESSIONS": `
+ID  ADDRESS          USER      NAME  RESP  DB  AGE    IDLE  STATE         LINK  LAST        COMMANDS  WAITING  IN       OUT
+1   127.0.0.1:50001  default   web   3     0   1h30m  3s    -             -     get         123456    0        0        0
+27  127.0.0.1:50002  bob?[31m  -     2     15  2d01h  0s    multi paused  7     config|set  9         3        20.0KiB  3.00MiB
+2 sessions
+`,
+		"show sessions match default limit 5": `
+ID  ADDRESS          USER     NAME  RESP  DB  AGE    IDLE  STATE  LINK  LAST  COMMANDS  WAITING  IN  OUT
+1   127.0.0.1:50001  default  web   3     0   1h30m  3s    -      -     get   123456    0        0   0
+1 sessions
+`,
+		"SHOW SESSIONS LIMIT 1": `
+ID  ADDRESS          USER     NAME  RESP  DB  AGE    IDLE  STATE  LINK  LAST  COMMANDS  WAITING  IN  OUT
+1   127.0.0.1:50001  default  web   3     0   1h30m  3s    -      -     get   123456    0        0   0
+1 of 2 sessions; LIMIT 0 shows all
+`,
+		"SHOW SESSIONS MATCH nobody": `
+0 sessions
+`,
+		"SHOW LINKS": `
+ID  KIND    STATE  USER     RESP  DB  LOCAL            SERVER-ID  AGE    IDLE  SESSIONS  SESSION  COMMANDS  WAITING  QUEUED
+3   shared  ready  default  3     0   127.0.0.1:41000  42         1h00m  0s    20        -        1000      4        512
+7   pinned  busy   bob      2     15  -                -          0s     0s    1         27       0         0        0
+2 links
+`,
+		"SHOW RULES": `
+RULE     ACTION  ENFORCEMENT  ALLOWED  DENIED  OBSERVED  COMMANDS
+default  deny    enforce      0        3       0         flushall flushdb config|rewrite
+admin    deny    observe      0        0       12        @dangerous except info keys
+`,
+		"SHOW CONFIG": `
+KEY                VALUE           FROM
+upstream.address   127.0.0.1:6379  default
+upstream.password  (redacted)      file
+workers            1               default
+`,
+		"SHOW STATS": `
+holdfast         version 0.1.0, pid 4711, up 26h00m
+workers          2, epoll
+state            ready
+upstream         127.0.0.1:6379, valkey 8.0.1 master, up for 1h00m
+sessions         2 now (0 paused), 100 accepted
+links            0 shared, 0 pinned (0 busy, 0 idle), 0 connecting, 0 broken so far
+commands         5000000 (0 errors, 3 denied, 0 answered here, 0 -UPSTREAM), 0 waiting
+observed         0 would have been denied
+protocol errors  0
+client bytes     5.00GiB in, 1234 out, 0 buffered
+upstream bytes   0 in, 0 out, 0 buffered
+CLASS     COMMANDS  MEAN    P50   P99     P99.9
+read      4000000   81.2µs  75µs  1.23ms  12ms
+blocking  10        3s      1s    59s     59.9s
+`,
+	} {
+		if got := "\n" + c.text(command); got != want {
+			t.Errorf("%s:\n got %s\nwant %s", command, got, want)
+		}
+	}
+}
+
+func TestShowNothing(t *testing.T) {
+	c := dial(t, start(t, Options{}, &fakeBackend{empty: true}))
+	for command, want := range map[string]string{
+		"SHOW SESSIONS": "0 sessions\n",
+		"SHOW LINKS":    "0 links\n",
+		"SHOW RULES":    "no rules: every command passes\n",
+	} {
+		if got := c.text(command); got != want {
+			t.Errorf("%s: got %q, want %q", command, got, want)
+		}
+	}
+	got := c.text("SHOW STATS")
+	for _, want := range []string{
+		"state            not ready: upstream: connection refused\n",
+		"127.0.0.1:6379, not seen yet, DOWN for 0s: connection refused\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("SHOW STATS has no %q:\n%s", want, got)
+		}
+	}
+}
+
+// In RESP3 what people read is one verbatim string of the same lines.
+func TestShowInRESP3(t *testing.T) {
+	s := start(t, Options{}, &fakeBackend{})
+	old, c := dial(t, s), dial(t, s)
+	c.do("HELLO 3")
+	for _, command := range []string{"SHOW RULES", "SHOW STATS", "HELP"} {
+		v, _, err := resp.Parse([]byte(c.do(command)))
+		if err != nil || v.Type != '=' {
+			t.Fatalf("%s: type %c, %v", command, v.Type, err)
+		}
+		text := strings.TrimPrefix(string(v.Str), "txt:") + "\n"
+		if want := old.text(command); text != want {
+			t.Errorf("%s:\n got %s\nwant %s", command, text, want)
+		}
+	}
+}
+
+func TestJSON(t *testing.T) {
+	c := dial(t, start(t, Options{}, &fakeBackend{}))
+	decode := func(command string, into any) {
+		t.Helper()
+		v, _, err := resp.Parse([]byte(c.do(command)))
+		if err == nil {
+			err = json.Unmarshal(v.Str, into)
+		}
+		if err != nil || v.Type != '$' {
+			t.Fatalf("%s: type %c, %v", command, v.Type, err)
+		}
+	}
+	var stats Stats
+	decode("SHOW STATS JSON", &stats)
+	if stats.Upstream.Server != "valkey" || len(stats.Latency) != 2 {
+		t.Errorf("stats: %+v", stats)
+	}
+	var sessions struct {
+		Sessions []Session
+		Total    int
+	}
+	decode("SHOW SESSIONS LIMIT 1 --json", &sessions)
+	if sessions.Total != 2 || len(sessions.Sessions) != 1 ||
+		sessions.Sessions[0].Age != 90*time.Minute {
+		t.Errorf("sessions: %+v", sessions)
+	}
+	var rules []Rule
+	decode("show rules json", &rules)
+	if len(rules) != 2 || rules[1].Except[1] != "keys" {
+		t.Errorf("rules: %+v", rules)
+	}
+	c = dial(t, start(t, Options{}, &fakeBackend{empty: true}))
+	for _, command := range []string{"SHOW LINKS JSON", "SHOW RULES JSON"} {
+		c.expect(command, "$2\r\n[]\r\n")
+	}
+	if got := c.do("SHOW STATS JSON"); strings.Contains(got, "null") {
+		t.Errorf("an empty list is null: %s", got)
+	}
+}
+
+func TestControl(t *testing.T) {
+	b := &fakeBackend{}
+	c := dial(t, start(t, Options{}, b))
+	c.expect(
+		"RELOAD", "+OK\r\n",
+		"DRAIN", "+OK\r\n",
+		"KILL SESSION 27", "+OK\r\n",
+		"KILL SESSION 28", "-ERR no session 28\r\n",
+		"KILL SESSION x", "-"+string(errSessionID)+"\r\n",
+		"KILL SESSION 0", "-"+string(errSessionID)+"\r\n",
+		"KILL SESSION -1", "-"+string(errSessionID)+"\r\n",
+		"KILL SESSION", "-ERR wrong arguments. Usage: KILL SESSION id\r\n",
+		"RELOAD now", "-ERR wrong arguments. Usage: RELOAD\r\n",
+	)
+	b.locked(func() {
+		if b.reloads != 1 || b.drains != 1 || !reflect.DeepEqual(b.killed, []uint64{27, 28}) {
+			t.Errorf("%d reloads, %d drains, killed %v", b.reloads, b.drains, b.killed)
+		}
+		b.warnings = []string{"listeners need a restart"}
+	})
+	if got := c.text("RELOAD"); got != "OK, but:\nlisteners need a restart\n" {
+		t.Errorf("got %q", got)
+	}
+	fail := func(err error) { b.locked(func() { b.err = err }) }
+	fail(errors.Join(errors.New("f.yaml:3:1: bad"), errors.New("f.yaml:7:2: worse")))
+	c.expect("RELOAD", "-ERR f.yaml:3:1: bad; f.yaml:7:2: worse\r\n")
+	fail(errors.New("loops are gone"))
+	for _, command := range []string{"DRAIN", "KILL SESSION 27", "SHOW STATS", "SHOW SESSIONS",
+		"SHOW LINKS", "SHOW RULES", "SHOW CONFIG", "INFO"} {
+		c.expect(command, "-ERR loops are gone\r\n")
+	}
+}
+
+func TestBadRequests(t *testing.T) {
+	c := dial(t, start(t, Options{}, &fakeBackend{}))
+	unknown := func(what string) string {
+		return "-ERR unknown command '" + what + "'. Try HELP (in redis-cli: SHOW HELP)\r\n"
+	}
+	c.expect(
+		"FLUSHALL", unknown("FLUSHALL"),
+		"SHOW TRASH", unknown("SHOW TRASH"),
+		"KILL 27", unknown("KILL 27"),
+		"CLIENT LIST", unknown("CLIENT LIST"),
+		"\"a\\x1b[31m\\r\\nb\"", unknown("a?[31m??b"),
+		strings.Repeat("x", 100), unknown(strings.Repeat("x", 64)+"…"),
+		"SHOW STATS XML", "-ERR syntax error\r\n",
+		"SHOW STATS JSON JSON", "-ERR wrong arguments. Usage: SHOW STATS [JSON]\r\n",
+		"SHOW SESSIONS LIMIT", "-ERR syntax error\r\n",
+		"SHOW SESSIONS LIMIT x", "-"+string(errLimit)+"\r\n",
+		"SHOW SESSIONS LIMIT -1", "-"+string(errLimit)+"\r\n",
+		"SHOW SESSIONS FOO 1", "-ERR syntax error\r\n",
+		"SELECT 1", "-"+string(errDB)+"\r\n",
+		"PING a b", "-ERR wrong arguments. Usage: PING [message]\r\n",
+	)
+	c.send("*1\r\n$0\r\n\r\n")
+	if got := c.reply(); got != unknown("") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestSessionsQuery(t *testing.T) {
+	b := &fakeBackend{}
+	c := dial(t, start(t, Options{}, b))
+	for command, want := range map[string]SessionQuery{
+		"SHOW SESSIONS":                      {Limit: defaultLimit},
+		"SHOW SESSIONS LIMIT 0":              {},
+		"SHOW SESSIONS MATCH a* LIMIT 7":     {Limit: 7, Match: "a*"},
+		"SHOW SESSIONS LIMIT 3 MATCH x JSON": {Limit: 3, Match: "x"},
+	} {
+		c.do(command)
+		b.locked(func() {
+			if b.query != want {
+				t.Errorf("%s: asked for %+v, want %+v", command, b.query, want)
+			}
+		})
+	}
+}
+
+func TestWhatClientsSend(t *testing.T) {
+	c := dial(t, start(t, Options{Version: "1.2"}, &fakeBackend{}))
+	c.expect(
+		"PING", "+PONG\r\n",
+		"PING hi", "$2\r\nhi\r\n",
+		"ECHO hi", "$2\r\nhi\r\n",
+		"SELECT 0", "+OK\r\n",
+		"CLIENT GETNAME", "$-1\r\n",
+		"CLIENT SETNAME web", "+OK\r\n",
+		"CLIENT GETNAME", "$3\r\nweb\r\n",
+		"CLIENT SETINFO LIB-NAME go-redis", "+OK\r\n",
+		"CLIENT ID", ":1\r\n",
+		"HELLO", "*14\r\n$6\r\nserver\r\n$8\r\nholdfast\r\n$7\r\nversion\r\n$3\r\n1.2\r\n"+
+			"$5\r\nproto\r\n:2\r\n$2\r\nid\r\n:1\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n"+
+			"$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n",
+		"HELLO 4", "-NOPROTO unsupported protocol version\r\n",
+		"HELLO x", "-ERR Protocol version is not an integer or out of range\r\n",
+		"HELLO 3 FOO", "-ERR Syntax error in HELLO option 'FOO'\r\n",
+		"CLIENT SETINFO LIB-NAME", "-ERR wrong arguments. Usage: CLIENT SETINFO attribute value\r\n",
+		"AUTH x", "-"+string(errNoPass)+"\r\n",
+		"AUTH default x", "+OK\r\n",
+		"AUTH other x", "-"+string(errWrongPass)+"\r\n",
+		"COMMAND INFO get", "-ERR unknown command 'COMMAND INFO'. Try HELP (in redis-cli: SHOW HELP)\r\n",
+	)
+	if got := c.do("HELLO 3 SETNAME x"); !strings.HasPrefix(got, "%7\r\n") {
+		t.Errorf("HELLO 3: %q", got)
+	}
+	if got := c.do("INFO"); !strings.HasPrefix(got, "=") || !strings.Contains(
+		got, "\r\nupstream_server:valkey\r\n") {
+		t.Errorf("INFO: %q", got)
+	}
+	c.expect("CLIENT GETNAME", "$1\r\nx\r\n")
+	c.expect("QUIT", "+OK\r\n")
+	if got := c.rest(); got != "" {
+		t.Errorf("after QUIT: %q", got)
+	}
+}
+
+func TestPassword(t *testing.T) {
+	s := start(t, Options{Password: "s3cret"}, &fakeBackend{})
+	c := dial(t, s)
+	noAuth := "-NOAUTH Authentication required.\r\n"
+	wrong := "-" + string(errWrongPass) + "\r\n"
+	c.expect(
+		"PING", noAuth,
+		"NONSENSE", noAuth,
+		"SHOW", noAuth,
+		"COMMAND DOCS", noAuth,
+		"HELLO 3", "-"+string(errHelloAuth)+"\r\n",
+		"AUTH wrong", wrong,
+		"AUTH default wrong", wrong,
+		"AUTH admin s3cret", wrong,
+		"HELLO 3 AUTH default wrong", wrong,
+		"PING", noAuth,
+		"AUTH s3cret", "+OK\r\n",
+		"PING", "+PONG\r\n",
+	)
+	c = dial(t, s)
+	if got := c.do("HELLO 3 AUTH default s3cret"); !strings.HasPrefix(got, "%7\r\n") {
+		t.Errorf("HELLO with AUTH: %q", got)
+	}
+	// Redis's limits for those who have not authenticated.
+	c = dial(t, s)
+	c.send("*11\r\n")
+	if got := c.rest(); got != "-ERR Protocol error: unauthenticated multibulk length\r\n" {
+		t.Errorf("got %q", got)
+	}
+	if err := s.SetPassword("other"); err != nil {
+		t.Fatal(err)
+	}
+	dial(t, s).expect("AUTH s3cret", wrong, "AUTH other", "+OK\r\n", "QUIT", "+OK\r\n")
+	if err := s.SetPassword(""); err != nil {
+		t.Fatal(err)
+	}
+	dial(t, s).expect("PING", "+PONG\r\n")
+	far, err := New(Options{Address: "0.0.0.0:0", Password: "x"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := far.SetPassword(""); !errors.Is(err, ErrNoPassword) {
+		t.Errorf("SetPassword: %v, want ErrNoPassword", err)
+	}
+}
+
+// Every command has what HELP and the docs show of it, and its name fits the lookup.
+func TestCommandTable(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range commands {
+		if seen[c.name] || c.name != strings.ToUpper(c.name) || len(strings.Fields(c.name)) > 2 {
+			t.Errorf("name %q is used twice or not of the form that lookup wants", c.name)
+		}
+		seen[c.name] = true
+		if c.help == "" || c.run == nil || c.min > c.max || (c.max == 0) != (c.args == "") &&
+			c.max != anyArgs {
+			t.Errorf("%s: incomplete: %+v", c.name, c)
+		}
+		if got, words := lookup(strings.Fields(strings.ToLower(c.name) + " x")); got != c ||
+			words != len(strings.Fields(c.name)) {
+			t.Errorf("%s: lookup finds %+v, %d words", c.name, got, words)
+		}
+	}
+}
