@@ -11,6 +11,7 @@
 #   nutcracker   twemproxy 0.5.0    peers for `make bench`; `peers` gets both
 #   haproxy      HAProxy 2.6
 #   tcl          Tcl 8.6            what the servers' own test suites run on
+#   gcc          GCC 12             for the race detector, where there is no C compiler
 #   suite        the test suite of Redis 8.0.2: .tools/servers/suite/tests
 #   suite-valkey the test suite of the Valkey that `valkey` gets
 #
@@ -92,7 +93,8 @@ update() {
 	apt-get -c "$1" -qq --error-on=any update >&2 && touch "$stamp"
 }
 
-# closure <apt.conf> <package>… prints the packages and every library package below them.
+# closure <apt.conf> <package>… prints the packages and every library package below them, and
+# what a compiler is made of.
 closure() {
 	local conf=$1 todo seen=" " package
 	shift
@@ -106,7 +108,7 @@ closure() {
 		while read -r package; do
 			todo+=("$package")
 		done < <(apt-cache -c "$conf" depends --important "$package" |
-			sed -n 's/^ *|\{0,1\}\(Pre\)\{0,1\}Depends: \(\(lib\|zlib1g\)[^ :]*\).*/\2/p')
+			sed -nE 's/^ *\|?(Pre)?Depends: ((lib|zlib1g|cpp-|binutils|linux-libc)[^ :]*).*/\2/p')
 	done
 }
 
@@ -155,6 +157,29 @@ temporary() {
 	dir=$(mktemp -d "$dest/.new.XXXXXX") && chmod 755 "$dir" && printf '%s\n' "$dir"
 }
 
+# wrap_compiler <folder> writes a starter for the C compiler. It runs programs of its own, so a
+# loader for itself would not do: they get the libraries that they need beside libc, and find
+# headers and objects in the unpacked root.
+wrap_compiler() {
+	local dir=$1 library
+	mkdir -p "$dir/bin" "$dir/libs"
+	for library in "$dir"/root/usr/lib/*-linux-gnu/*.so*; do
+		case $(basename "$library") in
+		libisl.* | libmpc.* | libmpfr.* | libgmp.* | libzstd.* | libbfd-* | libopcodes-* | \
+			libctf* | libjansson.* | libsframe.* | libgprofng.*)
+			ln -s "../${library#"$dir"/}" "$dir/libs/"
+			;;
+		esac
+	done
+	cat >"$dir/bin/gcc" <<-'WRAP'
+		#!/bin/sh
+		here=$(readlink -f "$0") && here=${here%/bin/*}
+		export LD_LIBRARY_PATH="$here/libs"
+		exec "$here"/root/usr/bin/*-linux-gnu-gcc-12 --sysroot="$here/root" -B"$here/root/usr/bin" "$@"
+	WRAP
+	chmod +x "$dir/bin/gcc"
+}
+
 # from_debian <name> <suites> <pattern of programs> <package>… unpacks packages with their
 # libraries and starters.
 from_debian() {
@@ -175,7 +200,10 @@ from_debian() {
 		dpkg -x "$package" "$dir/root" || return 1
 	done
 	rm -rf "$dir/debs" "$dir/root/usr/share/doc" "$dir/root/usr/share/man"
-	wrap "$dir" "$pattern" && publish "$dir" "$name" "$number"
+	case $pattern in
+	compiler) wrap_compiler "$dir" ;;
+	*) wrap "$dir" "$pattern" ;;
+	esac && publish "$dir" "$name" "$number"
 }
 
 # source_from_debian <name> <suites> <source package> unpacks the upstream part of a source.
@@ -258,6 +286,7 @@ get() {
 	nutcracker) from_debian nutcracker bookworm '^nutcracker$' nutcracker ;;
 	haproxy) from_debian haproxy bookworm '^haproxy$' haproxy ;;
 	tcl) from_debian tcl bookworm '^tclsh' tcl8.6 ;;
+	gcc) from_debian gcc bookworm compiler gcc-12 libc6-dev ;;
 	suite) source_from_debian suite trixie redis ;;
 	suite-valkey)
 		source_from_debian suite-valkey "bookworm bookworm-backports" valkey ||
