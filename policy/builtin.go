@@ -10,7 +10,7 @@ import (
 
 // To make builtin.txt anew, unpack the source of a Valkey release and run:
 //
-//	go generate ./policy   (with VALKEY_SRC=the folder that holds its src/)
+//	VALKEY_SRC=/the/folder go generate ./policy   (absolute; it holds src/ and COPYING)
 //
 //go:generate go run ./internal/gen -out builtin.txt
 

@@ -353,6 +353,8 @@ func describe(v any) string {
 		return fmt.Sprintf("an array of %d", len(v))
 	case string, []byte:
 		return fmt.Sprintf("%.40q", v)
+	case int64, int, bool:
+		return fmt.Sprintf("%v (%T)", v, v)
 	}
-	return fmt.Sprintf("%.40v (%T)", v, v)
+	return fmt.Sprintf("a %T", v)
 }

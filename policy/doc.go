@@ -13,6 +13,8 @@
 //
 // The server compares command names as C strings, without regard to case. A name that carries a
 // NUL byte can therefore meet a command in its dictionary by a hash coincidence; Lookup takes
-// such a name for the command before the NUL. What a table cannot show is rename-command: the
-// server's COMMAND reply gives the original name, and the new one is unknown here.
+// such a name for the command before the NUL. Redis 8 goes further and reuses a connection's last
+// command for any name that compares equal, also "CONFIG|SET" as one word; Decide takes that for
+// the subcommand. What a table cannot show is rename-command: the server's COMMAND reply gives the
+// original name, and the new one is unknown here.
 package policy

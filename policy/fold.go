@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 )
 
 // index finds commands by name without regard to case. It is an open-addressed hash table, at
@@ -14,29 +15,30 @@ import (
 // sends makes a look-up slow.
 type index struct {
 	slots []slot
+	names []string // by slot, in lower case
 	shift uint
 }
 
+// slot is 32 bytes: two of them fill a cache line.
 type slot struct {
 	head, tail uint64 // the first and last eight bytes; see words
-	size       int
-	name       string // lower case
 	cmd        *Command
+	size       int
 }
 
 func newIndex(names []string, cmds []*Command) *index {
-	bitsWanted := uint(4)
-	for 1<<bitsWanted < 4*len(names) {
-		bitsWanted++
+	width := uint(4)
+	for 1<<width < 4*len(names) {
+		width++
 	}
-	x := &index{slots: make([]slot, 1<<bitsWanted), shift: 64 - bitsWanted}
+	x := &index{make([]slot, 1<<width), make([]string, 1<<width), 64 - width}
 	for i, name := range names {
 		head, tail := words([]byte(name))
 		at := x.hash(head, tail, len(name))
 		for x.slots[at].cmd != nil {
 			at = (at + 1) & (len(x.slots) - 1)
 		}
-		x.slots[at] = slot{head, tail, len(name), name, cmds[i]}
+		x.slots[at], x.names[at] = slot{head, tail, cmds[i], len(name)}, name
 	}
 	return x
 }
@@ -44,17 +46,16 @@ func newIndex(names []string, cmds []*Command) *index {
 // find returns the command of that name in any case, or nil.
 func (x *index) find(name []byte) *Command {
 	head, tail := words(name)
-	at := x.hash(head, tail, len(name))
-	for {
-		s := &x.slots[at&(len(x.slots)-1)]
+	for at := x.hash(head, tail, len(name)); ; at++ {
+		at &= len(x.slots) - 1
+		s := &x.slots[at]
 		if s.cmd == nil {
 			return nil
 		}
 		if s.head == head && s.tail == tail && s.size == len(name) &&
-			(len(name) <= 16 || equalFold(name, s.name)) {
+			(len(name) <= 16 || equalFold(name, x.names[at])) {
 			return s.cmd
 		}
-		at++
 	}
 }
 
@@ -70,8 +71,8 @@ func (x *index) findC(name []byte) *Command {
 }
 
 func (x *index) hash(head, tail uint64, size int) int {
-	h := head*0x9e3779b97f4a7c15 ^ (tail+uint64(size))*0xc2b2ae3d27d4eb4f
-	return int(h * 0xff51afd7ed558ccd >> x.shift)
+	h := (head ^ bits.RotateLeft64(tail, 23) ^ uint64(size)) * 0x9e3779b97f4a7c15
+	return int(h >> x.shift)
 }
 
 // words returns the first and last eight bytes of name in lower case. Shorter names are taken in

@@ -73,8 +73,9 @@ func (s *KeySpec) find(args [][]byte, dst []Key) (keys []Key, ok bool) {
 	if s.Find.Step < 1 || first < 1 || last < first || last >= len(args) {
 		return dst, false
 	}
+	flags := s.Flags &^ (KeyIncomplete | KeyVariableFlags) // these say nothing of a key
 	for pos := first; pos <= last; pos += s.Find.Step {
-		dst = append(dst, Key{pos, s.Flags})
+		dst = append(dst, Key{pos, flags})
 	}
 	return dst, true
 }

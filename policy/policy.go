@@ -111,12 +111,13 @@ func decide(rules []compiled, id int) Verdict {
 	return Verdict{}
 }
 
-// Decide returns the verdict for a request. It allocates nothing. A command that does not come
-// from the policy's own table, as when a reload overtakes a request, is found again by its name.
+// Decide returns the verdict for a request. It allocates nothing and keeps nothing of req. A
+// command that does not come from the policy's own table, as when a reload overtakes a request, is
+// found again by its name.
 func (p *Policy) Decide(req *Request) Verdict {
 	cmd := req.Cmd
-	if cmd == nil {
-		return p.verdicts[0]
+	if cmd == nil || cmd.Name == "" {
+		return p.decideUnknown(req.Args)
 	}
 	if uint(cmd.ID) < uint(len(p.table.cmds)) && p.table.cmds[cmd.ID] == cmd {
 		return p.verdicts[cmd.ID]
@@ -130,6 +131,17 @@ func (p *Policy) decideForeign(cmd *Command) Verdict {
 	for ; cmd != nil; cmd = cmd.Parent {
 		if own := p.table.byName[cmd.Name]; own != nil {
 			return p.verdicts[own.ID]
+		}
+	}
+	return p.verdicts[0]
+}
+
+// decideUnknown decides for a name that the table does not have. Only "*" covers it, unless it may
+// be a subcommand that a rule restricts.
+func (p *Policy) decideUnknown(args [][]byte) Verdict {
+	if sub := p.table.joinedSub(args); sub != nil {
+		if v := p.verdicts[sub.ID]; v.Action.restricts() {
+			return v
 		}
 	}
 	return p.verdicts[0]

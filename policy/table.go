@@ -11,6 +11,7 @@ type Table struct {
 	cmds       []*Command // by ID; cmds[0] is the unknown command
 	byName     map[string]*Command
 	index      *index // top-level commands
+	joined     *index // subcommands by their full names; see joinedSub
 	categories *categoryNames
 }
 
@@ -43,6 +44,13 @@ func newTable(entries []entry, categories *categoryNames, base *Table) (*Table, 
 		names, cmds = append(names, cmd.Name), append(cmds, cmd)
 	}
 	t.index = newIndex(names, cmds)
+	names, cmds = nil, nil
+	for _, cmd := range t.cmds {
+		if cmd.Parent != nil {
+			names, cmds = append(names, cmd.Name), append(cmds, cmd)
+		}
+	}
+	t.joined = newIndex(names, cmds)
 	return t, nil
 }
 
@@ -120,6 +128,18 @@ func (t *Table) Lookup(args [][]byte) *Command {
 		}
 	}
 	return cmd
+}
+
+// joinedSub finds a subcommand whose full name stands in the place of a command: "CONFIG|SET" as
+// one word. Redis 8 reuses the connection's last command if the name is equal to its full name
+// (isCommandReusable in server.c), so that after a CONFIG SET the word CONFIG|SET is one as well,
+// on a link that many clients share. Lookup does not know these: other servers refuse them, and a
+// caller may count on a subcommand's second word.
+func (t *Table) joinedSub(args [][]byte) *Command {
+	if len(args) == 0 {
+		return nil
+	}
+	return t.joined.findC(args[0])
 }
 
 // Unknown is the command that stands for every name that the table does not have. Its ID is 0 and
