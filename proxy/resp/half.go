@@ -1,6 +1,9 @@
 package resp
 
-import "bytes"
+import (
+	"bytes"
+	"math"
+)
 
 // unknown is a bulk whose length has not been read.
 const unknown = -1
@@ -103,10 +106,12 @@ func (h *half) count(buf []byte, lim *Limits) (ok bool, err *ProtocolError) {
 	}
 	n, ok := parseInt(buf[1:end])
 	switch {
-	case !ok || n > lim.maxArgs():
+	case !ok || n > math.MaxInt32: // INT_MAX is the server's own limit and comes first
 		return false, errMultibulkLength
 	case n > unauthMaxArgs && lim.unauthenticated():
 		return false, errUnauthMultibulk
+	case n > lim.maxArgs():
+		return false, errMultibulkLength
 	}
 	h.passLine(buf, end)
 	h.first = h.pos

@@ -2,8 +2,9 @@ package resp
 
 import "math"
 
-// The server's own limits. Redis 7.0 and later accept INT_MAX arguments; 1,048,576 is what Redis
-// had until 6.2 and what the proxy keeps, because each announced argument may cost it memory.
+// The server's own limits, but for the arguments: Redis took 1,048,576 until 6.2 and takes INT_MAX
+// since. The proxy keeps the lower bound on what one command can make it hold, which is up to 32
+// bytes per argument beside the command's own.
 const (
 	defaultMaxArgs   = 1024 * 1024
 	defaultMaxBulk   = 512 << 20 // proto-max-bulk-len

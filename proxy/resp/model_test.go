@@ -85,7 +85,7 @@ func modelMultibulk(p []byte, lim *Limits) (n int, words []string, lax bool, ref
 		return 0, nil, false, ""
 	}
 	count, ok := modelNumber(p[1:end])
-	if !ok || count > lim.maxArgs() {
+	if !ok || count > lim.maxArgs() && (!lim.Unauthenticated || count > 1<<31-1) {
 		return 0, nil, false, "invalid multibulk length"
 	}
 	if count > 10 && lim.Unauthenticated {
@@ -196,7 +196,10 @@ func modelReply(p []byte) (n int, typ byte, bad bool) {
 	}
 	// What is there of the number must be the start of one, even when its end has not come.
 	count, ok := modelNumber(p[1:i])
-	if !ok && string(p[1:i]) != "-" && i > 1 || count > 1e18+9 || count < -1e18-9 {
+	null := p[0] == '$' || p[0] == '*'
+	switch text := string(p[1:i]); {
+	case text == "", text == "-" && null, text == "-1" && null:
+	case !ok, count < 0, count > 1e18+9:
 		return 0, 0, true
 	}
 	if i == len(p) {
@@ -209,10 +212,10 @@ func modelReply(p []byte) (n int, typ byte, bad bool) {
 		return 0, 0, false
 	}
 	n = i + 2
-	if count == -1 && (p[0] == '$' || p[0] == '*') {
+	if count == -1 {
 		return n, p[0], false
 	}
-	if count < 0 || count > 1e18 {
+	if count > 1e18 {
 		return 0, 0, true
 	}
 	children := int64(0)

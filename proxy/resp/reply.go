@@ -155,14 +155,15 @@ func (s *ReplyScanner) line(p []byte) (n int) {
 	return n
 }
 
-// digit takes a byte of a length or a count.
+// digit takes a byte of a length or a count: of a number as parseInt wants it, or of the -1 that
+// makes the nulls of RESP2.
 func (s *ReplyScanner) digit(c byte) error {
 	switch {
-	case '0' <= c && c <= '9' && s.num <= maxLength/10 && (s.num != 0 || s.digits == 0):
+	case '0' <= c && c <= '9' && s.mayFollow(c):
 		s.num = s.num*10 + int64(c-'0')
 		s.digits++
 		return nil
-	case c == '-' && s.digits == 0 && !s.minus:
+	case c == '-' && s.digits == 0 && !s.minus && (s.elem == '$' || s.elem == '*'):
 		s.minus = true
 		return nil
 	case c == '\r' && s.digits > 0:
@@ -172,15 +173,19 @@ func (s *ReplyScanner) digit(c byte) error {
 	return fmt.Errorf("%w: got %q in the length of %q", ErrMalformed, c, s.elem)
 }
 
+func (s *ReplyScanner) mayFollow(digit byte) bool {
+	if s.minus {
+		return digit == '1' && s.digits == 0
+	}
+	return s.digits == 0 || 0 < s.num && s.num <= maxLength/10
+}
+
 // lengthEnd takes the LF of a length or a count, and enters the bulk or the aggregate.
 func (s *ReplyScanner) lengthEnd(c byte) error {
 	if c != '\n' {
 		return fmt.Errorf("%w: got %q, want the LF of a length", ErrMalformed, c)
 	}
 	if s.minus {
-		if s.num != 1 || s.elem != '$' && s.elem != '*' { // the nulls of RESP2
-			return fmt.Errorf("%w: %q of length -%d", ErrMalformed, s.elem, s.num)
-		}
 		s.endElement()
 		return nil
 	}
