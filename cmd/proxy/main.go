@@ -31,6 +31,7 @@ type command struct {
 
 // subcommands in the order of the help.
 var subcommands = []subcommand{
+	{"serve", "serve clients until interrupted", serve},
 	{"check", "check a configuration file and the server behind it", check},
 	{"version", "print the version", printVersion},
 }

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"time"
+
+	"holdfast/configs"
+	"holdfast/proxy"
+	"holdfast/proxy/admin"
+	"holdfast/proxy/telemetry"
+	"holdfast/proxy/upstream"
+)
+
+// options is what the proxy is told about a configuration.
+func (s *service) options(c *configs.Config) proxy.Options {
+	build := thisBuild()
+	return proxy.Options{
+		Listeners:   listeners(c),
+		Workers:     c.Workers,
+		Upstream:    upstreamOptions(c, s.log),
+		Limits:      limits(c),
+		Rules:       ruleSpecs(c),
+		Enforcement: c.Enforcement,
+		Drain:       max(c.Drain, time.Millisecond), // zero would be the default
+		Admin: admin.Options{
+			Address: c.Admin.Address, Password: string(c.Admin.Password),
+			Version: build.Version, Logger: s.log,
+		},
+		HTTP: c.Admin.HTTP,
+		Telemetry: telemetry.Options{
+			OTLP: c.Telemetry.OTLP, Sample: float64(c.Telemetry.Sample),
+			ServiceName: c.Telemetry.ServiceName, Version: build.Version, Logger: s.log,
+		},
+		Logger:   s.log,
+		Version:  build.Version,
+		Settings: settings(c),
+	}
+}
+
+func listeners(c *configs.Config) []proxy.Listener {
+	out := make([]proxy.Listener, len(c.Listeners))
+	for i, l := range c.Listeners {
+		out[i] = proxy.Listener{Address: l.Address, Name: l.Name, Mode: os.FileMode(l.Mode)}
+	}
+	return out
+}
+
+// upstreamOptions is what a configuration says about the server.
+func upstreamOptions(c *configs.Config, log *slog.Logger) upstream.Options {
+	u := c.Upstream
+	keepAlive := u.TCPKeepalive
+	if keepAlive == 0 {
+		keepAlive = -1 // zero would be the default
+	}
+	return upstream.Options{
+		Address:        u.Address,
+		Username:       u.Username,
+		Password:       string(u.Password),
+		ConnectTimeout: u.ConnectTimeout,
+		KeepAlive:      keepAlive,
+		MaxBackoff:     u.MaxBackoff,
+		Logger:         log,
+	}
+}
+
+// limits is the limits of a configuration. The file counts pinned links in all, the proxy by
+// worker.
+func limits(c *configs.Config) proxy.Limits {
+	l := c.Limits
+	return proxy.Limits{
+		MaxClients:   l.MaxClients,
+		ClientInput:  uint64(l.ClientInput),
+		ClientOutput: uint64(l.ClientOutput),
+		LinkQueue:    uint64(l.LinkQueue),
+		Memory:       uint64(memoryLimit(int64(l.Memory))),
+		MaxArgs:      l.MaxArgs,
+		MaxBulk:      int64(l.MaxBulk),
+		MaxInline:    int(l.MaxInline),
+		PinnedLinks:  max(1, l.PinnedLinks/c.Workers),
+		IdleTimeout:  l.IdleTimeout,
+	}
+}
+
+func settings(c *configs.Config) []admin.Setting {
+	list := c.Settings()
+	out := make([]admin.Setting, len(list))
+	for i, s := range list {
+		out[i] = admin.Setting{Key: s.Key, Value: s.Value, Default: s.Default}
+	}
+	return out
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"holdfast/configs"
+	"holdfast/policy"
+	"holdfast/proxy"
+)
+
+const aboutServe = `Serves clients until SIGTERM or SIGINT, then lets what is in flight finish, for the
+configuration's drain time at most; a second signal ends it at once. SIGHUP reads the configuration
+file again: a bad file changes nothing. Logs go to standard error.`
+
+// A service is one run of serve.
+type service struct {
+	path  string // of the configuration file; empty for none
+	log   *slog.Logger
+	level slog.LevelVar // of log; reloads
+	json  bool          // the format of log; fixed at start
+}
+
+// serve is the subcommand serve.
+func serve(ctx context.Context, c *command, args []string) error {
+	f := c.flags("serve", aboutServe)
+	path := f.String("config", "", "the configuration `file`; without one, the defaults")
+	if err := c.parse(f, args); err != nil {
+		return err
+	}
+	// SIGHUP must never end the process, not even before there is anything to reload.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+
+	s := &service{path: *path}
+	opts, err := s.start(c.stderr)
+	if err != nil {
+		return err
+	}
+	srv, err := proxy.New(opts)
+	if err != nil {
+		return err
+	}
+	s.log.Info("starting", "version", opts.Version, "config", s.path, "pid", os.Getpid())
+	ended, end := context.WithCancel(context.Background())
+	var reloading sync.WaitGroup
+	reloading.Go(func() { s.reloadOnHangup(ended, srv, hangups) })
+	err = srv.Run(ctx)
+	end()
+	reloading.Wait()
+	return err
+}
+
+// start loads the configuration for the first time and opens the log.
+func (s *service) start(stderr io.Writer) (proxy.Options, error) {
+	c, err := s.read()
+	if err != nil {
+		var all configs.Errors
+		if errors.As(err, &all) {
+			err = fmt.Errorf("the configuration cannot be used:\n%w", err)
+		}
+		return proxy.Options{}, err
+	}
+	s.json = c.Log.Format == "json"
+	handler := &slog.HandlerOptions{Level: &s.level}
+	if s.json {
+		s.log = slog.New(slog.NewJSONHandler(stderr, handler))
+	} else {
+		s.log = slog.New(slog.NewTextHandler(stderr, handler))
+	}
+	// Libraries that know no logger of ours speak through the default one.
+	slog.SetDefault(s.log)
+	opts := s.options(c)
+	if s.path != "" {
+		opts.LoadOptions = s.load
+	}
+	return opts, nil
+}
+
+// read reads the configuration and makes sure that its rules compile, so that what is wrong with
+// them has line and column. Names that the built-in command table lacks may be the server's.
+func (s *service) read() (*configs.Config, error) {
+	c, err := configs.Load(s.path)
+	if err != nil {
+		return nil, err
+	}
+	_, err = policy.New(policy.Options{
+		Rules: ruleSpecs(c), Enforcement: c.Enforcement, AllowUnknown: true,
+	})
+	if err != nil {
+		return nil, located(c, err)
+	}
+	s.level.Set(logLevel(c.Log.Level))
+	return c, nil
+}
+
+// load is proxy.Options.LoadOptions: it reads the file again, for SIGHUP and for RELOAD.
+func (s *service) load() (proxy.Options, error) {
+	c, err := s.read()
+	if err != nil {
+		return proxy.Options{}, err
+	}
+	if (c.Log.Format == "json") != s.json {
+		s.log.Warn("changed in the file, but needs a restart", "setting", "log.format")
+	}
+	return s.options(c), nil
+}
+
+// reloadOnHangup reloads at each SIGHUP until ctx ends. Joined by serve.
+func (s *service) reloadOnHangup(ctx context.Context, srv *proxy.Server, hangups <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			s.reload(ctx, srv)
+		}
+	}
+}
+
+// reload reads the configuration again and says what became of it.
+func (s *service) reload(ctx context.Context, srv *proxy.Server) {
+	fixed, err := srv.Reload(ctx)
+	if err != nil {
+		var all configs.Errors
+		if !errors.As(err, &all) {
+			s.log.Error("configuration", "error", err)
+		}
+		for _, e := range all {
+			s.log.Error("configuration", "error", e)
+		}
+		s.log.Error("not reloaded: the configuration in force stays", "config", s.path)
+		return
+	}
+	for _, name := range fixed {
+		s.log.Warn("changed in the file, but needs a restart", "setting", name)
+	}
+	s.log.Info("reloaded", "config", s.path)
+}
+
+// logLevel turns a level of the configuration, which was validated, into slog's.
+func logLevel(name string) slog.Level {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(name)); err != nil {
+		return slog.LevelInfo
+	}
+	return level
+}

@@ -1,0 +1,289 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"holdfast/proxy/proxytest"
+)
+
+// beProxy makes this test program the proxy itself, so that tests can signal a process of its own.
+const beProxy = "HOLDFAST_TEST_BE_PROXY"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(beProxy) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// syncBuffer is a buffer that a process writes while a test reads.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// A process is a proxy that runs.
+type process struct {
+	t       *testing.T
+	cmd     *exec.Cmd
+	file    string // its configuration
+	addr    string // where it serves
+	console string
+	http    string
+	log     syncBuffer
+	exited  chan struct{} // closed when it has ended
+	client  *redis.Client
+}
+
+// startProxy runs the proxy in front of srv; more is added to its configuration. It ends with the
+// test.
+func startProxy(t *testing.T, srv *proxytest.Server, more string) *process {
+	t.Helper()
+	p := &process{t: t, exited: make(chan struct{}),
+		addr: freeAddr(t), console: freeAddr(t), http: freeAddr(t)}
+	p.file = configFile(t, p.config(srv, more))
+	p.cmd = exec.Command(os.Args[0], "serve", "--config", p.file)
+	p.cmd.Env = append(os.Environ(), beProxy+"=1")
+	p.cmd.Stderr = &p.log
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go p.wait()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		<-p.exited
+		if t.Failed() {
+			t.Logf("the proxy's log:\n%s", p.log.String())
+		}
+	})
+	p.client = proxytest.NewClient("tcp", p.addr, "")
+	t.Cleanup(func() { p.client.Close() })
+	proxytest.Poll(t, "the proxy answers", func() bool {
+		return p.client.Ping(context.Background()).Err() == nil
+	})
+	return p
+}
+
+// wait makes exited known. Joined by the test's cleanup.
+func (p *process) wait() {
+	_ = p.cmd.Wait()
+	close(p.exited)
+}
+
+func (p *process) config(srv *proxytest.Server, more string) string {
+	return fmt.Sprintf("listeners: [{address: %q}]\nupstream: {address: %q}\n"+
+		"admin: {address: %q, http: %q}\n%s", p.addr, srv.Addr, p.console, p.http, more)
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	port, err := proxytest.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", port)
+}
+
+func (p *process) do(args ...any) error {
+	return p.client.Do(context.Background(), args...).Err()
+}
+
+// rewrite puts another text into the configuration file.
+func (p *process) rewrite(text string) {
+	p.t.Helper()
+	if err := os.WriteFile(p.file, []byte(text), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *process) signal(sig os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// hangup sends SIGHUP and waits until the log has another line that contains word.
+func (p *process) hangup(word string) {
+	p.t.Helper()
+	before := strings.Count(p.log.String(), word)
+	p.signal(syscall.SIGHUP)
+	proxytest.Poll(p.t, "the log says "+word, func() bool {
+		return strings.Count(p.log.String(), word) > before
+	})
+}
+
+// expectExit waits until the process has ended and requires its exit code.
+func (p *process) expectExit(code int) {
+	p.t.Helper()
+	select {
+	case <-p.exited:
+	case <-time.After(proxytest.PollTimeout):
+		p.t.Fatal("the proxy does not end")
+	}
+	if got := p.cmd.ProcessState.ExitCode(); got != code {
+		p.t.Errorf("exit code %d, want %d", got, code)
+	}
+}
+
+const denied = "DENIED 'flushall' is refused by rule "
+
+func TestServe(t *testing.T) {
+	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+		p := startProxy(t, srv, "")
+		if err := p.do("SET", "k", "v"); err != nil {
+			t.Error(err)
+		}
+		if err := p.do("FLUSHALL"); err == nil ||
+			!strings.HasPrefix(err.Error(), denied+"'default'") {
+			t.Errorf("FLUSHALL: %v", err)
+		}
+		if got := srv.MustDo("GET", "k"); got != "v" {
+			t.Errorf("the key is %v", got)
+		}
+		resp, err := http.Get("http://" + p.http + "/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("/readyz: %s", resp.Status)
+		}
+		p.signal(syscall.SIGTERM)
+		p.expectExit(exitDone)
+	})
+}
+
+func TestReloadOnHangup(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	p := startProxy(t, srv, "rules: []\n")
+	if err := p.do("FLUSHALL"); err != nil {
+		t.Fatalf("without rules: %v", err)
+	}
+
+	p.rewrite(p.config(srv, "rules: [{name: mine, commands: [flushall], action: deny}]\n"))
+	p.hangup("msg=reloaded")
+	if err := p.do("FLUSHALL"); err == nil || !strings.HasPrefix(err.Error(), denied+"'mine'") {
+		t.Errorf("after the reload: %v", err)
+	}
+
+	// A bad file changes nothing and says where it is bad.
+	p.rewrite(p.config(srv, "rules: []\nuptream: {}\n"))
+	p.hangup("not reloaded")
+	if want := `:5:1: unknown key`; !strings.Contains(p.log.String(), want) {
+		t.Errorf("the log does not say %q", want)
+	}
+	if err := p.do("FLUSHALL"); err == nil || !strings.HasPrefix(err.Error(), denied+"'mine'") {
+		t.Errorf("after the bad reload: %v", err)
+	}
+
+	// What cannot change is named; the rest changes.
+	text := p.config(srv, "rules: []\nlog: {level: warn, format: json}\n")
+	p.rewrite(strings.Replace(text, p.addr, "127.0.0.1:1", 1))
+	p.hangup("setting=listeners")
+	proxytest.Poll(t, "the reload is done", func() bool { return p.do("FLUSHALL") == nil })
+	if !strings.Contains(p.log.String(), "setting=log.format") {
+		t.Error("the log does not name log.format")
+	}
+}
+
+func TestConsoleReloadsAndDrains(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	p := startProxy(t, srv, "")
+	console := proxytest.NewClient("tcp", p.console, "")
+	defer console.Close()
+	p.rewrite(p.config(srv, "rules: []\n"))
+	if err := console.Do(t.Context(), "RELOAD").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.do("FLUSHALL"); err != nil {
+		t.Errorf("after RELOAD: %v", err)
+	}
+	config, err := console.Do(t.Context(), "SHOW", "CONFIG").Result()
+	if err != nil || !strings.Contains(fmt.Sprint(config), srv.Addr) {
+		t.Errorf("SHOW CONFIG: %v, %v", config, err)
+	}
+	if err := console.Do(t.Context(), "DRAIN").Err(); err != nil {
+		t.Errorf("DRAIN: %v", err)
+	}
+	p.expectExit(exitDone)
+}
+
+// SIGTERM lets a command in flight finish; the server is held still meanwhile.
+func TestTerminateDrains(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	p := startProxy(t, srv, "")
+	srv.Pause()
+	answer := make(chan error, 1)
+	go func() { answer <- p.do("SET", "k", "v") }()
+	console := proxytest.NewClient("tcp", p.console, "")
+	defer console.Close()
+	proxytest.Poll(t, "the command is in flight", func() bool {
+		stats, err := console.Do(t.Context(), "SHOW", "STATS", "JSON").Text()
+		return err == nil && !strings.Contains(strings.ReplaceAll(stats, " ", ""),
+			`"outstanding":0`)
+	})
+	p.signal(syscall.SIGTERM)
+	proxytest.Poll(t, "the drain begins", func() bool {
+		return strings.Contains(p.log.String(), "msg=draining")
+	})
+	srv.Resume()
+	if err := <-answer; err != nil {
+		t.Errorf("the command in flight: %v", err)
+	}
+	p.expectExit(exitDone)
+}
+
+// What never finishes is given up after the drain time.
+func TestDrainIsBounded(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	p := startProxy(t, srv, "drain: 50ms\n")
+	srv.Pause()
+	defer srv.Resume()
+	go func() { _ = p.do("SET", "k", "v") }()
+	p.signal(syscall.SIGTERM)
+	p.expectExit(exitDone)
+}
+
+func TestServeFails(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	p := startProxy(t, srv, "")
+	for name, tc := range map[string]struct{ text, want string }{
+		"bad file": {"workers: 0\n", ":1:10: workers: must be from 1 to 1024"},
+		"bad rule": {"rules:\n- {name: a, commands: [\"@x*\"], action: deny}\n",
+			`:2:24: rules[0].commands[0]: rule "a": `},
+		"taken listener": {p.config(srv, ""), "address already in use"},
+	} {
+		cmd := exec.Command(os.Args[0], "serve", "--config", configFile(t, tc.text))
+		cmd.Env = append(os.Environ(), beProxy+"=1")
+		out, err := cmd.CombinedOutput()
+		if err == nil || cmd.ProcessState.ExitCode() != exitFailed ||
+			!strings.Contains(string(out), tc.want) {
+			t.Errorf("%s: %v\n%s\nwant %q", name, err, out, tc.want)
+		}
+	}
+}
