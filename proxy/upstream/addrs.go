@@ -1,44 +1,29 @@
 package upstream
 
 import (
+	"context"
+	"errors"
 	"net"
 	"sync"
+	"syscall"
 )
 
-// addrSet is the local addresses of the open control connections.
+// addrSet is the local addresses of the open control connections. Its mutex is held for moments
+// only, so that ControlAddrs may be called from a loop.
 type addrSet struct {
 	mu    sync.Mutex
-	addrs map[*trackedConn]string
+	addrs map[*controlConn]string
 }
 
-// trackedConn is a control connection that is in an addrSet until it is closed.
-type trackedConn struct {
+// controlConn is a connection of this package's own, in the set until it is closed.
+type controlConn struct {
 	net.Conn
 	set *addrSet
 }
 
-func (s *addrSet) track(nc net.Conn) net.Conn {
-	c := &trackedConn{Conn: nc, set: s}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.addrs == nil {
-		s.addrs = map[*trackedConn]string{}
-	}
-	s.addrs[c] = nc.LocalAddr().String()
-	return c
-}
-
-// Close implements net.Conn.
-func (c *trackedConn) Close() error {
-	c.set.mu.Lock()
-	delete(c.set.addrs, c)
-	c.set.mu.Unlock()
-	return c.Conn.Close()
-}
-
 // ControlAddrs returns the local addresses of the open control connections, as the server's CLIENT
-// LIST shows them, so that they can be told from those of clients. It never blocks for long and
-// may be called from a loop.
+// LIST shows them, so that they can be told from those of clients. On a unix socket, where the
+// server shows the same for all, their number is all that they say.
 func (u *Upstream) ControlAddrs() []string {
 	u.controlAddrs.mu.Lock()
 	defer u.controlAddrs.mu.Unlock()
@@ -47,4 +32,37 @@ func (u *Upstream) ControlAddrs() []string {
 		out = append(out, a)
 	}
 	return out
+}
+
+// dialControl dials as for data, so that a control connection proves the way that data takes.
+func (u *Upstream) dialControl(ctx context.Context) (net.Conn, error) {
+	conn, err := u.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &controlConn{Conn: conn, set: &u.controlAddrs}
+	c.set.mu.Lock()
+	defer c.set.mu.Unlock()
+	if c.set.addrs == nil {
+		c.set.addrs = make(map[*controlConn]string)
+	}
+	c.set.addrs[c] = conn.LocalAddr().String()
+	return c, nil
+}
+
+// Close takes the connection out of the set.
+func (c *controlConn) Close() error {
+	c.set.mu.Lock()
+	delete(c.set.addrs, c)
+	c.set.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// SyscallConn lets go-redis see before a command that the server has closed the connection.
+func (c *controlConn) SyscallConn() (syscall.RawConn, error) {
+	raw, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return raw.SyscallConn()
 }

@@ -20,7 +20,7 @@ const controlConns = 4
 func (u *Upstream) newControl() *redis.Client {
 	return redis.NewClient(&redis.Options{
 		Addr:                  u.opts.Address,
-		Dialer:                u.dialControl,
+		Dialer:                u.dialForRedis,
 		OnConnect:             u.nameControl,
 		Protocol:              2,
 		Username:              u.opts.Username,
@@ -41,13 +41,9 @@ func (u *Upstream) newControl() *redis.Client {
 	})
 }
 
-// dialControl dials as for data, so that a control connection proves the way that data takes.
-func (u *Upstream) dialControl(ctx context.Context, _, _ string) (net.Conn, error) {
-	nc, err := u.Dial(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return u.controlAddrs.track(nc), nil
+// dialForRedis is dialControl in the form that go-redis wants; the address is our own.
+func (u *Upstream) dialForRedis(ctx context.Context, _, _ string) (net.Conn, error) {
+	return u.dialControl(ctx)
 }
 
 // nameControl names the connection where the user may: as go-redis's own ClientName option a

@@ -183,7 +183,7 @@ func TestBlackHole(t *testing.T) {
 	}
 	defer l.Close()
 	opts := testOptions(t, l.Addr().String())
-	opts.ConnectTimeout = 50 * time.Millisecond
+	opts.ConnectTimeout = 300 * time.Millisecond
 	u := New(opts)
 	defer u.Stop()
 	info, err := u.Probe(t.Context())

@@ -205,7 +205,7 @@ func (u *Upstream) readCommands(ctx context.Context, after *Info) error {
 
 // readAuthRequired sends PING on a raw connection that has not logged in.
 func (u *Upstream) readAuthRequired(ctx context.Context, after *Info) error {
-	conn, err := u.Dial(ctx)
+	conn, err := u.dialControl(ctx)
 	if err != nil {
 		return err
 	}
@@ -233,12 +233,12 @@ const greetingTimeout = 250 * time.Millisecond
 // yet, as an error that wraps ErrRefused; nil if there is none. On the control connection that
 // text is often lost: the server closes with our first command unread, which resets the connection.
 func (u *Upstream) readRefusal(ctx context.Context) error {
-	conn, err := u.Dial(ctx)
+	conn, err := u.dialControl(ctx)
 	if err != nil {
 		return nil
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(greetingTimeout)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(u.greeting)); err != nil {
 		return nil
 	}
 	line, _ := bufio.NewReaderSize(conn, 512).ReadString('\n')

@@ -92,14 +92,14 @@ func (o Options) withDefaults() Options {
 // design hands Probe's request to the goroutine: it would need that goroutine before Start.
 type Upstream struct {
 	// Immutable after New.
-	opts   Options
-	dialer *net.Dialer
+	opts     Options
+	dialer   *net.Dialer
+	log      *slog.Logger
+	greeting time.Duration // greetingTimeout but in tests
 
-	controlAddrs addrSet
-	log    *slog.Logger
-
-	info    atomic.Pointer[Info] // never nil
-	recheck chan struct{}        // one token: check soon
+	info         atomic.Pointer[Info] // never nil
+	recheck      chan struct{}        // one token: check soon
+	controlAddrs addrSet              // has a mutex of its own
 
 	probing   sync.Mutex // held during a check; owns the fields below it
 	refreshed time.Time  // when the slow part of a check was last complete
@@ -118,10 +118,11 @@ type Upstream struct {
 func New(opts Options) *Upstream {
 	opts = opts.withDefaults()
 	u := &Upstream{
-		opts:    opts,
-		dialer:  newDialer(opts),
-		log:     opts.Logger.With("upstream", opts.Address),
-		recheck: make(chan struct{}, 1),
+		opts:     opts,
+		dialer:   newDialer(opts),
+		log:      opts.Logger.With("upstream", opts.Address),
+		greeting: greetingTimeout,
+		recheck:  make(chan struct{}, 1),
 	}
 	u.info.Store(&Info{Err: ErrUnknown, Since: time.Now()})
 	logClient(u.log)

@@ -121,13 +121,35 @@ func TestProbeOverUnixSocket(t *testing.T) {
 	}
 }
 
-func TestControlConnectionHasItsName(t *testing.T) {
+func TestControlConnectionsAreKnown(t *testing.T) {
 	srv := proxytest.StartServer(t)
-	u, _ := watch(t, testOptions(t, srv.Addr))
-	await(t, u, "up", isUp)
-	if list, _ := srv.MustDo("CLIENT", "LIST").(string); !strings.Contains(list,
-		"name="+DefaultClientName) {
-		t.Errorf("CLIENT LIST: %s", list)
+	u := New(testOptions(t, srv.Addr))
+	if _, err := u.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	list, _ := srv.MustDo("CLIENT", "LIST").(string)
+	addrs := u.ControlAddrs()
+	if len(addrs) != 1 || !strings.Contains(list, " addr="+addrs[0]+" ") {
+		t.Errorf("control connections %q in CLIENT LIST:\n%s", addrs, list)
+	}
+	if !strings.Contains(list, " name="+DefaultClientName+" ") {
+		t.Errorf("no %s in CLIENT LIST:\n%s", DefaultClientName, list)
+	}
+	u.Stop()
+	if addrs := u.ControlAddrs(); len(addrs) != 0 {
+		t.Errorf("control connections after Stop: %q", addrs)
+	}
+}
+
+func TestDoAfterRestartNeedsNoRetry(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	u := New(testOptions(t, srv.Addr))
+	defer u.Stop()
+	for range 3 {
+		if v, err := u.Do(t.Context(), "PING"); v != "PONG" || err != nil {
+			t.Fatalf("got %v, %v", v, err)
+		}
+		srv.Restart()
 	}
 }
 
