@@ -3,7 +3,7 @@
 
 GO      ?= go
 CONFIG  ?= configs/holdfast.yaml
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
 # Variables of single targets, shown by `make help` beside them.
 SERVER   ?= redis

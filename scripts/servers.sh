@@ -40,7 +40,9 @@ mirror() {
 		printf '%s\n' "${HOLDFAST_MIRROR%/}"
 		return
 	fi
-	apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+	# Without --no-release-info it knows nothing where apt-get update was never run.
+	apt-get indextargets --no-release-info --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
+		'Created-By: Packages' |
 		awk '$3 == "main" && $2 !~ /security|backports|updates/ && $1 ~ /^(https?|file):/ &&
 			$1 !~ /security/ { sub("/$", "", $1); print $1; exit }'
 }
