@@ -1,6 +1,7 @@
 package proxytest
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -23,6 +24,13 @@ func NewClient(network, address, password string) *redis.Client {
 		},
 	})
 }
+
+// noLog drops what go-redis logs: the tests get the same as errors.
+type noLog struct{}
+
+func (noLog) Printf(context.Context, string, ...any) {}
+
+func init() { redis.SetLogger(noLog{}) }
 
 // PollTimeout is how long Poll waits for its condition.
 const PollTimeout = 20 * time.Second
