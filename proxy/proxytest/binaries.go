@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -92,12 +94,12 @@ func findBinaries() ([]Binary, error) {
 		if err != nil {
 			continue
 		}
-		b, err := inspect(kindOf(program), path)
+		b, err := inspect("", path)
 		if err != nil {
 			return nil, err
 		}
-		if program == "redis-server" && b.Version < "8" {
-			b.Kind = "redis7"
+		if b.Kind = kindOf(program, b.Version); b.Kind == "" {
+			continue
 		}
 		if !slices.ContainsFunc(found, func(f Binary) bool { return f.Kind == b.Kind }) {
 			found = append(found, b)
@@ -110,10 +112,16 @@ func findBinaries() ([]Binary, error) {
 	return found, nil
 }
 
-// kindOf is the kind that a program of PATH stands for until its version says otherwise.
-func kindOf(program string) string {
-	if program == "valkey-server" {
+// kindOf is the kind that a program of PATH stands for, empty for one that is too old to test with.
+func kindOf(program, version string) string {
+	major, _, _ := strings.Cut(version, ".")
+	switch n, err := strconv.Atoi(major); {
+	case err != nil || n < 7:
+		return ""
+	case program == "valkey-server":
 		return "valkey"
+	case n == 7:
+		return "redis7"
 	}
 	return "redis"
 }
