@@ -79,11 +79,12 @@ func TestLargestFrame(t *testing.T) {
 
 // trickle is a connection that delivers its input in pieces of the given sizes, in turn.
 type trickle struct {
-	net.Conn // nil: nothing else is called
-	in       []byte
-	sizes    []int
-	turn     int
-	out      bytes.Buffer
+	net.Conn  // nil: nothing else is called
+	in        []byte
+	sizes     []int
+	turn      int
+	out       bytes.Buffer
+	deadlines int
 }
 
 func (c *trickle) Read(p []byte) (int, error) {
@@ -100,8 +101,15 @@ func (c *trickle) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (c *trickle) Write(p []byte) (int, error)    { return c.out.Write(p) }
-func (*trickle) SetWriteDeadline(time.Time) error { return nil }
+func (c *trickle) Write(p []byte) (int, error) { return c.out.Write(p) }
+
+func (c *trickle) SetWriteDeadline(at time.Time) error {
+	if at.After(time.Now()) {
+		c.deadlines++
+	}
+	return nil
+}
+
 func newFramed(in []byte, sizes ...int) (*framedConn, *trickle) {
 	c := &trickle{in: bytes.Clone(in), sizes: sizes}
 	return &framedConn{Conn: c, client: &client{authed: true}}, c
@@ -156,6 +164,19 @@ func TestSplitOnTheWire(t *testing.T) {
 		if got := c.reply(); got != w {
 			t.Errorf("got %q, want %q", got, w)
 		}
+	}
+}
+
+// A client that does not read must not keep its goroutine for ever.
+func TestEveryWriteHasADeadline(t *testing.T) {
+	c, peer := newFramed(nil)
+	for range 3 {
+		if _, err := c.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if peer.deadlines != 3 {
+		t.Errorf("%d deadlines for 3 writes", peer.deadlines)
 	}
 }
 

@@ -7,22 +7,16 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
-	"syscall"
 	"time"
 
+	"holdfast/proxy/eventloop"
 	"holdfast/proxy/resp"
 )
 
-// listen binds address. A socket file that a process left behind when it was killed is replaced;
-// one that somebody answers on is not.
+// listen binds address. A socket file that a killed process left behind is replaced.
 func listen(address string) (net.Listener, error) {
 	network, addr := splitAddress(address)
-	ln, err := net.Listen(network, addr)
-	if network == "unix" && errors.Is(err, syscall.EADDRINUSE) && abandoned(addr) {
-		if err = os.Remove(addr); err == nil {
-			ln, err = net.Listen(network, addr)
-		}
-	}
+	ln, err := eventloop.Listen(network, addr)
 	if err == nil && network == "unix" {
 		if err = os.Chmod(addr, 0o600); err != nil {
 			err = errors.Join(err, ln.Close())
@@ -32,15 +26,6 @@ func listen(address string) (net.Listener, error) {
 		return nil, fmt.Errorf("%w on %s for the console: %w", ErrListen, address, err)
 	}
 	return ln, nil
-}
-
-func abandoned(path string) bool {
-	c, err := net.Dial("unix", path)
-	if err == nil {
-		_ = c.Close() // somebody lives there
-		return false
-	}
-	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // Pauses of the accept loop after an error such as too many open files.

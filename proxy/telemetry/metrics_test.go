@@ -10,9 +10,13 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
 
 // fakeProxy is a Source and Readiness. Its fields are not changed during a scrape.
@@ -212,6 +216,66 @@ func TestNamesUsedTwiceAreAddedUp(t *testing.T) {
 		if !strings.Contains(body, "\n"+want+"\n") {
 			t.Errorf("%s is missing", want)
 		}
+	}
+}
+
+// promlint knows Prometheus's own rules for names, units and help texts.
+func TestMetricNamesFollowConventions(t *testing.T) {
+	body := scrape(t, newTelemetry(t, Options{}, &fakeProxy{snap: fullSnapshot()}))
+	problems, err := promlint.New(strings.NewReader(body)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if strings.HasPrefix(p.Metric, "holdfast_") {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
+}
+
+func TestScrapesAtTheSameTime(t *testing.T) {
+	h := newTelemetry(t, Options{}, &fakeProxy{snap: fullSnapshot()}).Handler()
+	var wg sync.WaitGroup
+	for range 2 * maxScrapes {
+		wg.Go(func() {
+			// More than maxScrapes are refused, not queued.
+			if code, body := get(t, h, "/metrics"); code != http.StatusServiceUnavailable &&
+				!strings.Contains(body, "\nholdfast_sessions 3\n") {
+				t.Errorf("%d\n%s", code, body)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// What a scrape of a busy proxy costs, beside the loops.
+func BenchmarkScrape(b *testing.B) {
+	l := &Labels{Rules: []string{"default"}}
+	for i := range 400 {
+		l.Commands = append(l.Commands, "command"+strconv.Itoa(i))
+	}
+	f := &fakeProxy{snap: &Snapshot{Loops: []*Counters{NewCounters(l), NewCounters(l)}}}
+	for i := range 40 {
+		f.snap.Loops[0].Commands[i].Outcomes[OutcomeOK] = 1
+	}
+	for i := range NumClasses {
+		f.snap.Loops[1].Latency[i].Observe(1)
+	}
+	tel, err := New(Options{Logger: quiet()}, f, f)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		tel.Handler().ServeHTTP(httptest.NewRecorder(),
+			httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	}
+}
+
+// What a scrape costs each loop.
+func BenchmarkClone(b *testing.B) {
+	c := NewCounters(&Labels{Commands: make([]string, 400)})
+	for b.Loop() {
+		c.Clone()
 	}
 }
 

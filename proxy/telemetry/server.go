@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"holdfast/proxy/eventloop"
 )
 
 // Timeouts of the HTTP server. A scrape that takes longer than writeTimeout is lost; it is well
@@ -45,14 +47,14 @@ func NewServer(address string, h http.Handler, log *slog.Logger) *Server {
 	}}
 }
 
-// Start binds the address, so that its error is known at once, and serves from a goroutine. The
-// error is an ErrListen.
+// Start binds the address, so that its error is known at once, and serves from a goroutine. A
+// socket file that a killed process left behind is replaced. The error is an ErrListen.
 func (s *Server) Start() error {
 	network, addr := "tcp", s.address
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
 		network, addr = "unix", path
 	}
-	ln, err := net.Listen(network, addr)
+	ln, err := eventloop.Listen(network, addr)
 	if err != nil {
 		return fmt.Errorf("%w on %s for metrics and health: %w", ErrListen, s.address, err)
 	}
