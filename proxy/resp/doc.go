@@ -21,6 +21,11 @@
 // first 64 KiB + 1 bytes, whatever else has arrived. A result never depends on how the bytes
 // were split.
 //
+// Servers differ in two things, both without consequence for what is forwarded. Up to Valkey 8.0
+// and Redis 8.0 a NUL in a count line hides what follows it until the line is too big; Valkey 8.1
+// refuses the count at once. And after a line of nothing but blanks Valkey 8 reads on in inline
+// mode although a multibulk command follows. The scanner does as Redis 8.0.2 in both.
+//
 // # Replies
 //
 // [ReplyScanner] measures replies and keeps only counters: nested aggregates need no stack,

@@ -64,7 +64,9 @@ func (h *half) advance(buf []byte, lim *Limits) (done bool, err *ProtocolError) 
 //
 // The server searches with strchr, which stops at a NUL. To it such a line never ends and only
 // grows, until it is too big.
-func (h *half) line(buf []byte, delim byte, lim *Limits, tooBig *ProtocolError) (int, *ProtocolError) {
+func (h *half) line(
+	buf []byte, delim byte, lim *Limits, tooBig *ProtocolError,
+) (int, *ProtocolError) {
 	limit := h.pos + lim.maxInline() + 1
 	window := buf[:min(len(buf), limit)]
 	if !h.stuck {

@@ -98,6 +98,9 @@ func wholeLeaf(p []byte) int {
 		}
 	case '$', '!', '=':
 		size, start := shortNumber(p, 1)
+		if start == 0 && string(p[:min(len(p), 5)]) == "$-1\r\n" {
+			return 5
+		}
 		if end := start + size; start > 0 && end+1 < len(p) && p[end] == '\r' && p[end+1] == '\n' {
 			return end + 2
 		}
@@ -105,14 +108,24 @@ func wholeLeaf(p []byte) int {
 	return 0
 }
 
-// element takes the element at p[n], or at least its type byte, and returns where it stopped.
+// element takes the element at p[n], or its head, or at least its type byte, and returns where it
+// stopped.
 func (s *ReplyScanner) element(p []byte, n int) (int, error) {
+	c := p[n]
 	if size := wholeLeaf(p[n:]); size > 0 {
-		s.setType(p[n])
+		s.setType(c)
 		s.endElement()
 		return n + size, nil
 	}
-	return n + 1, s.begin(p[n])
+	switch c {
+	case '*', '%', '~', '>', '|':
+		if count, end := shortNumber(p, n+1); end > 0 {
+			s.setType(c)
+			s.elem, s.num = c, int64(count)
+			return end, s.enter()
+		}
+	}
+	return n + 1, s.begin(c)
 }
 
 // setType makes c the type of the reply, if it is the first that is not in or of an attribute.
@@ -180,7 +193,7 @@ func (s *ReplyScanner) mayFollow(digit byte) bool {
 	return s.digits == 0 || 0 < s.num && s.num <= maxLength/10
 }
 
-// lengthEnd takes the LF of a length or a count, and enters the bulk or the aggregate.
+// lengthEnd takes the LF of a length or a count.
 func (s *ReplyScanner) lengthEnd(c byte) error {
 	if c != '\n' {
 		return fmt.Errorf("%w: got %q, want the LF of a length", ErrMalformed, c)
@@ -189,6 +202,11 @@ func (s *ReplyScanner) lengthEnd(c byte) error {
 		s.endElement()
 		return nil
 	}
+	return s.enter()
+}
+
+// enter takes the bulk or the aggregate of which the length was read.
+func (s *ReplyScanner) enter() error {
 	if s.num > maxLength || s.pending > maxLength {
 		return fmt.Errorf("%w: %q of length %d", ErrMalformed, s.elem, s.num)
 	}

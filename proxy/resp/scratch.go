@@ -2,9 +2,9 @@ package resp
 
 const (
 	maxKeptArgs  = 64 << 10 // larger argument arrays are dropped after use
-	maxKeptText  = 64 << 10 // and so is larger memory for unescaped words
-	maxKeptHalf  = 256      // half-read frames in the free list
-	maxKeptSizes = 256      // argument sizes that such a frame may have room for
+	maxKeptText  = 64 << 10 // and so is larger memory for unescaped words, in bytes
+	maxKeptHalf  = 1024     // half-read frames in the free list
+	maxKeptSizes = 1024     // argument sizes that such a frame may have room for
 )
 
 // Scratch is the reusable memory of [CommandScanner.Scan]: one per event loop, shared by all its

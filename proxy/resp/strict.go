@@ -24,17 +24,22 @@ func (sc *Scratch) strict(buf []byte, lim *Limits) (at progress) {
 	maxBulk := int(lim.maxBulk())
 	args := sc.words.args
 	for ; at.left > 0; at.left-- {
-		if at.pos >= len(buf) || buf[at.pos] != '$' {
+		line := buf[at.pos:]
+		if len(line) < len("$0\r\n\r\n") || line[0] != '$' {
 			break
 		}
-		size, start := shortNumber(buf, at.pos+1)
+		size, start := int(line[1]-'0'), 4
+		if size > 9 || line[2] != '\r' || line[3] != '\n' {
+			if size, start = shortNumber(line, 1); start == 0 {
+				break
+			}
+		}
 		end := start + size
-		if start == 0 || size > maxBulk || end+2 > len(buf) ||
-			buf[end] != '\r' || buf[end+1] != '\n' {
+		if size > maxBulk || end+1 >= len(line) || line[end] != '\r' || line[end+1] != '\n' {
 			break
 		}
-		args = append(args, buf[start:end:end])
-		at.pos = end + 2
+		args = append(args, line[start:end:end])
+		at.pos += end + 2
 	}
 	sc.words.args = args
 	return at
