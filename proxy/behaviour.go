@@ -24,6 +24,9 @@ const (
 	maybeBlocking
 	// waitAcks is WAIT and WAITAOF, which speak of the connection's own last write.
 	waitAcks
+	// named commands show the client's name in what they leave behind (the slow log): a pinned
+	// link that bears it, for one command.
+	named
 	// stateful commands leave state on the connection that the proxy does not keep: a pinned
 	// link for the rest of the session.
 	stateful
@@ -46,7 +49,7 @@ const (
 	clientKill
 	clientUnblock
 	clientTracking
-	clientGetRedir
+	clientRedirect // GETREDIR, TRACKINGINFO
 	clientReply
 	clientPause
 	info
@@ -57,10 +60,10 @@ var behaviours = map[string]behaviour{
 	"eval": script, "evalsha": script, "eval_ro": script, "evalsha_ro": script,
 	"fcall": script, "fcall_ro": script,
 	"script|kill": aside, "function|kill": aside, "client|no-touch": stateful,
-	"client|no-evict": stateful, "client|caching": stateful, "client|trackinginfo": stateful,
+	"client|no-evict": stateful, "client|caching": stateful, "client|trackinginfo": clientRedirect,
 	"readonly": stateful, "readwrite": stateful, "asking": stateful,
 	"xread": maybeBlocking, "xreadgroup": maybeBlocking,
-	"wait": waitAcks, "waitaof": waitAcks,
+	"debug": named, "wait": waitAcks, "waitaof": waitAcks,
 	"flushall": blocking, "flushdb": blocking, "shutdown": blocking, "failover": blocking,
 	"multi": multi, "exec": exec, "discard": exec, "watch": watch, "unwatch": unwatch,
 	"select": selectDB, "auth": auth, "hello": hello, "reset": resetConn, "quit": quit,
@@ -70,7 +73,7 @@ var behaviours = map[string]behaviour{
 	"client|id": clientID, "client|setname": clientName, "client|setinfo": clientName,
 	"client|getname": clientName, "client|info": clientInfo, "client|list": clientList,
 	"client|kill": clientKill, "client|unblock": clientUnblock,
-	"client|tracking": clientTracking, "client|getredir": clientGetRedir,
+	"client|tracking": clientTracking, "client|getredir": clientRedirect,
 	"client|reply": clientReply, "client|pause": clientPause, "client|unpause": clientPause,
 	"client|capa": stateful, "client|import-source": stateful, "client": aside, "info": info,
 }
@@ -80,6 +83,9 @@ var behaviours = map[string]behaviour{
 func behaviourOf(c *policy.Command) behaviour {
 	if b, ok := behaviours[c.Name]; ok {
 		return b
+	}
+	if c.Parent != nil && c.Parent.Name == "debug" {
+		return named
 	}
 	switch {
 	case c.Flags.Has(policy.FlagBlocking):

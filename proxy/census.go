@@ -32,6 +32,7 @@ type sessionView struct {
 	idle     time.Duration
 	last     string
 	serverID int64 // of its pinned link; 0: none
+	sharedID int64 // of the shared link that its commands go by; 0: not known
 	pubsub   bool
 }
 
@@ -90,6 +91,9 @@ func (s *session) view() sessionView {
 	}
 	if s.last != nil {
 		v.last = s.last.Name
+	}
+	if ln := s.lanes[laneData]; ln != nil && len(ln.links) > 0 {
+		v.sharedID = ln.links[0].serverID
 	}
 	if s.pin != nil {
 		v.serverID = s.pin.serverID

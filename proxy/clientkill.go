@@ -242,6 +242,9 @@ func (s *session) askTranslated(c *resp.Command, cmd *policy.Command, at int, pi
 		if serverID != 0 {
 			args[at] = strconv.AppendInt(nil, serverID, 10)
 		}
+		if pin {
+			s.redirect = redirect{id, serverID}
+		}
 		s.ask(l, cmd, args, done)
 	}
 	s.w.takeCensus(func(cs *census) {

@@ -10,8 +10,9 @@ import (
 
 // CLIENT LIST and its kin, as a client would see them without a proxy: one line for each session,
 // none for the proxy's links. Lines of sessions that hold a pinned link are the server's own, with
-// the id, address and name of the client; the others are made after the line of the connection
-// that asks, so that they have the fields of the server's version.
+// the id, address and name of the client; the others are made after the line of the shared link that
+// carries the session, or of the connection that asks, so that they have the fields of the server's
+// version.
 
 // clientID carries out CLIENT ID: the server decides whether the user may ask.
 func (s *session) clientID(c *resp.Command, cmd *policy.Command) bool {
@@ -23,7 +24,7 @@ func (s *session) clientID(c *resp.Command, cmd *policy.Command) bool {
 	})
 }
 
-// clientList carries out CLIENT LIST, INFO and GETREDIR.
+// clientList carries out CLIENT LIST, INFO, GETREDIR and TRACKINGINFO.
 func (s *session) clientList(c *resp.Command, cmd *policy.Command) bool {
 	l := s.askLink()
 	if l == nil {
@@ -79,11 +80,8 @@ func (s *session) translate(reply []byte, command string, args [][]byte, ids map
 		return reply
 	}
 	switch command {
-	case "client|getredir":
-		if o := cs.byServerID(v.Int); v.Int > 0 && o != nil {
-			return resp.AppendInt(nil, int64(o.id))
-		}
-		return reply
+	case "client|getredir", "client|trackinginfo":
+		return s.redirect.translate(reply)
 	case "client|info":
 		line := s.ownLine(trimCRLF(v.Str), cs)
 		return textReply(v.Type, append(line, '\n'))
@@ -102,13 +100,25 @@ func (s *session) translate(reply []byte, command string, args [][]byte, ids map
 	return textReply(v.Type, out)
 }
 
+// translate puts the session's id where a reply has that of its link.
+func (r redirect) translate(reply []byte) []byte {
+	if r.serverID == 0 {
+		return reply
+	}
+	old := strconv.AppendInt([]byte(":"), r.serverID, 10)
+	own := strconv.AppendUint([]byte(":"), r.id, 10)
+	return bytes.Replace(reply, append(old, '\r'), append(own, '\r'), 1)
+}
+
 // listLines returns the lines of CLIENT LIST in the clients' view.
 func (s *session) listLines(text []byte, cs *census, self int64, withIdle bool) [][]byte {
 	var lines [][]byte
 	var mould []byte
 	listed := map[uint64]bool{}
+	byLink := map[int64][]byte{}
 	for _, line := range bytes.Split(text, []byte("\n")) {
 		id := lineID(line)
+		byLink[id] = line
 		if mould == nil || id == self && id != 0 || isAsking(line) {
 			mould = line
 		}
@@ -126,6 +136,8 @@ func (s *session) listLines(text []byte, cs *census, self int64, withIdle bool) 
 		case !withIdle || listed[o.id] || o.serverID != 0:
 		case o.id == s.id:
 			lines = append(lines, s.ownLine(mould, cs))
+		case byLink[o.sharedID] != nil:
+			lines = append(lines, rewriteLine(byLink[o.sharedID], o.idleFields()))
 		default:
 			lines = append(lines, rewriteLine(mould, o.idleFields()))
 		}

@@ -66,7 +66,9 @@ type prepStep struct {
 	args []string
 	// must: a refusal makes the link useless.
 	must bool
-	done func(l *link, reply []byte)
+	// instead is tried after the steps in hand when a step that must succeed was refused.
+	instead func(l *link) []prepStep
+	done    func(l *link, reply []byte)
 }
 
 const (
@@ -143,10 +145,33 @@ func (l *link) openSteps() []prepStep {
 		steps = append(steps, prepStep{args: []string{"hElLo", "3"}, must: l.ident.key.authed})
 	}
 	if l.db != 0 {
-		steps = append(steps, prepStep{args: selectArgs(l.db), must: true})
+		steps = append(steps, l.selectStep())
 	}
 	if l.lane == nil || l.lane.key.kind != laneLobby {
 		steps = append(steps, prepStep{args: []string{"cLiEnT", "iD"}, done: (*link).gotID})
+	}
+	return steps
+}
+
+// selectStep makes the link's database current.
+func (l *link) selectStep() prepStep {
+	st := prepStep{args: selectArgs(l.db), must: true}
+	if l.ident.key.authed {
+		st.instead = (*link).selectFirst
+	}
+	return st
+}
+
+// selectFirst is how a user without permission for SELECT comes to a database: as clients do who
+// select it first and log in then.
+func (l *link) selectFirst() []prepStep {
+	steps := []prepStep{
+		{args: []string{"rEsEt"}, must: true},
+		{args: selectArgs(l.db), must: true},
+		{args: l.ident.authArgs(), must: true},
+	}
+	if l.proto == 3 {
+		steps = append(steps, prepStep{args: []string{"hElLo", "3"}, must: true})
 	}
 	return steps
 }
@@ -207,7 +232,11 @@ func (l *link) kind() telemetry.LinkKind {
 func (l *link) prepared(reply []byte) {
 	st := l.prep[0]
 	l.prep = l.prep[1:]
-	if reply[0] == '-' && st.must {
+	switch {
+	case reply[0] != '-' || !st.must:
+	case st.instead != nil:
+		l.later = append(st.instead(l), l.later...)
+	default:
 		l.refused(reply)
 		return
 	}
@@ -329,6 +358,9 @@ func (l *link) answerBroken(r *request, cause error, sent uint64) {
 		r.s.deliver(r.call.local)
 		r.s.answered()
 		return
+	}
+	if l.raw {
+		return // the client reads a stream of its own: no text may come into it
 	}
 	e := maybeExecuted
 	if r.end > sent {

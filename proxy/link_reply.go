@@ -16,7 +16,7 @@ func (l *link) OnData(_ *eventloop.Conn, p []byte) {
 	w := l.w
 	w.counters.UpstreamBytesIn += uint64(len(p))
 	l.lastActive = w.loop.Now()
-	if l.raw {
+	if l.raw && l.ready {
 		l.owner.deliver(p)
 		l.pressure()
 		return

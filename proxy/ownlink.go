@@ -25,6 +25,8 @@ func (s *session) onOwnLink(c *resp.Command, cmd *policy.Command, b behaviour) b
 		if db, ok := parseDB(c.Args); ok && b == selectDB {
 			s.db, l.db = db, db
 		}
+		l.sub.active = l.sub.active || b == subscribe || b == monitor
+		l.sub.monitor = l.sub.monitor || b == monitor
 		return s.sendTo(l, c, cmd, modeForward, nil)
 	}
 	switch b {
@@ -39,6 +41,10 @@ func (s *session) onOwnLink(c *resp.Command, cmd *policy.Command, b behaviour) b
 		s.held |= holdMulti
 		return true
 	case rawStream:
+		if s.outstanding > 0 {
+			s.wait = waitOrder
+			return false
+		}
 		if !s.sendTo(l, c, cmd, modeForward, nil) {
 			return false
 		}
@@ -52,7 +58,7 @@ func (s *session) onOwnLink(c *resp.Command, cmd *policy.Command, b behaviour) b
 		return s.clientTracking(c, cmd)
 	case clientID:
 		return s.clientID(c, cmd)
-	case clientInfo, clientList, clientGetRedir:
+	case clientInfo, clientList, clientRedirect:
 		return s.clientList(c, cmd)
 	case clientKill:
 		return s.clientKill(c, cmd)

@@ -22,7 +22,7 @@ func (i *identity) borrow(s *session) *link {
 		l.lastActive = w.loop.Now()
 		if l.db != s.db {
 			l.db = s.db
-			l.prepare([]prepStep{{args: selectArgs(s.db), must: true}})
+			l.prepare([]prepStep{l.selectStep()})
 		}
 		return l
 	}

@@ -98,7 +98,7 @@ func New(opts Options) (*Server, error) {
 // compile builds the rules for a command table; nil is the built-in one.
 func (srv *Server) compile(o Options, t *policy.Table) (*rules, error) {
 	p, err := policy.New(policy.Options{
-		Table: t, Rules: o.Rules, Enforcement: o.Enforcement, AllowUnknown: true,
+		Table: t, Rules: o.Rules, Enforcement: o.Enforcement, AllowUnknown: t == nil,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("rules: %w", err)

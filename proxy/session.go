@@ -39,11 +39,13 @@ type session struct {
 	whenIdle    []func() // to run when nothing is outstanding
 	waitCallOn  bool     // a call is out: no further frame until it is done
 
-	lanes  [3]*lane // cache, by kind
-	pin    *link    // lent to this session
-	held   holdReason
-	muted  replyMode // CLIENT REPLY
-	marked bool      // a write was made on the own link, see waitAcks
+	lanes       [3]*lane // cache, by kind
+	pin         *link    // lent to this session
+	held        holdReason
+	muted       replyMode // CLIENT REPLY
+	queuedPause [][]byte  // a CLIENT PAUSE inside MULTI, in force after EXEC
+	redirect    redirect  // what CLIENT TRACKING … REDIRECT named
+	marked      bool      // a write was made on the own link, see waitAcks
 
 	eof     bool // the client sends no more; closes once everything is answered
 	ending  bool // closes once everything is answered
@@ -87,6 +89,12 @@ const (
 	replyOff
 	replySkipNext // CLIENT REPLY SKIP was just sent: the next command is not answered
 )
+
+// redirect is a session that gets this one's invalidations: by its id, and by its link's.
+type redirect struct {
+	id       uint64
+	serverID int64
+}
 
 const (
 	// waitHigh is how much input a session that waits may gather before it is no longer read.

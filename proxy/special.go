@@ -21,7 +21,7 @@ func (s *session) special(c *resp.Command, cmd *policy.Command, b behaviour) boo
 		return s.onOwnLink(c, cmd, b)
 	}
 	switch b {
-	case multi, watch, blocking, waitAcks:
+	case multi, watch, blocking, named, waitAcks:
 		return s.borrowFor(c, cmd, b)
 	case maybeBlocking:
 		if hasBlock(c.Args) {
@@ -61,7 +61,7 @@ func (s *session) unpinned(c *resp.Command, cmd *policy.Command, b behaviour) bo
 		return s.clientUnblock(c, cmd)
 	case clientPause:
 		return s.clientPause(c, cmd)
-	case clientGetRedir:
+	case clientRedirect:
 		return s.clientList(c, cmd)
 	case aside:
 		return s.lobbyForward(c, cmd)
@@ -102,6 +102,10 @@ func (s *session) borrowFor(c *resp.Command, cmd *policy.Command, b behaviour) b
 	}
 	if !s.takePin() {
 		return false
+	}
+	if l := s.pin; b == named && l.name != s.name {
+		l.name = s.name
+		l.extend([]prepStep{{args: []string{"cLiEnT", "sEtNaMe", s.name}}})
 	}
 	if !s.sendTo(s.pin, c, cmd, modeForward, nil) {
 		return false
@@ -146,6 +150,9 @@ func (s *session) inMulti(c *resp.Command, cmd *policy.Command, b behaviour) boo
 			return false
 		}
 	}
+	if b == clientPause {
+		s.queuedPause = cloneArgs(c.Args)
+	}
 	if b == subscribe || b == monitor {
 		s.pin.sub.active, s.pin.sub.monitor = true, b == monitor || s.pin.sub.monitor
 	}
@@ -154,9 +161,19 @@ func (s *session) inMulti(c *resp.Command, cmd *policy.Command, b behaviour) boo
 
 // endMulti sends EXEC or DISCARD; both end the transaction and unwatch, whatever they answer.
 func (s *session) endMulti(c *resp.Command, cmd *policy.Command) bool {
-	if !s.sendTo(s.pin, c, cmd, modeForward, nil) {
+	m, k := modeForward, (*call)(nil)
+	if pause := s.queuedPause; pause != nil && cmd.Name == "exec" {
+		m, k = modeCall, &call{done: func(reply []byte, broken bool) {
+			if !broken && reply[0] == '*' && reply[1] != '-' {
+				s.w.srv.clientsPaused(pause)
+			}
+			s.deliver(reply)
+		}}
+	}
+	if !s.sendTo(s.pin, c, cmd, m, k) {
 		return false
 	}
+	s.queuedPause = nil
 	s.held &^= holdMulti | holdWatch
 	return true
 }
@@ -182,7 +199,7 @@ func (s *session) whileWatching(c *resp.Command, cmd *policy.Command, b behaviou
 			return false
 		}
 		return s.onOwnLink(c, cmd, b)
-	case clientID, clientInfo, clientList, clientKill, clientUnblock, clientPause, clientGetRedir:
+	case clientID, clientInfo, clientList, clientKill, clientUnblock, clientPause, clientRedirect:
 		return s.onOwnLink(c, cmd, b)
 	}
 	return s.sendTo(s.pin, c, cmd, modeForward, nil)
@@ -202,13 +219,21 @@ func (s *session) ruled(c *resp.Command, cmd *policy.Command, v policy.Verdict) 
 	if !w.denies(s, cmd, v) {
 		return false, true
 	}
-	text := resp.AppendError(nil, textDenied(cmd.Name, v.Rule.Name))
+	text := resp.AppendError(nil, textDenied(commandName(cmd, c.Args), v.Rule.Name))
 	if s.held&holdMulti != 0 && s.pin != nil {
 		return true, s.refuseInMulti(cmd, text)
 	}
 	s.reply(text)
 	w.countDenied(cmd)
 	return true, true
+}
+
+// commandName is how a command is called in texts: an unknown one by the client's own word.
+func commandName(cmd *policy.Command, args [][]byte) string {
+	if cmd.Name != "" {
+		return cmd.Name
+	}
+	return string(short(args[0]))
 }
 
 // denies counts what the rules say of a command, and reports whether it is refused.

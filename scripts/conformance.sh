@@ -3,7 +3,7 @@
 # prints both counts and every difference by test name.
 #
 #   scripts/conformance.sh [--server redis|valkey] [--direct | --via-proxy] [--single unit]…
-#                          [--only test name] [--tags tags] [--keep-going N]
+#                          [--only test name]… [--tags tags]
 #
 #   --server      redis: Redis 8.0.2 and its suite (the default). valkey: Valkey 8.0.1 and the
 #                 suite of the Valkey whose source can be had; tests of newer features fail
@@ -36,7 +36,7 @@ parse() {
 		--direct) ways=(direct) ;;
 		--via-proxy) ways=(proxy) ;;
 		--single) singles+=("$2"); shift ;;
-		--only) only+=(--only "$2"); shift ;;
+		--only) only+=("$2"); shift ;;
 		--tags) tags=$2; shift ;;
 		*) fail "unknown argument $1; see the head of scripts/conformance.sh" ;;
 		esac
@@ -51,7 +51,9 @@ parse() {
 
 # prepare lays out a work folder: the suite's tests beside the server's programs.
 prepare() {
-	out=$repo/.tools/conformance/$kind
+	whole=$repo/.tools/conformance/$kind
+	out=$whole
+	[ ${#singles[@]} -eq 0 ] && [ ${#only[@]} -eq 0 ] || out=$whole/part-$$
 	mkdir -p "$out"
 	work=$(mktemp -d "$out/.work.XXXXXX")
 	trap cleanup EXIT
@@ -108,6 +110,7 @@ start_all() {
 		  address: 127.0.0.1:$server_port
 		admin: {address: "off", http: "off"}
 		rules: []
+		log: {level: "${HOLDFAST_LOG:-info}"}
 	YAML
 	"$repo/bin/proxy" serve --config "$work/proxy.yaml" >>"$out/proxy.proxy.log" 2>&1 &
 	proxy_pid=$!
@@ -140,7 +143,7 @@ run_unit() {
 	# The suite gives up after its own timeout without progress; the outer one is for a suite that hangs.
 	(cd "$work" && timeout --foreground 900 "$tclsh" tests/test_helper.tcl --host 127.0.0.1 \
 		--port "$port" --clients 1 --timeout 120 --tags "$tags" --single "$2" \
-		"${only[@]}" </dev/null) 2>&1 | sed 's/\x1b\[[0-9;]*m//g' >"$work/unit.log"
+		$(printf -- '--only\n%s\n' "${only[@]}") </dev/null) 2>&1 | sed 's/\x1b\[[0-9;]*m//g' >"$work/unit.log"
 }
 
 # record <way> <unit> appends "result<TAB>unit: test" lines from the unit's log to the results.
@@ -184,23 +187,34 @@ summary() {
 
 # compare prints what passes directly and not through the proxy, and the reverse.
 compare() {
-	[ -f "$out/direct.results" ] || { echo "no direct results to compare with"; return; }
-	local way
-	for way in direct proxy; do
-		grep '^ok' "$out/$way.results" | cut -f 2 | sort >"$work/$way.ok" || true
-	done
-	if [ ${#singles[@]} -gt 0 ] || [ ${#only[@]} -gt 0 ]; then
-		# Part of the suite: compare with the same files of an earlier whole direct run.
-		printf '%s: \n' "${singles[@]}" | grep -F -f - "$work/direct.ok" >"$work/part.ok" || true
-		[ ${#only[@]} -gt 0 ] || mv "$work/part.ok" "$work/direct.ok"
-	fi
+	local direct=$whole/direct.results
+	[ ! -f "$out/direct.results" ] || direct=$out/direct.results
+	[ -f "$direct" ] || { echo "no direct results to compare with; run --direct once"; return 1; }
+	passed "$direct" >"$work/direct.ok"
+	passed "$out/proxy.results" >"$work/proxy.ok"
 	comm -23 "$work/direct.ok" "$work/proxy.ok" >"$out/lost"
 	comm -13 "$work/direct.ok" "$work/proxy.ok" >"$out/gained"
 	printf 'passes directly, not through the proxy: %d\n' "$(wc -l <"$out/lost")"
 	sed 's/^/  - /' "$out/lost"
 	printf 'passes through the proxy, not directly: %d\n' "$(wc -l <"$out/gained")"
 	sed 's/^/  + /' "$out/gained"
+	echo "logs: ${out#"$repo"/}"
 	[ ! -s "$out/lost" ]
+}
+
+# passed <results> prints the tests of this run that passed, sorted. Of a whole run's results, a
+# run of a part takes its part.
+passed() {
+	local test
+	grep '^ok' "$1" | cut -f 2 | {
+		if [ ${#only[@]} -gt 0 ]; then
+			grep -E -f <(for test in "${only[@]}"; do printf ': %s$\n' "$test"; done)
+		elif [ ${#singles[@]} -gt 0 ]; then
+			grep -E -f <(printf '^%s: \n' "${singles[@]}")
+		else
+			cat
+		fi
+	} | LC_ALL=C sort || true
 }
 
 main() {
