@@ -154,11 +154,14 @@ func (b *bridge) writePosted() {
 	b.mail.Store(false) // before the others are read: later progress posts again
 	ended := b.ended.Load()
 	c := b.c
+	if c.state&stateClosed != 0 {
+		return // Sent keeps the value that OnClose saw
+	}
 	if n := b.wrote.Swap(0); n > 0 {
 		b.loop.stats.Writes++
 		b.loop.wrote(c, int(n))
 	}
-	if !ended || !b.busy || c.state&stateClosed != 0 {
+	if !ended || !b.busy {
 		return
 	}
 	b.ended.Store(false)

@@ -32,7 +32,7 @@ func (l *Loop) flushConn(c *Conn) {
 	if c.out.head != nil && c.state&(stateWaiting|stateBroken) == 0 {
 		c.t.flush(c)
 	}
-	if c.sent != c.queued || c.state&stateBroken != 0 {
+	if c.sent != c.queued || c.state&(stateBroken|stateWaiting) != 0 {
 		return
 	}
 	if c.state&stateStalled != 0 {

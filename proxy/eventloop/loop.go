@@ -210,7 +210,7 @@ type Stats struct {
 	Writes   uint64 // write and writev calls
 	BytesIn  uint64
 	BytesOut uint64 // accepted by the kernel
-	Accepted uint64 // connections added
+	Added    uint64 // connections
 }
 
 // Stats returns the counters. A portable connection's reads and writes are counted when the loop
@@ -238,7 +238,7 @@ func (l *Loop) Add(nc net.Conn, h Handler, pri Priority) (*Conn, error) {
 		nc.Close()
 		return nil, fmt.Errorf("eventloop: add %s: %w", c.remote, err)
 	}
-	l.stats.Accepted++
+	l.stats.Added++
 	return c, nil
 }
 
