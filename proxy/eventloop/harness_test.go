@@ -122,8 +122,11 @@ func (r *rig) pair(h Handler, pri Priority) (*Conn, *net.TCPConn) {
 
 func (r *rig) add(nc net.Conn, h Handler, pri Priority) (c *Conn) {
 	r.Helper()
-	if r.bridged {
-		nc = opaque{nc}
+	switch nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		if r.bridged {
+			nc = opaque{nc}
+		}
 	}
 	var err error
 	r.do(func() { c, err = r.l.Add(nc, h, pri) })
