@@ -137,6 +137,18 @@ func (p *process) hangup(word string) {
 	})
 }
 
+// awaitInFlight waits until a command has no answer yet.
+func (p *process) awaitInFlight() {
+	p.t.Helper()
+	console := proxytest.NewClient("tcp", p.console, "")
+	defer console.Close()
+	proxytest.Poll(p.t, "a command is in flight", func() bool {
+		stats, err := console.Do(context.Background(), "SHOW", "STATS", "JSON").Text()
+		return err == nil && !strings.Contains(strings.ReplaceAll(stats, " ", ""),
+			`"outstanding":0`)
+	})
+}
+
 // expectExit waits until the process has ended and requires its exit code.
 func (p *process) expectExit(code int) {
 	p.t.Helper()
@@ -240,13 +252,7 @@ func TestTerminateDrains(t *testing.T) {
 	srv.Pause()
 	answer := make(chan error, 1)
 	go func() { answer <- p.do("SET", "k", "v") }()
-	console := proxytest.NewClient("tcp", p.console, "")
-	defer console.Close()
-	proxytest.Poll(t, "the command is in flight", func() bool {
-		stats, err := console.Do(t.Context(), "SHOW", "STATS", "JSON").Text()
-		return err == nil && !strings.Contains(strings.ReplaceAll(stats, " ", ""),
-			`"outstanding":0`)
-	})
+	p.awaitInFlight()
 	p.signal(syscall.SIGTERM)
 	proxytest.Poll(t, "the drain begins", func() bool {
 		return strings.Contains(p.log.String(), "msg=draining")
@@ -264,9 +270,41 @@ func TestDrainIsBounded(t *testing.T) {
 	p := startProxy(t, srv, "drain: 50ms\n")
 	srv.Pause()
 	defer srv.Resume()
-	go func() { _ = p.do("SET", "k", "v") }()
+	answer := make(chan error, 1)
+	go func() { answer <- p.do("SET", "k", "v") }()
+	p.awaitInFlight()
 	p.signal(syscall.SIGTERM)
 	p.expectExit(exitDone)
+	if err := <-answer; err == nil {
+		t.Error("the command was answered, and the server stands still")
+	}
+}
+
+// Whoever signals again does not want to wait for the drain.
+func TestSecondSignalEnds(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	p := startProxy(t, srv, "drain: 1h\n")
+	srv.Pause()
+	defer srv.Resume()
+	answer := make(chan error, 1)
+	go func() { answer <- p.do("SET", "k", "v") }()
+	p.awaitInFlight()
+	p.signal(syscall.SIGTERM)
+	proxytest.Poll(t, "the drain begins", func() bool {
+		return strings.Contains(p.log.String(), "msg=draining")
+	})
+	proxytest.Poll(t, "a second signal ends it", func() bool {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-p.exited:
+			return true
+		default:
+			return false
+		}
+	})
+	if err := <-answer; err == nil {
+		t.Error("the command in flight was answered")
+	}
 }
 
 func TestServeFails(t *testing.T) {
