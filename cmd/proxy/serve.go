@@ -16,9 +16,9 @@ import (
 	"holdfast/proxy"
 )
 
-const aboutServe = `Serves clients until SIGTERM or SIGINT, then lets what is in flight finish, for the
-configuration's drain time at most; a second signal ends it at once. SIGHUP reads the configuration
-file again: a bad file changes nothing. Logs go to standard error.`
+const aboutServe = `Serves clients until SIGTERM or SIGINT, then lets what is in flight finish, for
+the configuration's drain time at most; a second signal ends it at once. SIGHUP reads the
+configuration file again: a bad file changes nothing. Logs go to standard error.`
 
 // A service is one run of serve.
 type service struct {
