@@ -13,7 +13,8 @@
 #   tcl          Tcl 8.6            what the servers' own test suites run on
 #   gcc          GCC 12             for the race detector, where there is no C compiler
 #   suite        the test suite of Redis 8.0.2: .tools/servers/suite/tests
-#   suite-valkey the test suite of the Valkey that `valkey` gets
+#   suite-valkey the test suite of Valkey 8.0.1, or of 8.1 where that has left the mirror
+#   suite7       the test suite of Redis 7.0.15
 #
 # How: Debian's own packages, checked by apt against Debian's keys, unpacked side by side with
 # every library that they need, libc included, and started through that libc's loader. So they
@@ -290,6 +291,7 @@ get() {
 	tcl) from_debian tcl bookworm '^tclsh' tcl8.6 ;;
 	gcc) from_debian gcc bookworm compiler gcc-12 libc6-dev ;;
 	suite) source_from_debian suite trixie redis ;;
+	suite7) source_from_debian suite7 bookworm redis ;;
 	suite-valkey)
 		source_from_debian suite-valkey "bookworm bookworm-backports" valkey ||
 			source_from_debian suite-valkey trixie valkey
@@ -317,4 +319,4 @@ main() {
 	return $failed
 }
 
-main "$@"
+main "$@"; exit # nothing below is read: the file may be edited while it runs
