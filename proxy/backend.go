@@ -13,18 +13,18 @@ import (
 // Sessions implements admin.Backend.
 func (srv *Server) Sessions(ctx context.Context, q admin.SessionQuery) ([]admin.Session, int, error) {
 	parts, err := gather(ctx, srv, func(w *worker) []admin.Session {
-		var out []admin.Session
+		out := make([]admin.Session, 0, len(w.sessions))
 		for _, s := range w.sessions {
-			if a := s.describe(); a.Matches(q.Match) {
-				out = append(out, a)
-			}
+			out = append(out, s.describe())
 		}
 		return out
 	})
 	if err != nil {
 		return nil, 0, err
 	}
-	all := slices.Concat(parts...)
+	all := slices.DeleteFunc(slices.Concat(parts...), func(a admin.Session) bool {
+		return !a.Matches(q.Match)
+	})
 	slices.SortFunc(all, func(a, b admin.Session) int { return int(int64(a.ID) - int64(b.ID)) })
 	total := len(all)
 	if q.Limit > 0 && total > q.Limit {

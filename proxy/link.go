@@ -33,6 +33,7 @@ type link struct {
 	scan       resp.ReplyScanner
 	ready      bool
 	closed     bool
+	dirty      bool // its state is not what a borrower may find: to be closed, not lent
 	raw        bool // SYNC: everything is passed through unread
 	serverID   int64
 	localAddr  string
@@ -377,6 +378,9 @@ func (l *link) answerBroken(r *request, cause error, sent uint64) {
 		r.call.done(reply, true) // done answers the client, too
 	} else if r.s != nil && r.mode != modeSwallow {
 		r.s.deliver(reply)
+		if r.mode == modeChecked {
+			r.call.done(reply, true)
+		}
 	}
 	if r.s != nil {
 		l.w.countUpstream(r)

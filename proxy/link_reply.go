@@ -84,7 +84,7 @@ func (l *link) forwardRun(p []byte) int {
 			}
 			to, from = r.s, pos
 		}
-		w.count(r, p[pos] == '-', now)
+		w.count(r, p[pos:pos+n], now)
 		pos += n
 		l.answered = r.end
 		if to.outstanding == 1 || l.locals > 0 {
@@ -133,12 +133,12 @@ func (l *link) streamable() bool {
 		return false
 	}
 	m := l.reqs.front().mode
-	return m == modeForward || m == modeSwallow || m == modeReplace
+	return m == modeForward || m == modeChecked || m == modeSwallow || m == modeReplace
 }
 
 // stream passes a part of the head's reply on.
 func (l *link) stream(p []byte) {
-	if r := l.reqs.front(); r.mode == modeForward {
+	if r := l.reqs.front(); r.mode == modeForward || r.mode == modeChecked {
 		r.s.deliver(p)
 		l.pressure()
 	}
@@ -197,7 +197,7 @@ func (l *link) carryOut(r *request, reply []byte, typ byte) {
 		}
 		return
 	}
-	l.w.count(r, typ == '-', l.w.loop.Now())
+	l.w.count(r, reply, l.w.loop.Now())
 	switch r.mode {
 	case modeForward, modeSubscribe:
 		if reply != nil {
@@ -206,6 +206,11 @@ func (l *link) carryOut(r *request, reply []byte, typ byte) {
 	case modeReplace:
 		r.s.deliver(r.call.local)
 	case modeCall:
+		r.call.done(reply, false)
+	case modeChecked:
+		if reply != nil {
+			r.s.deliver(reply)
+		}
 		r.call.done(reply, false)
 	}
 	closes := r.call != nil && r.call.closes
@@ -231,7 +236,11 @@ func (l *link) emitLocals() {
 
 // pressure stops reading a pinned link while its client does not take what was read.
 func (l *link) pressure() {
-	if l.owner != nil && !l.closed && l.owner.conn.Buffered() > pinnedHigh {
+	if l.owner == nil || l.closed || l.owner.closed || l.owner.conn.Buffered() <= pinnedHigh {
+		return
+	}
+	// What is left after a flush waits for the client, so that OnDrain is sure to come.
+	if l.owner.conn.Flush(); l.owner.conn.Buffered() > pinnedHigh {
 		l.conn.PauseRead()
 	}
 }

@@ -53,6 +53,7 @@ func (s *session) askLink() *link {
 // ask sends a command of which the proxy reads the reply, and lets the session go on only once
 // done has run. done gives the client its answer; it does not run when the client has gone.
 func (s *session) ask(l *link, cmd *policy.Command, args [][]byte, done func([]byte, bool)) {
+	cmd = s.w.command(cmd.Name) // the table may be another one since the last step
 	l.send(resp.AppendCommand(nil, args...))
 	s.wait, s.waitCallOn = waitCall, true
 	s.noteSent(l, cmd, modeCall, &call{done: func(reply []byte, broken bool) {

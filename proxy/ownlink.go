@@ -35,11 +35,7 @@ func (s *session) onOwnLink(c *resp.Command, cmd *policy.Command, b behaviour) b
 	case monitor:
 		l.sub.active, l.sub.monitor = true, true
 	case multi:
-		if !s.sendTo(l, c, cmd, modeForward, nil) {
-			return false
-		}
-		s.held |= holdMulti
-		return true
+		return s.begin(c, cmd)
 	case rawStream:
 		if s.outstanding > 0 {
 			s.wait = waitOrder

@@ -83,7 +83,7 @@ func (l *link) abandon() {
 func (s *session) givePinBack() {
 	l := s.pin
 	s.pin = nil
-	if l.sub.active || l.raw {
+	if l.sub.active || l.raw || l.dirty {
 		l.owner = nil
 		l.abandon()
 		return

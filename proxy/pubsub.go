@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"slices"
 
 	"holdfast/policy"
 	"holdfast/proxy/resp"
@@ -62,7 +63,7 @@ func (l *link) push(reply []byte, typ byte) bool {
 			return false
 		}
 	case l.sub.monitor && typ == '+' && isMonitorLine(reply):
-		if ownCommand(reply) {
+		if ownCommand(reply) || l.w.srv.controlCommand(reply) {
 			return true
 		}
 	case l.sub.active && l.proto == 2 && typ == '*':
@@ -185,19 +186,38 @@ func isMonitorLine(reply []byte) bool {
 	return true
 }
 
-// ownCommand reports whether a MONITOR line shows one of the proxy's own commands. They are
-// spelled in mixed case, beginning in lower case and going on in upper, as no client spells them.
-func ownCommand(line []byte) bool {
+// controlCommand reports whether a MONITOR line shows a command of a control connection.
+func (srv *Server) controlCommand(line []byte) bool {
+	name := monitoredName(line)
+	switch string(name) {
+	case "info", "config", "command", "client", "ping", "hello", "auth":
+	default:
+		return false
+	}
+	open := bytes.Index(line, []byte(" ["))
+	end := bytes.Index(line, []byte(`] "`))
+	_, addr, _ := bytes.Cut(line[open+2:end], []byte(" "))
+	return slices.Contains(srv.up.ControlAddrs(), string(addr))
+}
+
+// monitoredName is the command's name in a line of MONITOR.
+func monitoredName(line []byte) []byte {
 	i := bytes.Index(line, []byte(`] "`))
 	if i < 0 {
-		return false
+		return nil
 	}
 	name := line[i+3:]
 	if e := bytes.IndexByte(name, '"'); e >= 0 {
 		name = name[:e]
 	}
-	switch string(name) {
-	case "aUtH", "hElLo", "sElEcT", "cLiEnT", "rEsEt", "pInG", "iNfO", "cOnFiG", "cOmMaNd", "pUbLiSh":
+	return name
+}
+
+// ownCommand reports whether a MONITOR line shows one of the proxy's own commands. They are
+// spelled in mixed case, beginning in lower case and going on in upper, as no client spells them.
+func ownCommand(line []byte) bool {
+	switch string(monitoredName(line)) {
+	case "aUtH", "hElLo", "sElEcT", "cLiEnT", "rEsEt", "pUbLiSh", "hOlDfAsT.dEnIeD":
 		return true
 	}
 	return false

@@ -16,6 +16,9 @@ const (
 	modeCall
 	// modeReplace: the reply is dropped and call.local is sent instead.
 	modeReplace
+	// modeChecked: as modeForward; then call.done is told. reply is nil if it was too large to
+	// gather, which errors never are.
+	modeChecked
 	// modeSubscribe: the replies are confirmations, one for each channel (pubsub.go).
 	modeSubscribe
 )

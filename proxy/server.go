@@ -133,9 +133,6 @@ func (srv *Server) start(ctx context.Context) error {
 	if err != nil {
 		srv.log.Warn("the upstream does not answer; serving errors until it does",
 			"upstream", srv.opts.Upstream.Address, "error", err)
-	} else {
-		srv.log.Info("upstream", "address", srv.opts.Upstream.Address, "server", info.Server,
-			"version", info.Version, "role", info.Role)
 	}
 	if err := srv.startWorkers(info); err != nil {
 		return err
@@ -249,12 +246,6 @@ func (srv *Server) Addrs() []net.Addr {
 
 // upstreamChanged takes over what changed about the server. Runs on the upstream's goroutine.
 func (srv *Server) upstreamChanged(info *upstream.Info) {
-	if info.Up {
-		srv.log.Info("upstream is up", "server", info.Server, "version", info.Version,
-			"role", info.Role)
-	} else {
-		srv.log.Warn("upstream is down", "error", info.Err)
-	}
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	if t := srv.tableOf(info); t != nil {

@@ -327,12 +327,39 @@ func (s *session) proceed() {
 
 // maybeEnd closes a session that has nothing more to come.
 func (s *session) maybeEnd() {
-	if s.closed || s.outstanding > 0 || s.waitCallOn {
+	if s.closed {
 		return
 	}
-	if s.ending || s.eof && (s.wait == waitNone || s.pin == nil) {
+	if s.eof && s.blocked() {
+		s.close(telemetry.CloseClient)
+		return
+	}
+	if s.outstanding > 0 || s.waitCallOn {
+		return
+	}
+	if s.ending || s.eof && s.wait == waitNone {
 		s.closeAfterFlush()
 	}
+}
+
+// blocked reports that the session waits for a command that may take for ever.
+func (s *session) blocked() bool {
+	l := s.pin
+	if l == nil || s.outstanding == 0 {
+		return false
+	}
+	if l.raw {
+		return true
+	}
+	for i := range l.reqs.len() {
+		if cmd := l.reqs.at(i).cmd; cmd != nil {
+			switch s.w.behaviours[cmd.ID] {
+			case blocking, maybeBlocking, waitAcks:
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // end stops reading frames and closes once everything outstanding is answered.
@@ -353,14 +380,10 @@ func (s *session) endLater(reason telemetry.CloseReason) {
 }
 
 // OnEOF implements eventloop.Handler. The client may have sent its last commands and closed only
-// its own direction (printf … | nc): they are answered first. A command that blocks, a
-// subscription or a half-done transaction ends at once, as on the server.
+// its own direction (printf … | nc): they are answered first. Where it waits for a command that
+// blocks, it ends at once, as on the server.
 func (s *session) OnEOF(*eventloop.Conn) {
 	s.eof = true
-	if s.pin != nil {
-		s.close(telemetry.CloseClient)
-		return
-	}
 	s.maybeEnd()
 }
 

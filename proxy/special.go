@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bytes"
+
 	"holdfast/policy"
 	"holdfast/proxy/resp"
 )
@@ -103,6 +105,9 @@ func (s *session) borrowFor(c *resp.Command, cmd *policy.Command, b behaviour) b
 	if !s.takePin() {
 		return false
 	}
+	if b == multi {
+		return s.begin(c, cmd)
+	}
 	if l := s.pin; b == named && l.name != s.name {
 		l.name = s.name
 		l.extend([]prepStep{{args: []string{"cLiEnT", "sEtNaMe", s.name}}})
@@ -110,12 +115,23 @@ func (s *session) borrowFor(c *resp.Command, cmd *policy.Command, b behaviour) b
 	if !s.sendTo(s.pin, c, cmd, modeForward, nil) {
 		return false
 	}
-	switch b {
-	case multi:
-		s.held |= holdMulti
-	case watch:
+	if b == watch {
 		s.held |= holdWatch
 	}
+	return true
+}
+
+// begin sends MULTI. A server that refuses it has opened no transaction.
+func (s *session) begin(c *resp.Command, cmd *policy.Command) bool {
+	k := &call{done: func(reply []byte, _ bool) {
+		if len(reply) > 0 && reply[0] == '-' {
+			s.held &^= holdMulti
+		}
+	}}
+	if !s.sendTo(s.pin, c, cmd, modeChecked, k) {
+		return false
+	}
+	s.held |= holdMulti
 	return true
 }
 
@@ -161,16 +177,15 @@ func (s *session) inMulti(c *resp.Command, cmd *policy.Command, b behaviour) boo
 
 // endMulti sends EXEC or DISCARD; both end the transaction and unwatch, whatever they answer.
 func (s *session) endMulti(c *resp.Command, cmd *policy.Command) bool {
-	m, k := modeForward, (*call)(nil)
-	if pause := s.queuedPause; pause != nil && cmd.Name == "exec" {
-		m, k = modeCall, &call{done: func(reply []byte, broken bool) {
-			if !broken && reply[0] == '*' && reply[1] != '-' {
-				s.w.srv.clientsPaused(pause)
-			}
-			s.deliver(reply)
-		}}
-	}
-	if !s.sendTo(s.pin, c, cmd, m, k) {
+	pause, l := s.queuedPause, s.pin
+	k := &call{done: func(reply []byte, broken bool) {
+		l.checkEnded(reply)
+		ran := reply == nil || reply[0] == '*' && reply[1] != '-'
+		if pause != nil && !broken && ran && cmd.Name == "exec" {
+			s.w.srv.clientsPaused(pause)
+		}
+	}}
+	if !s.sendTo(l, c, cmd, modeChecked, k) {
 		return false
 	}
 	s.queuedPause = nil
@@ -180,13 +195,26 @@ func (s *session) endMulti(c *resp.Command, cmd *policy.Command) bool {
 
 // endWatch sends UNWATCH, or an EXEC or DISCARD without MULTI, which the server refuses.
 func (s *session) endWatch(c *resp.Command, cmd *policy.Command) bool {
-	if !s.sendTo(s.pin, c, cmd, modeForward, nil) {
+	l := s.pin
+	k := &call{done: func(reply []byte, _ bool) { l.checkEnded(reply) }}
+	if !s.sendTo(l, c, cmd, modeChecked, k) {
 		return false
 	}
 	if cmd.Name == "unwatch" {
 		s.held &^= holdWatch
 	}
 	return true
+}
+
+// checkEnded looks at the reply to EXEC, DISCARD or UNWATCH: where the server refused to end the
+// transaction, for want of a permission for instance, the connection is still in it, and must not
+// be lent to anybody else.
+func (l *link) checkEnded(reply []byte) {
+	if len(reply) == 0 || reply[0] != '-' || bytes.HasPrefix(reply, []byte("-EXECABORT")) ||
+		bytes.HasSuffix(trimCRLF(reply), []byte("without MULTI")) {
+		return
+	}
+	l.dirty = true
 }
 
 // whileWatching carries out a command of a session that has keys watched: by its pinned link, so

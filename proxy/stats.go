@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -9,28 +10,29 @@ import (
 )
 
 // count records a finished command.
-func (w *worker) count(r *request, failed bool, now int64) {
+// reply is nil where it was streamed.
+func (w *worker) count(r *request, reply []byte, now int64) {
 	if r.cmd == nil {
 		return
 	}
 	outcome := telemetry.OutcomeOK
-	if failed {
+	if len(reply) > 0 && reply[0] == '-' {
 		outcome = telemetry.OutcomeError
 	}
 	if r.mode == modeReplace {
 		outcome = telemetry.OutcomeDenied
 	}
-	w.record(r, outcome, now)
+	w.record(r, outcome, reply, now)
 }
 
 // countUpstream records a command that was answered -UPSTREAM.
 func (w *worker) countUpstream(r *request) {
 	if r.cmd != nil {
-		w.record(r, telemetry.OutcomeUpstream, w.loop.Now())
+		w.record(r, telemetry.OutcomeUpstream, nil, w.loop.Now())
 	}
 }
 
-func (w *worker) record(r *request, outcome telemetry.Outcome, now int64) {
+func (w *worker) record(r *request, outcome telemetry.Outcome, reply []byte, now int64) {
 	id := r.cmd.ID
 	w.counters.Commands[id].Outcomes[outcome]++
 	w.counters.Latency[w.classes[id]].Observe(now - r.start)
@@ -39,15 +41,19 @@ func (w *worker) record(r *request, outcome telemetry.Outcome, now int64) {
 	}
 	if w.untilSample--; w.untilSample == 0 {
 		w.untilSample = w.sampleEvery
-		w.span(r, outcome, now)
+		w.span(r, outcome, reply, now)
 	}
 }
 
 // span hands one finished command to the tracer, which does not block.
-func (w *worker) span(r *request, outcome telemetry.Outcome, now int64) {
+func (w *worker) span(r *request, outcome telemetry.Outcome, reply []byte, now int64) {
 	rec := telemetry.SpanRecord{
 		End: time.Now(), Duration: time.Duration(now - r.start), Command: r.cmd.Name,
 		Class: w.classes[r.cmd.ID], Outcome: outcome,
+	}
+	if outcome == telemetry.OutcomeError {
+		code, _, _ := bytes.Cut(trimCRLF(reply[1:]), []byte(" "))
+		rec.Error = string(short(code))
 	}
 	if r.s != nil {
 		rec.DB, rec.Session = int(r.s.db), r.s.id

@@ -393,6 +393,7 @@ func (w *worker) linkBroke(l *link, cause error) {
 		return
 	}
 	w.counters.LinksBroken[kind]++
+	w.srv.up.Recheck()
 	w.log.Debug("a link broke", "kind", kind.String(), "user", l.ident.userName(),
 		"reason", reason(cause))
 }
