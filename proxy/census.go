@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"maps"
 	"strconv"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 // in which there are sessions.
 type census struct {
 	sessions []sessionView
-	links    map[int64]struct{} // server-side ids of all links of this proxy
+	links    map[int64]struct{}  // server-side ids of all links of this proxy
+	addrs    map[string]struct{} // and their addresses there, but for unix sockets
 	control  map[string]struct{}
 }
 
@@ -36,10 +38,15 @@ type sessionView struct {
 	pubsub   bool
 }
 
+func newCensus() *census {
+	return &census{links: map[int64]struct{}{}, addrs: map[string]struct{}{},
+		control: map[string]struct{}{}}
+}
+
 // takeCensus asks every worker and then runs done on w's loop. With one worker done runs before
 // takeCensus returns.
 func (w *worker) takeCensus(done func(*census)) {
-	c := &census{links: map[int64]struct{}{}, control: map[string]struct{}{}}
+	c := newCensus()
 	for _, a := range w.srv.up.ControlAddrs() {
 		c.control[a] = struct{}{}
 	}
@@ -53,14 +60,13 @@ func (w *worker) takeCensus(done func(*census)) {
 		if o == w {
 			continue
 		}
-		part := &census{links: map[int64]struct{}{}}
+		part := newCensus()
 		o.loop.Post(func() {
 			o.count1(part)
 			w.loop.Post(func() {
 				c.sessions = append(c.sessions, part.sessions...)
-				for id := range part.links {
-					c.links[id] = struct{}{}
-				}
+				maps.Copy(c.links, part.links)
+				maps.Copy(c.addrs, part.addrs)
 				if left--; left == 0 {
 					done(c)
 				}
@@ -78,6 +84,9 @@ func (w *worker) count1(c *census) {
 		if l.serverID != 0 {
 			c.links[l.serverID] = struct{}{}
 		}
+		if l.localAddr != "" && l.localAddr[0] != '/' {
+			c.addrs[l.localAddr] = struct{}{}
+		}
 	}
 }
 
@@ -92,7 +101,7 @@ func (s *session) view() sessionView {
 	if s.last != nil {
 		v.last = s.last.Name
 	}
-	if ln := s.lanes[laneData]; ln != nil && len(ln.links) > 0 {
+	if ln := s.ident.lanes[laneKey{laneData, s.proto, s.db}]; ln != nil && len(ln.links) > 0 {
 		v.sharedID = ln.links[0].serverID
 	}
 	if s.pin != nil {
@@ -125,6 +134,9 @@ func (c *census) byServerID(id int64) *sessionView {
 // ours reports whether a line of the server's CLIENT LIST is one of this proxy's connections.
 func (c *census) ours(line []byte) bool {
 	if _, ok := c.links[lineID(line)]; ok {
+		return true
+	}
+	if _, ok := c.addrs[string(field(line, "addr"))]; ok {
 		return true
 	}
 	if _, ok := c.control[string(field(line, "addr"))]; ok {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -148,10 +149,7 @@ func (l *link) openSteps() []prepStep {
 	if l.db != 0 {
 		steps = append(steps, l.selectStep())
 	}
-	if l.lane == nil || l.lane.key.kind != laneLobby {
-		steps = append(steps, prepStep{args: []string{"cLiEnT", "iD"}, done: (*link).gotID})
-	}
-	return steps
+	return append(steps, prepStep{args: []string{"cLiEnT", "iD"}, done: (*link).gotID})
 }
 
 // selectStep makes the link's database current.
@@ -255,9 +253,18 @@ func (l *link) prepared(reply []byte) {
 // user is gone, the password changed, or the database is no longer allowed.
 var errRefused = errors.New("proxy: the server refused the connection's user or database")
 
+// errNotNow is a refusal of the server's that will pass; it is what the client is told.
+type errNotNow string
+
+func (e errNotNow) Error() string { return string(e) }
+
 // refused ends a link whose preparation the server turned down. A client that had its own
 // connection would have lost it; the sessions that wait on this link lose theirs.
 func (l *link) refused(reply []byte) {
+	if bytes.HasPrefix(reply, []byte("-BUSY")) || bytes.HasPrefix(reply, []byte("-LOADING")) {
+		l.fail(errNotNow(trimCRLF(reply[1:]))) // for now; the connection's user is as welcome as ever
+		return
+	}
 	l.w.log.Warn("the server refused a link", "user", l.ident.userName(), "db", l.db,
 		"reply", string(trimCRLF(reply)))
 	for i := 0; i < l.reqs.len(); i++ {
@@ -367,10 +374,13 @@ func (l *link) answerBroken(r *request, cause error, sent uint64) {
 	if r.end > sent {
 		e = notExecuted
 	}
-	text := ""
-	if d, ok := cause.(errDown); ok {
-		text = textUpstreamDown(l.w.srv.upstreamAddr(), d.cause, millis(d.wait))
-	} else {
+	var text string
+	switch c := cause.(type) {
+	case errDown:
+		text = textUpstreamDown(l.w.srv.upstreamAddr(), c.cause, millis(c.wait))
+	case errNotNow:
+		text = string(c)
+	default:
 		text = textUpstreamLost(l.w.srv.upstreamAddr(), cause, e)
 	}
 	reply := resp.AppendError(nil, text)

@@ -13,11 +13,8 @@ const maxIdlePins = 64
 // many as the limits allow; s is then woken when one is given back.
 func (i *identity) borrow(s *session) *link {
 	w := s.w
-	for n := len(i.idle) - 1; n >= 0; n-- {
+	if n := i.bestIdle(s); n >= 0 {
 		l := i.idle[n]
-		if l.proto != s.proto {
-			continue
-		}
 		i.idle = append(i.idle[:n], i.idle[n+1:]...)
 		l.lastActive = w.loop.Now()
 		if l.db != s.db {
@@ -34,6 +31,22 @@ func (i *identity) borrow(s *session) *link {
 	w.pinned++
 	l := w.newLink(i, laneKey{proto: s.proto, db: s.db})
 	return l
+}
+
+// bestIdle is the index of the link at rest that suits s best: one of its protocol version, with
+// its database if possible; -1 when there is none.
+func (i *identity) bestIdle(s *session) int {
+	best := -1
+	for n := len(i.idle) - 1; n >= 0; n-- {
+		switch l := i.idle[n]; {
+		case l.proto != s.proto:
+		case l.db == s.db:
+			return n
+		case best < 0:
+			best = n
+		}
+	}
+	return best
 }
 
 func selectArgs(db int32) []string { return []string{"sElEcT", strconv.Itoa(int(db))} }
