@@ -86,3 +86,19 @@ func TestMixSharesConnections(t *testing.T) {
 		}
 	}
 }
+
+func TestFindVersion(t *testing.T) {
+	for text, want := range map[string]string{
+		"Valkey server v=8.0.1 sha=00000000:0 malloc=jemalloc": "8.0.1",
+		"This is nutcracker-0.5.0\n":                           "0.5.0",
+		"HAProxy version 2.6.12-1+deb12u3 2025/10/03":          "2.6.12-1",
+		"holdfast v0.1.0-3-g1234567 (go1.26.8 linux/amd64)":    "0.1.0-3-g1234567",
+		"holdfast 32c78f5-dirty (go1.26.8 linux/amd64)":        "32c78f5-dirty",
+		"holdfast (devel) (go1.26.8 linux/amd64)":              "(devel)",
+		"nothing of the kind":                                  "unknown",
+	} {
+		if got := findVersion(text); got != want {
+			t.Errorf("findVersion(%q) = %q, want %q", text, got, want)
+		}
+	}
+}

@@ -186,16 +186,23 @@ func startHoldfast(root, dir, upstream string) (*harness.Process, string, error)
 	return p, programVersion(program, "version"), err
 }
 
-var versionNumber = regexp.MustCompile(`\d+\.\d+\.\d+|[0-9a-f]{7,}(-dirty)?`)
+// versionText is a version in what programs print about themselves: "HAProxy version 2.6.12-1",
+// "Valkey server v=8.0.1 sha=…", "holdfast v0.1.0-3-g1234567 (go1.26 …)", "holdfast 1234567".
+var versionText = regexp.MustCompile(
+	`(?:holdfast |nutcracker-|version |v=)v?([0-9a-f][-.0-9a-z]*|\(devel\))`)
 
-// programVersion returns the first version number that a program prints about itself.
+// programVersion returns the version that a program prints about itself.
 func programVersion(program string, args ...string) string {
 	out, err := exec.Command(program, args...).CombinedOutput()
 	if err != nil && len(out) == 0 {
 		return "unknown"
 	}
-	if v := versionNumber.Find(out); v != nil {
-		return string(v)
+	return findVersion(string(out))
+}
+
+func findVersion(text string) string {
+	if m := versionText.FindStringSubmatch(text); m != nil {
+		return m[1]
 	}
 	return "unknown"
 }
