@@ -7,6 +7,7 @@ type Command struct {
 	Arity      int    // arguments with the name(s); negative: at least that many
 	Flags      Flags
 	Categories Categories
+	Effects    Effects // what it can destroy
 	KeySpecs   []KeySpec
 	Group      string     // "string", "hash", "server", ...; "module" for those of modules
 	Parent     *Command   // the container of a subcommand; nil otherwise
@@ -14,6 +15,10 @@ type Command struct {
 
 	subs    *index  // finds Subs by the word after the container's name
 	special keyFunc // how keys are found where the specifications do not say; nil mostly
+
+	runsCode    bool // a Script tells what its code does
+	pastDeletes bool // a deadline in the past deletes the key
+	unnamed     bool // it reaches keys that are not among its arguments
 }
 
 // IsContainer reports whether the command has subcommands ("config"). A request that Lookup

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -10,21 +11,28 @@ import (
 // Policy is a set of rules compiled against one command table.
 //
 // A rule names commands, so which rules a request can meet depends on its command alone. New
-// works that out for every command of the table, and Decide is one array index. What depends on
-// more than the command (who asks, from where, which keys) belongs behind that index, as a list
-// of candidates that only the commands of such rules have: a command that no rule names must stay
-// free. The design that was rejected walks all rules for each request and is slower with every
-// rule.
+// works that out for every command of the table, and for a command that no rule with conditions
+// names Decide is one array index. What depends on more than the command (who asks, from where,
+// which keys) stands behind that index, as a list of candidates that only the commands of such
+// rules have: a command that no rule names stays free. The design that was rejected walks all
+// rules for each request and is slower with every rule.
 //
-// The first rule that covers a command decides. A rule that is only observed does not decide: the
+// The first rule that matches decides. A rule that is only observed does not decide: the
 // search goes on past it, so that adding a rule in order to observe it never weakens the rules
 // below. Where one below decides, the verdict carries the observed one as Shadow; where none does,
 // the verdict is the observed rule's own, with Observed set.
+//
+// Doubt falls on the strict side. A request with several keys gets the strictest of what each
+// key alone would get, so that a key that may be deleted is no cover for one that may not. Where
+// something that a rule asks for cannot be known (which keys a script touches), a rule that
+// restricts may match and one that does not restrict does not, and the strictest of what may
+// decide does.
 type Policy struct {
 	table      *Table
 	rules      []*Rule
-	verdicts   []Verdict // by Command.ID
+	decisions  []decision // by Command.ID
 	unresolved []string
+	idle       []*Rule
 }
 
 // Options is what a policy is built from.
@@ -39,23 +47,42 @@ type Options struct {
 	AllowUnknown bool
 }
 
+// Client is what rules can ask about who sends a request. The caller keeps one for each session
+// and changes it as the session changes. A condition on something that is false or forged is
+// worth nothing: User must be the one that the server authenticated, and Name is whatever the
+// client says that it is.
+type Client struct {
+	User     string     // "default" where the session did not authenticate
+	Addr     netip.Addr // the zero Addr for a client on a Unix socket
+	Name     string     // CLIENT SETNAME
+	Listener string     // as configured
+	Session  uint64     // for limits per session; unique in this process
+}
+
 // Request is what is known of one command that a client sent.
 type Request struct {
-	Cmd        *Command // from Policy.Table
-	Args       [][]byte // with the name; not kept
-	User       string
-	ClientAddr string
-	ClientName string
-	Listener   string
-	DB         int
+	Cmd    *Command // from Policy.Table
+	Args   [][]byte // with the name; not kept
+	Client *Client  // nil: not known, which is a doubt
+	DB     int
+	Script *Script // what the code that it runs or loads was found to do; nil: not known
+	Now    int64   // Unix time in ms, for EXPIREAT and its kin; 0: not known
 }
 
 // Verdict is what to do with a request.
 type Verdict struct {
 	Action   Action
-	Rule     *Rule // the rule that decided; nil when none covers the command, which allows it
+	Rule     *Rule // the rule that decided; nil when none matches, which allows it
 	Observed bool  // report the action and forward the request all the same
-	Shadow   *Rule // the first observed rule above Rule that covers the command as well, or nil
+	Shadow   *Rule // the first observed rule above Rule that matches as well, or nil
+}
+
+// Effective is the action that is to be carried out: Allow where the verdict is only observed.
+func (v Verdict) Effective() Action {
+	if v.Observed {
+		return Allow
+	}
+	return v.Action
 }
 
 // New compiles rules against a table. The error joins everything that is wrong, each a *RuleError
@@ -73,7 +100,7 @@ func New(o Options) (*Policy, error) {
 		c.errs = append(c.errs, fmt.Errorf("enforcement: want enforce or observe, got %q",
 			o.Enforcement))
 	}
-	p := &Policy{table: o.Table, verdicts: make([]Verdict, o.Table.Len())}
+	p := &Policy{table: o.Table, decisions: make([]decision, o.Table.Len())}
 	all := make([]compiled, 0, len(o.Rules))
 	for i, spec := range o.Rules {
 		rule := c.compile(i, spec)
@@ -83,72 +110,77 @@ func New(o Options) (*Policy, error) {
 	if err := errors.Join(c.errs...); err != nil {
 		return nil, err
 	}
-	for id := range p.verdicts {
-		p.verdicts[id] = decide(all, id)
+	busy := make([]bool, len(all))
+	for _, cmd := range p.table.cmds {
+		p.decisions[cmd.ID] = newDecision(all, cmd, p.table, busy)
+	}
+	for i, rule := range p.rules {
+		if !busy[i] {
+			p.idle = append(p.idle, rule)
+		}
 	}
 	slices.Sort(c.unresolved)
 	p.unresolved = slices.Compact(c.unresolved)
 	return p, nil
 }
 
-// decide finds the verdict for one command.
-func decide(rules []compiled, id int) Verdict {
-	var observed *Rule
-	for _, r := range rules {
-		if !r.covers[id] {
-			continue
-		}
-		if !r.rule.Observe {
-			return Verdict{Action: r.rule.Action, Rule: r.rule, Shadow: observed}
-		}
-		if observed == nil {
-			observed = r.rule
-		}
-	}
-	if observed != nil {
-		return Verdict{Action: observed.Action, Rule: observed, Observed: true}
-	}
-	return Verdict{}
-}
-
 // Decide returns the verdict for a request. It allocates nothing and keeps nothing of req. A
 // command that does not come from the policy's own table, as when a reload overtakes a request, is
 // found again by its name.
+//
+// Limits are not looked at here: where the verdict's rule has one, ask Limits.Take next.
 func (p *Policy) Decide(req *Request) Verdict {
 	cmd := req.Cmd
 	if cmd == nil || cmd.Name == "" {
-		return p.decideUnknown(req.Args)
+		return p.decideUnknown(req)
 	}
 	if uint(cmd.ID) < uint(len(p.table.cmds)) && p.table.cmds[cmd.ID] == cmd {
-		return p.verdicts[cmd.ID]
+		d := &p.decisions[cmd.ID]
+		if d.candidates == nil {
+			return d.fixed
+		}
+		return d.decide(req, cmd)
 	}
-	return p.decideForeign(cmd)
+	return p.decideForeign(req)
+}
+
+// decideBy decides as if the request were one of cmd, which is of the policy's own table.
+func (p *Policy) decideBy(req *Request, cmd *Command) Verdict {
+	d := &p.decisions[cmd.ID]
+	if d.candidates == nil {
+		return d.fixed
+	}
+	return d.decide(req, cmd)
 }
 
 // decideForeign decides for a command of another table. A subcommand that this table does not
 // have is one that its container does not know.
-func (p *Policy) decideForeign(cmd *Command) Verdict {
-	for ; cmd != nil; cmd = cmd.Parent {
+func (p *Policy) decideForeign(req *Request) Verdict {
+	for cmd := req.Cmd; cmd != nil; cmd = cmd.Parent {
 		if own := p.table.byName[cmd.Name]; own != nil {
-			return p.verdicts[own.ID]
+			return p.decideBy(req, own)
 		}
 	}
-	return p.verdicts[0]
+	return p.decideBy(req, p.table.cmds[0])
 }
 
 // decideUnknown decides for a name that the table does not have. Only "*" covers it, unless it may
 // be a subcommand that a rule restricts.
-func (p *Policy) decideUnknown(args [][]byte) Verdict {
-	if sub := p.table.joinedSub(args); sub != nil {
-		if v := p.verdicts[sub.ID]; v.Action.restricts() {
+func (p *Policy) decideUnknown(req *Request) Verdict {
+	if sub := p.table.joinedSub(req.Args); sub != nil {
+		if v := p.decideBy(req, sub); v.Action.restricts() {
 			return v
 		}
 	}
-	return p.verdicts[0]
+	return p.decideBy(req, p.table.cmds[0])
 }
 
 // Rules returns the rules in order. The slice must not be changed.
 func (p *Policy) Rules() []*Rule { return p.rules }
+
+// Idle returns the rules that can decide about no command of the table: what they name is not
+// there, or earlier rules take all of it.
+func (p *Policy) Idle() []*Rule { return p.idle }
 
 // Table is the table that the policy was compiled against.
 func (p *Policy) Table() *Table { return p.table }

@@ -256,7 +256,7 @@ func TestRuleErrors(t *testing.T) {
 			{Name: "x", Action: "deny", Commands: []string{"get"}},
 			{Name: "x", Action: "allow", Commands: []string{"get"}}},
 			[]string{`rule #1: name: must not be empty`,
-				`rule #1: action: want allow or deny, got "refuse"`,
+				`rule #1: action: want allow, deny, confirm, trash or rewrite, got "refuse"`,
 				`rule #1: enforcement: want enforce or observe, got "maybe"`,
 				`rule #1: commands: must not be empty ("*" means every command)`,
 				`rule "x": name: rule #2 has the same name`}},

@@ -1,11 +1,14 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
+	"time"
 )
 
-// RuleSpec is one rule as the configuration file says it.
+// RuleSpec is one rule as the configuration file says it. A rule matches a request if it covers the
+// command and every condition that it has holds; of a list, one element is enough.
 type RuleSpec struct {
 	// Name identifies the rule in errors, logs and metrics. It must be unique and not empty.
 	Name string
@@ -16,49 +19,48 @@ type RuleSpec struct {
 	//   - a subcommand, "config|set" (or "config set").
 	//   - an ACL category, "@dangerous".
 	//   - "*", every command, and the only form that covers unknown commands.
+	// A rule that covers DEL covers EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT and GETEX with a time in
+	// the past as well: they delete the key.
 	Commands []string
 
 	// Except takes commands out of Commands again. The forms are the same.
 	Except []string
 
-	// Action is "allow" or "deny".
+	Users       []string // globs over the user's name
+	Addresses   []string // client addresses: "10.0.0.0/8", "::1", or "unix"
+	ClientNames []string // globs over the name that the client gave itself
+	Listeners   []string // addresses of listeners, as configured
+	Databases   []int    // numbers of databases
+
+	// Keys is globs over keys, as KEYS has them. A request with several keys gets the strictest
+	// of what its keys get. One that reaches keys which it does not name (FLUSHALL, KEYS, a
+	// script) is taken to reach all of them by a rule that restricts.
+	Keys []string
+
+	// KeysOver matches requests with more keys than this; 0 is no condition. Again, a request
+	// that reaches keys which it does not name has too many for a rule that restricts.
+	KeysOver int
+
+	// Scripts, if it is "opaque", matches requests that run or load code of which it is not
+	// known what it calls.
+	Scripts string
+
+	// Action is "allow", "deny", "confirm", "trash" or "rewrite". The last two are possible for
+	// some commands only (Trashable, RewriteOf).
 	Action string
+
+	// Keep is how long the trash is kept; 0 means DefaultKeep. Only with trash.
+	Keep time.Duration
+
+	// Limit bounds how often the rule lets its action happen. Nil: as often as it is asked for.
+	Limit *LimitSpec
 
 	// Enforcement is "enforce", "observe" or empty, which means Options.Enforcement.
 	Enforcement string
 }
 
-// Action is what a verdict says to do with a request.
-type Action uint8
-
-// The actions.
-const (
-	Allow Action = iota // forward it
-	Deny                // refuse it
-)
-
-var actionNames = [...]string{Allow: "allow", Deny: "deny"}
-
-// String is the action's name in the configuration file.
-func (a Action) String() string {
-	if int(a) < len(actionNames) {
-		return actionNames[a]
-	}
-	return fmt.Sprintf("Action(%d)", uint8(a))
-}
-
-func parseAction(name string) (Action, bool) {
-	for a, n := range actionNames {
-		if strings.EqualFold(name, n) {
-			return Action(a), true
-		}
-	}
-	return 0, false
-}
-
-// restricts reports whether the action takes something away from a client. A restricting rule
-// that is in doubt matches; one that does not restrict is in doubt no match.
-func (a Action) restricts() bool { return a != Allow }
+// DefaultKeep is how long the trash is kept where a rule does not say.
+const DefaultKeep = 24 * time.Hour
 
 // Enforcement says whether rules act.
 const (
@@ -71,8 +73,12 @@ type Rule struct {
 	Name    string
 	Index   int // its place among the rules of its policy, from 0
 	Action  Action
-	Observe bool     // it reports and does not act
-	Spec    RuleSpec // as configured
+	Observe bool          // it reports and does not act
+	Keep    time.Duration // how long the trash is kept; 0 unless the action is trash
+	Limit   *Limit        // nil: none
+	Spec    RuleSpec      // as configured
+
+	cond *conditions // what must hold beyond the command; nil: nothing
 }
 
 // String is for logs and the console: "flush: deny flushall flushdb".
@@ -104,6 +110,9 @@ type compiled struct {
 	covers []bool // by Command.ID
 }
 
+// failure reports what is wrong with a field of a rule, or with one item of it; -1 for the field.
+type failure func(field string, item int, format string, args ...any)
+
 func (c *compiler) compile(index int, spec RuleSpec) compiled {
 	fail := func(field string, item int, format string, args ...any) {
 		c.errs = append(c.errs, &RuleError{spec.Name, index, field, item,
@@ -118,7 +127,7 @@ func (c *compiler) compile(index int, spec RuleSpec) compiled {
 	}
 	action, ok := parseAction(spec.Action)
 	if !ok {
-		fail("action", -1, "want allow or deny, got %q", spec.Action)
+		fail("action", -1, "want allow, deny, confirm, trash or rewrite, got %q", spec.Action)
 	}
 	rule := &Rule{Name: spec.Name, Index: index, Action: action, Observe: c.observe, Spec: spec}
 	switch strings.ToLower(spec.Enforcement) {
@@ -130,6 +139,29 @@ func (c *compiler) compile(index int, spec RuleSpec) compiled {
 	default:
 		fail("enforcement", -1, "want enforce or observe, got %q", spec.Enforcement)
 	}
+	rule.setKeep(fail)
+	rule.Limit = newLimit(spec.Limit, fail)
+	rule.cond = newConditions(&spec, fail)
+	covers := c.coverRule(&spec, action, fail)
+	c.checkPossible(&spec, action, covers, fail)
+	return compiled{rule, covers}
+}
+
+func (r *Rule) setKeep(fail failure) {
+	switch keep := r.Spec.Keep; {
+	case keep != 0 && r.Action != Trash:
+		fail("keep", -1, "only a rule with the action trash keeps anything")
+	case keep < 0:
+		fail("keep", -1, "must not be negative, got %v", keep)
+	case keep == 0 && r.Action == Trash:
+		r.Keep = DefaultKeep
+	default:
+		r.Keep = keep
+	}
+}
+
+// coverRule resolves what the rule covers.
+func (c *compiler) coverRule(spec *RuleSpec, action Action, fail failure) []bool {
 	if len(spec.Commands) == 0 {
 		fail("commands", -1, `must not be empty ("*" means every command)`)
 	}
@@ -142,7 +174,34 @@ func (c *compiler) compile(index int, spec RuleSpec) compiled {
 	for id := range covers {
 		covers[id] = covers[id] && !spared[id]
 	}
-	return compiled{rule, covers}
+	return covers
+}
+
+// checkPossible refuses a rule whose action cannot be carried out for what it covers: a command
+// that is neither trashed nor refused would fall through.
+func (c *compiler) checkPossible(spec *RuleSpec, a Action, covers []bool, fail failure) {
+	possible := Trashable
+	switch a {
+	case Trash:
+	case Rewrite:
+		possible = func(cmd *Command) bool { return RewriteOf(cmd) != NotRewritable }
+	default:
+		return
+	}
+	var names []string
+	for id, covered := range covers {
+		if cmd := c.table.cmds[id]; covered && !possible(cmd) {
+			names = append(names, cmp.Or(cmd.Name, "unknown commands"))
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	more := ""
+	if n := len(names) - maxSuggestions; n > 0 {
+		names, more = names[:maxSuggestions], fmt.Sprintf(" and %d more", n)
+	}
+	fail("action", -1, "%s is not possible for %s%s", a, strings.Join(names, ", "), more)
 }
 
 // cover resolves patterns to the commands that they mean.

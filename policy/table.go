@@ -34,6 +34,7 @@ func newTable(entries []entry, categories *categoryNames, base *Table) (*Table, 
 		byName:     make(map[string]*Command),
 		categories: categories,
 	}
+	t.cmds[0].classify()
 	sort.SliceStable(entries, func(i, j int) bool { return entries[i].name < entries[j].name })
 	names, cmds := make([]string, 0, len(entries)), make([]*Command, 0, len(entries))
 	for i := range entries {
@@ -66,6 +67,7 @@ func (t *Table) add(e *entry, parent *Command, base *Table) (*Command, error) {
 	if !cmd.Flags.Has(FlagModule) {
 		cmd.special = specialKeys[cmd.Name]
 	}
+	cmd.classify()
 	t.cmds = append(t.cmds, cmd)
 	t.byName[cmd.Name] = cmd
 	return cmd, t.addSubs(cmd, e.subs, base)

@@ -1,0 +1,81 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Action is what a verdict says to do with a request. The order is the order of strictness.
+type Action uint8
+
+// The actions.
+const (
+	Allow   Action = iota // forward it
+	Rewrite               // carry it out in a way that does not stall the server; see RewriteOf
+	Trash                 // carry it out so that it can be undone; see Trashable
+	Confirm               // hold it until a person approves
+	Deny                  // refuse it
+)
+
+var actionNames = [...]string{
+	Allow: "allow", Rewrite: "rewrite", Trash: "trash", Confirm: "confirm", Deny: "deny",
+}
+
+// String is the action's name in the configuration file.
+func (a Action) String() string {
+	if int(a) < len(actionNames) {
+		return actionNames[a]
+	}
+	return fmt.Sprintf("Action(%d)", uint8(a))
+}
+
+func parseAction(name string) (Action, bool) {
+	for a, n := range actionNames {
+		if strings.EqualFold(name, n) {
+			return Action(a), true
+		}
+	}
+	return 0, false
+}
+
+// restricts reports whether the action takes something away from a client, or from the request
+// its effect. A restricting rule that is in doubt matches; one that does not restrict is in doubt
+// no match.
+func (a Action) restricts() bool { return a > Rewrite }
+
+// Rewriting is how a rule with the action rewrite has a command carried out.
+type Rewriting uint8
+
+// The rewritings.
+const (
+	NotRewritable Rewriting = iota
+	RewriteScan             // KEYS: gather the reply with SCAN
+	RewriteAsync            // FLUSHALL, FLUSHDB: ASYNC whatever the request says
+	RewriteUnlink           // DEL: UNLINK
+	RewriteBgsave           // SAVE: BGSAVE
+)
+
+var rewritingOf = map[string]Rewriting{
+	"keys": RewriteScan, "flushall": RewriteAsync, "flushdb": RewriteAsync,
+	"del": RewriteUnlink, "save": RewriteBgsave,
+}
+
+// RewriteOf says how the command is rewritten.
+func RewriteOf(cmd *Command) Rewriting { return rewritingOf[cmd.Name] }
+
+// spares reports whether the rewriting keeps the server from a stall that the command itself
+// would cause: inside a script, where nothing can be rewritten, such a command must not run.
+func (r Rewriting) spares() bool { return r == RewriteScan || r == RewriteBgsave }
+
+// trashable holds the commands whose old values can move aside.
+var trashable = map[string]bool{
+	"flushall": true, "flushdb": true,
+	"del": true, "unlink": true, "getdel": true,
+	"rename": true, "restore": true, "copy": true,
+	"expire": true, "pexpire": true, "expireat": true, "pexpireat": true,
+}
+
+// Trashable reports whether a rule may have the action trash for the command. RENAME, RESTORE and
+// COPY destroy only what they overwrite, and EXPIRE and its kin only with a time in the past; see
+// Command.Deletes.
+func Trashable(cmd *Command) bool { return trashable[cmd.Name] }

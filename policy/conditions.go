@@ -1,0 +1,197 @@
+package policy
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// conditions is what a rule asks for beyond the command. An empty field asks for nothing.
+type conditions struct {
+	users, names globs
+	anyAddress   bool // no condition on addresses
+	unix         bool // clients on Unix sockets
+	prefixes     []netip.Prefix
+	listeners    []string
+	databases    []int
+	opaque       bool
+	keysOver     int
+	keys         globs
+}
+
+// scriptsOpaque is the one value of RuleSpec.Scripts.
+const scriptsOpaque = "opaque"
+
+// newConditions compiles the conditions of a rule; nil where it has none.
+func newConditions(spec *RuleSpec, fail failure) *conditions {
+	c := &conditions{
+		users: compileGlobs(spec.Users), names: compileGlobs(spec.ClientNames),
+		anyAddress: len(spec.Addresses) == 0, listeners: spec.Listeners,
+		databases: spec.Databases, keysOver: spec.KeysOver, keys: compileGlobs(spec.Keys),
+	}
+	c.opaque = strings.EqualFold(spec.Scripts, scriptsOpaque)
+	if spec.Scripts != "" && !c.opaque {
+		fail("scripts", -1, "want opaque, got %q", spec.Scripts)
+	}
+	if spec.KeysOver < 0 {
+		fail("keys_over", -1, "must not be negative, got %d", spec.KeysOver)
+	}
+	for i, db := range spec.Databases {
+		if db < 0 {
+			fail("databases", i, "must not be negative, got %d", db)
+		}
+	}
+	if i := slices.Index(spec.Users, ""); i >= 0 {
+		fail("users", i, "must not be empty")
+	}
+	if i := slices.Index(spec.Listeners, ""); i >= 0 {
+		fail("listeners", i, "must not be empty")
+	}
+	c.addresses(spec.Addresses, fail)
+	if len(c.users)+len(c.names)+len(c.listeners)+len(c.databases)+len(c.keys) == 0 &&
+		c.anyAddress && !c.opaque && c.keysOver == 0 {
+		return nil
+	}
+	return c
+}
+
+func (c *conditions) addresses(texts []string, fail failure) {
+	for i, text := range texts {
+		if strings.EqualFold(text, "unix") {
+			c.unix = true
+			continue
+		}
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			addr, err := netip.ParseAddr(text)
+			if err != nil || addr.Zone() != "" {
+				fail("addresses", i, `want an address, a prefix ("10.0.0.0/8") or unix, got %q`,
+					text)
+				continue
+			}
+			prefix = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		if prefix.Addr().Is4In6() {
+			fail("addresses", i, "write the IPv4 address itself, not %q", text)
+			continue
+		}
+		if whole := prefix.Masked(); whole != prefix {
+			fail("addresses", i, "%s has bits beyond its length: did you mean %s?", text, whole)
+			continue
+		}
+		c.prefixes = append(c.prefixes, prefix)
+	}
+}
+
+// keyed reports whether the rule asks for keys by name.
+func (c *conditions) keyed() bool { return c != nil && len(c.keys) > 0 }
+
+// holds says whether everything but the globs over keys holds. strict is that of a rule that
+// restricts: one of several databases is then enough, and otherwise all of them are needed.
+func (c *conditions) holds(req *Request, cmd *Command, k *keySet, strict bool) truth {
+	if c == nil {
+		return yes
+	}
+	t := c.client(req.Client)
+	if t != no && c.opaque {
+		t = min(t, opaqueCode(req, cmd))
+	}
+	if t != no && c.keysOver > 0 {
+		t = min(t, k.over(c.keysOver))
+	}
+	if t != no && len(c.databases) > 0 {
+		t = min(t, c.database(req, cmd, strict))
+	}
+	return t
+}
+
+// client says whether the client is one that the rule is about.
+func (c *conditions) client(client *Client) truth {
+	asks := len(c.users)+len(c.names)+len(c.listeners) > 0 || !c.anyAddress
+	switch {
+	case !asks:
+		return yes
+	case client == nil:
+		return maybe
+	}
+	return truthOf((len(c.users) == 0 || c.users.matchString(client.User)) &&
+		(len(c.listeners) == 0 || slices.Contains(c.listeners, client.Listener)) &&
+		(len(c.names) == 0 || c.names.matchString(client.Name)) &&
+		(c.anyAddress || c.address(client.Addr)))
+}
+
+func (c *conditions) address(addr netip.Addr) bool {
+	if !addr.IsValid() {
+		return c.unix
+	}
+	addr = addr.Unmap().WithZone("")
+	for _, prefix := range c.prefixes {
+		if prefix.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// opaqueCode says whether the request runs or loads code whose calls are not known. Code that
+// nothing is known of is as opaque as code that hides what it does.
+func opaqueCode(req *Request, cmd *Command) truth {
+	return truthOf(cmd.runsCode && (req.Script == nil || req.Script.Opaque))
+}
+
+// database says whether the request is about one of the rule's databases, or all that it is about
+// are. FLUSHALL is about all there are, SWAPDB, MOVE and COPY about those that they name as well,
+// and code can SELECT any.
+func (c *conditions) database(req *Request, cmd *Command, strict bool) truth {
+	in := slices.Contains(c.databases, req.DB)
+	switch cmd.Name {
+	case "flushall", "swapdb", "move", "copy", "select", "":
+	default:
+		if !cmd.runsCode {
+			return truthOf(in)
+		}
+	}
+	if in == strict && cmd.Name != "swapdb" {
+		return truthOf(in)
+	}
+	return c.otherDatabases(req, cmd, in, strict)
+}
+
+// otherDatabases looks at the databases that a request names or reaches, where the session's own
+// does not settle the matter.
+func (c *conditions) otherDatabases(req *Request, cmd *Command, in, strict bool) truth {
+	var named [2][]byte
+	switch args := req.Args; {
+	case cmd.Name == "swapdb" && len(args) == 3:
+		named[0], named[1] = args[1], args[2]
+	case cmd.Name == "move" && len(args) == 3:
+		named[0] = args[2]
+	case cmd.Name == "select" && len(args) == 2:
+		named[0] = args[1]
+	case cmd.Name == "copy":
+		for i := 3; i+1 < len(args); i++ {
+			if isWord(args[i], "db") {
+				i++
+				named[0] = args[i]
+			}
+		}
+	default:
+		return maybe
+	}
+	any, all := in && cmd.Name != "swapdb", in || cmd.Name == "swapdb"
+	for _, word := range named {
+		if word == nil {
+			continue
+		}
+		n, ok := parseInt(word)
+		if !ok {
+			return maybe // the server refuses it
+		}
+		is := slices.Contains(c.databases, int(n))
+		any, all = any || is, all && is
+	}
+	if strict {
+		return truthOf(any)
+	}
+	return truthOf(all)
+}

@@ -1,0 +1,211 @@
+package policy
+
+import "sync"
+
+// decision is what the rules say of one command.
+type decision struct {
+	fixed      Verdict     // without candidates
+	candidates []candidate // the rules that may decide, in order; nil: fixed
+	counted    bool        // some candidate asks for keys, by name or number
+}
+
+// candidate is a rule that may decide about a command.
+type candidate struct {
+	rule *Rule
+	past bool // only about requests with a time in the past: the rule covers DEL
+}
+
+// newDecision works out what the rules say of cmd, and marks the rules that have a say in busy.
+func newDecision(rules []compiled, cmd *Command, t *Table, busy []bool) decision {
+	var d decision
+	del, conditional := t.byName["del"], false
+	for i, r := range rules {
+		past := !r.covers[cmd.ID] && cmd.pastDeletes && del != nil && r.covers[del.ID]
+		if !r.covers[cmd.ID] && !past {
+			continue
+		}
+		busy[i] = true
+		d.candidates = append(d.candidates, candidate{r.rule, past})
+		c := r.rule.cond
+		conditional = conditional || c != nil || past
+		d.counted = d.counted || c.keyed() || c != nil && c.keysOver > 0
+		if c == nil && !past && !r.rule.Observe {
+			break // nothing gets beyond it
+		}
+	}
+	if !conditional {
+		d.fixed = d.decide(&Request{}, cmd)
+		d.candidates = nil
+	}
+	return d
+}
+
+// live is a candidate whose conditions hold, or may, but for those on keys.
+type live struct {
+	rule *Rule
+	is   truth
+}
+
+// maxLive is how many live candidates fit without allocating.
+const maxLive = 24
+
+func (d *decision) decide(req *Request, cmd *Command) Verdict {
+	if !d.counted {
+		return d.decideKeys(req, cmd, &keySet{})
+	}
+	k := keySets.Get().(*keySet)
+	k.find(req.Args, cmd)
+	v := d.decideKeys(req, cmd, k)
+	k.release()
+	return v
+}
+
+func (d *decision) decideKeys(req *Request, cmd *Command, k *keySet) Verdict {
+	var room [maxLive]live
+	list, keyed := room[:0], false
+	for i := range d.candidates {
+		c := &d.candidates[i]
+		is := c.rule.cond.holds(req, cmd, k, c.rule.Action.restricts())
+		if c.past && is != no {
+			is = min(is, pastWhen[cmd.Name](req.Args, req.Now))
+		}
+		if is == no || is == maybe && !c.rule.Action.restricts() {
+			continue
+		}
+		list = append(list, live{c.rule, is})
+		keyed = keyed || c.rule.cond.keyed()
+	}
+	if !keyed {
+		return settle(list, nil, yes)
+	}
+	return k.strictest(req.Args, list)
+}
+
+// settle finds the verdict for one key: the first rule that certainly matches, or one above it
+// that may match and is stricter. named is yes for a key, no for a request without keys, and maybe
+// for keys that are not known.
+func settle(list []live, key []byte, named truth) Verdict {
+	var best Verdict
+	var observed *Rule
+	found := false
+	for _, l := range list {
+		is := l.is
+		if l.rule.cond.keyed() {
+			if named != yes {
+				is = min(is, named)
+			} else if !l.rule.cond.keys.match(key) {
+				is = no
+			}
+		}
+		if is == no || is == maybe && !l.rule.Action.restricts() {
+			continue
+		}
+		if l.rule.Observe {
+			if observed == nil {
+				observed = l.rule
+			}
+			continue
+		}
+		v := Verdict{Action: l.rule.Action, Rule: l.rule, Shadow: observed}
+		if !found || v.rank() > best.rank() {
+			best, found = v, true
+		}
+		if is == yes {
+			return best
+		}
+	}
+	if !found && observed != nil {
+		return Verdict{Action: observed.Action, Rule: observed, Observed: true}
+	}
+	return best
+}
+
+// rank orders verdicts by strictness: by what they do, and then those with a limit above those
+// without.
+func (v Verdict) rank() int {
+	n := 2 * int(v.Effective())
+	if v.Rule != nil && v.Rule.Limit != nil && !v.Observed {
+		n++
+	}
+	return n
+}
+
+// stricter is the stricter of two verdicts about parts of one request. Of two alike it is the one
+// that has a rule to report, or the one whose rule stands first.
+func stricter(a, b Verdict) Verdict {
+	ra, rb := a.rank(), b.rank()
+	swap := ra < rb
+	if ra == rb && b.Rule != nil {
+		swap = a.Rule == nil || a.Observed && !b.Observed ||
+			a.Observed == b.Observed && b.Rule.Index < a.Rule.Index
+	}
+	if swap {
+		a, b = b, a
+	}
+	if a.Shadow == nil && !a.Observed {
+		if a.Shadow = b.Shadow; b.Observed && a.Shadow == nil {
+			a.Shadow = b.Rule
+		}
+	}
+	return a
+}
+
+// keySet is the keys of one request.
+type keySet struct {
+	keys    []Key
+	unnamed bool // there are, or may be, others
+}
+
+// keySets keeps room for keys, so that a verdict allocates nothing.
+var keySets = sync.Pool{New: func() any { return new(keySet) }}
+
+// maxPooledKeys bounds what a request with very many keys leaves behind.
+const maxPooledKeys = 4096
+
+func (k *keySet) release() {
+	if cap(k.keys) > maxPooledKeys {
+		k.keys = nil
+	}
+	k.keys = k.keys[:0]
+	keySets.Put(k)
+}
+
+func (k *keySet) find(args [][]byte, cmd *Command) {
+	complete := false
+	k.keys, complete = cmd.Keys(args, k.keys[:0])
+	k.unnamed = !complete || cmd.unnamed
+}
+
+// over says whether there are more than n keys.
+func (k *keySet) over(n int) truth {
+	switch {
+	case len(k.keys) > n:
+		return yes
+	case k.unnamed:
+		return maybe
+	}
+	return no
+}
+
+// strictest is the strictest of the verdicts of all keys.
+func (k *keySet) strictest(args [][]byte, list []live) Verdict {
+	var v Verdict
+	switch {
+	case k.unnamed:
+		v = settle(list, nil, maybe)
+	case len(k.keys) == 0:
+		return settle(list, nil, no)
+	default:
+		v = settle(list, args[k.keys[0].Pos], yes)
+	}
+	for i := range k.keys {
+		if v.rank() == maxRank {
+			break
+		}
+		v = stricter(v, settle(list, args[k.keys[i].Pos], yes))
+	}
+	return v
+}
+
+// maxRank is the rank of the strictest verdict that there is.
+const maxRank = 2*int(Deny) + 1
