@@ -31,7 +31,8 @@ const (
 	// link for the rest of the session.
 	stateful
 	multi
-	exec // EXEC and DISCARD
+	exec
+	discard
 	watch
 	unwatch
 	selectDB
@@ -65,7 +66,7 @@ var behaviours = map[string]behaviour{
 	"xread": maybeBlocking, "xreadgroup": maybeBlocking,
 	"debug": named, "wait": waitAcks, "waitaof": waitAcks,
 	"flushall": blocking, "flushdb": blocking, "shutdown": blocking, "failover": blocking,
-	"multi": multi, "exec": exec, "discard": exec, "watch": watch, "unwatch": unwatch,
+	"multi": multi, "exec": exec, "discard": discard, "watch": watch, "unwatch": unwatch,
 	"select": selectDB, "auth": auth, "hello": hello, "reset": resetConn, "quit": quit,
 	"subscribe": subscribe, "psubscribe": subscribe, "ssubscribe": subscribe,
 	"unsubscribe": subscribe, "punsubscribe": subscribe, "sunsubscribe": subscribe,

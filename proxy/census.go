@@ -36,6 +36,7 @@ type sessionView struct {
 	serverID int64 // of its pinned link; 0: none
 	sharedID int64 // of the shared link that its commands go by; 0: not known
 	pubsub   bool
+	replica  bool
 }
 
 func newCensus() *census {
@@ -106,6 +107,7 @@ func (s *session) view() sessionView {
 	}
 	if s.pin != nil {
 		v.serverID = s.pin.serverID
+		v.replica = s.pin.raw
 		v.pubsub = s.pin.sub.channels+s.pin.sub.patterns+s.pin.sub.shards > 0
 	}
 	return v

@@ -54,12 +54,15 @@ func parseKill(args [][]byte) killFilter {
 // matchesSession reports whether a session is to be killed.
 func (f *killFilter) matchesSession(v *sessionView, self uint64) bool {
 	typ := "normal"
-	if v.pubsub {
+	switch {
+	case v.replica:
+		typ = "replica"
+	case v.pubsub:
 		typ = "pubsub"
 	}
 	return (!f.byID || f.id == v.id) && (f.addr == "" || f.addr == v.addr) &&
 		(f.laddr == "" || f.laddr == v.laddr) && (f.user == "" || f.user == v.user) &&
-		(f.typ == "" || resp.EqualFold([]byte(f.typ), typ)) && !(f.skipMe && v.id == self) &&
+		(f.typ == "" || sameType(f.typ, typ)) && !(f.skipMe && v.id == self) &&
 		(f.maxAge < 0 || int64(v.age/time.Second) >= f.maxAge)
 }
 
@@ -86,6 +89,11 @@ func matchesType(typ, flags string) bool {
 	case bytes.ContainsAny([]byte(flags), "P"):
 		is = "pubsub"
 	}
+	return sameType(typ, is)
+}
+
+// sameType compares a TYPE as the client wrote it with a type of client.
+func sameType(typ, is string) bool {
 	return resp.EqualFold([]byte(typ), is) || is == "replica" && resp.EqualFold([]byte(typ), "slave")
 }
 

@@ -16,7 +16,7 @@ func (s *session) dispatch(c *resp.Command) bool {
 		}
 	}
 	b := w.behaviours[cmd.ID]
-	if s.pin == nil && b == plain && !w.paused {
+	if b == plain && s.pin == nil && s.held == 0 && !w.paused {
 		return s.forwardShared(c, cmd, laneData)
 	}
 	return s.special(c, cmd, b)

@@ -20,6 +20,11 @@ const (
 	textNoSuchClient = "ERR No such client"
 	// textRedirectMissing is Redis's own wording for CLIENT TRACKING … REDIRECT.
 	textRedirectMissing = "ERR The client ID you want redirect to does not exist"
+	// textExecAbort is Redis's own wording for the EXEC of a transaction that went wrong.
+	textExecAbort = "EXECABORT Transaction discarded because of previous errors."
+	// textNoMulti answers the commands of a transaction whose MULTI was refused for the moment.
+	textNoMulti = "BUSY MULTI was refused because the server was busy; this command was not " +
+		"executed; send DISCARD and try again"
 	// textDraining answers commands that arrive after shutdown began.
 	textDraining = "UPSTREAM this proxy is shutting down; the command was not executed; connect again"
 )

@@ -312,7 +312,18 @@ func (l *link) inject(args ...string) {
 
 // full reports that sessions with more to send have to wait.
 func (l *link) full() bool {
+	if l.reqs.len() == 0 {
+		return l.unsent() > l.w.limits.LinkQueue // CLIENT REPLY OFF: nothing is answered
+	}
 	return l.queued-l.answered > l.w.limits.LinkQueue || l.reqs.len() >= linkRequests
+}
+
+// unsent counts the bytes that the kernel has not taken yet.
+func (l *link) unsent() uint64 {
+	if l.conn == nil || !l.ready {
+		return uint64(len(l.backlog))
+	}
+	return uint64(l.conn.Buffered())
 }
 
 // OnEOF implements eventloop.Handler.
@@ -322,7 +333,12 @@ func (l *link) OnEOF(*eventloop.Conn) { l.fail(nil) }
 func (l *link) OnClose(_ *eventloop.Conn, err error) { l.fail(err) }
 
 // OnDrain implements eventloop.Handler.
-func (l *link) OnDrain(*eventloop.Conn) {}
+func (l *link) OnDrain(*eventloop.Conn) {
+	if len(l.stalled) > 0 && !l.full() {
+		l.wakeStalled()
+		l.w.resume()
+	}
+}
 
 // fail ends the link: every outstanding request is answered once, in order. cause nil means that
 // the server closed it.

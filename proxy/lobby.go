@@ -259,10 +259,10 @@ func (s *session) resetConnection(c *resp.Command, cmd *policy.Command) bool {
 		return false
 	}
 	if l := s.pin; l != nil {
-		s.pin, s.held = nil, 0
-		l.owner = nil
+		s.pin, l.owner = nil, nil
 		l.abandon()
 	}
+	s.held, s.queuedPause, s.marked, s.redirect = 0, nil, false, redirect{}
 	s.muted = replyOn
 	s.proto, s.db, s.name = 2, 0, ""
 	s.w.changeIdentity(s, identityKey{})

@@ -24,8 +24,10 @@ func (i *identity) borrow(s *session) *link {
 		return l
 	}
 	if w.pinned >= w.limits.PinnedLinks {
-		w.pinWaiters = append(w.pinWaiters, s)
 		w.retireIdlePin()
+	}
+	if w.pinned >= w.limits.PinnedLinks {
+		w.pinWaiters = append(w.pinWaiters, s)
 		return nil
 	}
 	w.pinned++
@@ -164,7 +166,7 @@ func (l *link) extend(steps []prepStep) {
 func (s *session) lostPin(l *link) {
 	s.pin = nil
 	l.owner = nil
-	if s.held != 0 || l.raw {
+	if s.held&^holdRefused != 0 || l.raw {
 		s.held = 0
 		s.endLater(telemetry.CloseUpstream)
 	}

@@ -79,6 +79,9 @@ const (
 	holdWatch
 	// holdState: the connection has state that only itself can keep, until RESET or the end.
 	holdState
+	// holdRefused: MULTI could not be carried out for the moment. There is no link; what the client
+	// sends up to EXEC or DISCARD is refused, so that no half of a transaction is executed.
+	holdRefused
 )
 
 // replyMode follows CLIENT REPLY on the pinned link.
@@ -426,6 +429,9 @@ func (s *session) closeAfterFlush() {
 
 // detach takes the session out of everything that knows it.
 func (s *session) detach(reason telemetry.CloseReason) {
+	if s.wait == waitPin {
+		s.w.wakePinWaiter() // in case it was this one that the last free link was meant for
+	}
 	if l := s.pin; l != nil {
 		s.pin = nil
 		l.owner = nil

@@ -16,6 +16,9 @@ func (s *session) special(c *resp.Command, cmd *policy.Command, b behaviour) boo
 	if b == resetConn {
 		return s.resetConnection(c, cmd)
 	}
+	if s.held&holdRefused != 0 && s.refusedMulti(b) {
+		return true
+	}
 	if s.held&holdMulti != 0 {
 		return s.inMulti(c, cmd, b)
 	}
@@ -29,7 +32,7 @@ func (s *session) special(c *resp.Command, cmd *policy.Command, b behaviour) boo
 		if hasBlock(c.Args) {
 			return s.borrowFor(c, cmd, b)
 		}
-	case exec, unwatch:
+	case exec, discard, unwatch:
 		if s.pin != nil {
 			return s.endWatch(c, cmd)
 		}
@@ -123,9 +126,15 @@ func (s *session) borrowFor(c *resp.Command, cmd *policy.Command, b behaviour) b
 
 // begin sends MULTI. A server that refuses it has opened no transaction.
 func (s *session) begin(c *resp.Command, cmd *policy.Command) bool {
-	k := &call{done: func(reply []byte, _ bool) {
+	k := &call{done: func(reply []byte, broken bool) {
+		if broken && bytes.HasPrefix(reply, []byte("-UPSTREAM")) {
+			return // still held, so disconnected: the rest must not be carried out by itself
+		}
 		if len(reply) > 0 && reply[0] == '-' {
 			s.held &^= holdMulti
+			if bytes.HasPrefix(reply, []byte("-BUSY")) || bytes.HasPrefix(reply, []byte("-LOADING")) {
+				s.held |= holdRefused
+			}
 		}
 	}}
 	if !s.sendTo(s.pin, c, cmd, modeChecked, k) {
@@ -154,10 +163,28 @@ func (s *session) takePin() bool {
 	return true
 }
 
+// refusedMulti answers a command of a transaction that was never opened; false for a new MULTI.
+func (s *session) refusedMulti(b behaviour) bool {
+	text := resp.AppendError(nil, textNoMulti)
+	switch b {
+	case multi:
+		s.held &^= holdRefused
+		return false
+	case discard:
+		s.held &^= holdRefused
+		text = resp.AppendSimple(nil, "OK")
+	case exec:
+		s.held &^= holdRefused
+		text = resp.AppendError(nil, textExecAbort)
+	}
+	s.reply(text)
+	return true
+}
+
 // inMulti carries out a command between MULTI and EXEC. The server queues it; what it does to the
 // connection when it is executed is unknown to the proxy, so such a session keeps its link.
 func (s *session) inMulti(c *resp.Command, cmd *policy.Command, b behaviour) bool {
-	if b == exec {
+	if b == exec || b == discard {
 		return s.endMulti(c, cmd)
 	}
 	switch b {
@@ -236,7 +263,10 @@ func (s *session) whileWatching(c *resp.Command, cmd *policy.Command, b behaviou
 // quit answers as Redis does, after everything before it.
 func (s *session) quit() bool {
 	s.replyCall(&call{local: resp.AppendSimple(nil, "OK"), closes: true})
-	s.ending = true
+	if !s.ending {
+		s.ending = true
+		s.w.wakeUp(s) // with replies turned off nothing else does
+	}
 	return true
 }
 
