@@ -208,6 +208,9 @@ func (l *link) becomeReady() {
 		f(l)
 	}
 	l.onReady = nil
+	if len(l.stalled) > 0 && !l.full() {
+		l.wakeStalled()
+	}
 }
 
 // whenReady runs f once the link is ready, or has failed.
@@ -313,17 +316,21 @@ func (l *link) inject(args ...string) {
 // full reports that sessions with more to send have to wait.
 func (l *link) full() bool {
 	if l.reqs.len() == 0 {
-		return l.unsent() > l.w.limits.LinkQueue // CLIENT REPLY OFF: nothing is answered
+		return l.unsent() // CLIENT REPLY OFF: nothing is answered
 	}
 	return l.queued-l.answered > l.w.limits.LinkQueue || l.reqs.len() >= linkRequests
 }
 
-// unsent counts the bytes that the kernel has not taken yet.
-func (l *link) unsent() uint64 {
-	if l.conn == nil || !l.ready {
-		return uint64(len(l.backlog))
+// unsent reports that too much waits for the connection or the kernel.
+func (l *link) unsent() bool {
+	limit := l.w.limits.LinkQueue
+	if !l.ready {
+		return uint64(len(l.backlog)) > limit
 	}
-	return uint64(l.conn.Buffered())
+	if uint64(l.conn.Buffered()) > limit {
+		l.conn.Flush() // what is left then is sure to be followed by OnDrain
+	}
+	return uint64(l.conn.Buffered()) > limit
 }
 
 // OnEOF implements eventloop.Handler.

@@ -27,6 +27,7 @@ func (s *session) onOwnLink(c *resp.Command, cmd *policy.Command, b behaviour) b
 		}
 		l.sub.active = l.sub.active || b == subscribe || b == monitor
 		l.sub.monitor = l.sub.monitor || b == monitor
+		l.sub.unsure = l.sub.unsure || b == subscribe
 		return s.sendTo(l, c, cmd, modeForward, nil)
 	}
 	switch b {

@@ -14,7 +14,8 @@ import (
 type subState struct {
 	active   bool // a subscription or MONITOR was ever asked for: replies need a look
 	monitor  bool
-	channels int // as counted by confirmations
+	unsure   bool // a subscription was asked for in a way that leaves the counts behind
+	channels int  // as counted by confirmations
 	patterns int
 	shards   int
 }
@@ -67,11 +68,17 @@ func (l *link) push(reply []byte, typ byte) bool {
 			return true
 		}
 	case l.sub.active && l.proto == 2 && typ == '*':
+		// Without a subscription an array is a reply, whatever its first word.
 		word := firstWord(reply)
-		if isMessage(word) || l.confirmation(word) != subNone && !l.awaitsConfirmation() {
-			break
+		switch {
+		case !l.sub.any():
+			return false
+		case isMessage(word):
+		case l.confirmation(word) != subNone && !l.awaitsConfirmation():
+			l.sub.note(reply)
+		default:
+			return false
 		}
-		return false
 	default:
 		return false
 	}
@@ -123,6 +130,9 @@ func (l *link) confirm(r *request, reply []byte, typ byte) bool {
 	}
 	return true
 }
+
+// any reports that messages may come.
+func (st *subState) any() bool { return st.unsure || st.channels+st.patterns+st.shards > 0 }
 
 func (st *subState) count(k subKind) *int {
 	switch k {

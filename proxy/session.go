@@ -340,9 +340,22 @@ func (s *session) maybeEnd() {
 	if s.outstanding > 0 || s.waitCallOn {
 		return
 	}
-	if s.ending || s.eof && s.wait == waitNone {
+	if (s.ending || s.eof && s.wait == waitNone) && !s.awaitUnanswered() {
 		s.closeAfterFlush()
 	}
+}
+
+// awaitUnanswered makes sure that commands which CLIENT REPLY leaves without an answer have been
+// carried out before the link is closed: it asks for an answer behind them. False: there are none.
+func (s *session) awaitUnanswered() bool {
+	l := s.pin
+	if l == nil || l.closed || l.raw || l.sub.active || l.queued == l.answered {
+		return false
+	}
+	s.muted = replyOn
+	l.send(resp.AppendCommandStrings(nil, "cLiEnT", "rEpLy", "ON"))
+	s.noteSent(l, nil, modeReplace, &call{})
+	return true
 }
 
 // blocked reports that the session waits for a command that may take for ever.

@@ -198,6 +198,7 @@ func (s *session) inMulti(c *resp.Command, cmd *policy.Command, b behaviour) boo
 	}
 	if b == subscribe || b == monitor {
 		s.pin.sub.active, s.pin.sub.monitor = true, b == monitor || s.pin.sub.monitor
+		s.pin.sub.unsure = true
 	}
 	return s.sendTo(s.pin, c, cmd, modeForward, nil)
 }
