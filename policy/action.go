@@ -73,9 +73,10 @@ var trashable = map[string]bool{
 	"del": true, "unlink": true, "getdel": true,
 	"rename": true, "restore": true, "copy": true,
 	"expire": true, "pexpire": true, "expireat": true, "pexpireat": true,
+	"getex": true,
 }
 
 // Trashable reports whether a rule may have the action trash for the command. RENAME, RESTORE and
-// COPY destroy only what they overwrite, and EXPIRE and its kin only with a time in the past; see
-// Command.Deletes.
+// COPY destroy only what they overwrite (Command.Replaces), and EXPIRE, its kin and GETEX only with
+// a time in the past (Command.DeletesByTime); anything else of theirs is to be forwarded.
 func Trashable(cmd *Command) bool { return trashable[cmd.Name] }

@@ -5,7 +5,9 @@ import "strings"
 // Glob is a pattern as KEYS, PSUBSCRIBE and ACL rules have them, compiled. It matches exactly what
 // the server's stringmatchlen (util.c) matches with case respected: * any bytes, ? one byte,
 // [abc], [a-z] and [^...] one byte of a set, \x the byte x. It works on bytes; a ] right after the
-// [ ends the set, and a set or an escape that the pattern's end cuts off counts as complete.
+// [ ends the set, and a set or an escape that the pattern's end cuts off counts as complete. The
+// one difference: stars match the empty name here however many there are, and there only a single
+// one does, by a shortcut that skips the matcher.
 //
 // Most patterns are one literal and a star, and are compared as such. For the others, only the
 // last star that was met is ever tried again, so that a match takes at most len(pattern) times

@@ -127,6 +127,7 @@ type Limits struct {
 
 // limiterSet is the limiters of one rule; Limits.mu protects it.
 type limiterSet struct {
+	limit    Limit
 	limiters *simplelru.LRU[limiterKey, int64] // the TAT
 	floor    int64                             // the latest TAT of those that were pushed out
 }
@@ -165,27 +166,28 @@ func (l *Limits) Take(r *Rule, req *Request, now int64) (retry time.Duration, ok
 	defer l.mu.Unlock()
 	set := l.sets[r.Name]
 	if set == nil {
-		set = newLimiterSet(l.size)
+		set = newLimiterSet(l.size, *r.Limit)
 		l.sets[r.Name] = set
 	}
 	return set.take(key, r.Limit, now)
 }
 
-// Retain forgets the limiters of rules that p does not have. Call it after a reload.
+// Retain forgets the limiters of rules that p does not have, or has with another limit. Call it
+// after a reload; the limiters of all other rules go on.
 func (l *Limits) Retain(p *Policy) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	kept := make(map[string]*limiterSet)
 	for _, r := range p.rules {
-		if set := l.sets[r.Name]; set != nil && r.Limit != nil {
+		if set := l.sets[r.Name]; set != nil && r.Limit != nil && *r.Limit == set.limit {
 			kept[r.Name] = set
 		}
 	}
 	l.sets = kept
 }
 
-func newLimiterSet(size int) *limiterSet {
-	set := &limiterSet{floor: math.MinInt64}
+func newLimiterSet(size int, limit Limit) *limiterSet {
+	set := &limiterSet{limit: limit, floor: math.MinInt64}
 	set.limiters, _ = simplelru.NewLRU(size, // the only error is a size below 1
 		func(_ limiterKey, tat int64) { set.floor = max(set.floor, tat) })
 	return set
@@ -197,7 +199,6 @@ func (s *limiterSet) take(key limiterKey, l *Limit, now int64) (time.Duration, b
 		tat = s.floor
 	}
 	tat = max(tat, now)
-	tat = min(tat, now+int64(l.Interval)*int64(l.Burst)) // the limit was longer before a reload
 	next := tat + int64(l.Interval)
 	if wait := next - int64(l.Interval)*int64(l.Burst) - now; wait > 0 {
 		if !known {

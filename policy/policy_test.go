@@ -6,35 +6,6 @@ import (
 	"testing"
 )
 
-// parseRules reads rules as these tests write them, one a line:
-//
-//	NAME: ACTION PATTERN ... [except PATTERN ...] [observe|enforce]
-func parseRules(t *testing.T, text string) []RuleSpec {
-	t.Helper()
-	var rules []RuleSpec
-	for line := range strings.Lines(text) {
-		name, rest, ok := strings.Cut(strings.TrimSpace(line), ": ")
-		words := strings.Fields(rest)
-		if !ok || len(words) == 0 {
-			t.Fatalf("rule %q", line)
-		}
-		r := RuleSpec{Name: name, Action: words[0]}
-		list := &r.Commands
-		for _, word := range words[1:] {
-			switch word {
-			case "except":
-				list = &r.Except
-			case "observe", "enforce":
-				r.Enforcement = word
-			default:
-				*list = append(*list, word)
-			}
-		}
-		rules = append(rules, r)
-	}
-	return rules
-}
-
 // show writes a verdict as these tests do: "deny flush", "allow", "deny(observed) flush",
 // "deny admin shadow=flush".
 func show(v Verdict) string {
@@ -49,15 +20,6 @@ func show(v Verdict) string {
 		s += " shadow=" + v.Shadow.Name
 	}
 	return s
-}
-
-func mustNew(t testing.TB, o Options) *Policy {
-	t.Helper()
-	p, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
 }
 
 // verdicts is the table test: rules as text in, verdicts out.
@@ -183,14 +145,7 @@ func TestVerdicts(t *testing.T) {
 	for _, tt := range verdicts {
 		t.Run(tt.name, func(t *testing.T) {
 			p := mustNew(t, Options{Rules: parseRules(t, tt.rules), Enforcement: tt.enforcement})
-			for _, row := range tt.want {
-				line, want, _ := strings.Cut(row, " -> ")
-				args := split(line)
-				got := show(p.Decide(&Request{Cmd: p.Table().Lookup(args), Args: args}))
-				if got != want {
-					t.Errorf("%s: %s, want %s", line, got, want)
-				}
-			}
+			runVerdicts(t, p, tt.want)
 		})
 	}
 }
