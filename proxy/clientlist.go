@@ -170,15 +170,8 @@ func textReply(typ byte, text []byte) []byte {
 // info carries out INFO. The number of connected clients is the clients' own: sessions instead of
 // links.
 func (s *session) info(c *resp.Command, cmd *policy.Command) bool {
-	l := s.cur
-	kind := laneData
-	switch {
-	case s.held != 0 || l != nil && l == s.pin:
-		l = s.pin
-	case l == nil:
-		l = s.lane(kind).pick(s.w)
-	case l.lane == nil || l.lane.key.kind != kind || l.lane.ident != s.ident:
-		s.wait = waitOrder
+	l := s.dataLink()
+	if l == nil {
 		return false
 	}
 	return s.sendTo(l, c, cmd, modeCall, &call{done: func(reply []byte, broken bool) {
@@ -186,6 +179,34 @@ func (s *session) info(c *resp.Command, cmd *policy.Command) bool {
 			reply = s.w.srv.rewriteInfo(reply)
 		}
 		s.deliver(reply)
+	}})
+}
+
+// dataLink is where the session's next ordinary command goes; nil means that it has to wait.
+func (s *session) dataLink() *link {
+	l := s.cur
+	switch {
+	case s.held != 0 || l != nil && l == s.pin:
+		return s.pin
+	case l == nil:
+		return s.lane(laneData).pick(s.w)
+	case l.lane == nil || l.lane.key.kind != laneData || l.lane.ident != s.ident:
+		s.wait = waitOrder
+		return nil
+	}
+	return l
+}
+
+// login carries out commands that can change whether a client must log in; see renewAnonymous.
+func (s *session) login(c *resp.Command, cmd *policy.Command) bool {
+	l := s.dataLink()
+	if l == nil {
+		return false
+	}
+	return s.sendTo(l, c, cmd, modeChecked, &call{done: func(reply []byte, broken bool) {
+		if broken || !isError(reply, false) {
+			s.w.srv.each((*worker).renewAnonymous)
+		}
 	}})
 }
 

@@ -21,6 +21,8 @@ type identityKey struct {
 	// single is set when the client used AUTH with a password only: it is replayed in the
 	// same form, since some servers answer the two forms differently.
 	single bool
+	// generation counts up for the client that has not authenticated, see renewAnonymous.
+	generation int
 }
 
 // userName is the name as the server would show it.

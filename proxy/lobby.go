@@ -124,6 +124,7 @@ func (s *session) noteName(args [][]byte) {
 	switch {
 	case len(args) == 3 && resp.EqualFold(args[1], "setname"):
 		s.name = string(args[2])
+		s.client.Name = s.name
 	case len(args) == 4 && resp.EqualFold(args[2], "lib-name"):
 		s.lib.name = string(args[3])
 	case len(args) == 4 && resp.EqualFold(args[2], "lib-ver"):
@@ -220,7 +221,7 @@ func (s *session) applyHello(h helloArgs) {
 		s.proto = h.proto
 	}
 	if h.setName {
-		s.name = h.name
+		s.name, s.client.Name = h.name, h.name
 	}
 	if h.auth != nil {
 		s.w.changeIdentity(s, *h.auth)
@@ -264,8 +265,8 @@ func (s *session) resetConnection(c *resp.Command, cmd *policy.Command) bool {
 	}
 	s.held, s.queuedPause, s.marked, s.redirect = 0, nil, false, redirect{}
 	s.muted = replyOn
-	s.proto, s.db, s.name = 2, 0, ""
-	s.w.changeIdentity(s, identityKey{})
+	s.proto, s.db, s.name, s.client.Name = 2, 0, "", ""
+	s.w.changeIdentity(s, s.w.anonymous.key)
 	s.reply(resp.AppendSimple(nil, "RESET"))
 	s.w.countLocal(cmd)
 	return true

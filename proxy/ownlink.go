@@ -65,6 +65,8 @@ func (s *session) onOwnLink(c *resp.Command, cmd *policy.Command, b behaviour) b
 		return s.clientPause(c, cmd)
 	case info:
 		return s.info(c, cmd)
+	case login:
+		return s.login(c, cmd)
 	case selectDB, hello, auth, clientName:
 		return s.followState(c, cmd, b)
 	}

@@ -72,6 +72,8 @@ func (s *session) unpinned(c *resp.Command, cmd *policy.Command, b behaviour) bo
 		return s.lobbyForward(c, cmd)
 	case info:
 		return s.info(c, cmd)
+	case login:
+		return s.login(c, cmd)
 	case script:
 		if s.pausedWrite(cmd) {
 			return s.borrowFor(c, cmd, blocking)
@@ -268,66 +270,5 @@ func (s *session) quit() bool {
 		s.ending = true
 		s.w.wakeUp(s) // with replies turned off nothing else does
 	}
-	return true
-}
-
-// ruled carries out a rule's verdict. done is false when the command is to go on as if there
-// were no rule.
-func (s *session) ruled(c *resp.Command, cmd *policy.Command, v policy.Verdict) (done, ok bool) {
-	w := s.w
-	if !w.denies(s, cmd, v) {
-		return false, true
-	}
-	text := resp.AppendError(nil, textDenied(commandName(cmd, c.Args), v.Rule.Name))
-	if s.held&holdMulti != 0 && s.pin != nil {
-		return true, s.refuseInMulti(cmd, text)
-	}
-	s.reply(text)
-	w.countDenied(cmd)
-	return true, true
-}
-
-// commandName is how a command is called in texts: an unknown one by the client's own word.
-func commandName(cmd *policy.Command, args [][]byte) string {
-	if cmd.Name != "" {
-		return cmd.Name
-	}
-	return string(short(args[0]))
-}
-
-// denies counts what the rules say of a command, and reports whether it is refused.
-func (w *worker) denies(s *session, cmd *policy.Command, v policy.Verdict) bool {
-	hits := w.counters.Rules
-	if v.Shadow != nil {
-		hits[v.Shadow.Index].Observed++
-	}
-	n := &hits[v.Rule.Index]
-	switch {
-	case v.Action == policy.Allow:
-		n.Allowed++
-		return false
-	case v.Observed:
-		n.Observed++
-		w.counters.Commands[cmd.ID].Observed++
-		w.log.Info("a rule would refuse a command", "rule", v.Rule.Name, "command", cmd.Name,
-			"user", s.ident.userName(), "client", s.conn.RemoteAddr())
-		return false
-	}
-	n.Denied++
-	return true
-}
-
-// refuseInMulti makes the server's EXEC abort, as it does after any command that it refuses
-// itself: a command that cannot exist takes the place of the refused one, and the rule's text the
-// place of its error.
-func (s *session) refuseInMulti(cmd *policy.Command, text []byte) bool {
-	l := s.pin
-	if l.full() {
-		l.stalled = append(l.stalled, s)
-		s.wait = waitRoom
-		return false
-	}
-	l.send(resp.AppendCommandStrings(nil, "hOlDfAsT.dEnIeD"))
-	s.noteSent(l, cmd, modeReplace, &call{local: text})
 	return true
 }

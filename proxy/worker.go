@@ -46,6 +46,9 @@ type worker struct {
 	paused, pausedAll bool // CLIENT PAUSE is in force
 	pausedUntil       int64
 
+	asked policy.Request // the newest that was put to the policy
+	epoch int64          // Unix milliseconds at loop time 0
+
 	sampleEvery, untilSample uint64
 
 	dialer   dialer
@@ -115,12 +118,13 @@ func newWorker(srv *Server, id int, r *rules) (*worker, error) {
 		identities: map[identityKey]*identity{}, ctx: srv.dialCtx,
 		counters: telemetry.NewCounters(r.labels),
 	}
+	w.anonymous = w.identity(identityKey{})
+	w.anonymous.refs++ // it never goes away
+	w.anonFrames = &resp.Limits{}
 	w.setLimits(srv.opts.Limits)
 	w.dialer.backoff.Max = srv.opts.Upstream.MaxBackoff
 	w.sampleEvery = srv.sampleEvery()
 	w.untilSample = w.sampleEvery
-	w.anonymous = w.identity(identityKey{})
-	w.anonymous.refs++ // it never goes away
 	loop, err := eventloop.New(eventloop.Options{
 		Driver: srv.opts.Driver, ReadBuffer: readBuffer, Logger: srv.log, BeforeFlush: w.endTurn,
 	})
@@ -145,6 +149,7 @@ const (
 func (w *worker) run() {
 	defer w.srv.running.Done()
 	w.loop.AfterFunc(sweepEvery, w.sweep)
+	w.setClock()
 	if err := w.loop.Run(); err != nil {
 		w.log.Error("an event loop ended", "worker", w.id, "error", err)
 		w.srv.fail(err)
@@ -165,9 +170,21 @@ func (w *worker) learn(info *upstream.Info) {
 	if n := info.ProtoMaxBulk; n > 0 && (n < w.frames.MaxBulk || w.frames.MaxBulk == 0) {
 		w.frames.MaxBulk = n
 	}
+	if info.AuthRequired && !w.anonFrames.Unauthenticated {
+		w.renewAnonymous()
+	}
 	anon := w.frames
 	anon.Unauthenticated = info.AuthRequired
 	w.anonFrames = &anon
+}
+
+// renewAnonymous gives clients that connect from now on links of their own. The server asks for
+// a password when a connection is made: links from before it had one would let anybody in.
+func (w *worker) renewAnonymous() {
+	old := w.anonymous
+	w.anonymous = w.identity(identityKey{generation: old.key.generation + 1})
+	w.anonymous.refs++ // it never goes away
+	w.release(old)
 }
 
 // setRules puts new rules, or a new command table, in force. Outstanding requests point to
@@ -210,6 +227,7 @@ func (w *worker) accept(nc net.Conn, ln *listener) {
 		return
 	}
 	s.conn = c
+	s.client = clientOf(s)
 	s.ident.refs++
 	w.sessions[s.id] = s
 	w.counters.SessionsAccepted++
@@ -264,6 +282,7 @@ func (w *worker) changeIdentity(s *session, key identityKey) {
 	next.refs++
 	w.release(s.ident)
 	s.ident = next
+	s.client.User = next.userName()
 	s.forgetLanes()
 }
 
@@ -321,6 +340,7 @@ func (w *worker) retireIdlePin() {
 
 // sweep closes what has been idle for too long.
 func (w *worker) sweep() {
+	w.setClock()
 	now := w.loop.Now()
 	for l := range w.links {
 		unused := l.reqs.len() == 0 && l.owner == nil && now-l.lastActive > linkIdle
