@@ -10,7 +10,7 @@ import (
 func (s *session) dispatch(c *resp.Command) bool {
 	w := s.w
 	cmd := w.policy.Table().Lookup(c.Args)
-	if v := w.policy.Decide(&policy.Request{Cmd: cmd, Args: c.Args}); v.Rule != nil {
+	if v := s.judge(c, cmd); v.Rule != nil {
 		if done, ok := s.ruled(c, cmd, v); done {
 			return ok
 		}

@@ -36,6 +36,13 @@ func textDenied(command, rule string) string {
 		strings.ReplaceAll(command, "|", " "), rule)
 }
 
+// textThrottled answers a command that is over a rule's limit.
+func textThrottled(command, rule string, retry time.Duration) string {
+	return fmt.Sprintf("THROTTLED '%s' is over the limit of rule '%s' of the proxy; "+
+		"nothing was executed; try again in %d ms",
+		strings.ReplaceAll(command, "|", " "), rule, retry.Milliseconds()+1)
+}
+
 // executed says what became of a command whose reply will never come.
 type executed uint8
 

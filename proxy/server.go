@@ -25,6 +25,9 @@ import (
 // linkName is what CLIENT LIST on the server shows of other proxies' shared links.
 const linkName = "holdfast"
 
+// limitersPerRule bounds the users, addresses or sessions whose use of a rule is remembered.
+const limitersPerRule = 10_000
+
 // idBase is below every session id. The server counts its connections up from 1, so an id at or
 // above idBase names a session; it fits into the 53 bits that JavaScript clients can hold.
 const idBase = uint64(1) << 50
@@ -42,6 +45,7 @@ type Server struct {
 	tel     *telemetry.Telemetry
 
 	nextID       atomic.Uint64
+	limits       *policy.Limits // of rules; they outlive reloads
 	sessionCount atomic.Int64
 	linkCount    atomic.Int64
 	draining     atomic.Bool
@@ -77,6 +81,7 @@ func New(opts Options) (*Server, error) {
 	opts.setDefaults()
 	srv := &Server{
 		opts: opts, current: opts, log: opts.Logger, up: upstream.New(opts.Upstream),
+		limits: policy.NewLimits(limitersPerRule),
 		byLoop: map[*eventloop.Loop]*worker{}, failed: make(chan error, 1),
 		drainNow: make(chan struct{}), startedAt: time.Now(),
 	}

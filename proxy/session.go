@@ -28,6 +28,8 @@ type session struct {
 	name  string
 	lib   library
 
+	client policy.Client // the same, for rules
+
 	in    []byte // input not consumed yet: a half frame, or frames that wait
 	alone bool   // the frame in hand is the last in the input buffer
 	off   int    // consumed part of in

@@ -149,7 +149,7 @@ const (
 func (w *worker) run() {
 	defer w.srv.running.Done()
 	w.loop.AfterFunc(sweepEvery, w.sweep)
-	w.setClock()
+	w.loop.AfterFunc(0, w.setClock)
 	if err := w.loop.Run(); err != nil {
 		w.log.Error("an event loop ended", "worker", w.id, "error", err)
 		w.srv.fail(err)
