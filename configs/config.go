@@ -49,6 +49,7 @@ type Admin struct {
 	Password     Secret `yaml:"password"`
 	PasswordFile string `yaml:"password_file"` // read by Load into Password
 	HTTP         string `yaml:"http"`          // /metrics /healthz /readyz; empty (off) for none
+	Pprof        bool   `yaml:"pprof"`         // /debug/pprof on HTTP
 }
 
 // Rule says what happens to the commands that it names. The first rule that matches decides.

@@ -75,7 +75,7 @@ func (d *decoder) value(path string, n ast.Node, v reflect.Value) {
 		return
 	}
 	switch into := v.Addr().Interface().(type) {
-	case *Bytes, *time.Duration, *FileMode, *Secret, *Share, *string, *int:
+	case *Bytes, *time.Duration, *FileMode, *Secret, *Share, *string, *int, *bool:
 		d.scalar(path, n, into)
 	default:
 		if v.Kind() == reflect.Slice {

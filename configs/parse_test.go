@@ -171,6 +171,11 @@ var parseCases = []struct {
 			`needs admin.password`}},
 	{"open console with a password", "admin: {address: \":6390\", password: x}\n", nil},
 	{"admin off", "admin: {address: off, http: off}\n", nil},
+	{"profiler", "admin: {pprof: true}\n", nil},
+	{"profiler in other words", "admin: {pprof: \"true\"}\n",
+		[]string{`f:1:16: admin.pprof: expected true or false, got text`}},
+	{"profiler without HTTP", "admin: {http: off, pprof: true}\n",
+		[]string{`f:1:27: admin.pprof: needs admin.http`}},
 	{"admin clashes",
 		"admin: {address: \"localhost:6380\", http: \"localhost:6380\"}\n",
 		[]string{
@@ -244,7 +249,7 @@ upstream:
   connect_timeout: 1s
   tcp_keepalive: 0
   max_backoff: 500ms
-admin: {address: off, password: other, http: "localhost:1"}
+admin: {address: off, password: other, http: "localhost:1", pprof: true}
 enforcement: observe
 rules:
   - {name: r, commands: [keys, "@admin"], except: [info], action: allow, enforcement: enforce}
@@ -266,7 +271,7 @@ drain: 7d
 		Workers: 3,
 		Upstream: Upstream{Address: "[::1]:7000", Username: "holdfast", Password: "s3cret",
 			Guard: "off", ConnectTimeout: time.Second, MaxBackoff: 500 * time.Millisecond},
-		Admin:       Admin{Password: "other", HTTP: "localhost:1"},
+		Admin:       Admin{Password: "other", HTTP: "localhost:1", Pprof: true},
 		Enforcement: Observe,
 		Rules: []Rule{{Name: "r", Commands: []string{"keys", "@admin"},
 			Except: []string{"info"}, Action: "allow", Enforcement: Enforce}},

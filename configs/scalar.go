@@ -26,6 +26,8 @@ func (d *decoder) scalar(path string, n ast.Node, into any) {
 		err = set(into, n, parseMode)
 	case *int:
 		*into, err = wholeOf(n)
+	case *bool:
+		*into, err = truthOf(n)
 	case *Share:
 		err = set(into, n, parseShare)
 	}
@@ -105,6 +107,15 @@ func wholeOf(n ast.Node) (int, error) {
 		}
 	}
 	return 0, errTooLarge
+}
+
+// truthOf is true or false. The yes, on and y of older YAML are text.
+func truthOf(n ast.Node) (bool, error) {
+	b, ok := n.(*ast.BoolNode)
+	if !ok {
+		return false, fmt.Errorf("expected true or false, got %s", kindOf(n))
+	}
+	return b.Value, nil
 }
 
 // kindOf names what n is, for errors.

@@ -139,6 +139,7 @@ func (v *validator) admin() {
 		v.check("admin.http", checkListen(a.HTTP))
 		v.require(!samePlace(a.Address, a.HTTP), "admin.http", "is the address of the console")
 	}
+	v.require(!a.Pprof || a.HTTP != "", "admin.pprof", "needs admin.http")
 	for i, l := range v.c.Listeners {
 		v.require(!samePlace(l.Address, a.Address), "admin.address",
 			"is the address of listeners[%d]", i)

@@ -130,6 +130,9 @@ func New(opts Options) *Upstream {
 	return u
 }
 
+// Address is where the server is, as Options has it.
+func (u *Upstream) Address() string { return u.opts.Address }
+
 // Start begins to watch the server until ctx ends or Stop is called. It must be called at most
 // once; after Stop it does nothing.
 func (u *Upstream) Start(ctx context.Context) {
