@@ -103,11 +103,13 @@ func (l *link) describe() admin.Link {
 	a := admin.Link{
 		ID: l.id, Loop: l.w.id, Kind: "pinned", State: "ready", User: l.ident.userName(),
 		Protocol: int(l.proto), DB: int(l.db), LocalAddr: l.localAddr,
-		RemoteAddr: l.w.srv.upstreamAddr(), ServerID: l.serverID,
+		RemoteAddr: l.up.Address(), ServerID: l.serverID,
 		Age: time.Duration(now - l.opened), Idle: time.Duration(now - l.lastActive),
 		Outstanding: l.reqs.len(), Queued: int64(len(l.backlog)), Commands: l.commands,
 	}
 	switch {
+	case l.retiring:
+		a.State = "retiring"
 	case !l.ready:
 		a.State = "connecting"
 	case l.lane == nil && l.owner == nil:
@@ -133,13 +135,14 @@ func (srv *Server) Stats(ctx context.Context) (*admin.Stats, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, info := snap.Sum(), srv.up.Info()
+	up := srv.up.Load()
+	c, info := snap.Sum(), up.Info()
 	g := &c.Gauges
 	st := &admin.Stats{
 		Version: srv.opts.Version, PID: os.Getpid(), Uptime: time.Since(srv.startedAt),
 		Workers: len(srv.workers), Driver: srv.driver(), Draining: srv.draining.Load(),
 		NotReady: srv.NotReady(),
-		Upstream: admin.Upstream{Address: srv.upstreamAddr(), Up: info.Up, Since: time.Since(info.Since),
+		Upstream: admin.Upstream{Address: up.Address(), Up: info.Up, Since: time.Since(info.Since),
 			Server: info.Server, Version: info.Version, Role: info.Role},
 		Sessions: g.Sessions, SessionsPaused: g.SessionsPaused, SessionsAccepted: c.SessionsAccepted,
 		LinksShared: g.LinksShared, LinksPinnedIdle: g.LinksPinnedIdle, LinksPinnedBusy: g.LinksPinnedBusy,

@@ -48,7 +48,7 @@ func newCensus() *census {
 // takeCensus returns.
 func (w *worker) takeCensus(done func(*census)) {
 	c := newCensus()
-	for _, a := range w.srv.up.ControlAddrs() {
+	for _, a := range w.up.ControlAddrs() {
 		c.control[a] = struct{}{}
 	}
 	w.count1(c)
@@ -82,7 +82,7 @@ func (w *worker) count1(c *census) {
 		c.sessions = append(c.sessions, s.view())
 	}
 	for l := range w.links {
-		if l.serverID != 0 {
+		if l.serverID != 0 && !l.retiring {
 			c.links[l.serverID] = struct{}{}
 		}
 		if l.localAddr != "" && l.localAddr[0] != '/' {
@@ -105,7 +105,7 @@ func (s *session) view() sessionView {
 	if ln := s.ident.lanes[laneKey{laneData, s.proto, s.db}]; ln != nil && len(ln.links) > 0 {
 		v.sharedID = ln.links[0].serverID
 	}
-	if s.pin != nil {
+	if s.pin != nil && !s.pin.retiring {
 		v.serverID = s.pin.serverID
 		v.replica = s.pin.raw
 		v.pubsub = s.pin.sub.channels+s.pin.sub.patterns+s.pin.sub.shards > 0

@@ -227,7 +227,7 @@ func (srv *Server) rewriteInfo(reply []byte) []byte {
 	if j < 0 || err != nil {
 		return reply
 	}
-	n += srv.sessionCount.Load() - srv.linkCount.Load() - int64(len(srv.up.ControlAddrs()))
+	n += srv.sessionCount.Load() - srv.linkCount.Load() - int64(len(srv.up.Load().ControlAddrs()))
 	text := append([]byte(nil), v.Str[:i]...)
 	text = strconv.AppendInt(text, max(n, 1), 10)
 	return textReply(v.Type, append(text, v.Str[i+j:]...))

@@ -27,7 +27,7 @@ func (s *session) forwardShared(c *resp.Command, cmd *policy.Command, kind laneK
 	l := s.cur
 	if l == nil {
 		l = s.lane(kind).pick(s.w)
-	} else if l.lane == nil || l.lane.key.kind != kind || l.lane.ident != s.ident {
+	} else if l.retiring || l.lane == nil || l.lane.key.kind != kind || l.lane.ident != s.ident {
 		s.wait = waitOrder
 		return false
 	}

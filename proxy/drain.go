@@ -14,6 +14,7 @@ import (
 // at that very moment.
 func (srv *Server) drain() {
 	srv.draining.Store(true)
+	srv.stopServing()
 	srv.log.Info("draining", "sessions", srv.sessionCount.Load(), "limit", srv.drainLimit())
 	for _, ln := range srv.listeners {
 		ln.net.Close()
@@ -67,7 +68,7 @@ func (srv *Server) busy(ctx context.Context) bool {
 func (w *worker) drain() {
 	w.draining = true
 	for _, s := range w.sessions {
-		if s.pin != nil && s.held == 0 && s.outstanding > 0 {
+		if s.pin != nil && !s.pin.retiring && s.held == 0 && s.outstanding > 0 {
 			w.unblock(s)
 		}
 		s.endLater(telemetry.CloseDrain)
@@ -85,6 +86,9 @@ func (w *worker) unblock(s *session) {
 
 // stop ends everything that Run started, in reverse order.
 func (srv *Server) stop() {
+	srv.stopServing() // a reload at work gives up
+	srv.reloading.Lock()
+	defer srv.reloading.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
 	for _, ln := range srv.listeners {
@@ -94,25 +98,17 @@ func (srv *Server) stop() {
 			ln.acceptor.Wait()
 		}
 	}
-	if srv.console != nil {
-		if err := srv.console.Stop(ctx); err != nil {
-			srv.log.Warn("the console did not end in time", "error", err)
-		}
-	}
-	if srv.http != nil {
-		if err := srv.http.Stop(ctx); err != nil {
-			srv.log.Warn("the HTTP side did not end in time", "error", err)
-		}
-	}
+	srv.closeConsole(ctx, srv.console)
+	srv.closeHTTP(ctx, srv.http)
 	srv.stopDial()
 	for _, w := range srv.workers {
 		w.loop.Stop()
 	}
 	srv.running.Wait()
-	srv.up.Stop()
-	if err := srv.tel.Shutdown(ctx); err != nil {
-		srv.log.Warn("traces may be lost", "error", err)
-	}
+	srv.retired.Wait()
+	srv.up.Load().Stop()
+	srv.hits.stop()
+	srv.closeExporter(ctx, srv.exporter)
 }
 
 // stopLimit bounds the end of the console, of HTTP and of traces.

@@ -9,6 +9,7 @@ import (
 	"holdfast/proxy/eventloop"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
+	"holdfast/proxy/upstream"
 )
 
 // link is one upstream connection. It is shared (lane is set) or pinned (owner is set while it is
@@ -22,6 +23,7 @@ type link struct {
 	id    uint64 // on the console
 	w     *worker
 	ident *identity
+	up    *upstream.Upstream // where it leads
 	proto uint8
 	db    int32
 	name  string // what CLIENT SETNAME last set on this connection, and the library's below
@@ -34,6 +36,7 @@ type link struct {
 	scan       resp.ReplyScanner
 	ready      bool
 	closed     bool
+	retiring   bool // to a server that was replaced: no new commands, see switch.go
 	dirty      bool // its state is not what a borrower may find: to be closed, not lent
 	raw        bool // SYNC: everything is passed through unread
 	serverID   int64
@@ -90,7 +93,7 @@ const (
 // newLink opens a link; it can be used at once.
 func (w *worker) newLink(ident *identity, key laneKey) *link {
 	w.lastLink++
-	l := &link{id: w.lastLink, w: w, ident: ident, proto: key.proto, db: key.db}
+	l := &link{id: w.lastLink, w: w, ident: ident, up: w.up, proto: key.proto, db: key.db}
 	l.opened, l.lastActive = w.loop.Now(), w.loop.Now()
 	w.links[l] = struct{}{}
 	if wait := w.dialer.wait(w.loop.Now()); wait > 0 {
@@ -110,10 +113,12 @@ type errDown struct {
 
 func (e errDown) Error() string { return reason(e.cause) }
 
-// connected takes over a dialled connection. Runs on the loop.
-func (l *link) connected(nc net.Conn, err error) {
-	if err == nil && l.closed {
-		nc.Close()
+// connected takes over a connection dialled to up. Runs on the loop.
+func (l *link) connected(up *upstream.Upstream, nc net.Conn, err error) {
+	if l.closed || l.up != up {
+		if err == nil {
+			nc.Close()
+		}
 		return
 	}
 	if err != nil {
@@ -400,11 +405,11 @@ func (l *link) answerBroken(r *request, cause error, sent uint64) {
 	var text string
 	switch c := cause.(type) {
 	case errDown:
-		text = textUpstreamDown(l.w.srv.upstreamAddr(), c.cause, millis(c.wait))
+		text = textUpstreamDown(l.up.Address(), c.cause, millis(c.wait))
 	case errNotNow:
 		text = string(c)
 	default:
-		text = textUpstreamLost(l.w.srv.upstreamAddr(), cause, e)
+		text = textUpstreamLost(l.up.Address(), cause, e)
 	}
 	reply := resp.AppendError(nil, text)
 	if r.mode == modeCall {
@@ -456,10 +461,10 @@ func (l *link) wakeStalled() {
 }
 
 // dialLink runs on a goroutine of its own and hands its result to the loop.
-func (w *worker) dialLink(ctx context.Context, l *link) {
+func (w *worker) dialLink(ctx context.Context, l *link, up *upstream.Upstream) {
 	defer w.dials.Done()
-	nc, err := w.srv.up.Dial(ctx)
-	if !w.loop.Post(func() { l.connected(nc, err) }) && nc != nil {
+	nc, err := up.Dial(ctx)
+	if !w.loop.Post(func() { l.connected(up, nc, err) }) && nc != nil {
 		nc.Close()
 	}
 }

@@ -44,6 +44,9 @@ func (l *link) OnData(_ *eventloop.Conn, p []byte) {
 		l.wakeStalled()
 	}
 	w.resume()
+	if l.retiring {
+		l.retireIfDone()
+	}
 }
 
 // plain reports that the fast path applies: the link is ready, no reply is half read, and no

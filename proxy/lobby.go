@@ -54,6 +54,12 @@ func (s *session) askLink() *link {
 // done has run. done gives the client its answer; it does not run when the client has gone.
 func (s *session) ask(l *link, cmd *policy.Command, args [][]byte, done func([]byte, bool)) {
 	cmd = s.w.command(cmd.Name) // the table may be another one since the last step
+	if l.closed {               // likewise the link
+		s.waitCallOn = false
+		done(resp.AppendError(nil, textUpstreamLost(l.up.Address(), nil, notExecuted)), true)
+		s.w.wakeUp(s)
+		return
+	}
 	l.send(resp.AppendCommand(nil, args...))
 	s.wait, s.waitCallOn = waitCall, true
 	s.noteSent(l, cmd, modeCall, &call{done: func(reply []byte, broken bool) {

@@ -3,7 +3,7 @@ package proxy
 import (
 	"log/slog"
 	"os"
-	"reflect"
+	"slices"
 	"time"
 
 	"holdfast/policy"
@@ -28,6 +28,7 @@ type Options struct {
 
 	Admin     admin.Options // no Address: no console
 	HTTP      string        // address of /metrics, /healthz and /readyz; "": none
+	Pprof     bool          // Go's profiler at /debug/pprof of HTTP
 	Telemetry telemetry.Options
 	Logger    *slog.Logger // slog.Default()
 	Version   string
@@ -36,7 +37,14 @@ type Options struct {
 	Settings []admin.Setting
 
 	// LoadOptions reads the configuration again, for Reload; nil: there is nothing to reload.
+	// Listeners, Workers and Driver of what it returns are not put in force, nor what a Logger,
+	// a Version or another LoadOptions would be; Settings must be what is in force then.
 	LoadOptions func() (Options, error)
+
+	// InForce, if set, is called after a reload has put these options in force; where a reload
+	// fails, it is not called. It may be used for what the Server does not know, such as the
+	// level of the log. It must not call Reload.
+	InForce func()
 }
 
 // Listener is one address for clients.
@@ -97,26 +105,31 @@ func (o *Options) setDefaults() {
 // fixed names what differs in n and can only change with a restart.
 func (o *Options) fixed(n *Options) []string {
 	var out []string
-	for _, f := range []struct {
-		name   string
-		differ bool
-	}{
-		{"listeners", !reflect.DeepEqual(o.Listeners, n.Listeners)},
-		{"workers", o.Workers != n.Workers},
-		{"upstream", o.Upstream.Address != n.Upstream.Address ||
-			o.Upstream.Username != n.Upstream.Username || o.Upstream.Password != n.Upstream.Password},
-		{"admin", o.Admin.Address != n.Admin.Address || o.HTTP != n.HTTP},
-		{"telemetry", o.Telemetry.OTLP != n.Telemetry.OTLP || o.Telemetry.Sample != n.Telemetry.Sample},
-	} {
-		if f.differ {
-			out = append(out, f.name)
-		}
+	if !slices.Equal(o.Listeners, n.Listeners) {
+		out = append(out, "listeners")
+	}
+	if o.Workers != n.Workers {
+		out = append(out, "workers")
 	}
 	return out
 }
 
 // take puts in force what can change while serving.
 func (o *Options) take(n *Options) {
-	o.Limits, o.Rules, o.Enforcement, o.Drain = n.Limits, n.Rules, n.Enforcement, n.Drain
-	o.Settings = n.Settings
+	o.Upstream, o.Limits = n.Upstream, n.Limits
+	o.Rules, o.Enforcement = n.Rules, n.Enforcement
+	o.Admin, o.HTTP, o.Pprof, o.Telemetry = n.Admin, n.HTTP, n.Pprof, n.Telemetry
+	o.Drain, o.Settings = n.Drain, n.Settings
+}
+
+// sameUpstream reports that an Upstream made by b would be as good as one made by a.
+func sameUpstream(a, b upstream.Options) bool {
+	a.Logger, b.Logger = nil, nil
+	return a == b
+}
+
+// sameTelemetry reports the same of a Telemetry.
+func sameTelemetry(a, b telemetry.Options) bool {
+	a.Logger, b.Logger = nil, nil
+	return a == b
 }

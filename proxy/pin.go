@@ -64,7 +64,7 @@ func (i *identity) rest(l *link) {
 		l.conn.ResumeRead()
 	}
 	l.lastActive = w.loop.Now()
-	if i.refs == 0 || len(i.idle) >= maxIdlePins {
+	if l.retiring || i.refs == 0 || len(i.idle) >= maxIdlePins {
 		l.retire()
 		return
 	}

@@ -207,7 +207,7 @@ func (srv *Server) controlCommand(line []byte) bool {
 	open := bytes.Index(line, []byte(" ["))
 	end := bytes.Index(line, []byte(`] "`))
 	_, addr, _ := bytes.Cut(line[open+2:end], []byte(" "))
-	return slices.Contains(srv.up.ControlAddrs(), string(addr))
+	return slices.Contains(srv.up.Load().ControlAddrs(), string(addr))
 }
 
 // monitoredName is the command's name in a line of MONITOR.

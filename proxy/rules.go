@@ -30,20 +30,21 @@ func (w *worker) acts(s *session, cmd *policy.Command, v policy.Verdict) bool {
 	hits := w.counters.Rules
 	if v.Shadow != nil {
 		hits[v.Shadow.Index].Observed++
+		w.tellHit(s, cmd, v.Shadow, true)
 	}
 	n := &hits[v.Rule.Index]
 	switch {
 	case v.Observed:
 		n.Observed++
 		w.counters.Commands[cmd.ID].Observed++
-		w.log.Info("a rule would refuse a command", "rule", v.Rule.Name, "command", cmd.Name,
-			"user", s.ident.userName(), "client", s.conn.RemoteAddr())
+		w.tellHit(s, cmd, v.Rule, true)
 		return false
 	case v.Action == policy.Allow:
 		n.Allowed++
 		return v.Rule.Limit != nil
 	}
 	n.Denied++
+	w.tellHit(s, cmd, v.Rule, false)
 	return true
 }
 

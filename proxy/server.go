@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -35,15 +34,15 @@ const idBase = uint64(1) << 50
 // Server is one proxy in front of one upstream. New makes it, Run serves.
 //
 // Its own fields are shared by the workers and the goroutines beside them: they are immutable
-// after New, atomic, or guarded by mu.
+// after New (workers and byLoop after start), atomic, or guarded by mu.
 type Server struct {
-	opts    Options
+	opts    Options // as New was given them; what is in force is current
 	log     *slog.Logger
-	up      *upstream.Upstream
 	workers []*worker
 	byLoop  map[*eventloop.Loop]*worker
-	tel     *telemetry.Telemetry
+	hits    *ruleLog
 
+	up           atomic.Pointer[upstream.Upstream]
 	nextID       atomic.Uint64
 	limits       *policy.Limits // of rules; they outlive reloads
 	sessionCount atomic.Int64
@@ -56,17 +55,23 @@ type Server struct {
 	stopDial context.CancelFunc
 	running  sync.WaitGroup
 	failed   chan error    // the first error that ends the server
+	started  chan struct{} // closed when everything is up
 	drainNow chan struct{} // closed when the console asks for the end
+
+	serving     context.Context // ends when the drain begins
+	stopServing context.CancelFunc
+	reloading   sync.Mutex     // held during a reload, and once there are to be no more
+	retired     sync.WaitGroup // goroutines that see off what a reload has replaced
 
 	mu        sync.Mutex
 	current   Options // in force now
 	table     *policy.Table
 	listeners []*listener
 	reloads   telemetry.ReloadCount
+	exporter  *exporter
+	http      *telemetry.Server // nil when there is none
+	console   *admin.Server     // nil when there is none
 	drainOnce sync.Once
-
-	http    *telemetry.Server // nil when there is none; Run's own
-	console *admin.Server
 }
 
 // listener is one address with its acceptor.
@@ -80,21 +85,22 @@ type listener struct {
 func New(opts Options) (*Server, error) {
 	opts.setDefaults()
 	srv := &Server{
-		opts: opts, current: opts, log: opts.Logger, up: upstream.New(opts.Upstream),
+		opts: opts, current: opts, log: opts.Logger, hits: newRuleLog(opts.Logger),
 		limits: policy.NewLimits(limitersPerRule),
 		byLoop: map[*eventloop.Loop]*worker{}, failed: make(chan error, 1),
-		drainNow: make(chan struct{}), startedAt: time.Now(),
+		started: make(chan struct{}), drainNow: make(chan struct{}), startedAt: time.Now(),
 	}
+	srv.up.Store(upstream.New(opts.Upstream))
 	srv.reloads.Last = srv.startedAt
 	// Two proxies, and one before and after a restart, give out different ids.
 	srv.nextID.Store(idBase + uint64(time.Now().Unix())%(1<<29)<<20)
 	srv.dialCtx, srv.stopDial = context.WithCancel(context.Background())
-	tel, err := telemetry.New(opts.Telemetry, srv, srv)
-	if err != nil {
+	srv.serving, srv.stopServing = context.WithCancel(srv.dialCtx)
+	if _, err := srv.compile(opts, nil); err != nil {
 		return nil, err
 	}
-	srv.tel = tel
-	if _, err := srv.compile(opts, nil); err != nil {
+	var err error
+	if srv.exporter, err = srv.newExporter(opts.Telemetry); err != nil {
 		return nil, err
 	}
 	return srv, nil
@@ -132,8 +138,9 @@ func (srv *Server) Run(ctx context.Context) error {
 
 // start brings everything up, in the order in which it depends on each other.
 func (srv *Server) start(ctx context.Context) error {
+	up := srv.up.Load()
 	probe, cancel := context.WithTimeout(ctx, srv.opts.Upstream.ConnectTimeout)
-	info, err := srv.up.Probe(probe)
+	info, err := up.Probe(probe)
 	cancel()
 	if err != nil {
 		srv.log.Warn("the upstream does not answer; serving errors until it does",
@@ -142,12 +149,21 @@ func (srv *Server) start(ctx context.Context) error {
 	if err := srv.startWorkers(info); err != nil {
 		return err
 	}
-	srv.up.OnChange(srv.upstreamChanged)
-	srv.up.Start(srv.dialCtx)
+	srv.watch(up)
 	if err := srv.startAdmin(); err != nil {
 		return err
 	}
-	return srv.listen()
+	if err := srv.listen(); err != nil {
+		return err
+	}
+	close(srv.started)
+	return nil
+}
+
+// watch begins to follow what changes about the server behind up.
+func (srv *Server) watch(up *upstream.Upstream) {
+	up.OnChange(func(info *upstream.Info) { srv.upstreamChanged(up, info) })
+	up.Start(srv.dialCtx)
 }
 
 func (srv *Server) startWorkers(info *upstream.Info) error {
@@ -171,6 +187,7 @@ func (srv *Server) startWorkers(info *upstream.Info) error {
 		srv.running.Add(1)
 		go w.run()
 	}
+	srv.hits.start()
 	return nil
 }
 
@@ -200,6 +217,8 @@ func (srv *Server) listen() error {
 	for i, w := range srv.workers {
 		loops[i] = w.loop
 	}
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
 	for _, o := range srv.opts.Listeners {
 		ln, err := openListener(o)
 		if err != nil {
@@ -249,10 +268,13 @@ func (srv *Server) Addrs() []net.Addr {
 	return out
 }
 
-// upstreamChanged takes over what changed about the server. Runs on the upstream's goroutine.
-func (srv *Server) upstreamChanged(info *upstream.Info) {
+// upstreamChanged takes over what changed about the server. Runs on the goroutine of up.
+func (srv *Server) upstreamChanged(up *upstream.Upstream, info *upstream.Info) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
+	if srv.up.Load() != up {
+		return // another one has taken its place
+	}
 	if t := srv.tableOf(info); t != nil {
 		srv.table = t
 	}
@@ -295,10 +317,6 @@ func (srv *Server) driver() string {
 	return "portable"
 }
 
-func (srv *Server) upstreamAddr() string { return srv.opts.Upstream.Address }
-
-func (srv *Server) sampleEvery() uint64 { return srv.tel.SampleEvery() }
-
 // clientsPaused tells all workers of an accepted CLIENT PAUSE or UNPAUSE.
 func (srv *Server) clientsPaused(args [][]byte) {
 	on := len(args) > 1 && resp.EqualFold(args[1], "pause")
@@ -311,63 +329,4 @@ func (srv *Server) clientsPaused(args [][]byte) {
 	srv.each(func(w *worker) {
 		w.pauseClients(w.loop.Now()+int64(time.Duration(ms)*time.Millisecond), all, on)
 	})
-}
-
-var errNoReload = errors.New("this proxy was started without a configuration file")
-
-// Reload reads the options anew and puts them in force. An error means that nothing changed.
-// The warnings name what cannot change without a restart.
-func (srv *Server) Reload(context.Context) (warnings []string, err error) {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	defer func() {
-		if err != nil {
-			srv.reloads.Failed++
-			return
-		}
-		srv.reloads.OK++
-		srv.reloads.Last = time.Now()
-	}()
-	if srv.opts.LoadOptions == nil {
-		return nil, errNoReload
-	}
-	o, err := srv.opts.LoadOptions()
-	if err != nil {
-		return nil, err
-	}
-	o.setDefaults()
-	r, err := srv.compile(o, srv.table)
-	if err != nil {
-		return nil, err
-	}
-	srv.warnUnresolved(r.policy)
-	warnings = srv.current.fixed(&o)
-	srv.current.take(&o)
-	limits := srv.current.Limits
-	srv.each(func(w *worker) {
-		w.setLimits(limits)
-		w.setRules(r)
-	})
-	return warnings, nil
-}
-
-// startAdmin opens the console and the HTTP side.
-func (srv *Server) startAdmin() error {
-	if srv.opts.HTTP != "" {
-		srv.http = telemetry.NewServer(srv.opts.HTTP, srv.tel.Handler(), srv.log)
-		if err := srv.http.Start(); err != nil {
-			return err
-		}
-	}
-	if srv.opts.Admin.Address != "" {
-		console, err := admin.New(srv.opts.Admin, srv)
-		if err != nil {
-			return err
-		}
-		if err := console.Start(); err != nil {
-			return err
-		}
-		srv.console = console
-	}
-	return nil
 }

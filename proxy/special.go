@@ -16,6 +16,9 @@ func (s *session) special(c *resp.Command, cmd *policy.Command, b behaviour) boo
 	if b == resetConn {
 		return s.resetConnection(c, cmd)
 	}
+	if s.pin != nil && s.pin.retiring && s.held == 0 && !s.letGo() {
+		return false
+	}
 	if s.held&holdRefused != 0 && s.refusedMulti(b) {
 		return true
 	}

@@ -58,7 +58,7 @@ func (w *worker) span(r *request, outcome telemetry.Outcome, reply []byte, now i
 	if r.s != nil {
 		rec.DB, rec.Session = int(r.s.db), r.s.id
 	}
-	w.srv.tel.RecordSpan(rec)
+	w.tel.RecordSpan(rec)
 }
 
 // countDenied records a command that a rule refused.
@@ -116,7 +116,7 @@ func (srv *Server) Snapshot(ctx context.Context) (*telemetry.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	info := srv.up.Info()
+	info := srv.up.Load().Info()
 	snap := &telemetry.Snapshot{Loops: loops, Upstream: telemetry.UpstreamState{
 		Up: info.Up, Server: info.Server, Version: info.Version, Role: info.Role,
 	}}
@@ -160,8 +160,9 @@ func (srv *Server) NotReady() []string {
 	if !srv.listening.Load() {
 		out = append(out, "not listening yet")
 	}
-	if info := srv.up.Info(); !info.Up {
-		out = append(out, "upstream "+srv.upstreamAddr()+": "+reason(info.Err))
+	up := srv.up.Load()
+	if info := up.Info(); !info.Up {
+		out = append(out, "upstream "+up.Address()+": "+reason(info.Err))
 	}
 	return out
 }

@@ -49,8 +49,10 @@ type worker struct {
 	asked policy.Request // the newest that was put to the policy
 	epoch int64          // Unix milliseconds at loop time 0
 
+	tel                      *telemetry.Telemetry
 	sampleEvery, untilSample uint64
 
+	up       *upstream.Upstream // where new links lead
 	dialer   dialer
 	dials    sync.WaitGroup
 	ctx      context.Context // ends when dials are to be given up
@@ -108,14 +110,14 @@ func (d *dialer) succeeded() {
 // dial opens the connection of l on a goroutine of its own.
 func (w *worker) dial(l *link) {
 	w.dials.Add(1)
-	go w.dialLink(w.ctx, l)
+	go w.dialLink(w.ctx, l, l.up)
 }
 
 func newWorker(srv *Server, id int, r *rules) (*worker, error) {
 	w := &worker{
 		srv: srv, id: id, log: srv.log, rules: *r,
 		sessions: map[uint64]*session{}, links: map[*link]struct{}{},
-		identities: map[identityKey]*identity{}, ctx: srv.dialCtx,
+		identities: map[identityKey]*identity{}, ctx: srv.dialCtx, up: srv.up.Load(),
 		counters: telemetry.NewCounters(r.labels),
 	}
 	w.anonymous = w.identity(identityKey{})
@@ -123,8 +125,7 @@ func newWorker(srv *Server, id int, r *rules) (*worker, error) {
 	w.anonFrames = &resp.Limits{}
 	w.setLimits(srv.opts.Limits)
 	w.dialer.backoff.Max = srv.opts.Upstream.MaxBackoff
-	w.sampleEvery = srv.sampleEvery()
-	w.untilSample = w.sampleEvery
+	w.setTelemetry(srv.exporter.tel)
 	loop, err := eventloop.New(eventloop.Options{
 		Driver: srv.opts.Driver, ReadBuffer: readBuffer, Logger: srv.log, BeforeFlush: w.endTurn,
 	})
@@ -161,7 +162,7 @@ func (w *worker) run() {
 func (w *worker) setLimits(l Limits) {
 	w.limits = &l
 	w.frames = resp.Limits{MaxArgs: l.MaxArgs, MaxBulk: l.MaxBulk, MaxInline: l.MaxInline}
-	w.learn(w.srv.up.Info())
+	w.learn(w.up.Info())
 }
 
 // learn takes over what the server says of itself.
@@ -369,7 +370,7 @@ func (w *worker) sweep() {
 // spare reports that a shared link is one too many: a sibling of the lane's first, or of a lane
 // that no session can use.
 func (l *link) spare() bool {
-	return l.lane.links[0] != l || l.ident.refs == 0 || l.lane.key.kind != laneData
+	return l.retiring || l.lane.links[0] != l || l.ident.refs == 0 || l.lane.key.kind != laneData
 }
 
 // links counts the links of an identity.
@@ -413,7 +414,7 @@ func (w *worker) linkBroke(l *link, cause error) {
 		return
 	}
 	w.counters.LinksBroken[kind]++
-	w.srv.up.Recheck()
+	w.up.Recheck()
 	w.log.Debug("a link broke", "kind", kind.String(), "user", l.ident.userName(),
 		"reason", reason(cause))
 }

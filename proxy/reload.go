@@ -1,0 +1,337 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"holdfast/proxy/admin"
+	"holdfast/proxy/telemetry"
+	"holdfast/proxy/upstream"
+)
+
+var (
+	errNoReload = errors.New("this proxy was started without a configuration file")
+	errEnding   = errors.New("this proxy is shutting down")
+)
+
+// A reload is a change of what is in force, all of it or nothing. It has three parts:
+//
+//  1. prepare: whatever can fail. The new upstream is asked who it is, the new addresses of the
+//     operator's side are bound, the new exporter is made. None of it serves anybody yet; if one
+//     thing fails, undo takes the others back.
+//  2. commit: the rules are compiled for the command table of this moment, which is the last thing
+//     that can fail; then everything is in force, for the workers as soon as each has got its mail.
+//     Reload waits for that: a command that a client sends after it was told of the reload meets
+//     the new rules.
+//  3. retire: what was replaced is seen off by goroutines beside, since it can take as long as the
+//     slowest command (switch.go).
+//
+// An upstream that does not answer is refused here and not at the start: at the start there is
+// nothing to lose, and here a wrong character in an address would take every client down.
+type change struct {
+	srv   *Server
+	old   Options
+	opts  Options
+	info  *upstream.Info // of up
+	next  inForce
+	moved bool // up is at another address than the one before
+
+	exporter *exporter         // nil: stays
+	console  *admin.Server     // to take the place of the old one if reconsole
+	http     *telemetry.Server // likewise with rehttp
+
+	reconsole, rehttp bool
+}
+
+// inForce is what a worker takes over from a reload.
+type inForce struct {
+	up         *upstream.Upstream // nil: stays
+	moved      bool
+	maxBackoff time.Duration
+	rules      *rules
+	limits     Limits
+	tel        *telemetry.Telemetry
+}
+
+// Reload reads the options anew and puts them in force. An error means that nothing changed. The
+// warnings name what cannot change without a restart. It waits until the server has started, and
+// for as long as a new upstream takes to answer, but not beyond the end of ctx.
+func (srv *Server) Reload(ctx context.Context) (warnings []string, err error) {
+	srv.reloading.Lock()
+	defer srv.reloading.Unlock()
+	warnings, err = srv.reload(ctx)
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if err != nil {
+		srv.reloads.Failed++
+		return nil, err
+	}
+	srv.reloads.OK++
+	srv.reloads.Last = time.Now()
+	return warnings, nil
+}
+
+func (srv *Server) reload(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(srv.serving, cancel)()
+	select {
+	case <-srv.started:
+	case <-ctx.Done():
+	}
+	if srv.serving.Err() != nil {
+		return nil, errEnding
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if srv.opts.LoadOptions == nil {
+		return nil, errNoReload
+	}
+	o, err := srv.opts.LoadOptions()
+	if err != nil {
+		return nil, err
+	}
+	o.setDefaults()
+	c := &change{srv: srv, opts: o}
+	err = c.prepare(ctx)
+	if err == nil {
+		err = c.commit()
+	}
+	if err != nil {
+		c.undo()
+		return nil, err
+	}
+	return c.old.fixed(&o), nil
+}
+
+// prepare does what can fail and what takes time.
+func (c *change) prepare(ctx context.Context) error {
+	c.srv.mu.Lock()
+	c.old = c.srv.current
+	c.srv.mu.Unlock()
+	for _, step := range []func(context.Context) error{
+		c.askUpstream, c.makeExporter, c.bindConsole, c.bindHTTP,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	if c.srv.serving.Err() != nil {
+		return errEnding
+	}
+	return nil
+}
+
+// askUpstream makes sure that a new upstream is there and lets the proxy in.
+func (c *change) askUpstream(ctx context.Context) error {
+	o := c.opts.Upstream
+	if sameUpstream(o, c.old.Upstream) {
+		return nil
+	}
+	up := upstream.New(o)
+	c.next.up, c.moved = up, o.Address != c.old.Upstream.Address
+	ctx, cancel := context.WithTimeout(ctx, o.ConnectTimeout)
+	defer cancel()
+	info, err := up.Probe(ctx)
+	if err == nil {
+		err = info.Err
+	}
+	if err != nil {
+		return fmt.Errorf("upstream %s: %w", o.Address, err)
+	}
+	c.info = info
+	return nil
+}
+
+func (c *change) makeExporter(context.Context) (err error) {
+	if !sameTelemetry(c.opts.Telemetry, c.old.Telemetry) {
+		c.exporter, err = c.srv.newExporter(c.opts.Telemetry)
+	}
+	return err
+}
+
+// bindConsole opens the console at a new address. A new password alone is given to the old one,
+// once it is known to be good.
+func (c *change) bindConsole(context.Context) (err error) {
+	if c.opts.Admin.Address != c.old.Admin.Address {
+		c.console, err = c.srv.openConsole(c.opts.Admin)
+		c.reconsole = true
+	} else if c.opts.Admin.Address != "" {
+		_, err = admin.New(c.opts.Admin, c.srv)
+	}
+	return err
+}
+
+func (c *change) bindHTTP(context.Context) (err error) {
+	if c.opts.HTTP != c.old.HTTP {
+		c.http, err = c.srv.openHTTP(c.opts.HTTP)
+		c.rehttp = true
+	}
+	return err
+}
+
+// undo takes back what was prepared.
+func (c *change) undo() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	c.srv.closeConsole(ctx, c.console)
+	c.srv.closeHTTP(ctx, c.http)
+	if c.exporter != nil {
+		c.srv.closeExporter(ctx, c.exporter)
+	}
+	if c.next.up != nil {
+		c.next.up.Stop()
+	}
+}
+
+// commit puts everything in force and returns once every worker has it.
+func (c *change) commit() error {
+	srv := c.srv
+	srv.mu.Lock()
+	was, err := c.swap()
+	srv.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if c.next.up != nil {
+		srv.watch(c.next.up)
+		c.logUpstream()
+	}
+	// The mail is on its way; this comes behind it. The only error is that a loop has ended.
+	_, _ = gather(srv.dialCtx, srv, func(*worker) struct{} { return struct{}{} })
+	was.retire(c)
+	if c.opts.InForce != nil {
+		c.opts.InForce()
+	}
+	return nil
+}
+
+// swap is what commit does under the lock. What it returns has been replaced.
+func (c *change) swap() (was replaced, err error) {
+	srv, next := c.srv, &c.next
+	table := srv.table
+	if c.info != nil {
+		if t := srv.tableOf(c.info); t != nil || c.moved {
+			table = t
+		}
+	}
+	if next.rules, err = srv.compile(c.opts, table); err != nil {
+		return was, err
+	}
+	srv.warnUnresolved(next.rules.policy)
+	srv.current.take(&c.opts)
+	srv.table = table
+	was = c.swapParts()
+	next.moved, next.limits, next.maxBackoff = c.moved, c.opts.Limits, c.opts.Upstream.MaxBackoff
+	next.tel = srv.exporter.tel
+	srv.each(func(w *worker) { w.takeOver(next) })
+	return was, nil
+}
+
+// swapParts puts the parts that were prepared in the places of the old ones.
+func (c *change) swapParts() (was replaced) {
+	srv := c.srv
+	if c.next.up != nil {
+		was.up = srv.up.Swap(c.next.up)
+	}
+	if c.exporter != nil {
+		was.exporter, srv.exporter = srv.exporter, c.exporter
+	}
+	if c.rehttp {
+		was.http, srv.http = srv.http, c.http
+	}
+	if c.reconsole {
+		was.console, srv.console = srv.console, c.console
+	} else if srv.console != nil {
+		// It was checked by bindConsole: there is no error that could come now.
+		_ = srv.console.SetPassword(c.opts.Admin.Password)
+	}
+	return was
+}
+
+// logUpstream says which server the proxy now has.
+func (c *change) logUpstream() {
+	i := c.info
+	c.srv.log.Info("another upstream is in force", "upstream", c.opts.Upstream.Address,
+		"before", c.old.Upstream.Address, "server", i.Server, "version", i.Version, "role", i.Role)
+	if err := i.Supported(); err != nil {
+		c.srv.log.Warn("upstream is too old", "error", err)
+	}
+}
+
+// takeOver puts a reload in force for this worker.
+func (w *worker) takeOver(n *inForce) {
+	if n.up != nil {
+		w.dialer.backoff.Max = n.maxBackoff
+		w.switchTo(n.up, n.moved)
+	}
+	w.setLimits(n.limits)
+	w.setRules(n.rules)
+	w.setTelemetry(n.tel)
+}
+
+// setTelemetry makes t the one that gets this worker's spans.
+func (w *worker) setTelemetry(t *telemetry.Telemetry) {
+	if w.tel == t {
+		return
+	}
+	w.tel, w.sampleEvery = t, t.SampleEvery()
+	w.untilSample = w.sampleEvery
+}
+
+// replaced is what a reload has taken out of force; nil is what stayed.
+type replaced struct {
+	up       *upstream.Upstream
+	exporter *exporter
+	console  *admin.Server
+	http     *telemetry.Server
+}
+
+// retire sees everything off without waiting for it. The server waits for it at its end.
+func (r *replaced) retire(c *change) {
+	srv := c.srv
+	if r.up != nil {
+		srv.retired.Go(func() { srv.retireUpstream(r.up) })
+	}
+	if r.exporter != nil {
+		srv.retired.Go(func() { srv.retireExporter(r.exporter) })
+	}
+	if r.console != nil {
+		srv.retired.Go(func() { srv.retireConsole(r.console) })
+	}
+	if r.http != nil {
+		srv.retired.Go(func() { srv.retireHTTP(r.http) })
+	}
+}
+
+// consoleGrace is how long a console that was replaced goes on: time for the answer to the RELOAD
+// that replaced it.
+const consoleGrace = time.Second
+
+func (srv *Server) retireConsole(s *admin.Server) {
+	select {
+	case <-time.After(consoleGrace):
+	case <-srv.serving.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	srv.closeConsole(ctx, s)
+}
+
+// retireHTTP lets requests finish.
+func (srv *Server) retireHTTP(s *telemetry.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	srv.closeHTTP(ctx, s)
+}
+
+// retireExporter lets scrapes finish, and sends off the spans.
+func (srv *Server) retireExporter(e *exporter) {
+	e.asked.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	srv.closeExporter(ctx, e)
+}

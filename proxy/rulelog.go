@@ -1,0 +1,162 @@
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"holdfast/policy"
+)
+
+// ruleLogPause is the least time between two lines about one rule.
+const ruleLogPause = 10 * time.Second
+
+// A ruleLog tells the log which commands the rules refuse, or would refuse: the first of a rule at
+// once, and what follows as one line every ten seconds, so that a client that sends nothing else
+// neither fills the disk nor hides another. It shows names of commands and never arguments.
+//
+// Loops call hit, which takes a mutex for a few instructions and never waits for the log. Lines are
+// written by a goroutine of its own, since whoever reads them may be slow. There is one ruleLog for
+// all workers, so that there is one line for all.
+type ruleLog struct {
+	log  *slog.Logger
+	wake chan struct{} // one token: there is a rule that has no line yet
+
+	quit, done chan struct{}
+	begun      bool // start was called
+
+	mu    sync.Mutex
+	rules map[ruleLogKey]*ruleHits
+}
+
+type ruleLogKey struct {
+	rule     string
+	observed bool
+}
+
+// ruleHits is what was not told yet of one rule. It is kept for as long as it holds lines back.
+type ruleHits struct {
+	count   uint64
+	command string
+	user    string
+	client  string
+	next    time.Time // when the next line may be written; zero: the first is due
+}
+
+func newRuleLog(log *slog.Logger) *ruleLog {
+	return &ruleLog{
+		log: log, wake: make(chan struct{}, 1), rules: map[ruleLogKey]*ruleHits{},
+		quit: make(chan struct{}), done: make(chan struct{}),
+	}
+}
+
+// start starts the goroutine; stop ends it, after it has told the rest.
+func (r *ruleLog) start() {
+	r.begun = true
+	go r.run()
+}
+
+func (r *ruleLog) stop() {
+	if r.begun {
+		close(r.quit)
+		<-r.done
+	}
+}
+
+// hit notes a command that a rule has refused or, with observed, would have refused. It does not
+// block, and may be called from any loop.
+func (r *ruleLog) hit(rule string, observed bool, command, user, client string) {
+	r.mu.Lock()
+	key := ruleLogKey{rule, observed}
+	h := r.rules[key]
+	first := h == nil
+	if first {
+		h = &ruleHits{}
+		r.rules[key] = h
+	}
+	h.count++
+	h.command, h.user, h.client = command, user, client
+	r.mu.Unlock()
+	if first {
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// run is the goroutine that writes. Started by start, joined by stop.
+func (r *ruleLog) run() {
+	defer close(r.done)
+	timer := time.NewTimer(ruleLogPause)
+	defer timer.Stop()
+	for {
+		select {
+		case <-r.wake:
+		case <-timer.C:
+		case <-r.quit:
+			r.tell(true)
+			return
+		}
+		timer.Reset(r.tell(false))
+	}
+}
+
+// tell writes what is due, or with all everything, and returns how long there will be nothing to
+// write unless wake says so.
+func (r *ruleLog) tell(all bool) time.Duration {
+	due, next := r.take(time.Now(), all)
+	for key, h := range due {
+		r.write(key, h)
+	}
+	return next
+}
+
+// take takes out what is due. A rule that has had nothing to tell for a whole pause is forgotten,
+// so that its next command is told at once again.
+func (r *ruleLog) take(now time.Time, all bool) (map[ruleLogKey]ruleHits, time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	due, wait := map[ruleLogKey]ruleHits{}, ruleLogPause
+	for key, h := range r.rules {
+		if rest := h.next.Sub(now); rest > 0 && !all {
+			wait = min(wait, rest)
+			continue
+		}
+		if h.count == 0 {
+			delete(r.rules, key)
+			continue
+		}
+		due[key] = *h
+		h.count, h.next = 0, now.Add(ruleLogPause)
+	}
+	return due, wait
+}
+
+func (r *ruleLog) write(key ruleLogKey, h ruleHits) {
+	level, one, many := slog.LevelWarn, "a rule refused a command", "a rule refused commands"
+	if key.observed {
+		level = slog.LevelInfo
+		one, many = "a rule would refuse a command", "a rule would refuse commands"
+	}
+	command := h.command
+	if command == "" {
+		command = "(unknown)"
+	}
+	if h.next.IsZero() && h.count == 1 {
+		r.log.Log(context.Background(), level, one, "rule", key.rule, "command", command,
+			"user", h.user, "client", h.client)
+		return
+	}
+	r.log.Log(context.Background(), level, many, "rule", key.rule, "count", h.count,
+		"last_command", command, "last_user", h.user, "last_client", h.client)
+}
+
+// tellHit has the log say what a rule does, or would do, about a command.
+func (w *worker) tellHit(s *session, cmd *policy.Command, r *policy.Rule, observed bool) {
+	if r.Action == policy.Allow {
+		return
+	}
+	w.srv.hits.hit(r.Name, observed, cmd.Name, s.ident.userName(), s.conn.RemoteAddr())
+}
