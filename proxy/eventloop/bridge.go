@@ -206,7 +206,7 @@ func (b *bridge) deliver() {
 	if !b.arrived || c.state&stateClosed != 0 {
 		return
 	}
-	if b.readErr != nil && c.heedless() {
+	if b.readErr != nil && b.readErr != io.EOF && c.heedless() {
 		b.readFailed(b.readErr)
 		return
 	}

@@ -23,10 +23,7 @@ func TestTLS(t *testing.T) {
 		c := r.add(tls.Server(ours, server), h, PrioritySession)
 		nc := tls.Client(theirs, client)
 		want := sample(300_000)
-		go func() {
-			_, _ = nc.Write(want)
-			_ = nc.CloseWrite()
-		}()
+		send(t, nc, want)
 		mustEqual(t, "echo", mustReadAll(t, nc), want)
 		nc.Close()
 		r.until("closed", c.Closed)

@@ -92,6 +92,29 @@ func TestPausedSessionReset(t *testing.T) {
 	})
 }
 
+// TestEndDuringPause is no reset: it is told after the pause, and after the input before it.
+func TestEndDuringPause(t *testing.T) {
+	eachDriver(t, func(t *testing.T, r *rig) {
+		h := &recorder{}
+		c, nc := r.pair(h, PrioritySession)
+		r.do(c.PauseRead)
+		mustWrite(t, nc, []byte("last command"))
+		mustNot(t, nc.CloseWrite())
+		r.do(func() { c.Write([]byte("answer")) })
+		mustNot(t, second(io.ReadFull(nc, make([]byte, 6))))
+		r.do(func() {
+			if h.calls+h.eofs+len(h.errs) != 0 {
+				t.Errorf("called during the pause: %+v", h)
+			}
+			c.ResumeRead()
+		})
+		r.until("end of input", func() bool { return h.eofs == 1 })
+		if h.got.String() != "last command" || len(h.errs) != 0 {
+			t.Errorf("got %q, errors %v", &h.got, h.errs)
+		}
+	})
+}
+
 func TestWriteErrorAfterPeerClosed(t *testing.T) {
 	eachDriver(t, func(t *testing.T, r *rig) {
 		h := &recorder{}

@@ -20,11 +20,16 @@ type Handler interface {
 	// CloseAfterFlush.
 	OnClose(c *Conn, err error)
 
-	// OnDrain says that the output became empty after at least one flush could not write all of
-	// it. On a bridged connection a flush only hands output to the writer, so every flush counts
-	// as one that could not.
+	// OnDrain says that the output became empty after a flush could not write all of it, or after
+	// Buffered had reached DrainMark. So whoever stops a source because of Buffered, at any limit
+	// from DrainMark on, is told when to go on, also if the next flush writes everything. On a
+	// bridged connection a flush only hands output to the writer, so each counts as one that
+	// could not write all.
 	OnDrain(c *Conn)
 }
+
+// DrainMark is the output, in bytes, from which on its end is always told by OnDrain.
+const DrainMark = 16 << 10
 
 // Priority orders the flushes of a turn.
 type Priority uint8

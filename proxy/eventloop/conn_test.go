@@ -124,6 +124,23 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 // stuck says whether c has output that the kernel did not take.
 func stuck(c *Conn) bool { return c.Sent() > 0 && c.state&stateWaiting != 0 }
 
+// TestDrainAfterMuchOutput: whoever paused something because of Buffered is told to go on, although
+// the kernel takes everything at once.
+func TestDrainAfterMuchOutput(t *testing.T) {
+	eachDriver(t, func(t *testing.T, r *rig) {
+		h := &recorder{}
+		c, nc := r.pair(h, PriorityLink)
+		for i := 1; i <= 3; i++ {
+			r.do(func() {
+				c.Write(sample(DrainMark - 1))
+				c.WriteOwned([]byte("x"))
+			})
+			mustNot(t, second(io.ReadFull(nc, make([]byte, DrainMark))))
+			r.until("OnDrain", func() bool { return h.drains == i })
+		}
+	})
+}
+
 // TestDrainMayWrite: what OnDrain writes is sent, and drains again.
 func TestDrainMayWrite(t *testing.T) {
 	eachDriver(t, func(t *testing.T, r *rig) {

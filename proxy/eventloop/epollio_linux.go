@@ -109,6 +109,9 @@ func (p *epoll) socketError(c *Conn) error {
 // flush writes until the output is empty, the kernel takes no more, or the others' turn has come.
 func (p *epoll) flush(c *Conn) {
 	l := p.l
+	if c.Buffered() >= DrainMark {
+		c.state |= stateStalled
+	}
 	for range maxWrites {
 		n, want, err := p.write(c)
 		l.stats.Writes++

@@ -228,17 +228,18 @@ func mustWrite(t testing.TB, w io.Writer, p []byte) {
 }
 
 // send writes p and shuts the sending side, on a goroutine that the cleanup joins.
-func send(t testing.TB, nc *net.TCPConn, p []byte) {
+func send(t testing.TB, nc interface {
+	io.Writer
+	CloseWrite() error
+}, p []byte) {
 	var wg sync.WaitGroup
-	wg.Add(1)
 	t.Cleanup(wg.Wait)
-	go func() {
-		defer wg.Done()
+	wg.Go(func() {
 		if _, err := nc.Write(p); err != nil {
 			t.Errorf("send: %v", err)
 		}
-		nc.CloseWrite()
-	}()
+		_ = nc.CloseWrite() // the test may have closed it
+	})
 }
 
 func mustEqual(t testing.TB, what string, got, want []byte) {
