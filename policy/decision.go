@@ -67,7 +67,7 @@ func (d *decision) decideKeys(req *Request, cmd *Command, k *keySet) Verdict {
 		c := &d.candidates[i]
 		is := c.rule.cond.holds(req, cmd, k, c.rule.Action.restricts())
 		if c.past && is != no {
-			is = min(is, pastWhen[cmd.Name](req.Args, req.Now))
+			is = min(is, max(k.past, pastWhen[cmd.Name](req.Args, req.Now)))
 		}
 		if is == no || is == maybe && !c.rule.Action.restricts() {
 			continue
@@ -154,6 +154,8 @@ func stricter(a, b Verdict) Verdict {
 type keySet struct {
 	keys    []Key
 	unnamed bool // there are, or may be, others
+
+	past truth // maybe: a time among the arguments is not known
 }
 
 // keySets keeps room for keys, so that a verdict allocates nothing.

@@ -1,0 +1,192 @@
+package policy
+
+// DecideScript is Decide for a request that runs or loads code (Command.RunsCode): the strictest
+// of the verdict on the request itself and those on what the code does, which req.Script tells.
+//
+// A command that code calls is decided as if the client had sent it, with the arguments that are
+// known. What cannot be carried out inside code (trash, and the rewriting of a command that
+// stalls) is refused. guarded says that the server's own ACL refuses inside code what the rules
+// refuse outside. Without it, code that is opaque or was not seen gets the strictest verdict that
+// the rules have for a destructive command, unless a rule that asks for opaque code has decided.
+//
+// Unlike Decide, it allocates.
+func (p *Policy) DecideScript(req *Request, guarded bool) Verdict {
+	v := p.Decide(req)
+	if s := req.Script; s != nil {
+		anyDB := s.calls("select")
+		for i := range s.Calls {
+			c := bind(req, &s.Calls[i])
+			c.req.anyDB = anyDB
+			v = stricter(v, c.verdict(p))
+		}
+	}
+	if (req.Script == nil || req.Script.Opaque) && !guarded && !v.asksOpaque() {
+		v = stricter(v, p.strictestDestructive(req))
+	}
+	return v
+}
+
+// asksOpaque reports whether the rule that decided is one about opaque code.
+func (v Verdict) asksOpaque() bool {
+	return v.Rule != nil && !v.Observed && v.Rule.cond != nil && v.Rule.cond.opaque
+}
+
+// inCode turns a verdict on a command into one on the code that calls it.
+func inCode(v Verdict, cmd *Command) Verdict {
+	if v.Action == Trash || v.Action == Rewrite && RewriteOf(cmd).spares() {
+		v.Action = Deny
+	} else if v.Action == Rewrite {
+		v.Action = Allow
+	}
+	return v
+}
+
+// boundCall is a call with what is known of its arguments in one request.
+type boundCall struct {
+	req   Request
+	known []bool // of each argument
+	open  bool   // more may follow
+
+	// loaded: the code is loaded and does not run now, so that there are no arguments yet. What
+	// depends on them is decided when it runs.
+	loaded bool
+}
+
+// verdict decides about the call.
+func (c *boundCall) verdict(p *Policy) Verdict {
+	cmd := p.table.Lookup(c.req.Args)
+	v := inCode(c.decide(p, cmd), cmd)
+	if len(c.known) > 1 && c.known[1] || len(c.known) == 1 && !c.open {
+		return v
+	}
+	for _, sub := range cmd.Subs { // it may be any of them
+		v = stricter(v, inCode(c.decide(p, sub), sub))
+	}
+	return v
+}
+
+// bind puts the request's keys and arguments into the call.
+func bind(req *Request, call *Call) *boundCall {
+	c := &boundCall{req: *req, open: call.Open}
+	c.loaded = req.Cmd != nil && !req.Cmd.Effects.Any(EffectScript)
+	c.req.Cmd, c.req.Args, c.req.Script = nil, nil, nil
+	keys, argv, ok := codeArgs(req)
+	add := func(arg []byte, known bool) {
+		c.req.Args, c.known = append(c.req.Args, arg), append(c.known, known)
+	}
+	for _, arg := range call.Args {
+		switch {
+		case arg.Kind == ArgLiteral:
+			add([]byte(arg.Text), true)
+		case arg.Kind == ArgKey && ok && arg.Index <= len(keys):
+			add(keys[arg.Index-1], true)
+		case arg.Kind == ArgArgv && ok && arg.Index <= len(argv):
+			add(argv[arg.Index-1], true)
+		case arg.Kind == ArgAllKeys && ok:
+			for _, key := range keys {
+				add(key, true)
+			}
+		case arg.Kind == ArgAllArgv && ok:
+			for _, a := range argv {
+				add(a, true)
+			}
+		default:
+			add(nil, false)
+			c.open = c.open || arg.Kind == ArgAllKeys || arg.Kind == ArgAllArgv
+		}
+	}
+	return c
+}
+
+// codeArgs returns what KEYS and ARGV are in the code that a request runs.
+func codeArgs(req *Request) (keys, argv [][]byte, ok bool) {
+	if req.Cmd == nil || !req.Cmd.Effects.Any(EffectScript) || len(req.Args) < 3 {
+		return nil, nil, false
+	}
+	n, ok := parseCount(req.Args[2])
+	if !ok || n > len(req.Args)-3 {
+		return nil, nil, false
+	}
+	return req.Args[3 : 3+n], req.Args[3+n:], true
+}
+
+// decide decides about the call as one of cmd.
+func (c *boundCall) decide(p *Policy, cmd *Command) Verdict {
+	d := &p.decisions[cmd.ID]
+	if d.candidates == nil {
+		return d.fixed
+	}
+	k := &keySet{}
+	k.find(c.req.Args, cmd)
+	doubt, named := c.open, k.keys[:0]
+	for _, known := range c.known {
+		doubt = doubt || !known && !cmd.fixedKeys()
+	}
+	for _, key := range k.keys {
+		if c.known[key.Pos] {
+			named = append(named, key)
+		} else {
+			doubt = true
+		}
+	}
+	k.keys = named
+	if c.loaded {
+		k.unnamed = cmd.unnamed
+	} else {
+		k.unnamed = k.unnamed || doubt
+		k.past = c.past(cmd)
+	}
+	return d.decideKeys(&c.req, cmd, k)
+}
+
+// past is maybe if a time that the command may take is not among the known arguments.
+func (c *boundCall) past(cmd *Command) truth {
+	if cmd.Name != "getex" {
+		return maybeUnless(len(c.known) > 2 && c.known[2])
+	}
+	certain := !c.open
+	for _, known := range c.known[min(2, len(c.known)):] {
+		certain = certain && known
+	}
+	return maybeUnless(certain)
+}
+
+func maybeUnless(certain bool) truth {
+	if certain {
+		return no
+	}
+	return maybe
+}
+
+// fixedKeys reports whether the places of keys do not depend on what other arguments say.
+func (c *Command) fixedKeys() bool {
+	if c.special != nil {
+		return false
+	}
+	for i := range c.KeySpecs {
+		if s := &c.KeySpecs[i]; s.Begin.Kind != BeginIndex || s.Find.Kind != FindRange {
+			return false
+		}
+	}
+	return true
+}
+
+// strictestDestructive is the strictest verdict for a command that destroys or stalls and that
+// code can call, with nothing known of its arguments.
+func (p *Policy) strictestDestructive(req *Request) Verdict {
+	var v Verdict
+	c := &boundCall{req: *req, open: true}
+	c.req.Cmd, c.req.Args, c.req.Script, c.req.anyDB = nil, nil, nil, true
+	readOnly := req.Cmd != nil && req.Cmd.Flags.Has(FlagReadonly) // EVAL_RO: the server sees to it
+	for _, cmd := range p.table.cmds {
+		if cmd.Flags.Has(FlagNoScript) || !cmd.Effects.Any(Destructive|EffectStall) ||
+			readOnly && cmd.Flags.Has(FlagWrite) {
+			continue
+		}
+		v = stricter(v, inCode(c.decide(p, cmd), cmd))
+	}
+	return v
+}
+
+// RunsCode reports whether the command runs or loads code, so that DecideScript is to be asked.
+func (c *Command) RunsCode() bool { return c.runsCode }
