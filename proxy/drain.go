@@ -75,6 +75,22 @@ func (w *worker) drain() {
 	}
 }
 
+// drainLinger is how long a drain waits for a client to close too. Idle clients of a pool do so only
+// when they next need the connection. Until then what they still send is read and dropped, so that
+// the end of the stream reaches them and not a reset, which could overtake the last reply.
+const drainLinger = 100 * time.Millisecond
+
+// linger is how long a session that ends may take to read what it was sent and close.
+func (s *session) linger() time.Duration {
+	if !s.w.draining {
+		return lingerTime
+	}
+	if s.conn.Flush(); s.conn.Buffered() > 0 {
+		return lingerTime // it has not got its last reply yet
+	}
+	return drainLinger
+}
+
 // unblock ends a command that may be blocking.
 func (w *worker) unblock(s *session) {
 	if s.pin.serverID == 0 {

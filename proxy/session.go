@@ -438,7 +438,7 @@ func (s *session) closeAfterFlush() {
 		return
 	}
 	s.closed = true
-	s.conn.CloseAfterFlush(lingerTime)
+	s.conn.CloseAfterFlush(s.linger())
 	s.detach(s.reason)
 }
 

@@ -15,11 +15,14 @@ import (
 // options is what the proxy is told about a configuration.
 func (s *service) options(c *configs.Config) proxy.Options {
 	build := thisBuild()
+	// After a reload the listeners and the workers are still those of the start.
+	inForce := *c
+	inForce.Listeners, inForce.Workers = s.started.Listeners, s.started.Workers
 	return proxy.Options{
 		Listeners:   listeners(c),
 		Workers:     c.Workers,
 		Upstream:    upstreamOptions(c, s.log),
-		Limits:      limits(c),
+		Limits:      limits(&inForce),
 		Rules:       ruleSpecs(c),
 		Enforcement: c.Enforcement,
 		Drain:       max(c.Drain, time.Millisecond), // zero would be the default
@@ -27,14 +30,15 @@ func (s *service) options(c *configs.Config) proxy.Options {
 			Address: c.Admin.Address, Password: string(c.Admin.Password),
 			Version: build.Version, Logger: s.log,
 		},
-		HTTP: c.Admin.HTTP,
+		HTTP:  c.Admin.HTTP,
+		Pprof: c.Admin.Pprof,
 		Telemetry: telemetry.Options{
 			OTLP: c.Telemetry.OTLP, Sample: float64(c.Telemetry.Sample),
 			ServiceName: c.Telemetry.ServiceName, Version: build.Version, Logger: s.log,
 		},
 		Logger:   s.log,
 		Version:  build.Version,
-		Settings: settings(c),
+		Settings: settings(&inForce),
 	}
 }
 

@@ -18,14 +18,15 @@ import (
 
 const aboutServe = `Serves clients until SIGTERM or SIGINT, then lets what is in flight finish, for
 the configuration's drain time at most; a second signal ends it at once. SIGHUP reads the
-configuration file again: a bad file changes nothing. Logs go to standard error.`
+configuration file again: a bad file changes nothing, and the log says why. Logs
+go to standard error.`
 
 // A service is one run of serve.
 type service struct {
-	path  string // of the configuration file; empty for none
-	log   *slog.Logger
-	level slog.LevelVar // of log; reloads
-	json  bool          // the format of log; fixed at start
+	path    string // of the configuration file; empty for none
+	log     *slog.Logger
+	format  logFormat       // of log
+	started *configs.Config // as it was at the start
 }
 
 // serve is the subcommand serve.
@@ -69,13 +70,9 @@ func (s *service) start(stderr io.Writer) (proxy.Options, error) {
 		}
 		return proxy.Options{}, err
 	}
-	s.json = c.Log.Format == "json"
-	handler := &slog.HandlerOptions{Level: &s.level}
-	if s.json {
-		s.log = slog.New(slog.NewJSONHandler(stderr, handler))
-	} else {
-		s.log = slog.New(slog.NewTextHandler(stderr, handler))
-	}
+	s.started = c
+	s.format.set(c.Log)
+	s.log = s.format.logger(stderr)
 	// Libraries that know no logger of ours speak through the default one.
 	slog.SetDefault(s.log)
 	opts := s.options(c)
@@ -98,7 +95,6 @@ func (s *service) read() (*configs.Config, error) {
 	if err != nil {
 		return nil, located(c, err)
 	}
-	s.level.Set(logLevel(c.Log.Level))
 	return c, nil
 }
 
@@ -108,10 +104,9 @@ func (s *service) load() (proxy.Options, error) {
 	if err != nil {
 		return proxy.Options{}, err
 	}
-	if (c.Log.Format == "json") != s.json {
-		s.log.Warn("changed in the file, but needs a restart", "setting", "log.format")
-	}
-	return s.options(c), nil
+	opts := s.options(c)
+	opts.InForce = func() { s.format.set(c.Log) }
+	return opts, nil
 }
 
 // reloadOnHangup reloads at each SIGHUP until ctx ends. Joined by serve.
@@ -144,13 +139,4 @@ func (s *service) reload(ctx context.Context, srv *proxy.Server) {
 		s.log.Warn("changed in the file, but needs a restart", "setting", name)
 	}
 	s.log.Info("reloaded", "config", s.path)
-}
-
-// logLevel turns a level of the configuration, which was validated, into slog's.
-func logLevel(name string) slog.Level {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(name)); err != nil {
-		return slog.LevelInfo
-	}
-	return level
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -214,12 +215,68 @@ func TestReloadOnHangup(t *testing.T) {
 	}
 
 	// What cannot change is named; the rest changes.
-	text := p.config(srv, "rules: []\nlog: {level: warn, format: json}\n")
+	text := p.config(srv, "workers: 2\nrules: []\n")
 	p.rewrite(strings.Replace(text, p.addr, "127.0.0.1:1", 1))
-	p.hangup("setting=listeners")
+	p.hangup("msg=reloaded")
+	if err := p.do("FLUSHALL"); err != nil {
+		t.Errorf("after the third reload: %v", err)
+	}
+	for _, want := range []string{"setting=listeners", "setting=workers"} {
+		if !strings.Contains(p.log.String(), want) {
+			t.Errorf("the log does not say %q", want)
+		}
+	}
+	if got := p.settings(); got["workers"] != "1" || got["listeners[0].address"] != p.addr {
+		t.Errorf("what is in force: workers %s, listener %s", got["workers"],
+			got["listeners[0].address"])
+	}
+}
+
+// settings is what SHOW CONFIG shows.
+func (p *process) settings() map[string]string {
+	p.t.Helper()
+	console := proxytest.NewClient("tcp", p.console, "")
+	defer console.Close()
+	text, err := console.Do(context.Background(), "SHOW", "CONFIG", "JSON").Text()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var list []struct{ Key, Value string }
+	if err := json.Unmarshal([]byte(text), &list); err != nil {
+		p.t.Fatalf("%v in %s", err, text)
+	}
+	m := map[string]string{}
+	for _, s := range list {
+		m[s.Key] = s.Value
+	}
+	return m
+}
+
+func TestReloadChangesTheLog(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	p := startProxy(t, srv, "log: {level: debug}\n")
+	p.rewrite(p.config(srv, "log: {format: json}\n"))
+	p.hangup(`"msg":"reloaded"`)
+	p.rewrite(p.config(srv, "log: {level: error, format: json}\n"))
+	p.signal(syscall.SIGHUP)
+	proxytest.Poll(t, "the new level is in force", func() bool {
+		return p.settings()["log.level"] == "error"
+	})
+
+	// A reload that fails for another reason than the file leaves the log as it was, too.
+	bad := strings.Replace(p.config(srv, "log: {level: debug}\n"), srv.Addr, freeAddr(t), 1)
+	p.rewrite(bad)
+	p.hangup(`"msg":"not reloaded`)
+	if got := p.settings(); got["log.format"] != "json" || got["upstream.address"] != srv.Addr {
+		t.Errorf("what is in force: format %s, upstream %s", got["log.format"],
+			got["upstream.address"])
+	}
+	before := len(p.log.String())
+	p.rewrite(p.config(srv, "log: {level: error, format: json}\nrules: []\n"))
+	p.signal(syscall.SIGHUP)
 	proxytest.Poll(t, "the reload is done", func() bool { return p.do("FLUSHALL") == nil })
-	if !strings.Contains(p.log.String(), "setting=log.format") {
-		t.Error("the log does not name log.format")
+	if more := p.log.String()[before:]; more != "" {
+		t.Errorf("at level error the log says: %s", more)
 	}
 }
 
