@@ -1,0 +1,240 @@
+package journal
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"holdfast/journal/segment"
+	"holdfast/journal/vfs"
+)
+
+// Journal is a folder that is open for appending. The way of a byte:
+//
+//  1. Append copies it into the block that is being filled, under the mutex, and returns.
+//  2. The writer goroutine takes all blocks that have come together while the last fsync ran, up
+//     to batchBlocks: group commit without a timer.
+//  3. It fills in places and checksums, writes, ends the batch with a Commit frame and fsyncs.
+//  4. It enters the batch into the catalog, moves the durable position, recycles the blocks, wakes
+//     who waits and calls the subscribers.
+//
+// Invariants:
+//   - What Durable says survives a power cut. It moves only after an fsync that succeeded.
+//   - The bytes of a batch stay in memory until it is durable. If a write or fsync fails, they are
+//     written again into a new segment; the old file is never written or synced again, for the
+//     system may have marked its pages clean. Its header says where the good part of the old one
+//     ends. If that fails too, the journal has failed: everything waiting is told, and only Open
+//     can help. A full disk is no failure: the writer waits for room.
+//   - A segment has its name only once its header and the catalog in it are durable. So a segment
+//     file is never empty or half begun.
+//   - Open never writes behind what it found: it seals the last segment and begins a new one.
+//
+// A design that was rejected: to let Append write and whoever comes first fsync for the rest. It
+// saves a switch of goroutines, and puts the disk into the goroutine that reads the primary's
+// socket.
+type Journal struct {
+	opts Options
+	lock io.Closer
+	id   [16]byte
+
+	// Lock-free. A counter belongs to one timeline; both pointers move to the next one when it
+	// begins, durable after received.
+	received atomic.Pointer[counter]
+	durable  atomic.Pointer[counter]
+	subs     atomic.Pointer[[]*subscriber]
+
+	mu       sync.Mutex
+	work     *sync.Cond       // the queue grew, or closing, or failed
+	queue    []*segment.Block // full, in order
+	filling  *segment.Block   // takes the next bytes; nil: none
+	free     []*segment.Block
+	pending  int64         // bytes in queue, filling and the batch that is being written
+	appended uint64        // frames, ever
+	written  uint64        // of them durable
+	progress chan struct{} // closed after a batch if anyone waits; nil: nobody does
+	nextID   TimelineID
+	catalog  *catalog  // of what is durable
+	segments []Segment // likewise; the last is the writer's
+	err      error     // why the journal has failed
+	firstErr error     // the first write or fsync error, also where a way round it was found
+	closing  bool
+	disk     diskState
+	stats    counters
+	spare    string // name of a file of zeros; "": none
+	spares   int    // ever made
+	baseSeq  int    // of snapshots ever begun
+
+	rateBytes int64 // of stats.streamBytes when the rate was last looked at
+
+	failed  chan struct{}
+	stop    chan struct{} // closed by Close
+	stopped sync.WaitGroup
+
+	// The writer goroutine's own.
+	out        *segment.Writer
+	batch      []*segment.Block
+	batchBytes int64 // of the batch, without its Commit
+}
+
+// counter holds the positions of a timeline.
+type counter struct {
+	id       TimelineID
+	received atomic.Int64
+	durable  atomic.Int64
+}
+
+type subscriber struct{ call func(Position) }
+
+const (
+	// batchBlocks bounds what one fsync has to write: 4 MiB.
+	batchBlocks = 16
+	// freeBlocks bounds the memory that is kept for reuse.
+	freeBlocks = 2 * batchBlocks
+)
+
+// Open opens the journal in a folder, or begins one, and recovers from how it was left:
+//
+//   - a clean end, or a torn batch that was never acknowledged: the torn part is copied to a
+//     .broken file and cut off;
+//   - bytes that were durable once and are not what they were: a *DamageError that says where, and
+//     nothing is changed.
+//
+// ErrLocked means that another process has it open.
+func Open(opts Options) (*Journal, error) {
+	if err := opts.fill(); err != nil {
+		return nil, err
+	}
+	if err := opts.FS.MkdirAll(opts.Dir); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	note := fmt.Sprintf("pid %d", os.Getpid())
+	lock, err := opts.FS.Lock(filepath.Join(opts.Dir, lockName), note)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	j := &Journal{opts: opts, lock: lock, failed: make(chan struct{}), stop: make(chan struct{})}
+	j.work = sync.NewCond(&j.mu)
+	if err := j.recover(); err != nil {
+		_ = lock.Close() // the first error is the one that counts
+		return nil, err
+	}
+	j.stopped.Add(2)
+	go j.runWriter()
+	go j.runKeeper()
+	return j, nil
+}
+
+// Close makes everything durable that was appended, ends the segment in good order and lets go of
+// the folder. It returns what kept it from that. Calls of other methods that wait end with
+// ErrClosed.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	if j.closing {
+		j.mu.Unlock()
+		return ErrClosed
+	}
+	j.closing = true
+	close(j.stop)
+	j.work.Broadcast()
+	j.wakeLocked()
+	j.mu.Unlock()
+
+	j.stopped.Wait()
+	err := j.finish()
+	if e := j.lock.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// finish seals what the writer goroutine left.
+func (j *Journal) finish() error {
+	j.mu.Lock()
+	err, pending := j.err, j.pending
+	j.mu.Unlock()
+	if err == nil && pending > 0 {
+		err = fmt.Errorf("%w: %d bytes are not durable", ErrClosed, pending)
+	}
+	if err == nil {
+		err = j.sealOut()
+	}
+	if e := j.out.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// Err is why the journal has failed, or nil.
+func (j *Journal) Err() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.err
+}
+
+// Failed is closed when the journal fails.
+func (j *Journal) Failed() <-chan struct{} { return j.failed }
+
+// Received is the end of what was appended to the current timeline. It never blocks.
+func (j *Journal) Received() Position {
+	c := j.received.Load()
+	if c == nil {
+		return Position{}
+	}
+	return Position{c.id, c.received.Load()}
+}
+
+// Durable is the end of what survives a power cut. It never blocks. When a timeline begins it
+// moves there once the beginning is durable, and then everything before is.
+func (j *Journal) Durable() Position {
+	c := j.durable.Load()
+	if c == nil {
+		return Position{}
+	}
+	return Position{c.id, c.durable.Load()}
+}
+
+// Subscribe has fn called after each fsync with the new durable position, on the goroutine that
+// writes: fn must not block, and must not call the journal but for Durable and Received. After
+// cancel returned fn is called at most once more.
+func (j *Journal) Subscribe(fn func(Position)) (cancel func()) {
+	s := &subscriber{fn}
+	j.changeSubs(func(all []*subscriber) []*subscriber { return append(all, s) })
+	return func() {
+		j.changeSubs(func(all []*subscriber) []*subscriber {
+			return slices.DeleteFunc(all, func(o *subscriber) bool { return o == s })
+		})
+	}
+}
+
+func (j *Journal) changeSubs(change func([]*subscriber) []*subscriber) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var all []*subscriber
+	if old := j.subs.Load(); old != nil {
+		all = slices.Clone(*old)
+	}
+	all = change(all)
+	j.subs.Store(&all)
+}
+
+// Current is the timeline that appends go to, with what was received of it. It is false for a
+// journal in which none was begun.
+func (j *Journal) Current() (Timeline, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	t, ok := j.catalog.current()
+	if c := j.received.Load(); ok && c != nil && c.id == t.ID {
+		t.End = c.received.Load()
+	}
+	return t, ok
+}
+
+// path is where a file of the folder is.
+func (j *Journal) path(name string) string { return filepath.Join(j.opts.Dir, name) }
+
+// fs is the journal's disk.
+func (j *Journal) fs() vfs.FS { return j.opts.FS }

@@ -1,0 +1,167 @@
+package journal
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"holdfast/journal/segment"
+	"holdfast/journal/vfs"
+)
+
+// recover brings the folder from whatever state it was left in to one with a new last segment.
+// Each step leaves a folder that the next recovery understands, so it may be cut short anywhere.
+//
+//	damage below a promise           nothing is changed, Open fails
+//	torn batch behind the last       copy it to a .broken file, then cut it off
+//	last segment without a Seal      write one
+//	segment given up after an error  cut off what was written again elsewhere
+//	unfinished files, lost bases     remove
+//	then                             begin a new segment
+func (j *Journal) recover() error {
+	f, err := loadFolder(j.fs(), j.opts.Dir)
+	if err != nil {
+		return err
+	}
+	j.catalog, j.segments = f.catalog, f.segments
+	j.nextID = 1
+	if t, ok := j.catalog.current(); ok {
+		j.nextID = t.ID + 1
+	}
+	if err := j.tidy(f); err != nil {
+		return err
+	}
+	if err := j.reopen(f); err != nil {
+		return err
+	}
+	if t, ok := j.catalog.current(); ok {
+		c := &counter{id: t.ID}
+		c.received.Store(t.End)
+		c.durable.Store(t.End)
+		j.received.Store(c)
+		j.durable.Store(c)
+	}
+	j.lookAtDisk()
+	return nil
+}
+
+// reopen ends the last segment as Close would have and begins the next.
+func (j *Journal) reopen(f *folder) error {
+	if len(f.segments) == 0 {
+		if _, err := rand.Read(j.id[:]); err != nil {
+			return fmt.Errorf("journal: identity: %w", err)
+		}
+		return j.create(0, 0, false, true)
+	}
+	j.id = f.headers[0].Journal
+	last := &j.segments[len(j.segments)-1]
+	file, err := j.fs().OpenReadWrite(j.path(last.File))
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	j.out = segment.Resume(file, f.last.Header, f.last, j.opts.SegmentBytes)
+	if err := j.cut(file, f.last, last); err != nil {
+		return errors.Join(fmt.Errorf("journal: recover %s: %w", last.File, err), j.out.Close())
+	}
+	end, chain := j.out.Synced()
+	if err := j.out.Close(); err != nil {
+		return fmt.Errorf("journal: recover %s: %w", last.File, err)
+	}
+	return j.create(end, chain, false, true)
+}
+
+// cut removes what follows the last Commit, keeping a copy of it, and seals the segment.
+func (j *Journal) cut(file vfs.File, s segment.ScanResult, last *Segment) error {
+	if s.Torn() {
+		name, err := j.keepBroken(file, s)
+		if err != nil {
+			return err
+		}
+		j.opts.Logger.Warn("journal: cut off a batch that was never acknowledged",
+			"segment", last.File, "at", s.End, "bytes", s.TornEnd-s.End, "why", s.Why,
+			"copy", name)
+	}
+	size, err := file.Size()
+	if err != nil {
+		return err
+	}
+	if size > s.End {
+		if err := errors.Join(file.Truncate(s.End), file.Sync()); err != nil {
+			return err
+		}
+	}
+	if s.Sealed {
+		return nil
+	}
+	if err := j.sealOut(); err != nil {
+		return err
+	}
+	last.Sealed = true
+	return nil
+}
+
+// keepBroken copies what is about to be cut off.
+func (j *Journal) keepBroken(file vfs.File, s segment.ScanResult) (string, error) {
+	name := brokenName(s.Header.Seq, s.End, j.opts.Now().UnixNano())
+	tmp := j.path(name + tmpSuffix)
+	out, err := j.fs().Create(tmp)
+	if err != nil {
+		return "", err
+	}
+	section := io.NewSectionReader(file, s.End, s.TornEnd-s.End)
+	_, err = io.Copy(io.NewOffsetWriter(out, 0), section)
+	if err == nil {
+		err = out.Sync()
+	}
+	if err = errors.Join(err, out.Close()); err == nil {
+		err = j.fs().Rename(tmp, j.path(name))
+	}
+	if err == nil {
+		err = j.fs().SyncDir(j.opts.Dir)
+	}
+	return name, err
+}
+
+// tidy removes what a crash left unfinished. Only names that this package makes are touched.
+func (j *Journal) tidy(f *folder) error {
+	for _, name := range f.names {
+		orphan := isBase(name) && !slices.ContainsFunc(j.catalog.bases, func(b Base) bool {
+			return b.File == name
+		})
+		if !orphan && !strings.HasSuffix(name, tmpSuffix) {
+			continue
+		}
+		j.opts.Logger.Info("journal: removed an unfinished file", "file", name)
+		if err := j.fs().Remove(j.path(name)); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+	}
+	for _, b := range j.catalog.bases {
+		if b.Missing {
+			j.opts.Logger.Error("journal: a base is missing or cut short", "file", b.File,
+				"timeline", b.Timeline, "offset", b.Offset)
+		}
+	}
+	return j.trimSuspects(f)
+}
+
+func (j *Journal) trimSuspects(f *folder) error {
+	for i := range f.segments[:max(0, len(f.segments)-1)] {
+		s := &f.segments[i]
+		st, err := j.fs().Stat(j.path(s.File))
+		if err != nil || !s.Suspect || st.Size <= s.Bytes {
+			continue // a file that is gone is found when it is read
+		}
+		file, err := j.fs().OpenReadWrite(j.path(s.File))
+		if err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+		if err := errors.Join(file.Truncate(s.Bytes), file.Sync(), file.Close()); err != nil {
+			return fmt.Errorf("journal: cut %s: %w", s.File, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,232 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"holdfast/journal/segment"
+)
+
+// Retain removes what the retention limits no longer want: bases that serve no moment of the
+// window, and the oldest segments that no base needs. It runs by itself, every minute and when the
+// disk is full.
+//
+// A base serves the moments from its own to the next base's on the same history; the last base of
+// the current timeline serves the present, and is never removed. With a limit of bytes, or on a
+// full disk, the window becomes as short as it must.
+//
+// The order keeps every crash harmless: the BaseDrop frame is durable before the file goes, a
+// base goes before the segments that only it needed, segments go from the oldest on, and each
+// removal is durable before the next.
+func (j *Journal) Retain(ctx context.Context) error {
+	j.mu.Lock()
+	p := planner{catalog: j.catalog.clone(), segments: slices.Clone(j.segments),
+		now: j.opts.Now(), limits: j.opts.Retention, tight: j.disk.stopped || j.disk.full}
+	j.mu.Unlock()
+	bases, segments := p.plan()
+	for _, b := range bases {
+		if err := j.dropBase(ctx, b); err != nil {
+			return err
+		}
+	}
+	for _, s := range segments {
+		if err := j.dropSegment(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *Journal) dropBase(ctx context.Context, b Base) error {
+	f := segment.Frame{Type: segment.BaseDrop, Timeline: uint32(b.Timeline), Offset: b.Offset}
+	if j.tight() {
+		// The frame cannot be written before there is room. Recovery finds the base missing and
+		// says so, which is true.
+		j.mu.Lock()
+		j.catalog.bases = slices.DeleteFunc(j.catalog.bases,
+			func(o Base) bool { return o.File == b.File })
+		j.mu.Unlock()
+	} else if err := j.record(ctx, f, func() (any, error) {
+		return baseDrop{b.File}, nil
+	}); err != nil {
+		return err
+	}
+	j.opts.Logger.Info("journal: retention removes a base", "file", b.File, "time", b.Time,
+		"bytes", b.Size)
+	if b.Missing {
+		return nil
+	}
+	return j.removeDurably(b.File)
+}
+
+func (j *Journal) dropSegment(s Segment) error {
+	j.mu.Lock()
+	j.segments = slices.DeleteFunc(j.segments, func(o Segment) bool { return o.Seq == s.Seq })
+	j.mu.Unlock()
+	j.opts.Logger.Info("journal: retention removes a segment", "file", s.File, "last", s.LastTime,
+		"bytes", s.Bytes)
+	return j.removeDurably(s.File)
+}
+
+func (j *Journal) removeDurably(name string) error {
+	if err := j.fs().Remove(j.path(name)); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return j.fs().SyncDir(j.opts.Dir)
+}
+
+// planner decides what retention removes. It changes nothing.
+type planner struct {
+	catalog  *catalog
+	segments []Segment
+	now      time.Time
+	limits   Retention
+	tight    bool // drop everything that may go at all
+}
+
+// plan gives what may go.
+func (p *planner) plan() (bases []Base, segments []Segment) {
+	ends := p.serviceEnds()
+	window := time.Time{}
+	if p.limits.Age > 0 {
+		window = p.now.Add(-p.limits.Age)
+	}
+	bases, segments = p.outside(window, ends)
+	for _, later := range p.windows(window, ends) {
+		if !p.tight && (p.limits.Bytes == 0 || p.left(bases, segments) <= p.limits.Bytes) {
+			break
+		}
+		bases, segments = p.outside(later, ends)
+	}
+	return bases, segments
+}
+
+// left is what remains after a plan, in bytes.
+func (p *planner) left(bases []Base, segments []Segment) int64 {
+	var sum int64
+	for _, b := range p.catalog.bases {
+		sum += b.Size
+	}
+	for _, s := range p.segments {
+		sum += s.Bytes
+	}
+	for _, b := range bases {
+		sum -= b.Size
+	}
+	for _, s := range segments {
+		sum -= s.Bytes
+	}
+	return sum
+}
+
+// windows gives the later beginnings of the window at which a base more may go, in order.
+func (p *planner) windows(after time.Time, ends []time.Time) []time.Time {
+	var all []time.Time
+	for _, end := range ends {
+		if !end.IsZero() && end.After(after) {
+			all = append(all, end)
+		}
+	}
+	slices.SortFunc(all, time.Time.Compare)
+	return append(all, p.now)
+}
+
+// serviceEnds gives for each base the last moment that only it leads to; zero is never.
+func (p *planner) serviceEnds() []time.Time {
+	ends := make([]time.Time, len(p.catalog.bases))
+	endless := make([]bool, len(p.catalog.bases))
+	current, _ := p.catalog.current()
+	for _, t := range p.catalog.timelines {
+		spans := p.catalog.lineage(t.ID)
+		for i, b := range p.catalog.bases {
+			if b.Missing || !baseOn(spans, b) {
+				continue
+			}
+			end, more := p.endOn(spans, t, i, current.ID)
+			endless[i] = endless[i] || more
+			if end.After(ends[i]) {
+				ends[i] = end
+			}
+		}
+	}
+	for i := range ends {
+		if endless[i] {
+			ends[i] = time.Time{}
+		} else if ends[i].IsZero() {
+			ends[i] = p.catalog.bases[i].Time // leads nowhere
+		}
+	}
+	return ends
+}
+
+// endOn is when the service of base i ends on the history of t, and whether it never does.
+func (p *planner) endOn(spans []span, t Timeline, i int, current TimelineID) (time.Time, bool) {
+	b := p.catalog.bases[i]
+	var next *Base
+	for k := range p.catalog.bases {
+		o := &p.catalog.bases[k]
+		if k == i || o.Missing || !baseOn(spans, *o) || !after(*o, b) {
+			continue
+		}
+		if next == nil || after(*next, *o) {
+			next = o
+		}
+	}
+	switch {
+	case next != nil:
+		return next.Time, false
+	case t.ID == current:
+		return time.Time{}, true
+	}
+	return t.Last, false
+}
+
+// after orders bases of one lineage: timelines are numbered in the order of their beginning.
+func after(a, b Base) bool {
+	if a.Timeline != b.Timeline {
+		return a.Timeline > b.Timeline
+	}
+	if a.Offset != b.Offset {
+		return a.Offset > b.Offset
+	}
+	return a.File > b.File // two of one place: either will do, one is kept
+}
+
+// outside gives what serves no moment from window on.
+func (p *planner) outside(window time.Time, ends []time.Time) (bases []Base, segs []Segment) {
+	var kept []Base
+	for i, b := range p.catalog.bases {
+		switch {
+		case b.Missing, !ends[i].IsZero() && ends[i].Before(window),
+			!ends[i].IsZero() && ends[i].Equal(window):
+			bases = append(bases, b)
+		default:
+			kept = append(kept, b)
+		}
+	}
+	if window.IsZero() {
+		return bases, nil
+	}
+	for _, s := range p.segments {
+		if s.Live || p.needed(s, kept) || !p.tight && s.LastTime.After(window) {
+			break
+		}
+		segs = append(segs, s)
+	}
+	return bases, segs
+}
+
+// needed answers whether a base leads into a segment.
+func (p *planner) needed(s Segment, bases []Base) bool {
+	for _, r := range s.Ranges {
+		spans := p.catalog.lineage(r.Timeline)
+		for _, b := range bases {
+			if baseOn(spans, b) && (b.Timeline != r.Timeline || b.Offset < r.To) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,120 @@
+package journal
+
+import "time"
+
+// State is how a journal is.
+type State string
+
+// The states, from good to bad.
+const (
+	StateOK     State = "ok"
+	StateWarn   State = "warn"   // the disk is fuller than Disk.Warn
+	StateFull   State = "full"   // nothing is acknowledged until there is room
+	StateFailed State = "failed" // see Err
+)
+
+// Stats is a look at a journal.
+type Stats struct {
+	State    State
+	Received Position
+	Durable  Position
+	Pending  int64 // bytes that were appended and are not durable, with their framing
+
+	Batches      uint64 // that became durable
+	StreamBytes  int64  // likewise
+	LastBatch    int64  // bytes of stream
+	Fsyncs       uint64
+	FsyncTotal   time.Duration
+	FsyncLast    time.Duration
+	FsyncMax     time.Duration
+	DiskErrors   uint64 // writes and fsyncs that failed, also where a way round was found
+	FirstError   error  // the first of them
+	Err          error  // why the journal has failed
+	Segments     int
+	SegmentBytes int64
+	Bases        int
+	BaseBytes    int64
+	Timelines    int
+	Gaps         int
+	Incidents    int
+	Oldest       time.Time // the oldest moment that retention still keeps a base for; zero: none
+
+	DiskPercent float64       // of the file system that is taken; 0: unknown
+	DiskFree    int64         // bytes
+	WriteRate   float64       // bytes of stream a second, over about a minute
+	TimeToFull  time.Duration // to Disk.Stop at that rate; 0: unknown or never
+}
+
+// counters are Stats' own part of the Journal, guarded by its mutex.
+type counters struct {
+	batches     uint64
+	streamBytes int64
+	lastBatch   int64
+	fsyncs      uint64
+	fsyncTotal  time.Duration
+	fsyncLast   time.Duration
+	fsyncMax    time.Duration
+	diskErrors  uint64
+}
+
+func (j *Journal) noteFsync(d time.Duration) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.stats.fsyncs++
+	j.stats.fsyncTotal += d
+	j.stats.fsyncLast = d
+	j.stats.fsyncMax = max(j.stats.fsyncMax, d)
+}
+
+// Stats looks at the journal. It takes the mutex for a moment; event loops use Durable instead.
+func (j *Journal) Stats() Stats {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s := Stats{
+		State:       j.stateLocked(),
+		Received:    j.Received(),
+		Durable:     j.Durable(),
+		Pending:     j.pending,
+		Batches:     j.stats.batches,
+		StreamBytes: j.stats.streamBytes,
+		LastBatch:   j.stats.lastBatch,
+		Fsyncs:      j.stats.fsyncs,
+		FsyncTotal:  j.stats.fsyncTotal,
+		FsyncLast:   j.stats.fsyncLast,
+		FsyncMax:    j.stats.fsyncMax,
+		DiskErrors:  j.stats.diskErrors,
+		FirstError:  j.firstErr,
+		Err:         j.err,
+		Segments:    len(j.segments),
+		Bases:       len(j.catalog.bases),
+		Timelines:   len(j.catalog.timelines),
+		Gaps:        len(j.catalog.gaps),
+		Incidents:   len(j.catalog.incidents),
+		DiskPercent: j.disk.percent,
+		DiskFree:    j.disk.free,
+		WriteRate:   j.disk.rate,
+		TimeToFull:  j.disk.timeToFull,
+	}
+	for _, seg := range j.segments {
+		s.SegmentBytes += seg.Bytes
+	}
+	for _, b := range j.catalog.bases {
+		s.BaseBytes += b.Size
+		if !b.Missing && (s.Oldest.IsZero() || b.Time.Before(s.Oldest)) {
+			s.Oldest = b.Time
+		}
+	}
+	return s
+}
+
+func (j *Journal) stateLocked() State {
+	switch {
+	case j.err != nil:
+		return StateFailed
+	case j.disk.full || j.disk.stopped:
+		return StateFull
+	case j.disk.warned:
+		return StateWarn
+	}
+	return StateOK
+}

@@ -1,0 +1,136 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"holdfast/journal/segment"
+	"holdfast/journal/vfs"
+)
+
+// Problem is something that Verify found wrong.
+type Problem struct {
+	File string
+	Err  error // a *DamageError, ErrBase, or the disk's own
+}
+
+// Verify reads every byte of the log and of all bases and checks it: frames, the chain through
+// and across segments, what lies behind their ends, and the snapshots' checksums. progress, if
+// not nil, is told now and then how many of how many bytes are done. The error is the context's.
+func (v *View) Verify(ctx context.Context, progress func(done, total int64)) ([]Problem, error) {
+	c := verifier{view: v, ctx: ctx, progress: progress}
+	for _, s := range v.segments {
+		c.total += s.Bytes
+	}
+	for _, b := range v.catalog.bases {
+		c.total += b.Size
+	}
+	for i, s := range v.segments {
+		if err := ctx.Err(); err != nil {
+			return c.problems, err
+		}
+		c.note(s.File, c.segment(i))
+		c.advance(s.Bytes)
+	}
+	for _, b := range v.catalog.bases {
+		if err := ctx.Err(); err != nil {
+			return c.problems, err
+		}
+		c.note(b.File, c.base(b))
+		c.advance(b.Size)
+	}
+	return c.problems, nil
+}
+
+type verifier struct {
+	view        *View
+	ctx         context.Context
+	progress    func(done, total int64)
+	done, total int64
+	problems    []Problem
+}
+
+func (c *verifier) note(file string, err error) {
+	if err != nil {
+		c.problems = append(c.problems, Problem{file, err})
+	}
+}
+
+func (c *verifier) advance(n int64) {
+	c.done += n
+	if c.progress != nil {
+		c.progress(c.done, c.total)
+	}
+}
+
+func (c *verifier) segment(i int) error {
+	s := c.view.segments[i]
+	return c.view.with(s.File, func(f vfs.File) error {
+		if s.Live {
+			return c.live(f, s)
+		}
+		next := c.view.segments[i+1]
+		var link segment.Header
+		err := c.view.with(next.File, func(n vfs.File) error {
+			h, _, err := segment.ReadHeader(n)
+			link = h
+			return damage(next.File, err)
+		})
+		if err != nil {
+			return err
+		}
+		if err := walk(f, link.PrevEnd, link.PrevChain, c.frame); err != nil {
+			return damage(s.File, err)
+		}
+		return trailing(f, s, link)
+	})
+}
+
+// frame checks what only the meaning of a frame can show.
+func (c *verifier) frame(f segment.Frame, payload []byte) error {
+	if f.Type == segment.Stream || f.Type == segment.Commit || f.Type == segment.Seal {
+		return nil
+	}
+	var alone catalog
+	if f.Type == segment.Gap {
+		f.Flags |= segment.FlagCarried
+	}
+	return alone.apply(f, len(payload), payload)
+}
+
+// live checks the last segment up to where the view knows it.
+func (c *verifier) live(f vfs.File, s Segment) error {
+	result, err := segment.Scan(f, nil)
+	switch {
+	case err != nil:
+		return damage(s.File, err)
+	case result.Damaged():
+		return &DamageError{s.File, result.Bad, result.Why}
+	case result.End < s.Bytes:
+		return &DamageError{s.File, result.End, fmt.Sprintf("%s, want frames up to byte %d",
+			result.Why, s.Bytes)}
+	}
+	return nil
+}
+
+// trailing looks at what stands behind a segment's end. Behind one that was given up anything may.
+func trailing(f vfs.File, s Segment, next segment.Header) error {
+	size, err := f.Size()
+	if err != nil || next.PrevSuspect {
+		return err
+	}
+	if size != next.PrevEnd {
+		return &DamageError{s.File, next.PrevEnd, fmt.Sprintf("the file has %d bytes, want %d",
+			size, next.PrevEnd)}
+	}
+	return nil
+}
+
+func (c *verifier) base(b Base) error {
+	err := c.view.with(b.File, func(f vfs.File) error { return checkRDB(f, b.Size, b.CRC) })
+	if err != nil && !errors.Is(err, ErrBase) {
+		return fmt.Errorf("%w: %w", ErrBase, err)
+	}
+	return err
+}
