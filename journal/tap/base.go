@@ -1,0 +1,203 @@
+package tap
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"holdfast/journal"
+)
+
+const (
+	baseCheckEvery = time.Second     // whether one is due
+	baseRetryMin   = time.Second     // after a failure; doubles
+	baseRetryMax   = 5 * time.Minute //
+	catchUpEvery   = 5 * time.Millisecond
+)
+
+// snapshotRequest asks the base goroutine for a base now.
+type snapshotRequest struct {
+	ctx  context.Context
+	done chan snapshotResult // has room for one
+}
+
+type snapshotResult struct {
+	base journal.Base
+	err  error
+}
+
+// Snapshot takes a base now and returns when it is durable. One is taken at a time.
+func (t *Tap) Snapshot(ctx context.Context) (journal.Base, error) {
+	req := snapshotRequest{ctx: ctx, done: make(chan snapshotResult, 1)}
+	select {
+	case t.snapshots <- req:
+	case <-ctx.Done():
+		return journal.Base{}, ctx.Err()
+	}
+	select {
+	case r := <-req.done:
+		return r.base, r.err
+	case <-ctx.Done():
+		return journal.Base{}, ctx.Err()
+	}
+}
+
+// keepBases takes bases when they are due or asked for, until the context ends.
+func (t *Tap) keepBases(ctx context.Context) {
+	ticker := time.NewTicker(baseCheckEvery)
+	defer ticker.Stop()
+	retry, notBefore := baseRetryMin, time.Time{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case req := <-t.snapshots:
+			base, err := t.snapshotFor(ctx, req.ctx)
+			req.done <- snapshotResult{base, err}
+			continue
+		case <-t.recheck:
+		case <-ticker.C:
+		}
+		if time.Now().Before(notBefore) || !t.Attached() || !t.baseDue() {
+			continue
+		}
+		if _, err := t.takeBase(ctx); err != nil {
+			notBefore, retry = time.Now().Add(retry), min(2*retry, baseRetryMax)
+			continue
+		}
+		retry = baseRetryMin
+	}
+}
+
+// snapshotFor takes a base that someone asked for, who may give up.
+func (t *Tap) snapshotFor(ctx, asked context.Context) (journal.Base, error) {
+	if !t.Attached() {
+		return journal.Base{}, ErrDetached
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(asked, cancel)
+	defer stop()
+	return t.takeBase(ctx)
+}
+
+// baseDue reports whether a base must be taken: none leads here, or the newest one is too old or
+// too far away.
+func (t *Tap) baseDue() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.covered.Load() {
+		return t.committing == 0
+	}
+	p := t.opts.Base
+	at := t.opts.Journal.Received()
+	sameLine := t.lastBase.Timeline == at.Timeline
+	return p.Every > 0 && time.Since(t.lastBase.Time) >= p.Every ||
+		p.Bytes > 0 && sameLine && at.Offset-t.lastBase.Offset >= p.Bytes
+}
+
+// takeBase takes a base over a connection of its own and counts the outcome.
+func (t *Tap) takeBase(ctx context.Context) (journal.Base, error) {
+	t.stats.update(func(s *Stats) { s.BaseRunning = true })
+	base, err := t.fetchBase(ctx)
+	t.stats.update(func(s *Stats) {
+		s.BaseRunning = false
+		if err != nil {
+			s.BaseErrors++
+		} else {
+			s.Bases++
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		t.log.Warn("journal: taking a base failed", "error", err)
+	}
+	return base, err
+}
+
+// fetchBase asks the primary for a snapshot alone (REPLCONF rdb-only). Its offset is one of the
+// stream that the replication connection receives anyway, which is where the two are joined.
+func (t *Tap) fetchBase(ctx context.Context) (journal.Base, error) {
+	l, err := t.connect(ctx, "?", -1, "rdb-only", "1")
+	if err != nil {
+		return journal.Base{}, err
+	}
+	defer l.close()
+	if !l.answer.full {
+		return journal.Base{}, fmt.Errorf("%w: +CONTINUE to PSYNC ?", ErrHandshake)
+	}
+	tl, began, err := t.awaitOffset(ctx, l.answer)
+	if err != nil {
+		return journal.Base{}, err
+	}
+	w, db, err := t.receiveBase(l)
+	if err != nil {
+		return journal.Base{}, err
+	}
+	info := journal.BaseInfo{Timeline: tl, Offset: l.answer.offset, DB: db, Time: began}
+	return t.commitBase(ctx, w, info)
+}
+
+// awaitOffset waits until the journal has received everything below the snapshot's offset. The
+// time at which that was so is the snapshot's, on the same clock as that of the stream.
+func (t *Tap) awaitOffset(ctx context.Context, a answer) (journal.TimelineID, time.Time, error) {
+	deadline := time.Now().Add(t.opts.Timeout)
+	for {
+		cur, ok := t.opts.Journal.Current()
+		if !ok || cur.ReplID != a.replID || cur.Start > a.offset {
+			return 0, time.Time{}, fmt.Errorf("%w: base at %d of %s, journal at %d of %s", ErrMoved,
+				a.offset, a.replID, cur.End, cur.ReplID)
+		}
+		if cur.End >= a.offset {
+			return cur.ID, time.Now(), nil
+		}
+		if time.Now().After(deadline) {
+			return 0, time.Time{}, fmt.Errorf("%w: the stream has not come to offset %d", ErrMoved,
+				a.offset)
+		}
+		if !sleep(ctx, catchUpEvery) {
+			return 0, time.Time{}, ctx.Err()
+		}
+	}
+}
+
+// receiveBase streams a snapshot into a new base, checks that it is what the primary announced,
+// and returns the writer and the database that the stream has selected there.
+func (t *Tap) receiveBase(l *link) (*journal.BaseWriter, int, error) {
+	w, err := t.opts.Journal.NewBase()
+	if err != nil {
+		return nil, 0, err
+	}
+	h, err := readSnapshot(l.Conn, t.opts.Timeout, w)
+	if err == nil && h.Placed() && (h.ReplID != l.answer.replID || h.Offset != l.answer.offset) {
+		err = fmt.Errorf("%w: announced at %d of %s, but it says %d of %s", ErrSnapshot,
+			l.answer.offset, l.answer.replID, h.Offset, h.ReplID)
+	}
+	if err != nil {
+		w.Abort()
+		return nil, 0, err
+	}
+	return w, h.StreamDB, nil
+}
+
+// commitBase makes a base durable. From then on what follows it is covered, if its timeline is
+// still the current one.
+func (t *Tap) commitBase(ctx context.Context, w *journal.BaseWriter, info journal.BaseInfo) (
+	journal.Base, error,
+) {
+	base, err := w.Commit(ctx, info)
+	if err != nil {
+		return base, err
+	}
+	t.mu.Lock()
+	t.lastBase = base
+	t.mu.Unlock()
+	t.log.Info("journal: base taken", "timeline", base.Timeline, "offset", base.Offset,
+		"bytes", base.Size, "file", base.File)
+	return base, t.refreshCovered()
+}
+
+func (t *Tap) addCommitting(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.committing += n
+}
