@@ -1,0 +1,294 @@
+package replay
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"holdfast/journal"
+	"holdfast/journal/internal/wire"
+)
+
+// Primary serves a plan to servers that replicate from it.
+//
+//  1. A server says PING, AUTH, REPLCONF …; everything of that is answered with what it hopes for.
+//  2. It says PSYNC. The first time it is given +FULLRESYNC with the base and then the stream. When
+//     it comes again with an offset that it was given before, it is given +CONTINUE.
+//  3. At the point the stream stops. The connection stays, so that the server stays what it is,
+//     until it leaves or Serve ends.
+//
+// Nothing is sent that is not in the stream, not even a PING: it would count as an offset. A
+// server that is left alone for longer than its repl-timeout comes again and is given +CONTINUE
+// with nothing behind it.
+type Primary struct {
+	opts PrimaryOptions
+	log  *slog.Logger
+
+	// Any goroutine.
+	baseSent   atomic.Int64
+	streamSent atomic.Int64 // of the connection that was served last
+	acked      atomic.Int64 // highest offset that a server acknowledged, as the server counts
+	attempts   atomic.Int64 // full resyncs
+	complete   atomic.Bool  // a base was sent whole
+	lastErr    atomic.Pointer[error]
+
+	mu    sync.Mutex
+	conns map[net.Conn]struct{} // open ones
+}
+
+// PrimaryOptions says what to serve. View and Plan are required.
+type PrimaryOptions struct {
+	View *journal.View
+	Plan *Plan
+	// Allow decides who may connect: whoever does is given everything. nil: everyone.
+	Allow  func(remote net.Addr) bool
+	Logger *slog.Logger // nil: discard
+}
+
+// NewPrimary prepares a primary.
+func NewPrimary(o PrimaryOptions) *Primary {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Primary{opts: o, log: o.Logger, conns: make(map[net.Conn]struct{})}
+}
+
+// Progress is how far a replay has come. Counts are bytes.
+type Progress struct {
+	BaseSent, BaseSize     int64
+	StreamSent, StreamSize int64
+	Acked                  int64  // offset that the target says it has applied
+	End                    int64  // the target's offset at the point
+	Attempts               int64  // full resyncs that the target asked for
+	Loading                string // what the target says of its loading, in percent; empty: nothing
+	LastErr                error  // why the last connection ended early
+}
+
+// Progress may be called at any time.
+func (p *Primary) Progress() Progress {
+	plan := p.opts.Plan
+	out := Progress{BaseSent: p.baseSent.Load(), BaseSize: plan.Base.Size,
+		StreamSent: p.streamSent.Load(), StreamSize: plan.End() - plan.Base.Offset,
+		Acked: p.acked.Load(), End: plan.End(), Attempts: p.attempts.Load()}
+	if err := p.lastErr.Load(); err != nil {
+		out.LastErr = *err
+	}
+	return out
+}
+
+// Serve accepts servers until the context ends or the listener breaks. It closes the listener.
+func (p *Primary) Serve(ctx context.Context, ln net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(ctx, func() { ln.Close() })
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer p.closeAll()
+	defer cancel()
+	defer stop()
+	for {
+		conn, err := ln.Accept()
+		if ctx.Err() != nil {
+			if err == nil {
+				conn.Close()
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if p.opts.Allow != nil && !p.opts.Allow(conn.RemoteAddr()) {
+			p.log.Warn("restore: connection from elsewhere refused", "remote", conn.RemoteAddr())
+			conn.Close()
+			continue
+		}
+		p.track(conn, true)
+		all.Go(func() { p.handle(ctx, conn) })
+	}
+}
+
+func (p *Primary) track(conn net.Conn, open bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if open {
+		p.conns[conn] = struct{}{}
+	} else {
+		delete(p.conns, conn)
+	}
+}
+
+func (p *Primary) closeAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for conn := range p.conns {
+		conn.Close()
+	}
+}
+
+// handle is one connection. Its goroutine reads; once PSYNC has come another one writes.
+func (p *Primary) handle(ctx context.Context, nc net.Conn) {
+	ctx, cancel := context.WithCancel(ctx)
+	f := &feed{p: p, conn: wire.NewConn(nc)}
+	err := f.converse(ctx, cancel)
+	cancel()
+	nc.Close()
+	f.sending.Wait()
+	p.track(nc, false)
+	if f.err != nil {
+		err = f.err
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		p.lastErr.Store(&err)
+		p.log.Info("restore: connection ended", "remote", nc.RemoteAddr(), "error", err)
+	}
+}
+
+// feed is one server that replicates from us.
+type feed struct {
+	p       *Primary
+	conn    *wire.Conn
+	sending sync.WaitGroup
+	started bool  // the goroutine that writes; from then on only it writes
+	err     error // why writing ended; read after sending.Wait
+}
+
+func (f *feed) converse(ctx context.Context, cancel func()) error {
+	for {
+		args, err := f.conn.Command()
+		if err != nil {
+			return err
+		}
+		if len(args) == 0 {
+			continue
+		}
+		name := strings.ToUpper(args[0])
+		if f.started {
+			f.note(name, args)
+			continue
+		}
+		if name == "PSYNC" && len(args) >= 3 || name == "SYNC" {
+			f.started = true
+			f.sending.Go(func() {
+				if f.err = f.serve(ctx, args); f.err != nil {
+					cancel()
+					f.conn.Close() // wakes the reader
+				}
+			})
+			continue
+		}
+		if _, err := io.WriteString(f.conn, greet(name, args)); err != nil {
+			return err
+		}
+	}
+}
+
+// greet answers what a server says before PSYNC.
+func greet(name string, args []string) string {
+	switch name {
+	case "PING":
+		return "+PONG\r\n"
+	case "AUTH", "SELECT", "CLIENT":
+		return "+OK\r\n"
+	case "REPLCONF":
+		if len(args) > 1 && strings.EqualFold(args[1], "ACK") {
+			return ""
+		}
+		return "+OK\r\n"
+	}
+	return fmt.Sprintf("-ERR this is a journal being restored from, not a database: '%.40q'\r\n", name)
+}
+
+// note takes an acknowledgement.
+func (f *feed) note(name string, args []string) {
+	if name != "REPLCONF" || len(args) < 3 || !strings.EqualFold(args[1], "ACK") {
+		return
+	}
+	n, err := strconv.ParseInt(args[2], 10, 64)
+	for old := f.p.acked.Load(); err == nil && n > old; old = f.p.acked.Load() {
+		if f.p.acked.CompareAndSwap(old, n) {
+			return
+		}
+	}
+}
+
+// serve answers PSYNC and sends what follows.
+func (f *feed) serve(ctx context.Context, args []string) error {
+	p, plan := f.p, f.p.opts.Plan
+	w := bufio.NewWriterSize(f.conn, 256<<10)
+	from, ok := p.resume(args)
+	if ok {
+		fmt.Fprintf(w, "+CONTINUE %s\r\n", plan.ReplID)
+	} else {
+		from = plan.Base.Offset
+		p.attempts.Add(1)
+		if args[0] != "SYNC" {
+			fmt.Fprintf(w, "+FULLRESYNC %s %d\r\n", plan.ReplID, from)
+		}
+		if err := f.sendBase(ctx, w); err != nil {
+			return err
+		}
+	}
+	p.streamSent.Store(plan.given(from) - plan.Base.Offset)
+	err := writeStream(ctx, p.opts.View, plan, from, w, func(n int64) { p.streamSent.Add(n) })
+	if err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
+// resume finds out whether a server can go on where it was. It must have the base from us.
+func (p *Primary) resume(args []string) (from int64, ok bool) {
+	plan := p.opts.Plan
+	if len(args) < 3 || args[1] != plan.ReplID || !p.complete.Load() {
+		return 0, false
+	}
+	next, err := strconv.ParseInt(args[2], 10, 64)
+	given := next - 1
+	if err != nil || given < plan.Base.Offset || given > plan.End() {
+		return 0, false
+	}
+	from = given
+	for _, d := range plan.Drops {
+		if d.From > from {
+			break
+		}
+		from += d.To - d.From
+	}
+	return from, true
+}
+
+func (f *feed) sendBase(ctx context.Context, w *bufio.Writer) error {
+	p, base := f.p, f.p.opts.Plan.Base
+	r, err := p.opts.View.OpenBase(base)
+	if err != nil {
+		return err
+	}
+	defer r.Close() // read-only
+	p.baseSent.Store(0)
+	fmt.Fprintf(w, "$%d\r\n", base.Size)
+	buf := make([]byte, 256<<10)
+	for ctx.Err() == nil {
+		n, err := r.Read(buf)
+		if n > 0 {
+			if _, err := w.Write(buf[:n]); err != nil {
+				return err
+			}
+			p.baseSent.Add(int64(n))
+		}
+		if errors.Is(err, io.EOF) {
+			p.complete.Store(true)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}

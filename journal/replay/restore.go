@@ -1,0 +1,308 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"holdfast/journal"
+	"holdfast/journal/internal/wire"
+)
+
+// RestoreOptions says what to restore into what. View, Plan and Target are required.
+type RestoreOptions struct {
+	View *journal.View
+	Plan *Plan
+
+	Target             string // host:port, or unix: and a path
+	Username, Password string // the user needs +info +replicaof
+	Dial               wire.DialFunc
+
+	// Listen is where the target comes for the data. Empty: a free port on the address from which
+	// we reach the target.
+	Listen string
+	// Advertise is what the target is told, host:port. Empty: the address listened on.
+	Advertise string
+	// Force overwrites what the target holds.
+	Force bool
+	// Inspect, if not nil, is called when the target has come to the point and before it is
+	// promoted: it is still a replica then, holds exactly what the original held, and expires
+	// nothing. An error ends the restore.
+	Inspect func(ctx context.Context) error
+	// Progress, if not nil, is called several times a second.
+	Progress func(Progress)
+	Logger   *slog.Logger // nil: discard
+}
+
+// Result says what came of a restore.
+type Result struct {
+	Offset int64  // the target's, when it was promoted
+	ReplID string // history that it continues
+	Took   time.Duration
+}
+
+const (
+	pollEvery   = 20 * time.Millisecond
+	maxAttempts = 3 // full resyncs, after which the target will not load it the next time either
+	stepTimeout = 30 * time.Second
+)
+
+// Restore brings a server to a plan's point: it makes it a replica of this process, waits until it
+// has applied exactly the plan's stream, and promotes it. What the target held is lost.
+//
+// When it fails before the target has come for the data, the target is as before. When it fails
+// later, the target is left a replica of an address where nobody answers, so that nobody writes
+// into half a data set.
+func Restore(ctx context.Context, o RestoreOptions) (Result, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	began := time.Now()
+	t, err := openTarget(ctx, o)
+	if err != nil {
+		return Result{}, err
+	}
+	defer t.conn.Close()
+	ln, advertise, err := t.listen(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	p := NewPrimary(PrimaryOptions{View: o.View, Plan: o.Plan, Allow: t.isTarget, Logger: o.Logger})
+	serving, stop := context.WithCancel(ctx)
+	var wait sync.WaitGroup
+	var serveErr error
+	wait.Go(func() { serveErr = p.Serve(serving, ln); stop() })
+	defer wait.Wait()
+	defer stop()
+	if err := t.replicaOf(ctx, advertise); err != nil {
+		return Result{}, err
+	}
+	if err := t.follow(serving, p); err != nil {
+		stop()
+		wait.Wait()
+		return Result{}, errors.Join(t.giveUp(ctx, p, err), serveErr)
+	}
+	if err := t.promote(ctx); err != nil {
+		return Result{}, err
+	}
+	return Result{Offset: o.Plan.End(), ReplID: o.Plan.ReplID, Took: time.Since(began)}, nil
+}
+
+// target is the server that is restored.
+type target struct {
+	opts RestoreOptions
+	conn *wire.Conn
+}
+
+// openTarget connects and makes sure that the server may be overwritten.
+func openTarget(ctx context.Context, o RestoreOptions) (*target, error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	conn, err := wire.Dial(ctx, wire.Endpoint{Address: o.Target, Username: o.Username,
+		Password: o.Password, Dial: o.Dial})
+	if err != nil {
+		return nil, fmt.Errorf("target %s: %w", o.Target, err)
+	}
+	t := &target{opts: o, conn: conn}
+	if err := t.examine(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *target) examine(ctx context.Context) error {
+	info, err := t.info(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case info["cluster_enabled"] == "1":
+		return fmt.Errorf("%w: it is a cluster node; restore a server of its own instead", ErrTarget)
+	case info["loading"] == "1":
+		return fmt.Errorf("%w: it is still loading", ErrTarget)
+	case info["role"] != "master":
+		return fmt.Errorf("%w: it is a replica of %s:%s; promote it first", ErrTarget,
+			info["master_host"], info["master_port"])
+	}
+	var holds []string
+	for key, value := range info {
+		if strings.HasPrefix(key, "db") && strings.HasPrefix(value, "keys=") {
+			holds = append(holds, key+": "+value)
+		}
+	}
+	if n := info["number_of_functions"]; n != "" && n != "0" {
+		holds = append(holds, n+" functions")
+	}
+	if len(holds) > 0 && !t.opts.Force {
+		return fmt.Errorf("%w: %s; force overwrites it", ErrNotEmpty, strings.Join(holds, ", "))
+	}
+	return nil
+}
+
+func (t *target) info(ctx context.Context, section ...string) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	v, err := t.conn.Do(ctx, append([]string{"INFO"}, section...)...)
+	if err != nil {
+		return nil, t.refused("INFO", err)
+	}
+	text, _ := v.(string)
+	return wire.Fields(text), nil
+}
+
+// refused wraps an error reply of the target.
+func (t *target) refused(command string, err error) error {
+	var reply wire.Error
+	if errors.As(err, &reply) {
+		return fmt.Errorf("%w: %s: %s", ErrTarget, command, reply)
+	}
+	return fmt.Errorf("target %s: %s: %w", t.opts.Target, command, err)
+}
+
+// listen opens the address where the target comes for the data.
+func (t *target) listen(ctx context.Context) (ln net.Listener, advertise string, err error) {
+	address := t.opts.Listen
+	if address == "" {
+		host := "127.0.0.1" // the target is on this machine if it is on a unix socket
+		if a, ok := t.conn.LocalAddr().(*net.TCPAddr); ok {
+			host = a.IP.String()
+		}
+		address = net.JoinHostPort(host, "0")
+	}
+	ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, "", err
+	}
+	if t.opts.Advertise != "" {
+		return ln, t.opts.Advertise, nil
+	}
+	return ln, ln.Addr().String(), nil
+}
+
+// isTarget admits the machine that the target is on, and this one: whoever may connect is given
+// everything. With an address of one's own to advertise there is something in between, whose
+// address is not known.
+func (t *target) isTarget(remote net.Addr) bool {
+	a, ok := remote.(*net.TCPAddr)
+	if !ok {
+		return false
+	}
+	if t.opts.Advertise != "" || a.IP.IsLoopback() {
+		return true
+	}
+	peer, ok := t.conn.RemoteAddr().(*net.TCPAddr)
+	return ok && peer.IP.Equal(a.IP)
+}
+
+func (t *target) replicaOf(ctx context.Context, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	return t.do(ctx, "REPLICAOF", host, port)
+}
+
+func (t *target) do(ctx context.Context, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	if _, err := t.conn.Do(ctx, args...); err != nil {
+		return t.refused(args[0], err)
+	}
+	return nil
+}
+
+// follow waits until the target is exactly at the point.
+func (t *target) follow(ctx context.Context, p *Primary) error {
+	want := strconv.FormatInt(t.opts.Plan.End(), 10)
+	for {
+		info, err := t.info(ctx)
+		if err != nil {
+			return err
+		}
+		progress := p.Progress()
+		if info["loading"] == "1" {
+			progress.Loading = info["loading_loaded_perc"]
+		}
+		if t.opts.Progress != nil {
+			t.opts.Progress(progress)
+		}
+		switch {
+		case info["role"] != "slave":
+			return fmt.Errorf("%w: someone else promoted it", ErrTarget)
+		case info["master_link_status"] == "up" && info["slave_repl_offset"] == want &&
+			info["master_replid"] == t.opts.Plan.ReplID:
+			if t.opts.Inspect != nil {
+				return t.opts.Inspect(ctx)
+			}
+			return nil
+		case progress.Attempts > maxAttempts:
+			return fmt.Errorf("%w after %d attempts; its version is %s, its log says why: %w",
+				ErrRejected, maxAttempts, version(info), orNothing(progress.LastErr))
+		}
+		if err := pause(ctx, pollEvery); err != nil {
+			return err
+		}
+	}
+}
+
+func version(info map[string]string) string {
+	if v := info["valkey_version"]; v != "" {
+		return v
+	}
+	return info["redis_version"]
+}
+
+// orNothing makes an error of none, for %w.
+func orNothing(err error) error {
+	if err == nil {
+		return errors.New("it closed the connection")
+	}
+	return err
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// giveUp puts the target back where it was, if nothing has happened to it yet.
+func (t *target) giveUp(ctx context.Context, p *Primary, err error) error {
+	if p.Progress().Attempts > 0 {
+		return fmt.Errorf("restore failed; the target is left a replica with no primary, "+
+			"and what it holds is incomplete: %w", err)
+	}
+	// The connection may be in the middle of a command, or the context at its end.
+	clean := context.WithoutCancel(ctx)
+	t.conn.Close()
+	conn, derr := wire.Dial(clean, wire.Endpoint{Address: t.opts.Target, Username: t.opts.Username,
+		Password: t.opts.Password, Dial: t.opts.Dial})
+	if derr != nil {
+		return errors.Join(err, derr)
+	}
+	t.conn = conn
+	return errors.Join(err, t.do(clean, "REPLICAOF", "NO", "ONE"))
+}
+
+func (t *target) promote(ctx context.Context) error {
+	if err := t.do(ctx, "REPLICAOF", "NO", "ONE"); err != nil {
+		return err
+	}
+	info, err := t.info(ctx, "replication")
+	if err == nil && info["role"] != "master" {
+		err = fmt.Errorf("%w: it is %s after REPLICAOF NO ONE", ErrTarget, info["role"])
+	}
+	return err
+}

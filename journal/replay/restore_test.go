@@ -1,0 +1,34 @@
+package replay_test
+
+import (
+	"strconv"
+	"testing"
+
+	"holdfast/journal/replay"
+	"holdfast/proxy/proxytest"
+)
+
+func TestRestoreEnd(t *testing.T) {
+	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+		for i := range 1000 {
+			srv.MustDo("SET", "before:"+strconv.Itoa(i), i)
+		}
+		r := record(t, srv)
+		for i := range 1000 {
+			srv.MustDo("SET", "after:"+strconv.Itoa(i), i)
+		}
+		want := digest(srv)
+		end := r.caughtUp()
+		p := r.locate(replay.Selector{})
+		if p.Offset < end {
+			t.Errorf("the end is at %d, the server's offset was %d", p.Offset, end)
+		}
+		dst := r.fresh()
+		if got := r.restore(dst, p); got != want {
+			t.Errorf("digest %s, want %s", got, want)
+		}
+		if role := dst.Info("replication")["role"]; role != "master" {
+			t.Errorf("the target is a %s", role)
+		}
+	}, serverArgs...)
+}
