@@ -37,6 +37,7 @@ type link struct {
 	ready      bool
 	closed     bool
 	retiring   bool // to a server that was replaced: no new commands, see switch.go
+	orphan     bool // its session has gone; to be closed once it is ready and has sent the rest
 	dirty      bool // its state is not what a borrower may find: to be closed, not lent
 	raw        bool // SYNC: everything is passed through unread
 	serverID   int64
@@ -213,6 +214,10 @@ func (l *link) becomeReady() {
 		f(l)
 	}
 	l.onReady = nil
+	if l.orphan {
+		l.abandon()
+		return
+	}
 	if len(l.stalled) > 0 && !l.full() {
 		l.wakeStalled()
 	}
@@ -428,9 +433,16 @@ func (l *link) answerBroken(r *request, cause error, sent uint64) {
 
 // close drops the connection and takes the link out of every list.
 func (l *link) close() {
-	l.closed, l.ready = true, false
 	if l.conn != nil {
 		l.conn.Close()
+	}
+	l.delist()
+}
+
+// delist takes a link, whose connection is on its way out, out of every list.
+func (l *link) delist() {
+	l.closed, l.ready = true, false
+	if l.conn != nil {
 		l.w.srv.linkCount.Add(-1)
 	}
 	if l.lane != nil {

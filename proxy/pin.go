@@ -88,8 +88,18 @@ func (i *identity) forget(l *link) {
 }
 
 // abandon closes a pinned link whose session has gone; nobody is left to answer.
+//
+// What the session had sent still reaches the server, in front of the end of the connection, as
+// it would if the client had closed its own.
 func (l *link) abandon() {
-	if !l.closed {
+	switch {
+	case l.closed:
+	case !l.ready && len(l.backlog) > 0:
+		l.orphan = true // becomeReady comes back here
+	case l.ready && l.conn.Buffered() > 0:
+		l.conn.CloseAfterFlush(lingerTime)
+		l.delist()
+	default:
 		l.close()
 	}
 }

@@ -138,9 +138,12 @@ const (
 	// lingerTime is how long a client that has got its last reply may take to read it.
 	lingerTime = 5 * time.Second
 	// sweepEvery is the pace of looking for links and sessions that are idle for too long.
-	sweepEvery = 5 * time.Second
-	// linkIdle is how long a link may be unused before it is closed.
-	linkIdle = int64(60 * time.Second)
+	sweepEvery = time.Second
+	// linkIdle is how long a shared link that is one too many may be unused before it is closed,
+	// and pinIdle how long a pinned link may be at rest. Connections that idle cost the server:
+	// its housekeeping visits a few clients at a time.
+	linkIdle = int64(10 * time.Second)
+	pinIdle  = int64(2 * time.Second)
 	// spareBuffers of spareSize bytes are kept for clients' half frames.
 	spareBuffers = 64
 	spareSize    = 64 << 10
@@ -344,8 +347,11 @@ func (w *worker) sweep() {
 	w.setClock()
 	now := w.loop.Now()
 	for l := range w.links {
-		unused := l.reqs.len() == 0 && l.owner == nil && now-l.lastActive > linkIdle
-		if unused && (l.lane == nil || l.spare()) {
+		if l.reqs.len() > 0 || l.owner != nil {
+			continue
+		}
+		idle := now - l.lastActive
+		if l.lane == nil && idle > pinIdle || l.lane != nil && idle > linkIdle && l.spare() {
 			l.retire()
 		}
 	}
