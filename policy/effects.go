@@ -254,3 +254,43 @@ func (c *Command) Code(args [][]byte) []byte {
 	}
 	return args[at]
 }
+
+// MayDelete reports whether the request deletes keys that it names, so that a delete budget is to
+// be asked: DEL and its like, MIGRATE without COPY, and times in the past. Flushes count as well;
+// how many keys they take is the server's to tell, by DBSIZE before. now is the Unix time in ms.
+func (c *Command) MayDelete(args [][]byte, now int64) bool {
+	switch {
+	case c.Effects.Any(EffectFlush):
+		return true
+	case c.Name == "migrate":
+		for i := 6; i < len(args); i++ {
+			if isWord(args[i], "copy") {
+				return false
+			}
+		}
+		return true
+	case c.Effects.Any(EffectDelete):
+		return true
+	}
+	return c.pastDeletes && pastWhen[c.Name](args, now) != no
+}
+
+// Deleted is how many keys a request has deleted, by its reply: n is the integer of an integer
+// reply, and null tells that the reply is nil; an error's count is 0. It is for requests that
+// MayDelete lets through; a flush counts by other means.
+func (c *Command) Deleted(args [][]byte, n int64, null bool) int64 {
+	switch c.Name {
+	case "del", "unlink", "expire", "pexpire", "expireat", "pexpireat":
+		return max(n, 0)
+	case "getdel", "getex":
+		if null {
+			return 0
+		}
+		return 1
+	case "migrate": // OK or NOKEY, whatever of its keys there were
+		var room [8]Key
+		keys, _ := c.Keys(args, room[:0])
+		return int64(len(keys))
+	}
+	return max(n, 0)
+}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"math"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -227,4 +228,20 @@ func keyOf(scope Scope, client *Client) limiterKey {
 		key.session = client.Session
 	}
 	return key
+}
+
+// who tells whose a limiter or breaker is.
+func (k limiterKey) who() string {
+	switch k.scope {
+	case PerUser:
+		return k.name
+	case PerAddress:
+		if addr, ok := netip.AddrFromSlice([]byte(k.name)); ok {
+			return addr.Unmap().String()
+		}
+		return "unix"
+	case PerSession:
+		return strconv.FormatUint(k.session, 10)
+	}
+	return ""
 }
