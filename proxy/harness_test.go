@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/policy"
 	"holdfast/proxy"
 	"holdfast/proxy/proxytest"
 	"holdfast/proxy/upstream"
@@ -137,4 +138,9 @@ func short(s string) string {
 		return s[:200] + "…"
 	}
 	return s
+}
+
+// denyFlush is a rule for tests.
+func denyFlush(o *proxy.Options) {
+	o.Rules = []policy.RuleSpec{{Name: "no", Action: "deny", Commands: []string{"flushall", "config|set"}}}
 }

@@ -36,6 +36,7 @@ type link struct {
 	scan       resp.ReplyScanner
 	ready      bool
 	closed     bool
+	counted    bool // conn.Sent is exact: OnClose has come
 	retiring   bool // to a server that was replaced: no new commands, see switch.go
 	orphan     bool // its session has gone; to be closed once it is ready and has sent the rest
 	dirty      bool // its state is not what a borrower may find: to be closed, not lent
@@ -347,7 +348,10 @@ func (l *link) unsent() bool {
 func (l *link) OnEOF(*eventloop.Conn) { l.fail(nil) }
 
 // OnClose implements eventloop.Handler.
-func (l *link) OnClose(_ *eventloop.Conn, err error) { l.fail(err) }
+func (l *link) OnClose(_ *eventloop.Conn, err error) {
+	l.counted = true
+	l.fail(err)
+}
 
 // OnDrain implements eventloop.Handler.
 func (l *link) OnDrain(*eventloop.Conn) {
@@ -385,12 +389,17 @@ func (l *link) fail(cause error) {
 	}
 }
 
-// requestBytesSent is how much of the request stream the kernel has taken.
+// requestBytesSent is how much of the request stream the kernel has taken, or more where that is
+// not known.
 func (l *link) requestBytesSent() uint64 {
-	if l.conn == nil || l.conn.Sent() < l.injected {
+	if l.conn == nil {
 		return 0
 	}
-	return l.conn.Sent() - l.injected
+	sent := l.conn.Sent()
+	if !l.counted && l.w.srv.driver() == "portable" {
+		sent = l.conn.Queued() // Sent lags behind the goroutine that writes
+	}
+	return max(sent, l.injected) - l.injected
 }
 
 // answerBroken answers one request of a broken link.

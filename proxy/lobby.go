@@ -265,17 +265,29 @@ func (s *session) resetConnection(c *resp.Command, cmd *policy.Command) bool {
 		s.wait = waitOrder
 		return false
 	}
-	if l := s.pin; l != nil {
+	s.muted = replyOn
+	l := s.pin
+	if l == nil {
+		s.forgetConnection()
+		s.w.countLocal(cmd)
+		return true
+	}
+	// The server forgets first: whoever publishes next to a channel of this session is not told
+	// of a subscriber any more.
+	s.ask(l, cmd, c.Args, func([]byte, bool) {
 		s.pin, l.owner = nil, nil
 		l.abandon()
-	}
+		s.forgetConnection()
+	})
+	return true
+}
+
+// forgetConnection makes the session what a new one is, and says so.
+func (s *session) forgetConnection() {
 	s.held, s.queuedPause, s.marked, s.redirect = 0, nil, false, redirect{}
-	s.muted = replyOn
 	s.proto, s.db, s.name, s.client.Name = 2, 0, "", ""
 	s.w.changeIdentity(s, s.w.anonymous.key)
-	s.reply(resp.AppendSimple(nil, "RESET"))
-	s.w.countLocal(cmd)
-	return true
+	s.deliver(resp.AppendSimple(nil, "RESET"))
 }
 
 // waitMark is the channel to which a marker is published, see waitAcks.
