@@ -35,7 +35,8 @@ type Options struct {
 	// MaxBackoff bounds the delay between attempts to reach a server that is down. Zero is 2 s.
 	MaxBackoff time.Duration
 
-	// Interval is the time between health checks of a server that is up. Zero is 1 s.
+	// Interval is the time between health checks of a server that is up and was not seen to
+	// answer on a data connection meanwhile. Zero is 1 s.
 	Interval time.Duration
 
 	// Refresh is the time between looks at what changes rarely: the configuration, the command
@@ -76,9 +77,9 @@ func (o Options) withDefaults() Options {
 
 // Upstream watches one server.
 //
-// One goroutine (run) checks the server in turn: INFO each Interval, and with it, each Refresh or
-// when the server is another one than before, CONFIG GET, COMMAND and an unauthenticated PING.
-// Each check ends in a new Info that replaces the last; if it differs in substance, the functions
+// One goroutine (run) checks the server in turn: INFO each Interval (see Seen), and with it, each
+// Refresh or when the server is another one than before, CONFIG GET, COMMAND and an
+// unauthenticated PING. Each check ends in a new Info that replaces the last; if it differs in substance, the functions
 // of OnChange hear of it. While the server is down the checks go on at the pace of a Backoff.
 //
 // A check that fails is made once more on a new connection before the server counts as down: a
@@ -100,6 +101,7 @@ type Upstream struct {
 	info         atomic.Pointer[Info] // never nil
 	recheck      chan struct{}        // one token: check soon
 	controlAddrs addrSet              // has a mutex of its own
+	seen         atomic.Bool          // a data connection had an answer since this was last asked
 
 	probing   sync.Mutex // held during a check; owns the fields below it
 	refreshed time.Time  // when the slow part of a check was last complete
@@ -232,6 +234,21 @@ func (u *Upstream) run(ctx context.Context) {
 	}
 }
 
+// Seen reports that the server has just answered on a data connection. While it does, it need not
+// be asked whether it is there: checks are then Refresh apart instead of Interval, so that a busy
+// server hears little of the proxy itself. It never blocks and may be called from a loop.
+func (u *Upstream) Seen() {
+	if !u.seen.Load() {
+		u.seen.Store(true)
+	}
+}
+
+// idle reports that a check is due although the server may be up: it was not seen since the last
+// time of asking, or the last check was long ago.
+func (u *Upstream) idle(info *Info) bool {
+	return !u.seen.Swap(false) || time.Since(info.Checked) >= u.opts.Refresh
+}
+
 // pause waits until the next check is due and reports whether there is to be one.
 func (u *Upstream) pause(ctx context.Context, info *Info, backoff *Backoff) bool {
 	delay, recheck := u.opts.Interval, u.recheck
@@ -240,15 +257,21 @@ func (u *Upstream) pause(ctx context.Context, info *Info, backoff *Backoff) bool
 	} else {
 		delay, recheck = backoff.Next(), nil
 	}
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-	case <-recheck:
+	for {
+		timer := time.NewTimer(delay)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		case <-timer.C:
+			if !info.Up || u.idle(info) {
+				return true
+			}
+		case <-recheck:
+			timer.Stop()
+			return true
+		}
 	}
-	return true
 }
 
 // tell logs a change and passes it on.

@@ -449,3 +449,38 @@ func TestStop(t *testing.T) {
 		}
 	})
 }
+
+// A server that is seen to answer is not asked all the time; when it falls silent it is.
+func TestSeenSparesTheServer(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	u := New(Options{Address: srv.Addr, Interval: 5 * time.Millisecond, Refresh: time.Hour,
+		Logger: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithCancel(context.Background())
+	u.Start(ctx)
+	t.Cleanup(func() { cancel(); u.Stop() })
+	proxytest.Poll(t, "the server is up", func() bool { return u.Info().Up })
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				u.Seen()
+			}
+		}
+	})
+	at := u.Info().Checked
+	for checks := 0; checks < 3; { // settle: a check may be under way
+		time.Sleep(20 * time.Millisecond)
+		if now := u.Info().Checked; now.Equal(at) {
+			checks++
+		} else {
+			at, checks = now, 0
+		}
+	}
+	close(stop)
+	wg.Wait()
+	proxytest.Poll(t, "it is asked again", func() bool { return u.Info().Checked.After(at) })
+}
