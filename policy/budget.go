@@ -59,6 +59,9 @@ type breaker struct {
 	trips  int64 // how often it opened
 }
 
+// freshBreaker has counted nothing: its step is before any that a clock leads to.
+var freshBreaker = breaker{step: math.MinInt64 / 2, until: math.MinInt64}
+
 const budgetSteps = 17 // sixteen and the one that is beginning
 
 // DefaultBreakers is how many breakers a budget has where NewBudgets is not told.
@@ -104,7 +107,7 @@ func (b *Budget) init(size int) {
 	if size <= 0 {
 		size = DefaultBreakers
 	}
-	b.left = breaker{until: math.MinInt64}
+	b.left = freshBreaker
 	b.breakers, _ = simplelru.NewLRU(size, // fails below 1 only
 		func(_ limiterKey, gone *breaker) { b.left.inherit(gone) })
 }
@@ -180,7 +183,7 @@ func (b *Budget) Reset(user string, now int64) (open int) {
 		}
 	}
 	if user == "" || b.Per != PerUser {
-		b.left = breaker{until: math.MinInt64}
+		b.left = freshBreaker
 	}
 	return open
 }

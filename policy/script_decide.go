@@ -5,12 +5,13 @@ package policy
 //
 // A command that code calls is decided as if the client had sent it, with the arguments that are
 // known. What cannot be carried out inside code (trash, and the rewriting of a command that
-// stalls) is refused. guarded says that the server's own ACL refuses inside code what the rules
-// refuse outside. Without it, code that is opaque or was not seen gets the strictest verdict that
-// the rules have for a destructive command, unless a rule that asks for opaque code has decided.
+// stalls) is refused. Code that is opaque or was not seen gets the strictest verdict that the rules
+// have for a destructive command, unless a rule that asks for opaque code has decided. What guard
+// has the server itself refuse inside code does not count there; nil means that there is no guard,
+// or none that was proven.
 //
 // Unlike Decide, it allocates.
-func (p *Policy) DecideScript(req *Request, guarded bool) Verdict {
+func (p *Policy) DecideScript(req *Request, guard *Guard) Verdict {
 	v := p.Decide(req)
 	if s := req.Script; s != nil {
 		anyDB := s.calls("select")
@@ -20,8 +21,8 @@ func (p *Policy) DecideScript(req *Request, guarded bool) Verdict {
 			v = stricter(v, c.verdict(p))
 		}
 	}
-	if (req.Script == nil || req.Script.Opaque) && !guarded && !v.asksOpaque() {
-		v = stricter(v, p.strictestDestructive(req))
+	if (req.Script == nil || req.Script.Opaque) && !v.asksOpaque() {
+		v = stricter(v, p.strictestDestructive(req, guard))
 	}
 	return v
 }
@@ -173,14 +174,14 @@ func (c *Command) fixedKeys() bool {
 
 // strictestDestructive is the strictest verdict for a command that destroys or stalls and that
 // code can call, with nothing known of its arguments.
-func (p *Policy) strictestDestructive(req *Request) Verdict {
+func (p *Policy) strictestDestructive(req *Request, guard *Guard) Verdict {
 	var v Verdict
 	c := &boundCall{req: *req, open: true}
 	c.req.Cmd, c.req.Args, c.req.Script, c.req.anyDB = nil, nil, nil, true
 	readOnly := req.Cmd != nil && req.Cmd.Flags.Has(FlagReadonly) // EVAL_RO: the server sees to it
 	for _, cmd := range p.table.cmds {
 		if cmd.Flags.Has(FlagNoScript) || !cmd.Effects.Any(Destructive|EffectStall) ||
-			readOnly && cmd.Flags.Has(FlagWrite) {
+			readOnly && cmd.Flags.Has(FlagWrite) || guard != nil && guard.Refuses(cmd) {
 			continue
 		}
 		v = stricter(v, inCode(c.decide(p, cmd), cmd))

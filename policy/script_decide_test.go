@@ -93,6 +93,11 @@ var inScripts = []struct {
 		"EVAL $ 0 | redis.call('flushall') -> confirm a", "EVAL $ 0 | return 1 -> confirm b",
 		"EVALSHA abc 0 -> confirm a",
 	}},
+	{"gaps of the guard", "a: deny flushall\nb: trash del keys=pay:*", []string{
+		"guarded EVAL $ 0 | redis.call(ARGV[1]) -> deny b",
+		"guarded EVALSHA abc 0 -> deny b", "EVALSHA abc 0 -> deny a",
+		"guarded EVAL $ 0 | redis.call('del', 'x') -> allow",
+	}},
 	{"the strictest counts", "a: confirm del\nb: deny flushall\nc: allow eval", []string{
 		"EVAL $ 0 | redis.call('del', 'x') redis.call('flushall') -> deny b",
 		"EVAL $ 0 | redis.call('del', 'x') -> confirm a", "EVAL $ 0 | return 1 -> allow c",
@@ -148,7 +153,11 @@ func TestDecideScript(t *testing.T) {
 				if !req.Cmd.RunsCode() {
 					t.Fatalf("%s runs no code", head)
 				}
-				if got := show(p.DecideScript(req, guarded)); got != want {
+				var guard *Guard
+				if guarded {
+					guard = mustGuard(t, p, GuardOptions{User: "default"})
+				}
+				if got := show(p.DecideScript(req, guard)); got != want {
 					t.Errorf("%s: %s, want %s", line, got, want)
 				}
 			}
@@ -165,7 +174,7 @@ func BenchmarkDecideScript(b *testing.B) {
 			req.Script = Scan([]byte(src))
 			b.ReportAllocs()
 			for b.Loop() {
-				p.DecideScript(req, false)
+				p.DecideScript(req, nil)
 			}
 		})
 	}
