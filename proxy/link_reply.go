@@ -16,6 +16,7 @@ func (l *link) OnData(_ *eventloop.Conn, p []byte) {
 	w := l.w
 	w.counters.UpstreamBytesIn += uint64(len(p))
 	l.lastActive = w.loop.Now()
+	w.answered = w.answered || l.up == w.up
 	if l.raw && l.ready {
 		l.owner.deliver(p)
 		l.pressure()

@@ -30,6 +30,7 @@ type worker struct {
 	encode     []byte   // reused for frames that are encoded anew
 	spare      [][]byte // input buffers at rest
 	inputBytes int64    // in all input buffers
+	answered   bool     // the server has answered in this turn
 
 	sessions   map[uint64]*session
 	links      map[*link]struct{}
@@ -313,6 +314,10 @@ func (w *worker) resume() {
 func (w *worker) endTurn() {
 	if len(w.ready) > 0 {
 		w.resume()
+	}
+	if w.answered {
+		w.answered = false
+		w.up.Seen()
 	}
 	w.holdMemory()
 }
