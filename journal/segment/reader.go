@@ -100,7 +100,7 @@ func (r *Reader) bad(why string) error { return &BadError{Offset: r.pos, Why: wh
 func (r *Reader) bytes(n int) ([]byte, error) {
 	at := r.pos - r.start
 	if at < 0 || at+int64(n) > int64(len(r.buf)) {
-		if err := r.fill(); err != nil {
+		if err := r.fill(n); err != nil {
 			return nil, err
 		}
 		at = 0
@@ -108,19 +108,26 @@ func (r *Reader) bytes(n int) ([]byte, error) {
 	return r.buf[at:min(at+int64(n), int64(len(r.buf)))], nil
 }
 
-// fill reads the buffer anew from r.pos.
-func (r *Reader) fill() error {
-	if r.buf == nil {
-		r.buf = make([]byte, readAhead)
+// fill reads the buffer anew from r.pos: n bytes, and more where there are.
+func (r *Reader) fill(n int) error {
+	if cap(r.buf) < n {
+		size, err := r.file.Size()
+		if err != nil {
+			return err
+		}
+		r.buf = make([]byte, max(int64(n), pieceFor(size-r.pos)))
 	}
-	n, err := r.file.ReadAt(r.buf[:readAhead], r.pos)
+	got, err := r.file.ReadAt(r.buf[:cap(r.buf)], r.pos)
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.buf = r.buf[:0]
 		return fmt.Errorf("read at byte %d: %w", r.pos, err)
 	}
-	r.buf, r.start = r.buf[:n], r.pos
+	r.buf, r.start = r.buf[:got], r.pos
 	return nil
 }
+
+// pieceFor is how much to read at once of a file of which left bytes remain.
+func pieceFor(left int64) int64 { return min(readAhead, max(left, 0)+align) }
 
 // forget drops what was read ahead, for a file that another process writes.
 func (r *Reader) forget() { r.buf = r.buf[:0] }

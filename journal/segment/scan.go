@@ -148,7 +148,11 @@ func (s *scan) flush() error {
 // frames whose promise reaches above the place where the chain broke.
 func (s *scan) tail() error {
 	s.result.TornEnd = s.result.Bad
-	buf := make([]byte, readAhead)
+	size, err := s.file.Size()
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, max(pieceFor(size-s.result.Bad), 2*FrameHeaderSize))
 	for at := s.result.Bad; ; {
 		n, err := s.file.ReadAt(buf, at)
 		if err != nil && !errors.Is(err, io.EOF) {
