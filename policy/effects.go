@@ -114,7 +114,7 @@ func (c *Command) classify() {
 		c.Effects |= EffectDelete | EffectOverwrite // who knows
 	}
 	c.pastDeletes = c.Effects.Has(EffectExpire) && pastWhen[c.Name] != nil
-	c.unnamed = c.ID == 0 || c.Effects.Any(EffectScript) || c.runsCode ||
+	c.unnamed = c.ID == 0 || c.Effects.Any(EffectScript) ||
 		c.Flags.Has(FlagTouchesArbitraryKeys) || unnamedKeys[c.Name] ||
 		c.Parent != nil && c.Parent.unnamed
 }

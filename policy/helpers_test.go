@@ -30,6 +30,9 @@ func parseRules(t testing.TB, text string) []RuleSpec {
 	t.Helper()
 	var rules []RuleSpec
 	for line := range strings.Lines(text) {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
 		name, rest, ok := strings.Cut(strings.TrimSpace(line), ": ")
 		words := strings.Fields(rest)
 		if !ok || len(words) == 0 {
