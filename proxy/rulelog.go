@@ -35,13 +35,16 @@ type ruleLogKey struct {
 	observed bool
 }
 
+// ruleHit is one command that a rule names.
+type ruleHit struct{ command, user, client string }
+
 // ruleHits is what was not told yet of one rule. It is kept for as long as it holds lines back.
 type ruleHits struct {
-	count   uint64
-	command string
-	user    string
-	client  string
-	next    time.Time // when the next line may be written; zero: the first is due
+	first ruleHit   // the one that is told at once
+	told  bool      // it was
+	count uint64    // how many came after it, or after the last line
+	last  ruleHit   // the newest of these
+	next  time.Time // when they may be told
 }
 
 func newRuleLog(log *slog.Logger) *ruleLog {
@@ -67,18 +70,17 @@ func (r *ruleLog) stop() {
 // hit notes a command that a rule has refused or, with observed, would have refused. It does not
 // block, and may be called from any loop.
 func (r *ruleLog) hit(rule string, observed bool, command, user, client string) {
+	key, hit := ruleLogKey{rule, observed}, ruleHit{command, user, client}
 	r.mu.Lock()
-	key := ruleLogKey{rule, observed}
 	h := r.rules[key]
-	first := h == nil
-	if first {
-		h = &ruleHits{}
-		r.rules[key] = h
+	if h == nil {
+		r.rules[key] = &ruleHits{first: hit}
+	} else {
+		h.count++
+		h.last = hit
 	}
-	h.count++
-	h.command, h.user, h.client = command, user, client
 	r.mu.Unlock()
-	if first {
+	if h == nil {
 		select {
 		case r.wake <- struct{}{}:
 		default:
@@ -106,11 +108,31 @@ func (r *ruleLog) run() {
 // tell writes what is due, or with all everything, and returns how long there will be nothing to
 // write unless wake says so.
 func (r *ruleLog) tell(all bool) time.Duration {
-	due, next := r.take(time.Now(), all)
+	due, wait := r.take(time.Now(), all)
 	for key, h := range due {
-		r.write(key, h)
+		level, verb := slog.LevelWarn, "refused"
+		if key.observed {
+			level, verb = slog.LevelInfo, "would refuse"
+		}
+		if !h.told {
+			r.log.Log(context.Background(), level, "a rule "+verb+" a command", "rule", key.rule,
+				"command", h.first.name(), "user", h.first.user, "client", h.first.client)
+		}
+		if h.count > 0 {
+			r.log.Log(context.Background(), level, "a rule "+verb+" commands", "rule", key.rule,
+				"count", h.count, "last_command", h.last.name(), "last_user", h.last.user,
+				"last_client", h.last.client)
+		}
 	}
-	return next
+	return wait
+}
+
+// name is the command's name; what the table does not know could be anything, and stays untold.
+func (h *ruleHit) name() string {
+	if h.command == "" {
+		return "(unknown)"
+	}
+	return h.command
 }
 
 // take takes out what is due. A rule that has had nothing to tell for a whole pause is forgotten,
@@ -120,37 +142,24 @@ func (r *ruleLog) take(now time.Time, all bool) (map[ruleLogKey]ruleHits, time.D
 	defer r.mu.Unlock()
 	due, wait := map[ruleLogKey]ruleHits{}, ruleLogPause
 	for key, h := range r.rules {
-		if rest := h.next.Sub(now); rest > 0 && !all {
-			wait = min(wait, rest)
-			continue
-		}
-		if h.count == 0 {
+		rest := h.next.Sub(now)
+		switch {
+		case all:
+			due[key] = *h
 			delete(r.rules, key)
-			continue
+		case !h.told:
+			due[key] = ruleHits{first: h.first}
+			h.told, h.next = true, now.Add(ruleLogPause)
+		case rest > 0:
+			wait = min(wait, rest)
+		case h.count == 0:
+			delete(r.rules, key)
+		default:
+			due[key] = *h
+			h.count, h.next = 0, now.Add(ruleLogPause)
 		}
-		due[key] = *h
-		h.count, h.next = 0, now.Add(ruleLogPause)
 	}
 	return due, wait
-}
-
-func (r *ruleLog) write(key ruleLogKey, h ruleHits) {
-	level, one, many := slog.LevelWarn, "a rule refused a command", "a rule refused commands"
-	if key.observed {
-		level = slog.LevelInfo
-		one, many = "a rule would refuse a command", "a rule would refuse commands"
-	}
-	command := h.command
-	if command == "" {
-		command = "(unknown)"
-	}
-	if h.next.IsZero() && h.count == 1 {
-		r.log.Log(context.Background(), level, one, "rule", key.rule, "command", command,
-			"user", h.user, "client", h.client)
-		return
-	}
-	r.log.Log(context.Background(), level, many, "rule", key.rule, "count", h.count,
-		"last_command", command, "last_user", h.user, "last_client", h.client)
 }
 
 // tellHit has the log say what a rule does, or would do, about a command.
