@@ -84,15 +84,17 @@ type planner struct {
 	now      time.Time
 	limits   Retention
 	tight    bool // drop everything that may go at all
+
+	aged time.Time // the beginning of the window that the age limit alone gives
 }
 
 // plan gives what may go.
 func (p *planner) plan() (bases []Base, segments []Segment) {
 	ends := p.serviceEnds()
-	window := time.Time{}
 	if p.limits.Age > 0 {
-		window = p.now.Add(-p.limits.Age)
+		p.aged = p.now.Add(-p.limits.Age)
 	}
+	window := p.aged
 	bases, segments = p.outside(window, ends)
 	for _, later := range p.windows(window, ends) {
 		if !p.tight && (p.limits.Bytes == 0 || p.left(bases, segments) <= p.limits.Bytes) {
@@ -194,23 +196,22 @@ func after(a, b Base) bool {
 	return a.File > b.File // two of one place: either will do, one is kept
 }
 
-// outside gives what serves no moment from window on.
+// outside gives what serves no moment from window on. Segments that no base leads into go only
+// with a base that covers the window, or once they are too old: they may still be of use with a
+// snapshot from elsewhere.
 func (p *planner) outside(window time.Time, ends []time.Time) (bases []Base, segs []Segment) {
 	var kept []Base
 	for i, b := range p.catalog.bases {
-		switch {
-		case b.Missing, !ends[i].IsZero() && ends[i].Before(window),
-			!ends[i].IsZero() && ends[i].Equal(window):
+		if !ends[i].IsZero() && !ends[i].After(window) {
 			bases = append(bases, b)
-		default:
+		} else {
 			kept = append(kept, b)
 		}
 	}
-	if window.IsZero() {
-		return bases, nil
-	}
 	for _, s := range p.segments {
-		if s.Live || p.needed(s, kept) || !p.tight && s.LastTime.After(window) {
+		old := !s.LastTime.After(p.aged)
+		early := len(kept) > 0 && window.After(p.aged)
+		if s.Live || p.needed(s, kept) || !old && !early {
 			break
 		}
 		segs = append(segs, s)

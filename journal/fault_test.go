@@ -1,0 +1,369 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"holdfast/journal/vfs"
+)
+
+// faultyDisk fails the operations that its rule names.
+type faultyDisk struct {
+	*vfs.Mem
+	mu   sync.Mutex
+	rule func(op vfs.Op) error // nil: none
+	hits int
+}
+
+func newFaultyDisk() *faultyDisk { return &faultyDisk{Mem: vfs.NewMem()} }
+
+func (d *faultyDisk) fs() vfs.FS {
+	return vfs.WithFaults(d.Mem, func(op vfs.Op) error {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.rule == nil {
+			return nil
+		}
+		err := d.rule(op)
+		if err != nil {
+			d.hits++
+		}
+		return err
+	})
+}
+
+func (d *faultyDisk) fail(rule func(op vfs.Op) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.rule, d.hits = rule, 0
+}
+
+func (d *faultyDisk) failures() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.hits
+}
+
+// times fails the first n operations of a kind on files whose name contains part.
+func times(n int, kind vfs.Kind, part string, err error) func(vfs.Op) error {
+	return func(op vfs.Op) error {
+		if op.Kind != kind || !strings.Contains(op.Path, part) || n == 0 {
+			return nil
+		}
+		n--
+		return err
+	}
+}
+
+// A write or fsync that fails once costs a segment and nothing else: the bytes are still in memory
+// and go into a new file; the old one is never synced again.
+func TestErrorIsSteppedRound(t *testing.T) {
+	for _, kind := range []vfs.Kind{vfs.OpWrite, vfs.OpSync} {
+		for _, err := range []error{syscall.EIO, syscall.ENOSPC} {
+			disk := newFaultyDisk()
+			o := testOptions(disk.fs())
+			o.Poll = time.Millisecond
+			j := open(t, o)
+			tl := start(t, j, "a", 0)
+			add(t, j, tl.ID, 0, 1000)
+			first := j.segments[len(j.segments)-1].File
+			disk.fail(times(1, kind, first, err))
+			add(t, j, tl.ID, 1000, 2000)
+			if disk.failures() != 1 {
+				t.Fatalf("%s: nothing failed", kind)
+			}
+			disk.fail(func(op vfs.Op) error { // nothing may touch that file again
+				if strings.Contains(op.Path, first) && op.Kind != vfs.OpRead && op.Kind != vfs.OpOpen &&
+					op.Kind != vfs.OpClose {
+					return errors.New("touched")
+				}
+				return nil
+			})
+			add(t, j, tl.ID, 2000, 3000)
+			s := j.Stats()
+			if s.State != StateOK || !errors.Is(s.FirstError, err) || s.DiskErrors == 0 {
+				t.Errorf("%s: %+v", kind, s)
+			}
+			crashed := disk.CrashClone(nil)
+			closeJournal(t, j)
+			disk.fail(nil)
+			for _, d := range []*vfs.Mem{crashed, disk.Mem} {
+				v := view(t, d)
+				wantContent(t, v, tl.ID, 0, 3000)
+				wantSound(t, v)
+				if !v.Segments()[0].Suspect {
+					t.Errorf("the segment is not marked: %+v", v.Segments()[0])
+				}
+				j := open(t, testOptions(d))
+				add(t, j, tl.ID, 3000, 3100)
+				closeJournal(t, j)
+				wantContent(t, view(t, d), tl.ID, 0, 3100)
+			}
+		}
+	}
+}
+
+// While the way round fails too nothing is acknowledged; everyone is told, and what was promised
+// stays.
+func TestErrorThatStaysFailsTheJournal(t *testing.T) {
+	for _, kind := range []vfs.Kind{vfs.OpWrite, vfs.OpSync, vfs.OpSyncDir, vfs.OpRename,
+		vfs.OpCreate} {
+		disk := newFaultyDisk()
+		j, err := Open(testOptions(disk.fs()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tl := start(t, j, "a", 0)
+		add(t, j, tl.ID, 0, 1000)
+		disk.fail(func(op vfs.Op) error {
+			if op.Kind == kind || op.Kind == vfs.OpSync {
+				return syscall.EIO
+			}
+			return nil
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		if err := j.Append(ctx, tl.ID, 1000, contentOf(1000, 1100)); err != nil {
+			t.Fatal(err)
+		}
+		err = j.WaitDurable(ctx, Position{tl.ID, 1100})
+		if !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.EIO) {
+			t.Errorf("%s: wait: %v", kind, err)
+		}
+		<-j.Failed()
+		for name, err := range map[string]error{
+			"append":   j.Append(ctx, tl.ID, 1100, []byte("x")),
+			"gap":      j.AddGap(ctx, Gap{Timeline: tl.ID, From: 1100, To: 1200}),
+			"incident": j.AddIncident(ctx, Incident{Timeline: tl.ID}),
+			"err":      j.Err(),
+		} {
+			if !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.EIO) {
+				t.Errorf("%s: %s: %v", kind, name, err)
+			}
+		}
+		if s := j.Stats(); s.State != StateFailed || s.Durable.Offset != 1000 {
+			t.Errorf("%s: %+v", kind, s)
+		}
+		if err := j.Close(); !errors.Is(err, ErrFailed) {
+			t.Errorf("%s: close: %v", kind, err)
+		}
+		cancel()
+		disk.fail(nil)
+		for _, d := range []*vfs.Mem{disk.CrashClone(nil), disk.Mem} {
+			j := open(t, testOptions(d))
+			cur, _ := j.Current()
+			if cur.End < 1000 {
+				t.Fatalf("%s: end %d after reopening", kind, cur.End)
+			}
+			add(t, j, tl.ID, cur.End, 2000)
+			closeJournal(t, j)
+			v := view(t, d)
+			wantContent(t, v, tl.ID, 0, 2000)
+			wantSound(t, v)
+		}
+	}
+}
+
+// A full disk stops acknowledgements and nothing else; they go on by themselves.
+func TestFullDisk(t *testing.T) {
+	disk := vfs.NewMem()
+	o := testOptions(disk)
+	o.Poll = time.Millisecond
+	j := open(t, o)
+	tl := start(t, j, "a", 0)
+	addBase(t, j, tl.ID, 0, time.Now())
+	add(t, j, tl.ID, 0, 1000)
+	disk.SetCapacity(70 << 10)
+	if err := j.Append(t.Context(), tl.ID, 1000, contentOf(1000, 100_000)); err != nil {
+		t.Fatal(err)
+	}
+	poll(t, "the disk to be full", func() bool { return j.Stats().State == StateFull })
+	if got := j.Durable().Offset; got >= 100_000 {
+		t.Fatalf("durable %d on a full disk", got)
+	}
+	if j.Err() != nil {
+		t.Fatalf("failed: %v", j.Err())
+	}
+	disk.SetCapacity(1 << 20)
+	if err := j.WaitDurable(t.Context(), Position{tl.ID, 100_000}); err != nil {
+		t.Fatal(err)
+	}
+	poll(t, "the state to be good", func() bool { return j.Stats().State == StateOK })
+	closeJournal(t, j)
+	v := view(t, disk)
+	wantContent(t, v, tl.ID, 0, 100_000)
+	wantSound(t, v)
+}
+
+// Above Disk.Stop nothing is acknowledged; above Disk.Warn it is only said.
+func TestDiskLimits(t *testing.T) {
+	disk := vfs.NewMem()
+	disk.SetCapacity(1 << 20)
+	o := testOptions(disk)
+	o.Poll = time.Millisecond
+	o.Disk = DiskLimits{Warn: 50, Stop: 80}
+	j := open(t, o)
+	tl := start(t, j, "a", 0)
+	if s := j.Stats(); s.State != StateOK || s.DiskPercent <= 0 {
+		t.Fatalf("%+v", s)
+	}
+	other, err := disk.Create("elsewhere/file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill := func(percent int64) {
+		if err := other.Truncate(percent << 20 / 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill(60)
+	poll(t, "the warning", func() bool { return j.Stats().State == StateWarn })
+	add(t, j, tl.ID, 0, 1000)
+	fill(85)
+	poll(t, "the stop", func() bool { return j.Stats().State == StateFull })
+	if err := j.Append(t.Context(), tl.ID, 1000, contentOf(1000, 2000)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	if err := j.WaitDurable(ctx, Position{tl.ID, 2000}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("acknowledged above the limit: %v", err)
+	}
+	fill(10)
+	if err := j.WaitDurable(t.Context(), Position{tl.ID, 2000}); err != nil {
+		t.Fatal(err)
+	}
+	poll(t, "the state to be good", func() bool { return j.Stats().State == StateOK })
+}
+
+// Closing while nothing can be written says what is not durable.
+func TestCloseWhileFull(t *testing.T) {
+	disk := vfs.NewMem()
+	o := testOptions(disk)
+	o.Poll = time.Millisecond
+	j := open(t, o)
+	tl := start(t, j, "a", 0)
+	add(t, j, tl.ID, 0, 1000)
+	disk.SetCapacity(1)
+	if err := j.Append(t.Context(), tl.ID, 1000, contentOf(1000, 100_000)); err != nil {
+		t.Fatal(err)
+	}
+	poll(t, "the disk to be full", func() bool { return j.Stats().State == StateFull })
+	if err := j.Close(); !errors.Is(err, errNoRoom) {
+		t.Fatalf("close: %v", err)
+	}
+	disk.SetCapacity(0)
+	wantContent(t, view(t, disk), tl.ID, 0, 1000)
+}
+
+// Open fails whole, whatever operation fails, and changes nothing that a later one needs.
+func TestOpenFails(t *testing.T) {
+	for n := 0; ; n++ {
+		s := leave(t)
+		left := n
+		boom := errors.New("boom")
+		o := testOptions(vfs.WithFaults(s.disk, func(op vfs.Op) error {
+			if left--; left == -1 {
+				return boom
+			}
+			return nil
+		}))
+		j, err := Open(o)
+		if left >= 0 {
+			left = 1 << 30
+			if err != nil {
+				t.Fatal(err)
+			}
+			closeJournal(t, j)
+			if n < 20 {
+				t.Errorf("%d operations only", n)
+			}
+			return
+		}
+		if err == nil { // an operation whose failure does no harm
+			if err := j.Close(); err != nil && !errors.Is(err, boom) {
+				t.Fatalf("operation %d: close: %v", n, err)
+			}
+		} else if !errors.Is(err, boom) {
+			t.Fatalf("operation %d: %v", n, err)
+		}
+		wantContent(t, view(t, s.disk), 1, 0, 40_000)
+		closeJournal(t, open(t, testOptions(s.disk)))
+	}
+}
+
+// A base that is not whole never counts, and leaves nothing behind.
+func TestBadBases(t *testing.T) {
+	disk := newFaultyDisk()
+	j := open(t, testOptions(disk.fs()))
+	tl := start(t, j, "a", 100)
+	good := rdb("body")
+	for _, row := range []struct {
+		name string
+		body []byte
+		info BaseInfo
+		rule func(vfs.Op) error
+		want error
+	}{
+		{"empty", nil, BaseInfo{Timeline: tl.ID, Offset: 100}, nil, ErrBase},
+		{"no RDB", []byte(strings.Repeat("x", 100)), BaseInfo{Timeline: tl.ID, Offset: 100}, nil, ErrBase},
+		{"cut short", good[:len(good)-1], BaseInfo{Timeline: tl.ID, Offset: 100}, nil, ErrBase},
+		{"altered", append(append([]byte{}, good[:12]...), append([]byte{'X'}, good[13:]...)...),
+			BaseInfo{Timeline: tl.ID, Offset: 100}, nil, ErrBase},
+		{"no such timeline", good, BaseInfo{Timeline: 9, Offset: 100}, nil, ErrTimeline},
+		{"before the timeline", good, BaseInfo{Timeline: tl.ID, Offset: 99}, nil, ErrRange},
+		{"write fails", good, BaseInfo{Timeline: tl.ID, Offset: 100},
+			times(1, vfs.OpWrite, basePrefix, syscall.EIO), syscall.EIO},
+		{"fsync fails", good, BaseInfo{Timeline: tl.ID, Offset: 100},
+			times(1, vfs.OpSync, basePrefix, syscall.EIO), syscall.EIO},
+		{"reading back fails", good, BaseInfo{Timeline: tl.ID, Offset: 100},
+			times(1, vfs.OpRead, basePrefix, syscall.EIO), syscall.EIO},
+		{"rename fails", good, BaseInfo{Timeline: tl.ID, Offset: 100},
+			times(1, vfs.OpRename, basePrefix, syscall.EIO), syscall.EIO},
+		{"fsync of the folder fails", good, BaseInfo{Timeline: tl.ID, Offset: 100},
+			times(1, vfs.OpSyncDir, "", syscall.EIO), syscall.EIO},
+	} {
+		disk.fail(row.rule)
+		w, err := j.NewBase()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = w.Write(row.body) // Commit says it again
+		if _, err := w.Commit(t.Context(), row.info); !errors.Is(err, row.want) {
+			t.Errorf("%s: %v, want %v", row.name, err, row.want)
+		}
+		disk.fail(nil)
+		names, err := disk.List(testDir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range names {
+			if strings.HasPrefix(n, basePrefix) {
+				t.Errorf("%s: %s is left", row.name, n)
+			}
+		}
+	}
+	if s := j.Stats(); s.Bases != 0 || s.State != StateOK {
+		t.Errorf("%+v", s)
+	}
+	addBase(t, j, tl.ID, 100, time.Now())
+	if s := j.Stats(); s.Bases != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// poll waits for a condition, at most as long as a test may hang.
+func poll(t *testing.T, what string, ready func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !ready() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited too long for %s", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
