@@ -64,7 +64,7 @@ func round(t *testing.T, srv, dst *proxytest.Server, seed uint64) {
 		w.step() // goes into the first base
 	}
 	r := record(t, srv)
-	first := w.observe()
+	first, _ := w.observe()
 	if w.fat = w.n(100) < evictionPercent; w.fat {
 		used, err := strconv.Atoi(srv.Info("memory")["used_memory"])
 		if err != nil {
@@ -78,7 +78,9 @@ func round(t *testing.T, srv, dst *proxytest.Server, seed uint64) {
 		w.step()
 		switch {
 		case w.n(observeEvery) == 0:
-			moments = append(moments, w.observe())
+			if m, ok := w.observe(); ok {
+				moments = append(moments, m)
+			}
 		case w.n(disturbEvery) == 0:
 			srv.MustDo("CLIENT", "KILL", "TYPE", "replica")
 		case w.n(snapshotEvery) == 0 && r.tap.Attached():

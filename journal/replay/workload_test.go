@@ -333,8 +333,9 @@ type moment struct {
 	functions string
 }
 
-// observe takes a moment. Nothing comes between the commands of a transaction.
-func (w *workload) observe() moment {
+// observe takes a moment. Nothing comes between the commands of a transaction. A server that has
+// no memory left and can evict nothing refuses it, which is reported as false.
+func (w *workload) observe() (moment, bool) {
 	w.t.Helper()
 	var digest, role *redis.Cmd
 	var functions *redis.FunctionListCmd
@@ -345,11 +346,14 @@ func (w *workload) observe() moment {
 		role = p.Do(ctx, "ROLE")
 		return nil
 	})
+	if err != nil && strings.HasPrefix(err.Error(), "EXECABORT") {
+		return moment{}, false
+	}
 	if err != nil {
 		w.t.Fatalf("observe: %v", err)
 	}
 	return moment{digest: digest.Val().(string), functions: library(functions.Val()),
-		offset: role.Val().([]any)[1].(int64)}
+		offset: role.Val().([]any)[1].(int64)}, true
 }
 
 // library words the functions of a server, in an order that does not depend on the server.

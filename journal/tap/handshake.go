@@ -155,7 +155,7 @@ func patientLine(c *wire.Conn, timeout time.Duration) (string, error) {
 			return "", err
 		}
 		line, err := c.Line()
-		if err != nil || line != "" {
+		if line = strings.TrimSpace(line); err != nil || line != "" {
 			return line, err
 		}
 	}
