@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -51,6 +52,26 @@ func BenchmarkDecide(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				p.Decide(&req)
+			}
+		})
+	}
+}
+
+// BenchmarkDecideConditions has fifty rules with conditions: for a command that none names, for one
+// that all name and none matches, and for one where the last decides by its keys.
+func BenchmarkDecideConditions(b *testing.B) {
+	var text strings.Builder
+	for i := range 49 {
+		fmt.Fprintf(&text, "r%d: deny del mget set users=u%d addr=10.0.%d.0/24\n", i, i, i)
+	}
+	text.WriteString("last: deny del keys=pay:*,ledger:*,*:gold")
+	for _, line := range []string{"GET k", "SET k v", "DEL session:1", "DEL a b c d e f g h"} {
+		b.Run(line, func(b *testing.B) {
+			p := mustNew(b, Options{Rules: parseRules(b, text.String())})
+			req := parseRequest(b, p, line)
+			b.ReportAllocs()
+			for b.Loop() {
+				p.Decide(req)
 			}
 		})
 	}

@@ -86,14 +86,18 @@ func (c *conditions) addresses(texts []string, fail failure) {
 // keyed reports whether the rule asks for keys by name.
 func (c *conditions) keyed() bool { return c != nil && len(c.keys) > 0 }
 
-// holds says whether everything but the globs over keys holds. strict is that of a rule that
+// holds says whether everything but the globs over keys holds, for a client that is known to be one
+// that the rule is about (Policy.matching), or is not known. strict is that of a rule that
 // restricts: one of several databases is then enough, and otherwise all of them are needed.
 func (c *conditions) holds(req *Request, cmd *Command, k *keySet, strict bool) truth {
 	if c == nil {
 		return yes
 	}
-	t := c.client(req.Client)
-	if t != no && c.opaque {
+	t := yes
+	if req.Client == nil && c.asksClient() {
+		t = maybe
+	}
+	if c.opaque {
 		t = min(t, opaqueCode(req, cmd))
 	}
 	if t != no && c.keysOver > 0 {
@@ -105,19 +109,17 @@ func (c *conditions) holds(req *Request, cmd *Command, k *keySet, strict bool) t
 	return t
 }
 
-// client says whether the client is one that the rule is about.
-func (c *conditions) client(client *Client) truth {
-	asks := len(c.users)+len(c.names)+len(c.listeners) > 0 || !c.anyAddress
-	switch {
-	case !asks:
-		return yes
-	case client == nil:
-		return maybe
-	}
-	return truthOf((len(c.users) == 0 || c.users.matchString(client.User)) &&
+// asksClient reports whether the rule asks who sends the request.
+func (c *conditions) asksClient() bool {
+	return len(c.users)+len(c.names)+len(c.listeners) > 0 || !c.anyAddress
+}
+
+// client reports whether the client is one that the rule is about.
+func (c *conditions) client(client *Client) bool {
+	return (len(c.users) == 0 || c.users.matchString(client.User)) &&
 		(len(c.listeners) == 0 || slices.Contains(c.listeners, client.Listener)) &&
 		(len(c.names) == 0 || c.names.matchString(client.Name)) &&
-		(c.anyAddress || c.address(client.Addr)))
+		(c.anyAddress || c.address(client.Addr))
 }
 
 func (c *conditions) address(addr netip.Addr) bool {
@@ -150,7 +152,7 @@ func (c *conditions) database(req *Request, cmd *Command, strict bool) truth {
 	switch cmd.Name {
 	case "flushall", "swapdb", "move", "copy", "select", "":
 	default:
-		if !cmd.runsCode {
+		if !cmd.Effects.Any(EffectScript) {
 			return truthOf(in)
 		}
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -224,4 +225,54 @@ func TestConditionsDoNotAllocate(t *testing.T) {
 			t.Errorf("%s: %v allocations", tt.name, n)
 		}
 	}
+}
+
+// FuzzDecideKeys holds any rules on keys to what Policy says of several keys: a request gets the
+// strictest of what each key alone would get, in whatever order they come.
+func FuzzDecideKeys(f *testing.F) {
+	f.Add([]byte("\x01\x02\x03\x04\x05\x06\x07\x08"), "a b pay:1 tmp:2")
+	f.Add([]byte("\x04\x01\x00\x02\x02\x03\x03\x01\x00"), "x")
+	f.Fuzz(func(t *testing.T, program []byte, names string) {
+		m := &replyMaker{program}
+		var rules []RuleSpec
+		for i := range 1 + m.below(6) {
+			r := RuleSpec{Name: string(rune('a' + i)), Commands: []string{"del"},
+				Action: actionNames[m.below(len(actionNames))]}
+			for range m.below(3) {
+				r.Keys = append(r.Keys, []string{"*", "a*", "*b", "?", "[a-m]*", "x"}[m.below(6)])
+			}
+			if m.below(4) == 0 {
+				r.Users = []string{[]string{"default", "other"}[m.below(2)]}
+			}
+			if m.below(5) == 0 {
+				r.Enforcement = Observe
+			}
+			rules = append(rules, r)
+		}
+		p := mustNew(t, Options{Rules: rules})
+		keys := strings.Fields(names)
+		if len(keys) == 0 || len(keys) > 20 {
+			return
+		}
+		decide := func(keys []string) Verdict {
+			args := [][]byte{[]byte("DEL")}
+			for _, key := range keys {
+				args = append(args, []byte(key))
+			}
+			return p.Decide(&Request{Cmd: p.Table().ByName("del"), Args: args,
+				Client: &Client{User: "default"}})
+		}
+		strictest := 0
+		for _, key := range keys {
+			strictest = max(strictest, decide([]string{key}).rank())
+		}
+		v := decide(keys)
+		if v.rank() != strictest {
+			t.Errorf("%q under %+v: %s, and one key alone has rank %d", keys, rules, show(v), strictest)
+		}
+		slices.Reverse(keys)
+		if w := decide(keys); show(w) != show(v) {
+			t.Errorf("%q under %+v: %s, and backwards %s", keys, rules, show(w), show(v))
+		}
+	})
 }

@@ -1,11 +1,15 @@
 package policy
 
-import "sync"
+import (
+	"math/bits"
+	"sync"
+)
 
 // decision is what the rules say of one command.
 type decision struct {
 	fixed      Verdict     // without candidates
 	candidates []candidate // the rules that may decide, in order; nil: fixed
+	mask       ruleSet     // the same as a set
 	counted    bool        // some candidate asks for keys, by name or number
 }
 
@@ -16,15 +20,16 @@ type candidate struct {
 }
 
 // newDecision works out what the rules say of cmd, and marks the rules that have a say in busy.
-func newDecision(rules []compiled, cmd *Command, t *Table, busy []bool) decision {
-	var d decision
-	del, conditional := t.byName["del"], false
+func (p *Policy) newDecision(rules []compiled, cmd *Command, busy []bool) decision {
+	d := decision{mask: newRuleSet(len(rules))}
+	del, conditional := p.table.byName["del"], false
 	for i, r := range rules {
 		past := !r.covers[cmd.ID] && cmd.pastDeletes && del != nil && r.covers[del.ID]
 		if !r.covers[cmd.ID] && !past {
 			continue
 		}
 		busy[i] = true
+		d.mask.add(i)
 		d.candidates = append(d.candidates, candidate{r.rule, past})
 		c := r.rule.cond
 		conditional = conditional || c != nil || past
@@ -34,7 +39,7 @@ func newDecision(rules []compiled, cmd *Command, t *Table, busy []bool) decision
 		}
 	}
 	if !conditional {
-		d.fixed = d.decide(&Request{}, cmd)
+		d.fixed = d.decide(p, &Request{}, cmd)
 		d.candidates = nil
 	}
 	return d
@@ -49,36 +54,57 @@ type live struct {
 // maxLive is how many live candidates fit without allocating.
 const maxLive = 24
 
-func (d *decision) decide(req *Request, cmd *Command) Verdict {
+func (d *decision) decide(p *Policy, req *Request, cmd *Command) Verdict {
 	if !d.counted {
-		return d.decideKeys(req, cmd, &keySet{})
+		return d.decideKeys(p, req, cmd, &keySet{})
 	}
 	k := keySets.Get().(*keySet)
 	k.find(req.Args, cmd)
-	v := d.decideKeys(req, cmd, k)
+	v := d.decideKeys(p, req, cmd, k)
 	k.release()
 	return v
 }
 
-func (d *decision) decideKeys(req *Request, cmd *Command, k *keySet) Verdict {
+// decideKeys goes through the candidates that the client leaves, and then through the keys.
+func (d *decision) decideKeys(p *Policy, req *Request, cmd *Command, k *keySet) Verdict {
 	var room [maxLive]live
 	list, keyed := room[:0], false
-	for i := range d.candidates {
-		c := &d.candidates[i]
-		is := c.rule.cond.holds(req, cmd, k, c.rule.Action.restricts())
-		if c.past && is != no {
-			is = min(is, max(k.past, pastWhen[cmd.Name](req.Args, req.Now)))
+	matching := p.matching(req.Client)
+	before := 0 // candidates in the words gone through
+	for w, word := range d.mask {
+		left := word
+		if matching != nil {
+			left &= matching[w]
 		}
-		if is == no || is == maybe && !c.rule.Action.restricts() {
-			continue
+		for ; left != 0; left &= left - 1 {
+			i := before + bits.OnesCount64(word&(left&-left-1))
+			l := d.candidates[i].judge(req, cmd, k)
+			if l.is == no {
+				continue
+			}
+			list = append(list, l)
+			keyed = keyed || l.rule.cond.keyed()
 		}
-		list = append(list, live{c.rule, is})
-		keyed = keyed || c.rule.cond.keyed()
+		before += bits.OnesCount64(word)
 	}
 	if !keyed {
 		return settle(list, nil, yes)
 	}
 	return k.strictest(req.Args, list)
+}
+
+// judge says whether what a candidate asks for holds, but for the client, if that is known, and
+// the globs over keys. In doubt, a rule that does not restrict does not match.
+func (c *candidate) judge(req *Request, cmd *Command, k *keySet) live {
+	restricts := c.rule.Action.restricts()
+	is := c.rule.cond.holds(req, cmd, k, restricts)
+	if c.past && is != no {
+		is = min(is, max(k.past, pastWhen[cmd.Name](req.Args, req.Now)))
+	}
+	if is == maybe && !restricts {
+		is = no
+	}
+	return live{c.rule, is}
 }
 
 // settle finds the verdict for one key: the first rule that certainly matches, or one above it

@@ -3,7 +3,6 @@ package policy
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 )
@@ -45,18 +44,6 @@ type Options struct {
 	// server does not have, instead of an error. It is for building a policy on the built-in
 	// table while the server is away: the server may know more.
 	AllowUnknown bool
-}
-
-// Client is what rules can ask about who sends a request. The caller keeps one for each session
-// and changes it as the session changes. A condition on something that is false or forged is
-// worth nothing: User must be the one that the server authenticated, and Name is whatever the
-// client says that it is.
-type Client struct {
-	User     string     // "default" where the session did not authenticate
-	Addr     netip.Addr // the zero Addr for a client on a Unix socket
-	Name     string     // CLIENT SETNAME
-	Listener string     // as configured
-	Session  uint64     // for limits per session; unique in this process
 }
 
 // Request is what is known of one command that a client sent.
@@ -114,7 +101,7 @@ func New(o Options) (*Policy, error) {
 	}
 	busy := make([]bool, len(all))
 	for _, cmd := range p.table.cmds {
-		p.decisions[cmd.ID] = newDecision(all, cmd, p.table, busy)
+		p.decisions[cmd.ID] = p.newDecision(all, cmd, busy)
 	}
 	for i, rule := range p.rules {
 		if !busy[i] {
@@ -141,7 +128,7 @@ func (p *Policy) Decide(req *Request) Verdict {
 		if d.candidates == nil {
 			return d.fixed
 		}
-		return d.decide(req, cmd)
+		return d.decide(p, req, cmd)
 	}
 	return p.decideForeign(req)
 }
@@ -152,7 +139,7 @@ func (p *Policy) decideBy(req *Request, cmd *Command) Verdict {
 	if d.candidates == nil {
 		return d.fixed
 	}
-	return d.decide(req, cmd)
+	return d.decide(p, req, cmd)
 }
 
 // decideForeign decides for a command of another table. A subcommand that this table does not

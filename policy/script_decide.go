@@ -137,7 +137,7 @@ func (c *boundCall) decide(p *Policy, cmd *Command) Verdict {
 		k.unnamed = k.unnamed || doubt
 		k.past = c.past(cmd)
 	}
-	return d.decideKeys(&c.req, cmd, k)
+	return d.decideKeys(p, &c.req, cmd, k)
 }
 
 // past is maybe if a time that the command may take is not among the known arguments.
