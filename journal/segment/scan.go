@@ -191,12 +191,15 @@ func ReadSeal(f vfs.File, end int64, chain uint32) ([]byte, bool, error) {
 		return nil, false, err
 	}
 	r := &Reader{file: f, seq: uint32(h.Seq), limit: end, pos: end - commitSize}
+	if end < HeaderSize+commitSize {
+		return nil, false, r.bad("the segment is too short")
+	}
 	b, err := r.bytes(commitSize)
 	if err != nil {
 		return nil, false, err
 	}
-	if end < HeaderSize+commitSize || len(b) < commitSize {
-		return nil, false, r.bad("the segment is too short")
+	if len(b) < commitSize {
+		return nil, false, r.bad("the file ends early")
 	}
 	commit, why := getHeader(b, r.seq, r.pos)
 	if why == "" && (commit.Type != Commit || commit.chain != chain) {
@@ -219,6 +222,9 @@ func (r *Reader) seal(at int64) ([]byte, bool, error) {
 	if err != nil {
 		return nil, false, err
 	}
+	if len(b) < FrameHeaderSize {
+		return nil, false, r.bad("the file ends early")
+	}
 	h, why := getHeader(b, r.seq, r.pos)
 	if why != "" {
 		return nil, false, r.bad(why)
@@ -228,6 +234,9 @@ func (r *Reader) seal(at int64) ([]byte, bool, error) {
 	}
 	if b, err = r.bytes(int(h.size())); err != nil {
 		return nil, false, err
+	}
+	if int64(len(b)) < h.size() {
+		return nil, false, r.bad("the file ends early")
 	}
 	return b[FrameHeaderSize : FrameHeaderSize+h.length], true, nil
 }
