@@ -43,13 +43,13 @@ func TestManyRules(t *testing.T) {
 	for i := range 200 {
 		cmd := "get"
 		if i%3 == 0 {
-			cmd = "set"
+			cmd = "del"
 		}
 		fmt.Fprintf(&text, "r%d: deny %s users=u%d,common keys=k%d\n", i, cmd, i, i)
 	}
 	p := mustNew(t, Options{Rules: parseRules(t, text.String())})
 	for i := range 200 {
-		cmd, other := "GET", "SET"
+		cmd, other := "GET", "DEL"
 		if i%3 == 0 {
 			cmd, other = other, cmd
 		}
