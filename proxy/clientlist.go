@@ -203,11 +203,30 @@ func (s *session) login(c *resp.Command, cmd *policy.Command) bool {
 	if l == nil {
 		return false
 	}
+	if !closesDoor(c.Args) {
+		return s.sendTo(l, c, cmd, modeForward, nil)
+	}
 	return s.sendTo(l, c, cmd, modeChecked, &call{done: func(reply []byte, broken bool) {
 		if broken || !isError(reply, false) {
 			s.w.srv.each((*worker).renewAnonymous)
 		}
 	}})
+}
+
+// closesDoor reports whether a command may make the server ask for a password that did not before.
+func closesDoor(args [][]byte) bool {
+	switch {
+	case len(args) < 3:
+		return true // ACL LOAD
+	case resp.EqualFold(args[0], "acl"):
+		return resp.EqualFold(args[2], "default")
+	}
+	for i := 2; i+1 < len(args); i += 2 {
+		if resp.EqualFold(args[i], "requirepass") && len(args[i+1]) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // rewriteInfo corrects connected_clients in an INFO reply.

@@ -41,6 +41,7 @@ type worker struct {
 
 	lastLink   uint64
 	outBytes   int64 // unread output of the clients that hold much of it
+	gathered   int64 // in answers that the proxy puts together
 	pinned     int   // pinned links, lent or at rest
 	pinWaiters []*session
 
@@ -144,6 +145,7 @@ const (
 	// and pinIdle how long a pinned link may be at rest. Connections that idle cost the server:
 	// its housekeeping visits a few clients at a time.
 	linkIdle = int64(10 * time.Second)
+	laneIdle = int64(60 * time.Second) // any other shared link
 	pinIdle  = int64(2 * time.Second)
 	// spareBuffers of spareSize bytes are kept for clients' half frames.
 	spareBuffers = 64
@@ -180,6 +182,9 @@ func (w *worker) learn(info *upstream.Info) {
 	}
 	anon := w.frames
 	anon.Unauthenticated = info.AuthRequired
+	if old := w.anonFrames; old != nil && info.AuthRequired && !old.Unauthenticated {
+		w.renewAnonymous() // somebody else set a password
+	}
 	w.anonFrames = &anon
 }
 
@@ -356,7 +361,7 @@ func (w *worker) sweep() {
 			continue
 		}
 		idle := now - l.lastActive
-		if l.lane == nil && idle > pinIdle || l.lane != nil && idle > linkIdle && l.spare() {
+		if idle > l.patience() {
 			l.retire()
 		}
 	}
@@ -376,6 +381,17 @@ func (w *worker) sweep() {
 		w.paused, w.pausedAll = false, false
 	}
 	w.loop.AfterFunc(sweepEvery, w.sweep)
+}
+
+// patience is how long the link may be unused.
+func (l *link) patience() int64 {
+	switch {
+	case l.lane == nil:
+		return pinIdle
+	case l.spare():
+		return linkIdle
+	}
+	return laneIdle
 }
 
 // spare reports that a shared link is one too many: a sibling of the lane's first, or of a lane
