@@ -81,7 +81,8 @@ func Scan(src []byte) *Script {
 	}
 	s.tokens = tokens
 	s.findAliases()
-	s.constant, s.effort = s.constantTables(), maxEffort*len(tokens)
+	s.findLocals()
+	s.effort = maxEffort * len(tokens)
 	for i := range s.tokens {
 		s.look(i)
 	}
@@ -91,9 +92,10 @@ func Scan(src []byte) *Script {
 type scanner struct {
 	script   *Script
 	tokens   []token
-	aliases  map[string]bool // names of local variables that hold redis.call or redis.pcall
-	constant bool            // KEYS and ARGV stay what the request says
-	effort   int             // tokens that arguments may still look at
+	aliases  map[string]bool      // names of local variables that hold redis.call or redis.pcall
+	constant bool                 // KEYS and ARGV stay what the request says
+	locals   map[string]ScriptArg // names of local variables that hold one known value
+	effort   int                  // tokens that arguments may still look at
 }
 
 // opaque notes the first reason why not all calls are known.

@@ -52,8 +52,11 @@ func (s *scanner) mayBeMany(arg ScriptArg, end token) bool {
 func (s *scanner) argument(tokens []token, last bool) ScriptArg {
 	switch len(tokens) {
 	case 1:
-		if t := tokens[0]; t.kind == tokenString || t.kind == tokenNumber && isPlain(t.text) {
+		t := tokens[0]
+		if t.kind == tokenString || t.kind == tokenNumber && isPlain(t.text) {
 			return ScriptArg{Kind: ArgLiteral, Text: t.text}
+		} else if t.kind == tokenName {
+			return s.locals[t.text]
 		}
 	case 2:
 		if t := tokens[1]; tokens[0].symbol("-") && t.kind == tokenNumber && isPlain(t.text) &&
@@ -103,33 +106,92 @@ func isPlain(text string) bool {
 // readers holds the functions that look at a table and leave it as it is.
 var readers = map[string]bool{"unpack": true, "ipairs": true, "pairs": true}
 
-// constantTables reports whether it is certain that KEYS and ARGV stay what the request says: they
-// appear only as KEYS[...] inside expressions, #KEYS, and as the only argument of a reader, and
-// no reader is anything but called.
-func (s *scanner) constantTables() bool {
+// findLocals finds out whether KEYS and ARGV stay what the request says, and which local variables
+// hold one known value, as in "local key = KEYS[1]".
+//
+// It proves both by spelling, as with redis: KEYS and ARGV stay if they appear only as KEYS[...]
+// inside expressions, as #KEYS and as the only argument of a reader, and no reader is anything but
+// called. A local keeps its value if its name is declared once and otherwise appears only inside
+// expressions. Whatever else a name of that spelling may then be, it is never given a value.
+func (s *scanner) findLocals() {
+	s.constant, s.locals = true, make(map[string]ScriptArg)
+	values := s.declarations()
 	var brackets []int // where those that are open stand
 	keyword := -1      // where the last one stands that is not part of an expression
+	parameters := false
 	for i, t := range s.tokens {
 		switch {
 		case t.kind == tokenKeyword && !valueWords[t.text]:
 			keyword = i
+			parameters = t.text == "function"
 		case t.symbol("(") || t.symbol("[") || t.symbol("{"):
 			brackets = append(brackets, i)
-		case len(brackets) > 0 && (t.symbol(")") || t.symbol("]") || t.symbol("}")):
-			brackets = brackets[:len(brackets)-1]
-		case t.kind != tokenName || s.isField(i):
-		case readers[t.text]:
-			if !s.at(i+1).symbol("(") || s.at(i-1).is(tokenKeyword, "function") {
-				return false
-			}
-		case t.text == "KEYS" || t.text == "ARGV":
+		case t.symbol(")") || t.symbol("]") || t.symbol("}"):
+			brackets, parameters = brackets[:max(0, len(brackets)-1)], false
+		case t.kind == tokenName && !s.isField(i):
 			n := len(brackets)
-			if !s.onlyRead(i, n > 0 && brackets[n-1] > keyword) {
-				return false
-			}
+			s.mention(i, values, parameters, n > 0 && brackets[n-1] > keyword)
 		}
 	}
-	return true
+	for name, at := range values {
+		if at > 0 {
+			s.locals[name] = s.argument(s.tokens[at:s.valueEnd(at)], false)
+		}
+	}
+}
+
+// mention judges the name at i. bracketed tells that it stands in brackets with nothing but an
+// expression around it.
+func (s *scanner) mention(i int, values map[string]int, parameter, bracketed bool) {
+	name, before := s.at(i).text, s.at(i-1)
+	read := !parameter && (before.symbol(",") && bracketed || beginsExpression(before))
+	at, declared := values[name]
+	switch {
+	case declared && !read && at != i+2:
+		values[name] = -1
+	case readers[name]:
+		if !s.at(i+1).symbol("(") || before.is(tokenKeyword, "function") {
+			s.constant = false
+		}
+	case name == "KEYS" || name == "ARGV":
+		s.constant = s.constant && (before.symbol("#") || read && s.at(i+1).symbol("[") ||
+			s.at(i+1).symbol(")") && before.symbol("(") && readers[s.at(i-2).text] &&
+				!s.isField(i-2))
+	}
+}
+
+// declarations returns where the values of "local NAME = VALUE" stand, or -1 for names that are
+// declared twice.
+func (s *scanner) declarations() map[string]int {
+	values := make(map[string]int)
+	for i := range s.tokens {
+		if !s.at(i).is(tokenKeyword, "local") || s.at(i+1).kind != tokenName ||
+			!s.at(i+2).symbol("=") || s.valueEnd(i+3) == 0 {
+			continue
+		}
+		name, at := s.at(i+1).text, i+3
+		if values[name] != 0 {
+			at = -1
+		}
+		values[name] = at
+	}
+	return values
+}
+
+// valueEnd returns where a value that is a literal, KEYS[n] or ARGV[n] ends, if a statement does so
+// too, or 0.
+func (s *scanner) valueEnd(at int) int {
+	end := at + 1
+	switch t := s.at(at); {
+	case t.is(tokenName, "KEYS") || t.is(tokenName, "ARGV"):
+		end = at + 4
+	case t.kind != tokenString && t.kind != tokenNumber:
+		return 0
+	}
+	if end >= len(s.tokens) || !s.endsStatement(end) {
+		return 0
+	}
+	return end
 }
 
 // valueWords holds the keywords that are parts of expressions.
@@ -137,25 +199,8 @@ var valueWords = map[string]bool{
 	"nil": true, "true": true, "false": true, "not": true, "and": true, "or": true,
 }
 
-// onlyRead reports whether the mention of KEYS at i changes nothing. bracketed tells that it
-// stands in brackets with nothing but an expression around it.
-func (s *scanner) onlyRead(i int, bracketed bool) bool {
-	before, after := s.at(i-1), s.at(i+1)
-	switch {
-	case before.symbol("#"):
-		return true
-	case after.symbol(")"):
-		return before.symbol("(") && readers[s.at(i-2).text] && !s.isField(i-2)
-	case !after.symbol("["):
-		return false
-	case before.symbol(","):
-		return bracketed
-	}
-	return beginsExpression(before)
-}
-
 // beginsExpression reports whether what follows the token is part of an expression, and not the
-// target of an assignment. A comma leaves that open.
+// target of an assignment. After a comma it may be either; only brackets tell.
 func beginsExpression(t token) bool {
 	switch {
 	case t.kind == tokenKeyword:
@@ -168,7 +213,7 @@ func beginsExpression(t token) bool {
 		return false
 	}
 	switch t.text {
-	case ")", "]", "}", ";", "...":
+	case ")", "]", "}", ";", "...", ",":
 		return false
 	}
 	return true

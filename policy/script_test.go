@@ -127,6 +127,30 @@ var scans = []struct{ src, want string }{
 	{"f(1, KEYS[2]) redis.call('del', KEYS[1])", "del KEYS[1]"},
 	{"redis.call('del', KEYS[0], KEYS[x], KEYS['1'])", "del ? ? ?"},
 
+	// Local variables of one value.
+	{"local k = KEYS[1] redis.call('del', k)", "del KEYS[1]"},
+	{"local k, n = KEYS[1], 2 redis.call('del', k)", "del ?"},
+	{"local k = KEYS[1]; local f = 'x'\nif k then redis.call('hset', k, f, 1) end",
+		"hset KEYS[1] x 1"},
+	{"local k = KEYS[1] k = 'pay' redis.call('del', k)", "del ?"},
+	{"local k = KEYS[1] if x then k = 'pay' end redis.call('del', k)", "del ?"},
+	{"local k = KEYS[1] local k = 'pay' redis.call('del', k)", "del ?"},
+	{"local k = KEYS[1] do local k = f() redis.call('del', k) end", "del ?"},
+	{"local k = KEYS[1] x, k = 1, 'pay' redis.call('del', k)", "del ?"},
+	{"local k = KEYS[1] for k = 1, 2 do redis.call('del', k) end", "del ?"},
+	{"local k = KEYS[1] for i, k in ipairs(t) do redis.call('del', k) end", "del ?"},
+	{"local k = KEYS[1] local f = function(k) redis.call('del', k) end f('pay')", "del ?"},
+	{"local k = KEYS[1] local function f(a, k) redis.call('del', k) end f('pay')", "del ?"},
+	{"local k = KEYS[1] local function k() end redis.call('del', k)", "del ?"},
+	{"local k = KEYS[1] .. 'x' redis.call('del', k)", "del ?"},
+	{"local k = KEYS[1]\n(f)() redis.call('del', k)", "del ?"},
+	{"local k = 'a' f(1, k, {k, k = k}) redis.call('del', k)", "del a"},
+	{"local k = KEYS[1] t[k], k = 1, 'pay' redis.call('del', k)", "del ?"},
+	{"local k = KEYS[1] KEYS[1] = 'pay' redis.call('del', k)", "del ?"},
+	{"local k = KEYS[1] (function(a, b) k = 'pay' end)() redis.call('del', k)", "del ?"},
+	{"local k = KEYS redis.call('del', k)", "del ?"},
+	{"redis.call('del', k) local k", "del ?"},
+
 	// What does not compile.
 	{"redis.call('flushall", "opaque: it holds an unfinished string"},
 	{"--[[ redis.call('flushall')", "opaque: it holds an unfinished comment"},
@@ -257,6 +281,74 @@ func TestServerScan(t *testing.T) {
 		t.Logf("%d of %d had their effect, %d of them not opaque", effective, len(sources), literal)
 		if effective < 1000 || literal < 500 {
 			t.Error("too few had their effect to say anything")
+		}
+	})
+}
+
+// TestServerScanKeys mixes statements that give values to variables with calls that use them, and
+// runs them on real servers. Where the key "pay" was written, the scanner must not have claimed to
+// know other keys of every call.
+func TestServerScanKeys(t *testing.T) {
+	statements := []string{"local k = KEYS[1]", "k = 'pay'", "local k = 'pay'", "k, n = 'pay', 1",
+		"n, k = 1, 'pay'", "KEYS[1] = 'pay'", "n, KEYS[1] = 1, 'pay'", "KEYS = {'pay'}",
+		"local KEYS = {'pay'}", "table.insert(KEYS, 1, 'pay')", "for k in pairs({pay = 1}) do %s end",
+		"for _, k in ipairs({'pay'}) do %s end", "local function f(k) %s end f('pay')",
+		"local function f(n, k) %s end f(1, 'pay')", "local f = function(k) k = 'pay' %s end f()",
+		"(function() k = 'pay' end)()", "local n = 1", "local k", "do local k = 'pay' %s end", "%s",
+		"redis.call('SET', k, 1)", "redis.call('SET', KEYS[1], 1)", "redis.call('SET', k, k)",
+		"if k then k = 'pay' else k = 'x' end", "repeat local k = 'pay' %s until true",
+		"local unpack = function() return 'pay', 1 end redis.call('SET', unpack(KEYS))",
+		"local n = {k, KEYS[1], k = 'pay'} k = n.k", "local t = KEYS t[1] = 'pay'",
+		"local k = KEYS[1] or 'pay'", "local k = ARGV[1]", "local n, k = 1, 'pay'",
+		"local ipairs = function(t) t[1] = 'pay' return pairs(t) end for _ in ipairs(KEYS) do end",
+		"while true do local k = 'pay' %s break end", "local k = KEYS[1] .. ''", "k = k:gsub('a', 'pay')",
+		"local k = 'a' k = string.rep('pay', 1)", "redis.call('SET', unpack({'pay', 1}))"}
+	random := rand.New(rand.NewPCG(5, 9))
+	pick := func() string { return statements[random.IntN(len(statements))] }
+	var sources []string
+	for range 8000 {
+		src := "local n local k0"
+		for range 2 + random.IntN(4) {
+			src += "\n" + pick()
+		}
+		for strings.Contains(src, "%s") {
+			src = strings.Replace(src, "%s", pick(), 1)
+			if len(src) > 2000 {
+				src = strings.ReplaceAll(src, "%s", "")
+			}
+		}
+		sources = append(sources, src)
+	}
+	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+		ctx, client := context.Background(), srv.Client()
+		wrote, claimed := 0, 0
+		for batch := range slices.Chunk(sources, 500) {
+			pipe := client.Pipeline()
+			for _, src := range batch {
+				pipe.Do(ctx, "EVAL", src, 1, "a", "b")
+				pipe.Do(ctx, "DEL", "pay")
+			}
+			replies, _ := pipe.Exec(ctx) // errors of single scripts are expected
+			for i, src := range batch {
+				s := Scan([]byte(src))
+				known := !s.Opaque
+				for _, c := range s.Calls {
+					known = known && len(c.Args) > 1 && c.Args[1].Kind != ArgUnknown &&
+						c.Args[1].Text != "pay"
+				}
+				if known && len(s.Calls) > 0 {
+					claimed++
+				}
+				if replies[2*i+1].(*redis.Cmd).Val() == int64(1) {
+					if wrote++; known {
+						t.Errorf("%q writes pay: %s", src, showCalls(s))
+					}
+				}
+			}
+		}
+		t.Logf("%d of %d wrote, for %d all keys were known", wrote, len(sources), claimed)
+		if wrote < 500 || claimed < 200 {
+			t.Error("too few to say anything")
 		}
 	})
 }
