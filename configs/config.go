@@ -54,11 +54,29 @@ type Admin struct {
 
 // Rule says what happens to the commands that it names. The first rule that matches decides.
 type Rule struct {
-	Name        string   `yaml:"name"`
-	Commands    []string `yaml:"commands"`         // names, "config|set" or "@category"
-	Except      []string `yaml:"except,omitempty"` // the same forms
-	Action      string   `yaml:"action"`           // allow | deny
-	Enforcement string   `yaml:"enforcement"`      // enforce | observe; empty: Config.Enforcement
+	Name     string   `yaml:"name"`
+	Commands []string `yaml:"commands"`         // names, "config|set" or "@category"
+	Except   []string `yaml:"except,omitempty"` // the same forms
+
+	Users       []string `yaml:"users,omitempty"`        // globs, as all of them in Redis's syntax
+	Addresses   []string `yaml:"addresses,omitempty"`    // of clients: prefixes, or unix
+	ClientNames []string `yaml:"client_names,omitempty"` // globs
+	Listeners   []string `yaml:"listeners,omitempty"`    // names, or addresses of those without one
+	Databases   []int    `yaml:"databases,omitempty"`
+	Keys        []string `yaml:"keys,omitempty"`      // globs
+	KeysOver    int      `yaml:"keys_over,omitempty"` // more keys than this; 0: no condition
+	Scripts     string   `yaml:"scripts,omitempty"`   // opaque; empty: no condition
+
+	Action      string    `yaml:"action"` // allow | deny | rewrite
+	Limit       RuleLimit `yaml:"limit,omitempty"`
+	Enforcement string    `yaml:"enforcement"` // enforce | observe; empty: Config.Enforcement
+}
+
+// RuleLimit bounds how often a rule lets its action happen; an empty Rate is no limit.
+type RuleLimit struct {
+	Rate  string `yaml:"rate"`            // 1/m, 5/10s
+	Burst int    `yaml:"burst,omitempty"` // how many at once; 0: one
+	Per   string `yaml:"per,omitempty"`   // global | user | address | session; empty: global
 }
 
 // Limits protect the proxy from its clients and its server.

@@ -5,14 +5,13 @@ import "regexp"
 // later is the keys of features that do not exist in this version. They are refused by name, so
 // that nobody takes a typing error for the reason or believes himself protected.
 var later = map[string]string{
-	"journal":       "there is no journal yet",
-	"routes":        "there are no durability routes yet",
-	"rules[].keep":  "there is no trash yet",
-	"rules[].limit": "rules have no rate limits yet",
+	"journal":      "there is no journal yet",
+	"routes":       "there are no durability routes yet",
+	"rules[].keep": "there is no trash yet",
 }
 
 // laterActions is the actions of rules that do not exist in this version.
-var laterActions = []string{"trash", "confirm", "rewrite"}
+var laterActions = []string{"trash", "confirm"}
 
 // laterGuards is the values of upstream.guard that do not exist in this version.
 var laterGuards = []string{"acl"}

@@ -97,29 +97,24 @@ var parseCases = []struct {
 			`which knows off`}},
 	{"later actions",
 		"rules:\n- {name: a, commands: [get], action: trash}\n" +
-			"- {name: b, commands: [get], action: confirm}\n" +
-			"- {name: c, commands: [get], action: rewrite}\n",
+			"- {name: b, commands: [get], action: confirm}\n",
 		[]string{
 			`f:2:38: rules[0].action: "trash" is not supported by this version, ` +
-				`which knows allow, deny`,
+				`which knows allow, deny, rewrite`,
 			`f:3:38: rules[1].action: "confirm" is not supported by this version, ` +
-				`which knows allow, deny`,
-			`f:4:38: rules[2].action: "rewrite" is not supported by this version, ` +
-				`which knows allow, deny`,
+				`which knows allow, deny, rewrite`,
 		}},
 	{"later keys of rules",
-		"rules:\n  - name: a\n    commands: [get]\n    action: deny\n    keep: 24h\n" +
-			"    limit: {rate: 1/m}\n",
-		[]string{
-			`f:5:5: rules[0].keep: not supported by this version: there is no trash yet`,
-			`f:6:5: rules[0].limit: not supported by this version: ` +
-				`rules have no rate limits yet`,
-		}},
+		"rules:\n  - name: a\n    commands: [get]\n    action: deny\n    keep: 24h\n",
+		[]string{`f:5:5: rules[0].keep: not supported by this version: there is no trash yet`}},
+	{"a limit without a rate",
+		"rules:\n  - name: a\n    commands: [get]\n    action: deny\n    limit: {burst: 2}\n",
+		[]string{`f:5:12: rules[0].limit.rate: is missing`}},
 	{"incomplete rule", "rules:\n  - enforcement: never\n",
 		[]string{
 			`f:2:5: rules[0].name: is missing: errors and metrics show it`,
 			`f:2:5: rules[0].commands: names no command`,
-			`f:2:5: rules[0].action: must be allow or deny, got ""`,
+			`f:2:5: rules[0].action: must be allow or deny or rewrite, got ""`,
 			`f:2:18: rules[0].enforcement: must be enforce or observe, got "never"`,
 		}},
 	{"rules of one name",

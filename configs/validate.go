@@ -148,6 +148,9 @@ func (v *validator) admin() {
 	}
 }
 
+// actions is what a rule can do.
+var actions = []string{"allow", "deny", "rewrite"}
+
 func (v *validator) rules() {
 	names := map[string]bool{}
 	for i, r := range v.c.Rules {
@@ -163,7 +166,8 @@ func (v *validator) rules() {
 		for j, name := range r.Except {
 			v.require(name != "", fmt.Sprintf("%s.except[%d]", path, j), "is empty")
 		}
-		v.oneOf(path+".action", r.Action, laterActions, "allow", "deny")
+		v.oneOf(path+".action", r.Action, laterActions, actions...)
+		v.require(r.Limit == RuleLimit{} || r.Limit.Rate != "", path+".limit.rate", "is missing")
 		if r.Enforcement != "" {
 			v.oneOf(path+".enforcement", r.Enforcement, nil, Enforce, Observe)
 		}

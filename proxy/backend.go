@@ -212,6 +212,8 @@ func (srv *Server) Rules(ctx context.Context) ([]admin.Rule, error) {
 				Name: r.Name, Action: r.Action.String(), Enforcement: mode,
 				Commands: r.Spec.Commands, Except: r.Spec.Except,
 				Allowed: n.Allowed, Denied: n.Denied, Observed: n.Observed,
+				Rewritten: n.Rewritten, Trashed: n.Trashed, Held: n.Held,
+				Approved: n.Approved, Throttled: n.Throttled,
 			})
 		}
 		return p
@@ -222,9 +224,7 @@ func (srv *Server) Rules(ctx context.Context) ([]admin.Rule, error) {
 	out := parts[0].rules
 	for _, p := range parts[1:] {
 		for i := range min(len(out), len(p.rules)) {
-			out[i].Allowed += p.rules[i].Allowed
-			out[i].Denied += p.rules[i].Denied
-			out[i].Observed += p.rules[i].Observed
+			out[i].Add(&p.rules[i])
 		}
 	}
 	return out, nil

@@ -8,12 +8,23 @@ import (
 // dispatch decides about one frame and carries the decision out. It returns false when the frame
 // has to wait, with s.wait set; the frame is then presented again.
 func (s *session) dispatch(c *resp.Command) bool {
+	ok := s.decide(c)
+	if ok {
+		s.again = again{}
+	}
+	s.again.waited = !ok
+	return ok
+}
+
+// decide puts the frame to the rules, and carries out what they say.
+func (s *session) decide(c *resp.Command) bool {
 	w := s.w
 	cmd := w.policy.Table().Lookup(c.Args)
 	if v := s.judge(c, cmd); v.Rule != nil {
 		if done, ok := s.ruled(c, cmd, v); done {
 			return ok
 		}
+		cmd = w.policy.Table().Lookup(c.Args)
 	}
 	b := w.behaviours[cmd.ID]
 	if b == plain && s.pin == nil && s.held == 0 && !w.paused {

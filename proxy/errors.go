@@ -25,6 +25,8 @@ const (
 	// textNoMulti answers the commands of a transaction whose MULTI was refused for the moment.
 	textNoMulti = "BUSY MULTI was refused because the server was busy; this command was not " +
 		"executed; send DISCARD and try again"
+	// textScanReply answers a KEYS whose SCAN the proxy did not understand.
+	textScanReply = "UPSTREAM the server's answer to SCAN cannot be read; nothing was changed"
 	// textDraining answers commands that arrive after shutdown began.
 	textDraining = "UPSTREAM this proxy is shutting down; the command was not executed; connect again"
 )
@@ -34,6 +36,19 @@ func textDenied(command, rule string) string {
 	return fmt.Sprintf("DENIED '%s' is refused by rule '%s' of the proxy; "+
 		"nothing was executed; if it must run, ask the operator to change that rule",
 		strings.ReplaceAll(command, "|", " "), rule)
+}
+
+// textNotInMulti answers, between MULTI and EXEC, a command that the proxy would have to carry out in
+// several steps.
+func textNotInMulti(command, rule string) string {
+	return fmt.Sprintf("DENIED '%s' cannot be part of a transaction under rule '%s' of the proxy; "+
+		"send it outside of MULTI", strings.ReplaceAll(command, "|", " "), rule)
+}
+
+// textKeysTooMany answers a KEYS that finds more than one client may be sent.
+func textKeysTooMany(limit uint64) string {
+	return fmt.Sprintf("DENIED the keys that match take more than %d bytes, the limit of the proxy "+
+		"for one client; use SCAN, or a narrower pattern", limit)
 }
 
 // textThrottled answers a command that is over a rule's limit.

@@ -51,10 +51,13 @@ func (s *session) askLink() *link {
 }
 
 // ask sends a command of which the proxy reads the reply, and lets the session go on only once
-// done has run. done gives the client its answer; it does not run when the client has gone.
+// done has run. done gives the client its answer; it does not run when the client has gone. A
+// command that is nil is the proxy's own, and counts nowhere.
 func (s *session) ask(l *link, cmd *policy.Command, args [][]byte, done func([]byte, bool)) {
-	cmd = s.w.command(cmd.Name) // the table may be another one since the last step
-	if l.closed {               // likewise the link
+	if cmd != nil {
+		cmd = s.w.command(cmd.Name) // the table may be another one since the last step
+	}
+	if l.closed { // likewise the link
 		s.waitCallOn = false
 		done(resp.AppendError(nil, textUpstreamLost(l.up.Address(), nil, notExecuted)), true)
 		s.w.wakeUp(s)

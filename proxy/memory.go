@@ -7,13 +7,13 @@ import "holdfast/proxy/telemetry"
 // count is cheap, and the search is made only above the limit.
 func (w *worker) holdMemory() {
 	limit := w.limits.Memory / uint64(max(len(w.srv.workers), 1))
-	if limit == 0 || uint64(w.inputBytes+w.outBytes) <= limit {
+	if limit == 0 || uint64(w.inputBytes+w.outBytes+w.gathered) <= limit {
 		return
 	}
 	var worst *session
 	most := 0
 	for _, s := range w.sessions {
-		if n := len(s.in) + s.conn.Buffered(); n > most {
+		if n := len(s.in) + s.conn.Buffered() + int(s.gathered); n > most {
 			worst, most = s, n
 		}
 	}

@@ -164,7 +164,7 @@ func (r *ruleLog) take(now time.Time, all bool) (map[ruleLogKey]ruleHits, time.D
 
 // tellHit has the log say what a rule does, or would do, about a command.
 func (w *worker) tellHit(s *session, cmd *policy.Command, r *policy.Rule, observed bool) {
-	if r.Action == policy.Allow {
+	if observed && r.Action == policy.Allow {
 		return
 	}
 	w.srv.hits.hit(r.Name, observed, cmd.Name, s.ident.userName(), s.conn.RemoteAddr())

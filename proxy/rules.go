@@ -9,43 +9,75 @@ import (
 )
 
 // ruled carries out a rule's verdict. done is false when the command is to go on as if there
-// were no rule; ok is then to be ignored, and otherwise what dispatch returns.
+// were no rule, possibly as another one: then c holds that, and is to be looked up again. With
+// done, ok is what dispatch returns.
 func (s *session) ruled(c *resp.Command, cmd *policy.Command, v policy.Verdict) (done, ok bool) {
-	if !s.w.acts(s, cmd, v) {
+	if v.Shadow != nil {
+		s.note(c, cmd, v.Shadow, observed, "")
+	}
+	r := v.Rule
+	if v.Observed {
+		s.note(c, cmd, r, observed, "")
+		s.w.counters.Commands[cmd.ID].Observed++
 		return false, true
 	}
-	name := commandName(cmd, c.Args)
-	if retry, ok := s.withinLimit(v.Rule); !ok {
-		return true, s.refuse1(cmd, textThrottled(name, v.Rule.Name, retry))
+	if retry, ok := s.withinLimit(r); !ok {
+		s.note(c, cmd, r, throttled, "")
+		return true, s.refuse1(cmd, textThrottled(commandName(cmd, c.Args), r.Name, retry))
 	}
 	switch v.Action {
 	case policy.Allow:
+		s.note(c, cmd, r, allowed, "")
 		return false, true
+	case policy.Rewrite:
+		return s.rewrite(c, cmd, r)
 	}
-	return true, s.refuse1(cmd, textDenied(name, v.Rule.Name))
+	s.note(c, cmd, r, denied, "")
+	return true, s.refuse1(cmd, textDenied(commandName(cmd, c.Args), r.Name))
 }
 
-// acts counts what the rules say of a command, and reports whether the rule is to be carried out.
-func (w *worker) acts(s *session, cmd *policy.Command, v policy.Verdict) bool {
-	hits := w.counters.Rules
-	if v.Shadow != nil {
-		hits[v.Shadow.Index].Observed++
-		w.tellHit(s, cmd, v.Shadow, true)
+// ruling is what became of a command that a rule decided.
+type ruling uint8
+
+const (
+	allowed ruling = iota
+	denied
+	observed
+	rewritten
+	throttled
+)
+
+// again is what is remembered of a frame that has to wait, for when it is presented again: it
+// counts once, and takes from a limit once.
+type again struct {
+	waited bool // it was presented before
+	retry  time.Duration
+	passed bool // the limit of its rule
+}
+
+// note counts what a rule did about a command, and has the log say so. Whoever lets the command
+// wait does so after this.
+func (s *session) note(c *resp.Command, cmd *policy.Command, r *policy.Rule, is ruling, ref string) {
+	if s.again.waited {
+		return
 	}
-	n := &hits[v.Rule.Index]
-	switch {
-	case v.Observed:
-		n.Observed++
-		w.counters.Commands[cmd.ID].Observed++
-		w.tellHit(s, cmd, v.Rule, true)
-		return false
-	case v.Action == policy.Allow:
+	n := &s.w.counters.Rules[r.Index]
+	switch is {
+	case allowed:
 		n.Allowed++
-		return v.Rule.Limit != nil
+	case denied:
+		n.Denied++
+	case observed:
+		n.Observed++
+	case rewritten:
+		n.Rewritten++
+	case throttled:
+		n.Throttled++
 	}
-	n.Denied++
-	w.tellHit(s, cmd, v.Rule, false)
-	return true
+	switch is {
+	case denied, throttled, observed:
+		s.w.tellHit(s, cmd, r, is == observed)
+	}
 }
 
 // withinLimit takes one from the rule's limit. retry says when there will be one again.
@@ -53,7 +85,10 @@ func (s *session) withinLimit(r *policy.Rule) (retry time.Duration, ok bool) {
 	if r.Limit == nil {
 		return 0, true
 	}
-	return s.w.srv.limits.Take(r, &s.w.asked, s.w.loop.Now())
+	if a := &s.again; !a.waited {
+		a.retry, a.passed = s.w.srv.limits.Take(r, &s.w.asked, s.w.loop.Now())
+	}
+	return s.again.retry, s.again.passed
 }
 
 // refuse1 answers a command with an error of the proxy's own, in MULTI in such a way that EXEC

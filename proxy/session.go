@@ -38,6 +38,7 @@ type session struct {
 	cur         *link // the link of the outstanding commands; nil when there are none
 	outstanding int
 	wait        waitReason
+	again       again    // what is known of the frame that waits
 	whenIdle    []func() // to run when nothing is outstanding
 	waitCallOn  bool     // a call is out: no further frame until it is done
 
@@ -49,14 +50,15 @@ type session struct {
 	redirect    redirect  // what CLIENT TRACKING … REDIRECT named
 	marked      bool      // a write was made on the own link, see waitAcks
 
-	eof     bool // the client sends no more; closes once everything is answered
-	ending  bool // closes once everything is answered
-	closed  bool
-	queued  bool  // in worker.ready
-	outHeld int64 // what of its output counts in worker.outBytes
-	reason  telemetry.CloseReason
-	last    *policy.Command
-	command uint64 // how many were read
+	eof      bool // the client sends no more; closes once everything is answered
+	ending   bool // closes once everything is answered
+	closed   bool
+	queued   bool  // in worker.ready
+	outHeld  int64 // what of its output counts in worker.outBytes
+	gathered int64 // held for an answer in the making
+	reason   telemetry.CloseReason
+	last     *policy.Command
+	command  uint64 // how many were read
 }
 
 // waitReason is why the frame at the front of the input is not carried out yet.
@@ -137,11 +139,16 @@ func (s *session) OnData(_ *eventloop.Conn, p []byte) {
 // keep appends p to the input buffer and enforces the limits on it.
 func (s *session) keep(p []byte) {
 	if s.in == nil {
-		s.in = s.w.inputBuffer(len(p) + s.scan.Need())
-	} else if need := s.scan.Need(); cap(s.in)-len(s.in) < len(p) && need > len(s.in) {
+		s.in = s.w.inputBuffer(len(p))
+	}
+	before := cap(s.in)
+	if need := s.scan.Need(); cap(s.in)-len(s.in) < len(p) && need > len(s.in) {
 		s.in = growTowards(s.in, len(p), need)
 	}
 	s.in = append(s.in, p...)
+	if before == spareSize && cap(s.in) != before {
+		s.w.spareMade-- // outgrown
+	}
 	s.w.inputBytes += int64(len(p))
 	if uint64(len(s.in)-s.off) > s.w.limits.ClientInput {
 		s.w.log.Warn("a client's input is over the limit", "client", s.conn.RemoteAddr(),
@@ -217,6 +224,9 @@ func (s *session) consume(buf []byte, kept bool) int {
 		if !s.dispatch(&cmd) {
 			break // dispatch has set s.wait
 		}
+		if n >= ownedFrame {
+			clear(cmd.Args) // the scanner's own, which would keep the frame alive
+		}
 		if kept && s.in == nil {
 			return 0
 		}
@@ -249,6 +259,10 @@ func (s *session) protocolError(err error) {
 func (s *session) reply(b []byte) { s.replyCall(&call{local: b}) }
 
 func (s *session) replyCall(c *call) {
+	if s.muted == replySkipNext && s.pin != nil {
+		// The server has not seen this command, and would leave the next one unanswered.
+		s.pin.send(resp.AppendCommandStrings(nil, "pInG"))
+	}
 	if s.muted != replyOn && s.swallowReply() {
 		return
 	}
@@ -461,5 +475,6 @@ func (s *session) detach(reason telemetry.CloseReason) {
 	s.releaseInput()
 	s.w.outBytes -= s.outHeld
 	s.outHeld = 0
+	s.gather(-s.gathered)
 	s.w.forget(s, reason)
 }

@@ -29,6 +29,7 @@ type worker struct {
 	scratch    resp.Scratch
 	encode     []byte   // reused for frames that are encoded anew
 	spare      [][]byte // input buffers at rest
+	spareMade  int      // how many there are, in use or at rest
 	inputBytes int64    // in all input buffers
 	answered   bool     // the server has answered in this turn
 
@@ -145,7 +146,6 @@ const (
 	// and pinIdle how long a pinned link may be at rest. Connections that idle cost the server:
 	// its housekeeping visits a few clients at a time.
 	linkIdle = int64(10 * time.Second)
-	laneIdle = int64(60 * time.Second) // any other shared link
 	pinIdle  = int64(2 * time.Second)
 	// spareBuffers of spareSize bytes are kept for clients' half frames.
 	spareBuffers = 64
@@ -361,7 +361,7 @@ func (w *worker) sweep() {
 			continue
 		}
 		idle := now - l.lastActive
-		if idle > l.patience() {
+		if l.lane == nil && idle > pinIdle || l.lane != nil && idle > linkIdle && l.spare() {
 			l.retire()
 		}
 	}
@@ -411,21 +411,23 @@ func (i *identity) links(w *worker) int {
 	return n
 }
 
-// inputBuffer returns an empty buffer for n bytes.
+// inputBuffer returns an empty buffer for n bytes. Nothing is set aside on the word of a client
+// before its bytes have come, and ten thousand half frames are not to cost a large buffer each.
 func (w *worker) inputBuffer(n int) []byte {
-	if k := len(w.spare); k > 0 && n <= spareSize {
+	if k := len(w.spare); k > 0 {
 		b := w.spare[k-1]
 		w.spare = w.spare[:k-1]
 		return b
 	}
-	if n <= spareSize {
+	if w.spareMade < spareBuffers {
+		w.spareMade++
 		return make([]byte, 0, spareSize)
 	}
-	return make([]byte, 0, min(n, firstBuffer))
+	return make([]byte, 0, max(n, smallInput))
 }
 
-// firstBuffer bounds what is set aside on the word of a client before its bytes have come.
-const firstBuffer = 1 << 20
+// smallInput is the least size of an input buffer.
+const smallInput = 512
 
 func (w *worker) recycle(b []byte) {
 	if cap(b) == spareSize && len(w.spare) < spareBuffers {

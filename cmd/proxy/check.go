@@ -124,7 +124,7 @@ func checkRules(r *report, c *configs.Config, table *policy.Table, guess bool) {
 	if names := p.Unresolved(); len(names) > 0 && c.Rules != nil {
 		r.warn("rules", "no command that %s is called %s", whose, strings.Join(names, ", "))
 	}
-	for _, rule := range idleRules(p) {
+	for _, rule := range p.Idle() {
 		r.add(ruleFinding(c, rule, "decides nothing: earlier rules take what it names, or "+
 			"there is nothing of it"))
 	}

@@ -18,7 +18,13 @@ func ruleSpecs(c *configs.Config) []policy.RuleSpec {
 	for i, r := range c.Rules {
 		specs[i] = policy.RuleSpec{
 			Name: r.Name, Commands: r.Commands, Except: r.Except,
+			Users: r.Users, Addresses: r.Addresses, ClientNames: r.ClientNames,
+			Listeners: r.Listeners, Databases: r.Databases,
+			Keys: r.Keys, KeysOver: r.KeysOver, Scripts: r.Scripts,
 			Action: r.Action, Enforcement: r.Enforcement,
+		}
+		if l := r.Limit; l.Rate != "" {
+			specs[i].Limit = &policy.LimitSpec{Rate: l.Rate, Burst: l.Burst, Per: l.Per}
 		}
 	}
 	return specs
@@ -43,25 +49,4 @@ func located(c *configs.Config, err error) configs.Errors {
 		path += fmt.Sprintf("[%d]", rule.Item)
 	}
 	return configs.Errors{c.At(path, fmt.Sprintf("rule %q: %s", rule.Rule, rule.Text))}
-}
-
-// idleRules is the rules of p that decide about no command of its table: what they name is not
-// there, or an earlier rule takes all of it.
-func idleRules(p *policy.Policy) []*policy.Rule {
-	busy := make([]bool, len(p.Rules()))
-	for _, cmd := range p.Table().All() { // with the unknown command
-		v := p.Decide(&policy.Request{Cmd: cmd})
-		for _, r := range []*policy.Rule{v.Rule, v.Shadow} {
-			if r != nil {
-				busy[r.Index] = true
-			}
-		}
-	}
-	var idle []*policy.Rule
-	for _, r := range p.Rules() {
-		if !busy[r.Index] {
-			idle = append(idle, r)
-		}
-	}
-	return idle
 }

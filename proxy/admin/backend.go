@@ -166,5 +166,22 @@ type Rule struct {
 	Except      []string `json:"except"`
 	Allowed     uint64   `json:"allowed"`
 	Denied      uint64   `json:"denied"`
-	Observed    uint64   `json:"observed"` // would have been denied
+	Observed    uint64   `json:"observed"`  // the rule would have acted
+	Rewritten   uint64   `json:"rewritten"` // carried out without a stall
+	Trashed     uint64   `json:"trashed"`   // carried out so that it can be undone
+	Held        uint64   `json:"held"`      // waits for, or waited in vain for, a person
+	Approved    uint64   `json:"approved"`  // passed because a person approved
+	Throttled   uint64   `json:"throttled"` // over the limit
+}
+
+// Add adds the hits of the same rule elsewhere.
+func (r *Rule) Add(o *Rule) {
+	r.Allowed += o.Allowed
+	r.Denied += o.Denied
+	r.Observed += o.Observed
+	r.Rewritten += o.Rewritten
+	r.Trashed += o.Trashed
+	r.Held += o.Held
+	r.Approved += o.Approved
+	r.Throttled += o.Throttled
 }

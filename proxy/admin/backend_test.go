@@ -117,7 +117,7 @@ func (b *fakeBackend) Rules(ctx context.Context) ([]Rule, error) {
 		return nil, b.check(ctx)
 	}
 	return []Rule{
-		{Name: "default", Action: "deny", Enforcement: "enforce", Denied: 3,
+		{Name: "default", Action: "deny", Enforcement: "enforce", Denied: 3, Throttled: 2,
 			Commands: []string{"flushall", "flushdb", "config|rewrite"}},
 		{Name: "admin", Action: "deny", Enforcement: "observe", Observed: 12,
 			Commands: []string{"@dangerous"}, Except: []string{"info", "keys"}},

@@ -148,15 +148,16 @@ func ruleLines(list []Rule) []string {
 	if len(list) == 0 {
 		return []string{"no rules: every command passes"}
 	}
-	t := table{head: []string{"RULE", "ACTION", "ENFORCEMENT", "ALLOWED", "DENIED", "OBSERVED",
-		"COMMANDS"}}
+	t := table{head: []string{"RULE", "ACTION", "ENFORCEMENT", "DONE", "ALLOWED", "DENIED",
+		"THROTTLED", "OBSERVED", "COMMANDS"}}
 	for i := range list {
 		r := &list[i]
 		what := strings.Join(r.Commands, " ")
 		if len(r.Except) > 0 {
 			what += " except " + strings.Join(r.Except, " ")
 		}
-		t.row(r.Name, r.Action, r.Enforcement, r.Allowed, r.Denied, r.Observed, what)
+		t.row(r.Name, r.Action, r.Enforcement, r.Rewritten+r.Trashed+r.Held, r.Allowed+r.Approved,
+			r.Denied, r.Throttled, r.Observed, what)
 	}
 	return t.lines()
 }

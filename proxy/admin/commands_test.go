@@ -40,9 +40,9 @@ ID  KIND    STATE  USER     RESP  DB  LOCAL            SERVER-ID  AGE    IDLE  S
 2 links
 `,
 		"SHOW RULES": `
-RULE     ACTION  ENFORCEMENT  ALLOWED  DENIED  OBSERVED  COMMANDS
-default  deny    enforce      0        3       0         flushall flushdb config|rewrite
-admin    deny    observe      0        0       12        @dangerous except info keys
+RULE     ACTION  ENFORCEMENT  DONE  ALLOWED  DENIED  THROTTLED  OBSERVED  COMMANDS
+default  deny    enforce      0     0        3       2          0         flushall flushdb config|rewrite
+admin    deny    observe      0     0        0       0          12        @dangerous except info keys
 `,
 		"SHOW CONFIG": `
 KEY                VALUE           FROM

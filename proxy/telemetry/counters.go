@@ -17,11 +17,16 @@ type CommandCount struct {
 	Observed uint64
 }
 
-// RuleCount counts what one rule decided.
+// RuleCount counts what one rule decided. Each command counts in one field.
 type RuleCount struct {
-	Allowed  uint64
-	Denied   uint64
-	Observed uint64 // would have been denied
+	Allowed   uint64 // a rule that allows let it pass
+	Denied    uint64
+	Observed  uint64 // the rule would have acted, had it been enforced
+	Rewritten uint64 // carried out in a way that does not stall the server
+	Trashed   uint64 // carried out so that it can be undone
+	Held      uint64 // answered with a token, for a person to approve
+	Approved  uint64 // let pass because a person had approved
+	Throttled uint64 // over the rule's limit
 }
 
 // Counters are one event loop's. The loop alone touches them, without atomics, and hands over a
@@ -168,6 +173,11 @@ func (c *RuleCount) add(o *RuleCount) {
 	c.Allowed += o.Allowed
 	c.Denied += o.Denied
 	c.Observed += o.Observed
+	c.Rewritten += o.Rewritten
+	c.Trashed += o.Trashed
+	c.Held += o.Held
+	c.Approved += o.Approved
+	c.Throttled += o.Throttled
 }
 
 func (c *Counters) addTotals(o *Counters) {

@@ -29,7 +29,7 @@
 //	holdfast_commands_observed_total                 counter    command               those that a rule would have refused, had it been enforced
 //	holdfast_command_duration_seconds                histogram  class                 from the frame read to the reply complete
 //	holdfast_commands_outstanding                    gauge      -                     sent or queued, not yet answered
-//	holdfast_rule_hits_total                         counter    rule action           commands that a rule decided: allowed, denied, observed
+//	holdfast_rule_hits_total                         counter    rule action           commands that a rule decided: allowed, denied, observed, rewritten, trashed, held, approved, throttled
 //	holdfast_sessions                                gauge      -                     client connections
 //	holdfast_sessions_paused                         gauge      -                     those not read at the moment, because of pressure
 //	holdfast_sessions_accepted_total                 counter    -                     client connections accepted

@@ -230,6 +230,11 @@ func rulePoints(v *view) points {
 		p.add(int64(c.Allowed), rule, attribute.String("action", "allowed"))
 		p.add(int64(c.Denied), rule, attribute.String("action", "denied"))
 		p.add(int64(c.Observed), rule, attribute.String("action", "observed"))
+		p.add(int64(c.Rewritten), rule, attribute.String("action", "rewritten"))
+		p.add(int64(c.Trashed), rule, attribute.String("action", "trashed"))
+		p.add(int64(c.Held), rule, attribute.String("action", "held"))
+		p.add(int64(c.Approved), rule, attribute.String("action", "approved"))
+		p.add(int64(c.Throttled), rule, attribute.String("action", "throttled"))
 	}
 	return p
 }
