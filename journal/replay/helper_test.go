@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,42 +33,43 @@ var serverArgs = []string{"--repl-diskless-sync-delay", "0", "--repl-backlog-siz
 func record(t testing.TB, srv *proxytest.Server) *recording {
 	t.Helper()
 	r := &recording{t: t, srv: srv, dir: t.TempDir()}
+	r.again()
+	return r
+}
+
+// again opens the journal and attaches it.
+func (r *recording) again() {
+	r.t.Helper()
 	var err error
-	r.journal, err = journal.Open(journal.Options{Dir: r.dir, Logger: logger(t)})
+	r.journal, err = journal.Open(journal.Options{Dir: r.dir, Logger: logger()})
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	r.tap, err = tap.New(tap.Options{Journal: r.journal, Address: srv.Addr, Logger: logger(t),
+	r.tap, err = tap.New(tap.Options{Journal: r.journal, Address: r.srv.Addr, Logger: logger(),
 		BackoffMin: 5 * time.Millisecond, BackoffMax: 50 * time.Millisecond})
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.tap.Run(ctx) }()
-	stopped := false
-	r.stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
+	r.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("Run: %v", err)
+			r.t.Errorf("Run: %v", err)
 		}
 		if err := r.journal.Close(); err != nil {
-			t.Errorf("Close: %v", err)
+			r.t.Errorf("Close: %v", err)
 		}
-	}
-	t.Cleanup(r.stop)
-	proxytest.Poll(t, "the journal to be attached and covered", func() bool {
+	})
+	r.t.Cleanup(r.stop)
+	proxytest.Poll(r.t, "the journal to be attached and covered", func() bool {
 		return r.tap.Attached() && r.tap.Confirmed().Timeline != 0
 	})
-	return r
 }
 
 // logger writes to stderr with HOLDFAST_TEST_LOG set, else nowhere.
-func logger(testing.TB) *slog.Logger {
+func logger() *slog.Logger {
 	if os.Getenv("HOLDFAST_TEST_LOG") == "" {
 		return nil
 	}
@@ -132,7 +134,7 @@ func (r *recording) restore(dst *proxytest.Server, p *replay.Point, skips ...rep
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	res, err := replay.Restore(ctx, replay.RestoreOptions{View: view, Plan: plan, Target: dst.Addr,
-		Force: true, Logger: logger(r.t),
+		Force: true, Logger: logger(),
 		Inspect: func(context.Context) error { got = digest(dst); return nil }})
 	if err != nil {
 		r.t.Fatalf("Restore: %v", err)
@@ -141,4 +143,13 @@ func (r *recording) restore(dst *proxytest.Server, p *replay.Point, skips ...rep
 		r.t.Errorf("restored to offset %d, want %d", res.Offset, plan.End())
 	}
 	return got
+}
+
+// save writes the server's dump, once no child is in the way.
+func save(t testing.TB, srv *proxytest.Server) {
+	t.Helper()
+	proxytest.Poll(t, "the dump", func() bool {
+		_, err := srv.Do("SAVE")
+		return err == nil
+	})
 }

@@ -50,12 +50,12 @@ func eachChunk(ctx context.Context, view *journal.View, tl journal.TimelineID, f
 		return err
 	}
 	defer rd.Close() // read-only
-	for n := 0; ; n++ {
+	for n := 0; rd.Offset() < to; n++ {
 		if n%64 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
 		chunk, err := rd.Next()
-		if errors.Is(err, io.EOF) || err == nil && chunk.Offset >= to {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -65,6 +65,7 @@ func eachChunk(ctx context.Context, view *journal.View, tl journal.TimelineID, f
 			return err
 		}
 	}
+	return nil
 }
 
 // everything is a limit above every offset.
