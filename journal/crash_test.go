@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -31,7 +32,8 @@ type crashSite struct {
 	j      *Journal
 	noted  promise
 	points int
-	check  func(name string, clone *vfs.Mem, p promise)
+	check  func(clone *vfs.Mem, p promise) error
+	failed error // of the first check that did
 }
 
 func (c *crashSite) before(op vfs.Op) error {
@@ -49,13 +51,35 @@ func (c *crashSite) before(op vfs.Op) error {
 	}
 	c.points++
 	name := fmt.Sprintf("point %d, before %s of %s at %d", c.points, op.Kind, op.Path, op.Offset)
-	c.check(name+", nothing unsynced kept", c.mem.CrashClone(nil), p)
-	c.check(name+", everything kept", c.mem.Clone(), p)
+	c.checked(name+", nothing unsynced kept", c.mem.CrashClone(nil), p)
+	c.checked(name+", everything kept", c.mem.Clone(), p)
 	for n := range uint64(2) {
 		r := rand.New(rand.NewPCG(c.seed, uint64(c.points)<<8|n))
-		c.check(fmt.Sprintf("%s, mixture %d of seed %d", name, n, c.seed), c.mem.CrashClone(r), p)
+		c.checked(fmt.Sprintf("%s, mixture %d of seed %d", name, n, c.seed), c.mem.CrashClone(r), p)
 	}
 	return nil
+}
+
+// checked runs the check. It is on the goroutine of whoever uses the disk, so a failure is kept
+// for the test to find.
+func (c *crashSite) checked(name string, clone *vfs.Mem, p promise) {
+	if c.failed != nil {
+		return
+	}
+	if err := c.check(clone, p); err != nil {
+		c.failed = fmt.Errorf("%s: %w", name, err)
+	}
+}
+
+// done gives the number of points and fails the test if a check did.
+func (c *crashSite) done(t *testing.T) int {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failed != nil {
+		t.Fatal(c.failed)
+	}
+	return c.points
 }
 
 // promised notes what a call that returned has promised.
@@ -85,8 +109,7 @@ func TestCrashAnywhere(t *testing.T) {
 }
 
 func crashWorkload(t *testing.T, seed uint64) {
-	c := &crashSite{mem: vfs.NewMem(), seed: seed}
-	c.check = func(name string, clone *vfs.Mem, p promise) { recovered(t, name, clone, p) }
+	c := &crashSite{mem: vfs.NewMem(), seed: seed, check: recovered}
 	o := testOptions(vfs.WithFaults(c.mem, c.before))
 	o.SegmentBytes = 6 << 10
 	r := rand.New(rand.NewPCG(seed, 7))
@@ -125,91 +148,94 @@ func crashWorkload(t *testing.T, seed uint64) {
 		closeJournal(t, j)
 		c.set(nil)
 	}
-	if c.points < 150 {
-		t.Errorf("%d points only", c.points)
+	if n := c.done(t); n < 150 {
+		t.Errorf("%d points only", n)
 	}
 }
 
 // recovered opens what a crash left, without and with changing it, and compares it with what was
 // promised.
-func recovered(t *testing.T, name string, clone *vfs.Mem, p promise) {
-	t.Helper()
+func recovered(clone *vfs.Mem, p promise) error {
 	v, err := OpenView(clone, testDir)
 	if err != nil {
-		t.Fatalf("%s: view: %v", name, err)
+		return fmt.Errorf("view: %w", err)
 	}
-	wantPromised(t, name+", view", v, p)
+	if err := keepsPromise(v, p); err != nil {
+		return fmt.Errorf("view: %w", err)
+	}
 	o := testOptions(clone)
 	o.SegmentBytes = 6 << 10
 	j, err := Open(o)
 	if err != nil {
-		t.Fatalf("%s: open: %v", name, err)
+		return fmt.Errorf("open: %w", err)
 	}
 	if v, err = j.View(); err != nil {
-		t.Fatal(err)
+		return err
 	}
-	wantPromised(t, name+", opened", v, p)
+	if err := keepsPromise(v, p); err != nil {
+		return fmt.Errorf("opened: %w", err)
+	}
 	problems, err := v.Verify(context.Background(), nil)
 	if err != nil || len(problems) > 0 {
-		t.Fatalf("%s: verify: %v %v", name, problems, err)
+		return fmt.Errorf("verify: %v %v", problems, err)
 	}
 	if err := j.Close(); err != nil {
-		t.Fatalf("%s: close: %v", name, err)
+		return fmt.Errorf("close: %w", err)
 	}
 	names, err := clone.List(testDir)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, n := range names {
 		if strings.HasSuffix(n, tmpSuffix) {
-			t.Fatalf("%s: %s is left", name, n)
+			return fmt.Errorf("%s is left", n)
 		}
 	}
+	return err
 }
 
-func wantPromised(t *testing.T, name string, v *View, p promise) {
-	t.Helper()
+func keepsPromise(v *View, p promise) error {
 	got := promise{timelines: len(v.Timelines()), bases: len(v.Bases()), gaps: len(v.Gaps()),
 		incidents: len(v.Incidents())}
 	if got.timelines < p.timelines || got.bases < p.bases || got.gaps < p.gaps ||
 		got.incidents < p.incidents {
-		t.Fatalf("%s: have %+v, promised %+v", name, got, p)
+		return fmt.Errorf("have %+v, promised %+v", got, p)
 	}
 	for _, b := range v.Bases() {
 		if b.Missing {
-			t.Fatalf("%s: base %s is missing", name, b.File)
+			return fmt.Errorf("base %s is missing", b.File)
 		}
 	}
 	if p.durable.Timeline == 0 {
-		return
+		return nil
 	}
 	tl, ok := v.Timeline(p.durable.Timeline)
 	if !ok || tl.End < p.durable.Offset {
-		t.Fatalf("%s: timeline %+v, promised %+v", name, tl, p.durable)
+		return fmt.Errorf("timeline %+v, promised %+v", tl, p.durable)
 	}
-	wantPieces(t, name, v)
-}
-
-// wantPieces checks every byte between the gaps of every timeline.
-func wantPieces(t *testing.T, name string, v *View) {
-	t.Helper()
 	for _, tl := range v.Timelines() {
-		for at := tl.Start; at < tl.End; {
-			got, err := readAll(v, tl.ID, at)
-			if string(got) != string(contentOf(at, at+int64(len(got)))) {
-				t.Fatalf("%s: other bytes behind %d", name, at)
-			}
-			at += int64(len(got))
-			if err == nil {
-				break
-			}
-			gap, ok := err.(*GapError)
-			if !ok || gap.From != at {
-				t.Fatalf("%s: at %d: %v", name, at, err)
-			}
-			at = gap.To
+		if err := wholePieces(v, tl); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// wholePieces checks every byte between the gaps of a timeline.
+func wholePieces(v *View, tl Timeline) error {
+	for at := tl.Start; at < tl.End; {
+		got, err := readAll(v, tl.ID, at)
+		if string(got) != string(contentOf(at, at+int64(len(got)))) {
+			return fmt.Errorf("other bytes behind %d", at)
+		}
+		at += int64(len(got))
+		if err == nil {
+			return nil
+		}
+		var gap *GapError
+		if !errors.As(err, &gap) || gap.From != at {
+			return fmt.Errorf("at %d: %w", at, err)
+		}
+		at = gap.To
+	}
+	return nil
 }
 
 // A crash during recovery leaves something that the next recovery understands.
@@ -229,17 +255,14 @@ func TestCrashDuringRecovery(t *testing.T) {
 		torn := tearLast(t, mem, r)
 		closeJournal(t, j)
 
-		c := &crashSite{mem: torn, seed: seed, noted: p}
-		c.check = func(name string, clone *vfs.Mem, p promise) {
-			recovered(t, "recovery, "+name, clone, p)
-		}
+		c := &crashSite{mem: torn, seed: seed, noted: p, check: recovered}
 		j, err = Open(testOptions(vfs.WithFaults(torn, c.before)))
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		closeJournal(t, j)
-		if c.points < 8 {
-			t.Errorf("%d points only", c.points)
+		if n := c.done(t); n < 8 {
+			t.Errorf("%d points only", n)
 		}
 	}
 }

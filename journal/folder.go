@@ -33,7 +33,7 @@ type sealed struct {
 
 // loadFolder reads the headers of all segments, the seals of all but the last, and the last one
 // whole. An empty folder is a journal without segments. What was promised and is not there is a
-// DamageError.
+// DamageError; the folder comes with it, as far as it was read.
 func loadFolder(disk vfs.FS, dir string) (*folder, error) {
 	f := &folder{fs: disk, dir: dir, catalog: &catalog{}}
 	var err error
@@ -46,11 +46,11 @@ func loadFolder(disk vfs.FS, dir string) (*folder, error) {
 		}
 	}
 	if err := f.readHeaders(); err != nil {
-		return nil, err
+		return f, err
 	}
 	for i := range f.segments {
 		if err := f.readSegment(i); err != nil {
-			return nil, err
+			return f, err
 		}
 	}
 	f.markMissing()

@@ -47,6 +47,8 @@ type Journal struct {
 	durable  atomic.Pointer[counter]
 	subs     atomic.Pointer[[]*subscriber]
 
+	retaining sync.Mutex // held for a whole Retain, over the disk too
+
 	mu       sync.Mutex
 	work     *sync.Cond       // the queue grew, or closing, or failed
 	queue    []*segment.Block // full, in order
@@ -164,6 +166,9 @@ func (j *Journal) finish() error {
 	}
 	if e := j.out.Close(); err == nil {
 		err = e
+	}
+	if j.spare != "" {
+		j.logged("remove the spare segment", j.fs().Remove(j.path(j.spare)))
 	}
 	return err
 }

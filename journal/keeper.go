@@ -109,7 +109,8 @@ func timeToFull(u vfs.Usage, stop int, rate float64) time.Duration {
 		return 0
 	}
 	const most = 100 * 365 * 24 * time.Hour
-	return min(most, time.Duration(max(0, left)/rate*float64(time.Second)))
+	seconds := min(max(0, left)/rate, most.Seconds())
+	return time.Duration(seconds * float64(time.Second))
 }
 
 // spareTime is how long a segment must last for a spare to be worth its writing: filling it with

@@ -36,7 +36,7 @@ func checkRDB(f vfs.File, size int64, want uint32) error {
 	var crc uint32
 	var sum uint64
 	head, end := make([]byte, 0, rdbShort), make([]byte, 0, rdbTrailer)
-	buf := make([]byte, 1<<20)
+	buf := make([]byte, min(size, 1<<20))
 	for at := int64(0); at < size; {
 		n, err := f.ReadAt(buf[:min(int64(len(buf)), size-at)], at)
 		if err != nil && err != io.EOF {

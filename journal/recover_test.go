@@ -275,11 +275,11 @@ func wantRecovered(t *testing.T, s site, broken bool, end int64) {
 func TestVerifyNoticesEveryByte(t *testing.T) {
 	mem := vfs.NewMem()
 	o := testOptions(mem)
-	o.SegmentBytes = 4 << 10
+	o.SegmentBytes = 2 << 10
 	j := open(t, o)
 	tl := start(t, j, "a", 0)
 	addBase(t, j, tl.ID, 0, time.Now())
-	for at := int64(0); at < 6000; at += 331 {
+	for at := int64(0); at < 2600; at += 331 {
 		add(t, j, tl.ID, at, at+331)
 	}
 	closeJournal(t, j)

@@ -2,7 +2,9 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -21,6 +23,8 @@ import (
 // base goes before the segments that only it needed, segments go from the oldest on, and each
 // removal is durable before the next.
 func (j *Journal) Retain(ctx context.Context) error {
+	j.retaining.Lock() // two at once would remove out of order
+	defer j.retaining.Unlock()
 	j.mu.Lock()
 	p := planner{catalog: j.catalog.clone(), segments: slices.Clone(j.segments),
 		now: j.opts.Now(), limits: j.opts.Retention, tight: j.disk.stopped || j.disk.full}
@@ -71,7 +75,7 @@ func (j *Journal) dropSegment(s Segment) error {
 }
 
 func (j *Journal) removeDurably(name string) error {
-	if err := j.fs().Remove(j.path(name)); err != nil {
+	if err := j.fs().Remove(j.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("journal: %w", err)
 	}
 	return j.fs().SyncDir(j.opts.Dir)

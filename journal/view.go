@@ -24,13 +24,15 @@ func OpenView(disk vfs.FS, dir string) (*View, error) {
 	if disk == nil {
 		disk = vfs.OS{}
 	}
-	const tries = 5 // retention may remove files between the listing and the reading
-	for n := 1; ; n++ {
+	// Retention may remove files while they are listed and read: a failure counts once it is
+	// seen in a folder that stands still.
+	for {
 		f, err := loadFolder(disk, dir)
 		if err == nil {
 			return &View{*f}, nil
 		}
-		if n == tries || !errors.Is(err, ErrPruned) {
+		names, listErr := disk.List(dir)
+		if listErr != nil || f == nil || slices.Equal(names, f.names) {
 			return nil, err
 		}
 	}
