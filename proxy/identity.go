@@ -8,8 +8,9 @@ type identity struct {
 	key  identityKey
 	refs int // sessions that have it; worker-owned
 
-	lanes map[laneKey]*lane
-	idle  []*link // pinned links at rest, most recently used last
+	lanes  map[laneKey]*lane
+	recent *lane   // the data lane that was used last
+	idle   []*link // pinned links at rest, most recently used last
 }
 
 // identityKey is comparable so that it can be a map key. The zero value is the client that has
@@ -90,6 +91,9 @@ const (
 
 // pick returns the link that the next command of a session goes by.
 func (ln *lane) pick(w *worker) *link {
+	if ln.key.kind == laneData {
+		ln.ident.recent = ln
+	}
 	var best *link
 	for _, l := range ln.links {
 		if l.reqs.len() == 0 || !l.ready || w.loop.Now()-l.reqs.front().start < stallAfter {

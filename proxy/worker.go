@@ -383,21 +383,10 @@ func (w *worker) sweep() {
 	w.loop.AfterFunc(sweepEvery, w.sweep)
 }
 
-// patience is how long the link may be unused.
-func (l *link) patience() int64 {
-	switch {
-	case l.lane == nil:
-		return pinIdle
-	case l.spare():
-		return linkIdle
-	}
-	return laneIdle
-}
-
-// spare reports that a shared link is one too many: a sibling of the lane's first, or of a lane
-// that no session can use.
+// spare reports that a shared link can go when it is idle: all but the first of the lane that the
+// identity's sessions used last, by which the next command is most likely to go.
 func (l *link) spare() bool {
-	return l.retiring || l.lane.links[0] != l || l.ident.refs == 0 || l.lane.key.kind != laneData
+	return l.lane.links[0] != l || l.ident.refs == 0 || l.lane != l.ident.recent
 }
 
 // links counts the links of an identity.
