@@ -1,0 +1,161 @@
+package replay_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"holdfast/journal/replay"
+	"holdfast/proxy/proxytest"
+)
+
+// TestExport starts a server from an exported folder, and has the server's own tool look at it.
+func TestExport(t *testing.T) {
+	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+		w := newWorkload(t, srv, 42)
+		for range 100 {
+			w.step()
+		}
+		r := record(t, srv)
+		for n := range 400 {
+			if w.step(); n == 200 {
+				if _, err := r.tap.Snapshot(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		w.persistAll()
+		end, _ := w.observe()
+		r.caughtUp()
+		dst := proxytest.Spec{Kind: srv.Binary.Kind, Args: append([]string{"--appendonly", "yes"},
+			serverArgs...)}.Start(t)
+		dst.Stop()
+		dir := filepath.Join(dst.Dir, "appendonlydir")
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		ctx := context.Background()
+		p := r.locate(replay.Selector{Kind: replay.AtOffset, Offset: end.offset})
+		plan, err := replay.NewPlan(ctx, r.view(), p, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := replay.ExportOptions{View: r.view(), Plan: plan, Dir: dir}
+		if err := replay.Export(ctx, o); err != nil {
+			t.Fatal(err)
+		}
+		if err := replay.Export(ctx, o); !errors.Is(err, replay.ErrExists) {
+			t.Errorf("a second export: %v, want ErrExists", err)
+		}
+		checkAOF(t, srv.Binary.Path, dir)
+		dst.Restart()
+		if got := digest(dst); got != end.digest {
+			t.Errorf("digest %s, want %s", got, end.digest)
+		}
+	}, serverArgs...)
+}
+
+// persistAll takes the expiry off every key that has not expired: a server that has loaded expires
+// them at once, so that there would be nothing to compare.
+func (w *workload) persistAll() {
+	for db := range 4 {
+		w.do("SELECT", db)
+		keys, _ := w.do("KEYS", "*").([]any)
+		for _, k := range keys {
+			w.do("PERSIST", k)
+			for n := range 30 {
+				w.do("HPERSIST", k, "FIELDS", 1, "m"+itoa(n))
+			}
+		}
+	}
+	proxytest.Poll(w.t, "what has expired to be gone", func() bool {
+		for _, db := range w.srv.Info("keyspace") {
+			for field := range strings.SplitSeq(db, ",") {
+				name, n, _ := strings.Cut(field, "=")
+				if (name == "expires" || name == "subexpiry") && n != "0" {
+					return false
+				}
+			}
+		}
+		return true
+	})
+}
+
+// checkAOF runs the program that belongs to the server.
+func checkAOF(t *testing.T, server, dir string) {
+	t.Helper()
+	tool := filepath.Join(filepath.Dir(server),
+		strings.Replace(filepath.Base(server), "-server", "-check-aof", 1))
+	out, err := exec.Command(tool, filepath.Join(dir, "appendonly.aof.manifest")).CombinedOutput()
+	if err != nil {
+		t.Errorf("%s: %v\n%s", tool, err, out)
+	}
+}
+
+func TestWhich(t *testing.T) {
+	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+		dir := t.TempDir()
+		var paths []string
+		backup := func(name string) {
+			save(t, srv)
+			b, err := os.ReadFile(filepath.Join(srv.Dir, "dump.rdb"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			paths = append(paths, filepath.Join(dir, name))
+			if err := os.WriteFile(paths[len(paths)-1], b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		backup("without a place.rdb")
+		r := record(t, srv)
+		srv.MustDo("SET", "a", 1)
+		backup("old.rdb")
+		for i := range 10 {
+			srv.MustDo("SET", "b", i)
+		}
+		backup("common.rdb")
+		srv.MustDo("SET", "c", 1)
+		srv.MustDo("SET", "c", 2)
+		r.caughtUp()
+		// The last one is of the branch that the restart below does not continue.
+		keep, err := os.ReadFile(paths[len(paths)-1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		backup("lost branch.rdb")
+		srv.Kill()
+		if err := os.WriteFile(filepath.Join(srv.Dir, "dump.rdb"), keep, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		srv.Restart()
+		proxytest.Poll(t, "the new timeline", func() bool {
+			return r.tap.Confirmed().Timeline == 2
+		})
+		srv.MustDo("SET", "d", 1)
+		r.caughtUp()
+		paths = append(paths, filepath.Join(dir, "missing.rdb"))
+		got, err := replay.Which(context.Background(), r.view(), nil, paths)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []struct {
+			timeline int
+			online   bool
+			newest   bool
+			lacks    int64
+			err      bool
+		}{{0, false, false, -1, false}, {1, true, false, 11, false}, {1, true, true, 1, false},
+			{1, false, false, 0, false}, {0, false, false, -1, true}} {
+			p := got[i]
+			if int(p.Timeline) != want.timeline || p.OnLine != want.online ||
+				p.Newest != want.newest || p.Commands != want.lacks || (p.Err != nil) != want.err {
+				t.Errorf("%s: got %+v, want %+v", filepath.Base(p.Path), p, want)
+			}
+		}
+	}, serverArgs...)
+}

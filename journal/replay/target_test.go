@@ -1,0 +1,169 @@
+package replay_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/journal/replay"
+	"holdfast/proxy/proxytest"
+)
+
+// plan works out a plan for the end.
+func (r *recording) plan(skips ...replay.Skip) *replay.Plan {
+	r.t.Helper()
+	plan, err := replay.NewPlan(context.Background(), r.view(), r.locate(replay.Selector{}), skips)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return plan
+}
+
+// small is a recording of one key.
+func small(t *testing.T) *recording {
+	t.Helper()
+	srv := proxytest.StartServer(t, serverArgs...)
+	r := record(t, srv)
+	srv.MustDo("SET", "k", "v")
+	r.caughtUp()
+	return r
+}
+
+func TestTargetsRefused(t *testing.T) {
+	r := small(t)
+	for _, row := range []struct {
+		name  string
+		args  []string
+		setup [][]any
+		force bool
+		want  error
+	}{
+		{"a key", nil, [][]any{{"SET", "k", 1}}, false, replay.ErrNotEmpty},
+		{"a key elsewhere", nil, [][]any{{"COPY", "k", "k2"}, {"SET", "k", 1}, {"MOVE", "k", 3}}, false,
+			replay.ErrNotEmpty},
+		{"a function", nil, [][]any{{"FUNCTION", "LOAD",
+			"#!lua name=l\nredis.register_function('f', function() return 1 end)"}}, false,
+			replay.ErrNotEmpty},
+		{"a replica", nil, [][]any{{"REPLICAOF", "127.0.0.1", 1}}, true, replay.ErrTarget},
+		{"a cluster node", []string{"--cluster-enabled", "yes"}, nil, true, replay.ErrTarget},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			dst := proxytest.StartServer(t, append(row.args, serverArgs...)...)
+			for _, c := range row.setup {
+				dst.MustDo(c...)
+			}
+			_, err := replay.Restore(context.Background(), replay.RestoreOptions{View: r.view(),
+				Plan: r.plan(), Target: dst.Addr, Force: row.force})
+			if !errors.Is(err, row.want) {
+				t.Errorf("got %v, want %v", err, row.want)
+			}
+		})
+	}
+}
+
+func TestTargetWithUserOnUnixSocket(t *testing.T) {
+	r := small(t)
+	dst := proxytest.Spec{Unix: true, Args: append([]string{"--masterauth", "whatever"},
+		serverArgs...)}.Start(t)
+	dst.MustDo("ACL", "SETUSER", "restorer", "on", ">secret", "+info", "+replicaof")
+	o := replay.RestoreOptions{View: r.view(), Plan: r.plan(), Target: dst.Addr,
+		Username: "restorer", Password: "wrong"}
+	if _, err := replay.Restore(context.Background(), o); err == nil {
+		t.Error("restored with a wrong password")
+	}
+	o.Password = "secret"
+	res, err := replay.Restore(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dst.MustDo("GET", "k") != "v" || res.ReplID != r.srv.Info("replication")["master_replid"] {
+		t.Errorf("k is %v, history %s", dst.MustDo("GET", "k"), res.ReplID)
+	}
+	// The target says truly which history it continues.
+	if id := dst.Info("replication")["master_replid2"]; id != res.ReplID {
+		t.Errorf("the target continues %s, want %s", id, res.ReplID)
+	}
+}
+
+// TestTargetOfOlderVersion does not know the format.
+func TestTargetOfOlderVersion(t *testing.T) {
+	srv := proxytest.Spec{Kind: "redis", Args: serverArgs}.Start(t)
+	r := record(t, srv)
+	dst := proxytest.Spec{Kind: "redis7", Args: serverArgs}.Start(t)
+	_, err := replay.Restore(context.Background(), replay.RestoreOptions{View: r.view(),
+		Plan: r.plan(), Target: dst.Addr})
+	if !errors.Is(err, replay.ErrRejected) || !strings.Contains(err.Error(), "7.0.15") {
+		t.Errorf("got %v, want ErrRejected with the version", err)
+	}
+}
+
+// TestRestoreSurvivesCuts cuts the way of the data again and again: once the base is there, the
+// target continues.
+func TestRestoreSurvivesCuts(t *testing.T) {
+	srv := proxytest.StartServer(t, serverArgs...)
+	r := record(t, srv)
+	for range 200 {
+		srv.MustDo("APPEND", "k", strings.Repeat("x", 10_000))
+	}
+	want := digest(srv)
+	r.caughtUp()
+	port, err := proxytest.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "127.0.0.1:" + itoa(port)
+	relay := proxytest.StartFaultProxy(t, address)
+	dst := r.fresh()
+	got, cuts := "", 0
+	relay.Arm(proxytest.Fault{Op: proxytest.Cut, On: proxytest.Replies, Trigger: "PSYNC",
+		After: 500_000})
+	_, err = replay.Restore(context.Background(), replay.RestoreOptions{View: r.view(),
+		Plan: r.plan(), Target: dst.Addr, Listen: address, Advertise: relay.Addr, Logger: logger(),
+		Inspect: func(context.Context) error { got = digest(dst); return nil },
+		Progress: func(p replay.Progress) {
+			if n := relay.Fired(); n > cuts && n < 3 {
+				cuts = n
+				relay.Arm(proxytest.Fault{Op: proxytest.Cut, On: proxytest.Replies, Trigger: "PSYNC",
+					After: 300_000})
+			}
+			if p.Attempts > 1 {
+				t.Errorf("%d full resyncs, want 1", p.Attempts)
+			}
+		}})
+	if err != nil || got != want {
+		t.Errorf("digest %s (%v), want %s", got, err, want)
+	}
+	if relay.Fired() < 2 {
+		t.Errorf("cut %d times, want 2 or more", relay.Fired())
+	}
+}
+
+// TestRestoreGivenUp ends before the target has come: it is as it was.
+func TestRestoreGivenUp(t *testing.T) {
+	r := small(t)
+	dst := r.fresh()
+	dst.MustDo("SET", "mine", 1)
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	_, err := replay.Restore(ctx, replay.RestoreOptions{View: r.view(), Plan: r.plan(),
+		Target: dst.Addr, Advertise: "127.0.0.1:1", Force: true})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the deadline", err)
+	}
+	if role := dst.Info("replication")["role"]; role != "master" || dst.MustDo("GET", "mine") != "1" {
+		t.Errorf("the target is a %s and has mine = %v", role, dst.MustDo("GET", "mine"))
+	}
+}
+
+func TestRestoreFailsHalfWay(t *testing.T) {
+	r := small(t)
+	dst := r.fresh()
+	stop := errors.New("not good enough")
+	_, err := replay.Restore(context.Background(), replay.RestoreOptions{View: r.view(),
+		Plan: r.plan(), Target: dst.Addr, Inspect: func(context.Context) error { return stop }})
+	if !errors.Is(err, stop) || dst.Info("replication")["role"] != "slave" {
+		t.Errorf("got %v, the target is a %s", err, dst.Info("replication")["role"])
+	}
+}
