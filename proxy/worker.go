@@ -386,7 +386,7 @@ func (w *worker) sweep() {
 // spare reports that a shared link can go when it is idle: all but the first of the lane that the
 // identity's sessions used last, by which the next command is most likely to go.
 func (l *link) spare() bool {
-	return l.lane.links[0] != l || l.ident.refs == 0 || l.lane != l.ident.recent
+	return l.retiring || l.lane.links[0] != l || l.ident.refs == 0 || l.lane != l.ident.recent
 }
 
 // links counts the links of an identity.
