@@ -83,7 +83,7 @@ func NewBudgets(specs []BudgetSpec, breakers int) ([]*Budget, error) {
 		}
 		if spec.Name == "" {
 			fail("name: must not be empty")
-		} else if slices.ContainsFunc(specs[:i], func(s BudgetSpec) bool { return s.Name == spec.Name }) {
+		} else if slices.ContainsFunc(budgets, func(b *Budget) bool { return b.Name == spec.Name }) {
 			fail("name: another budget has the same name")
 		}
 		if spec.Keys < 1 {

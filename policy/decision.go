@@ -24,7 +24,8 @@ func (p *Policy) newDecision(rules []compiled, cmd *Command, busy []bool) decisi
 	d := decision{mask: newRuleSet(len(rules))}
 	del, conditional := p.table.byName["del"], false
 	for i, r := range rules {
-		past := !r.covers[cmd.ID] && cmd.pastDeletes && del != nil && r.covers[del.ID]
+		past := !r.covers[cmd.ID] && cmd.pastDeletes && del != nil && r.covers[del.ID] &&
+			r.rule.Action != Rewrite
 		if !r.covers[cmd.ID] && !past {
 			continue
 		}

@@ -6,8 +6,8 @@
 // server's COMMAND reply, looks each request up, asks for a verdict and carries it out.
 //
 // A Table, a Policy, a Guard, a Script and what they hand out are immutable once built, and may be
-// used from any number of goroutines without a lock; a reload builds new ones beside the old and the
-// caller swaps a pointer. A Command belongs to the Table that it came from: look a request up in
+// used from any number of goroutines without a lock; a reload builds new ones beside the old and
+// the caller swaps a pointer. A Command belongs to the Table that it came from: look a request up in
 // the table of the policy that decides it (Policy.Table). Limits, Scripts and Budget change; they
 // are kept across reloads, and safe for concurrent use behind a mutex that is held for a look-up. A
 // Client belongs to one session, and to the goroutine that serves it.

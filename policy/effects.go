@@ -15,7 +15,7 @@ const (
 	EffectMove                          // a key goes to another place: MOVE, MIGRATE
 	EffectFlush                         // all keys of a database or of all: FLUSHALL, DEBUG
 	EffectSwap                          // databases change places: SWAPDB
-	EffectReplace                       // another data set takes the place: REPLICAOF, CLUSTER RESET
+	EffectReplace                       // another data set takes the place: REPLICAOF
 	EffectScript                        // code that the request names or carries runs: EVAL, FCALL
 	EffectCode                          // code is loaded, replaced or dropped: FUNCTION LOAD
 	EffectAdmin                         // the server's state, its rules or its machine: CONFIG SET

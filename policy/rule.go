@@ -20,7 +20,7 @@ type RuleSpec struct {
 	//   - an ACL category, "@dangerous".
 	//   - "*", every command, and the only form that covers unknown commands.
 	// A rule that covers DEL covers EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT and GETEX with a time in
-	// the past as well: they delete the key.
+	// the past as well, for they delete the key, unless its action is rewrite.
 	Commands []string
 
 	// Except takes commands out of Commands again. The forms are the same.
