@@ -340,7 +340,13 @@ func TestScanAfterCrash(t *testing.T) {
 		write(t, w, "two", strings.Repeat("2", 1500))
 		sync(t, w)
 		end := w.End()
-		write(t, w, "three", strings.Repeat("3", 2500))
+		a, b := NewBlock(), NewBlock() // a batch of several writes: the later promise no more
+		a.Add(Frame{Type: Incident}, bytes.Repeat([]byte("3"), 2500))
+		b.Add(Frame{Type: Incident}, bytes.Repeat([]byte("4"), 700))
+		b.Add(Frame{Type: Incident}, []byte("5"))
+		if err := w.Write([]*Block{a, b}, 9); err != nil {
+			t.Fatal(err)
+		}
 		clone := mem.CrashClone(rand.New(rand.NewPCG(seed, 0)))
 		f, err := clone.Open("s")
 		if err != nil {
