@@ -67,11 +67,25 @@ func (srv *Server) busy(ctx context.Context) bool {
 // drain ends this worker's sessions, each after what it has in flight.
 func (w *worker) drain() {
 	w.draining = true
+	w.unblockAll()
 	for _, s := range w.sessions {
-		if s.pin != nil && !s.pin.retiring && s.held == 0 && s.outstanding > 0 {
+		s.endLater(telemetry.CloseDrain)
+	}
+}
+
+// unblockEvery is the time between attempts to unblock.
+const unblockEvery = 50 * time.Millisecond
+
+// unblockAll ends commands that may be blocking, over and over: some links are not open yet, and
+// an attempt may reach the server before the command that it is to end.
+func (w *worker) unblockAll() {
+	for _, s := range w.sessions {
+		if s.pin != nil && !s.pin.retiring && s.outstanding > 0 {
 			w.unblock(s)
 		}
-		s.endLater(telemetry.CloseDrain)
+	}
+	if len(w.sessions) > 0 {
+		w.loop.AfterFunc(unblockEvery, w.unblockAll)
 	}
 }
 
