@@ -67,7 +67,7 @@ type Rule struct {
 	KeysOver    int      `yaml:"keys_over,omitempty"` // more keys than this; 0: no condition
 	Scripts     string   `yaml:"scripts,omitempty"`   // opaque; empty: no condition
 
-	Action      string    `yaml:"action"` // allow | deny | rewrite
+	Action      string    `yaml:"action"` // allow | deny | confirm | rewrite
 	Limit       RuleLimit `yaml:"limit,omitempty"`
 	Enforcement string    `yaml:"enforcement"` // enforce | observe; empty: Config.Enforcement
 }

@@ -11,7 +11,7 @@ var later = map[string]string{
 }
 
 // laterActions is the actions of rules that do not exist in this version.
-var laterActions = []string{"trash", "confirm"}
+var laterActions = []string{"trash"}
 
 // laterGuards is the values of upstream.guard that do not exist in this version.
 var laterGuards = []string{"acl"}

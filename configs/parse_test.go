@@ -96,13 +96,10 @@ var parseCases = []struct {
 		[]string{`f:1:19: upstream.guard: "acl" is not supported by this version, ` +
 			`which knows off`}},
 	{"later actions",
-		"rules:\n- {name: a, commands: [get], action: trash}\n" +
-			"- {name: b, commands: [get], action: confirm}\n",
+		"rules:\n- {name: a, commands: [get], action: trash}\n",
 		[]string{
 			`f:2:38: rules[0].action: "trash" is not supported by this version, ` +
-				`which knows allow, deny, rewrite`,
-			`f:3:38: rules[1].action: "confirm" is not supported by this version, ` +
-				`which knows allow, deny, rewrite`,
+				`which knows allow, deny, confirm, rewrite`,
 		}},
 	{"later keys of rules",
 		"rules:\n  - name: a\n    commands: [get]\n    action: deny\n    keep: 24h\n",
@@ -114,7 +111,7 @@ var parseCases = []struct {
 		[]string{
 			`f:2:5: rules[0].name: is missing: errors and metrics show it`,
 			`f:2:5: rules[0].commands: names no command`,
-			`f:2:5: rules[0].action: must be allow or deny or rewrite, got ""`,
+			`f:2:5: rules[0].action: must be allow or deny or confirm or rewrite, got ""`,
 			`f:2:18: rules[0].enforcement: must be enforce or observe, got "never"`,
 		}},
 	{"rules of one name",

@@ -149,7 +149,7 @@ func (v *validator) admin() {
 }
 
 // actions is what a rule can do.
-var actions = []string{"allow", "deny", "rewrite"}
+var actions = []string{"allow", "deny", "confirm", "rewrite"}
 
 func (v *validator) rules() {
 	names := map[string]bool{}

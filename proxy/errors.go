@@ -45,6 +45,17 @@ func textNotInMulti(command, rule string) string {
 		"send it outside of MULTI", strings.ReplaceAll(command, "|", " "), rule)
 }
 
+// textConfirm answers a command that a person has to approve; no token: too many wait already.
+func textConfirm(command, rule, token string) string {
+	how := fmt.Sprintf("have an operator run APPROVE %s on the console of the proxy, then send the "+
+		"same command again within 5 minutes", token)
+	if token == "" {
+		how = "too many commands wait for that already; try again later"
+	}
+	return fmt.Sprintf("CONFIRM '%s' needs a person's approval by rule '%s' of the proxy; "+
+		"nothing was executed; %s", strings.ReplaceAll(command, "|", " "), rule, how)
+}
+
 // textKeysTooMany answers a KEYS that finds more than one client may be sent.
 func textKeysTooMany(limit uint64) string {
 	return fmt.Sprintf("DENIED the keys that match take more than %d bytes, the limit of the proxy "+

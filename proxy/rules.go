@@ -21,6 +21,9 @@ func (s *session) ruled(c *resp.Command, cmd *policy.Command, v policy.Verdict) 
 		s.w.counters.Commands[cmd.ID].Observed++
 		return false, true
 	}
+	if v.Action == policy.Confirm && s.approved(c, cmd, r) {
+		return false, true
+	}
 	if retry, ok := s.withinLimit(r); !ok {
 		s.note(c, cmd, r, throttled, "")
 		return true, s.refuse1(cmd, textThrottled(commandName(cmd, c.Args), r.Name, retry))
@@ -31,6 +34,8 @@ func (s *session) ruled(c *resp.Command, cmd *policy.Command, v policy.Verdict) 
 		return false, true
 	case policy.Rewrite:
 		return s.rewrite(c, cmd, r)
+	case policy.Confirm:
+		return true, s.confirm(c, cmd, r)
 	}
 	s.note(c, cmd, r, denied, "")
 	return true, s.refuse1(cmd, textDenied(commandName(cmd, c.Args), r.Name))
@@ -44,6 +49,8 @@ const (
 	denied
 	observed
 	rewritten
+	held     // until a person approves
+	approved // by one
 	throttled
 )
 
@@ -53,6 +60,8 @@ type again struct {
 	waited bool // it was presented before
 	retry  time.Duration
 	passed bool // the limit of its rule
+	// approved: a person has let it pass.
+	approved bool
 }
 
 // note counts what a rule did about a command, and has the log say so. Whoever lets the command
@@ -71,11 +80,15 @@ func (s *session) note(c *resp.Command, cmd *policy.Command, r *policy.Rule, is 
 		n.Observed++
 	case rewritten:
 		n.Rewritten++
+	case held:
+		n.Held++
+	case approved:
+		n.Approved++
 	case throttled:
 		n.Throttled++
 	}
 	switch is {
-	case denied, throttled, observed:
+	case denied, held, throttled, observed:
 		s.w.tellHit(s, cmd, r, is == observed)
 	}
 }

@@ -45,6 +45,7 @@ type Server struct {
 	up           atomic.Pointer[upstream.Upstream]
 	nextID       atomic.Uint64
 	limits       *policy.Limits // of rules; they outlive reloads
+	approvals    *approvals
 	sessionCount atomic.Int64
 	linkCount    atomic.Int64
 	draining     atomic.Bool
@@ -86,7 +87,7 @@ func New(opts Options) (*Server, error) {
 	opts.setDefaults()
 	srv := &Server{
 		opts: opts, current: opts, log: opts.Logger, hits: newRuleLog(opts.Logger),
-		limits: policy.NewLimits(limitersPerRule),
+		limits: policy.NewLimits(limitersPerRule), approvals: newApprovals(),
 		byLoop: map[*eventloop.Loop]*worker{}, failed: make(chan error, 1),
 		started: make(chan struct{}), drainNow: make(chan struct{}), startedAt: time.Now(),
 	}

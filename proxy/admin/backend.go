@@ -35,6 +35,30 @@ type Backend interface {
 
 	// KillSession closes a session; false when there is none with that id.
 	KillSession(ctx context.Context, id uint64) (bool, error)
+
+	// Pending returns the commands that wait for a person, the oldest first.
+	Pending(ctx context.Context) ([]Pending, error)
+
+	// Approve lets the command with that token pass once, and Reject forgets it. Nil: there is
+	// none.
+	Approve(ctx context.Context, token string) (*Pending, error)
+	Reject(ctx context.Context, token string) (*Pending, error)
+}
+
+// Pending is a command that a person has to approve.
+type Pending struct {
+	Token    string        `json:"token"`
+	Approved bool          `json:"approved"` // it waits for its client now
+	Since    time.Time     `json:"since"`    // when it was sent first
+	Age      time.Duration `json:"age_ns"`
+	Left     time.Duration `json:"left_ns"` // until it is forgotten
+	Asked    int           `json:"asked"`   // how often it was sent
+	Rule     string        `json:"rule"`
+	User     string        `json:"user"`
+	Addr     string        `json:"addr"` // of the client that sent it first
+	Name     string        `json:"name"`
+	DB       int           `json:"db"`
+	Command  string        `json:"command"` // without values and secrets
 }
 
 // SessionQuery selects sessions.

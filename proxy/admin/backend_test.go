@@ -124,6 +124,36 @@ func (b *fakeBackend) Rules(ctx context.Context) ([]Rule, error) {
 	}, b.check(ctx)
 }
 
+func (b *fakeBackend) Pending(ctx context.Context) ([]Pending, error) {
+	if b.empty {
+		return nil, b.check(ctx)
+	}
+	return []Pending{
+		{Token: "abcd-2345", Age: time.Minute, Left: 9 * time.Minute, Asked: 3, Rule: "flush",
+			User: "bob\x1b[31m", Addr: "127.0.0.1:50002", DB: 2, Command: "flushall"},
+		{Token: "wxyz-6789", Approved: true, Left: 5 * time.Minute, Asked: 1, Rule: "flush",
+			User: "default", Addr: "127.0.0.1:50001", Name: "web", Command: `del a "b c"`},
+	}, b.check(ctx)
+}
+
+func (b *fakeBackend) decide(ctx context.Context, token string) (*Pending, error) {
+	list, err := b.Pending(ctx)
+	for i := range list {
+		if list[i].Token == token && err == nil {
+			return &list[i], nil
+		}
+	}
+	return nil, err
+}
+
+func (b *fakeBackend) Approve(ctx context.Context, token string) (*Pending, error) {
+	return b.decide(ctx, token)
+}
+
+func (b *fakeBackend) Reject(ctx context.Context, token string) (*Pending, error) {
+	return b.decide(ctx, token)
+}
+
 func (b *fakeBackend) Reload(ctx context.Context) ([]string, error) {
 	b.mu.Lock()
 	b.reloads++

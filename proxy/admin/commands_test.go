@@ -44,6 +44,14 @@ RULE     ACTION  ENFORCEMENT  DONE  ALLOWED  DENIED  THROTTLED  OBSERVED  COMMAN
 default  deny    enforce      0     0        3       2          0         flushall flushdb config|rewrite
 admin    deny    observe      0     0        0       0          12        @dangerous except info keys
 `,
+		"SHOW PENDING": `
+TOKEN      STATE     AGE    LEFT   ASKED  USER      ADDRESS          NAME  DB  RULE   COMMAND
+abcd-2345  waiting   1m00s  9m00s  3      bob?[31m  127.0.0.1:50002  -     2   flush  flushall
+wxyz-6789  approved  0s     5m00s  1      default   127.0.0.1:50001  web   0   flush  del a "b c"
+`,
+		"APPROVE abcd-2345": `
+OK: user bob?[31m may send this once within five minutes: flushall
+`,
 		"SHOW CONFIG": `
 KEY                VALUE           FROM
 upstream.address   127.0.0.1:6379  default
@@ -79,6 +87,7 @@ func TestShowNothing(t *testing.T) {
 		"SHOW SESSIONS": "0 sessions\n",
 		"SHOW LINKS":    "0 links\n",
 		"SHOW RULES":    "no rules: every command passes\n",
+		"SHOW PENDING":  "nothing waits for approval\n",
 	} {
 		if got := c.text(command); got != want {
 			t.Errorf("%s: got %q, want %q", command, got, want)
@@ -160,6 +169,9 @@ func TestControl(t *testing.T) {
 		"DRAIN", "+OK\r\n",
 		"KILL SESSION 27", "+OK\r\n",
 		"KILL SESSION 28", "-ERR no session 28\r\n",
+		"REJECT wxyz-6789", "+OK\r\n",
+		"REJECT no", "-ERR nothing waits under the token 'no': see SHOW PENDING\r\n",
+		"APPROVE no", "-ERR nothing waits under the token 'no': see SHOW PENDING\r\n",
 		"KILL SESSION x", "-"+string(errSessionID)+"\r\n",
 		"KILL SESSION 0", "-"+string(errSessionID)+"\r\n",
 		"KILL SESSION -1", "-"+string(errSessionID)+"\r\n",

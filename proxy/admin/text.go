@@ -48,6 +48,11 @@ func errNoSession(id uint64) error {
 	return replyError(fmt.Sprintf("ERR no session %d", id))
 }
 
+func errNoPending(token string) error {
+	return replyError(fmt.Sprintf("ERR nothing waits under the token '%s': see SHOW PENDING",
+		clean(truncate(token, 64))))
+}
+
 // errorText is the reply for any error: a replyError as it stands, everything else as ERR.
 func errorText(err error) string {
 	var r replyError

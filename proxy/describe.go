@@ -1,0 +1,131 @@
+package proxy
+
+import (
+	"bytes"
+	"crypto/sha1"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"holdfast/policy"
+)
+
+const (
+	// describeKeys and describeWord bound what is shown of a command: keys, and bytes of each.
+	describeKeys = 10
+	describeWord = 64
+)
+
+// A description is a command for people to read, in the audit log and on the console: its name, its
+// first keys, and the SHA1 of the code that it carries. Values are never shown, for they belong to
+// the application, and secrets are not either. Of a command without keys that administers the
+// server the arguments are shown, since they are what there is to judge.
+type description struct {
+	out    strings.Builder
+	keys   int
+	hidden bool // the last word stands for arguments that are not shown
+}
+
+// describeCommand makes the description.
+func describeCommand(cmd *policy.Command, args [][]byte) string {
+	d := &description{}
+	d.word([]byte(strings.ReplaceAll(commandName(cmd, args), "|", " ")))
+	if cmd.ID == 0 {
+		d.hide(len(args) > 1)
+		return d.out.String()
+	}
+	first := 1 + strings.Count(cmd.Name, "|")
+	code := cmd.Code(args)
+	keys, _ := cmd.Keys(args, nil)
+	isKey := make(map[int]bool, len(keys))
+	for _, k := range keys {
+		isKey[k.Pos] = !k.Flags.Has(policy.KeyNotKey)
+	}
+	for i := min(first, len(args)); i < len(args); i++ {
+		switch {
+		case isKey[i]:
+			d.key(args[i])
+		case code != nil && bytes.Equal(args[i], code):
+			sum := sha1.Sum(code)
+			d.word([]byte("sha1:" + hex.EncodeToString(sum[:])))
+			code = nil
+		case administers(cmd):
+			d.argument(cmd, args, i)
+		default:
+			d.hide(true)
+		}
+	}
+	if more := d.keys - describeKeys; more > 0 {
+		fmt.Fprintf(&d.out, " (+%d keys)", more)
+	}
+	return d.out.String()
+}
+
+// administers reports whether the arguments of the command are no application's data.
+func administers(cmd *policy.Command) bool {
+	return len(cmd.KeySpecs) == 0 && cmd.Categories.Any(policy.CatAdmin|policy.CatDangerous) &&
+		!cmd.Flags.Has(policy.FlagModule)
+}
+
+// argument shows one argument of a command of the administrator's, unless it may be a secret.
+func (d *description) argument(cmd *policy.Command, args [][]byte, i int) {
+	secret := false
+	switch cmd.Name {
+	case "config|set":
+		secret = i%2 == 1 && secretSetting(args[i-1])
+	case "acl|setuser", "acl|dryrun", "module|load", "module|loadex":
+		secret = i > 2
+	}
+	if secret {
+		d.hide(true)
+		return
+	}
+	d.word(args[i])
+}
+
+// secretSetting reports whether a parameter of the server's holds a password or who it is of.
+func secretSetting(name []byte) bool {
+	lower := bytes.ToLower(name)
+	for _, part := range []string{"pass", "auth", "user"} {
+		if bytes.Contains(lower, []byte(part)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *description) key(key []byte) {
+	if d.keys++; d.keys <= describeKeys {
+		d.word(key)
+	}
+}
+
+// hide stands for an argument that is not shown, or several in a row.
+func (d *description) hide(some bool) {
+	if some && !d.hidden {
+		d.out.WriteString(" …")
+		d.hidden = true
+	}
+}
+
+// word adds a word that is shown, in quotes where it is not plain text.
+func (d *description) word(b []byte) {
+	if d.out.Len() > 0 {
+		d.out.WriteByte(' ')
+	}
+	d.hidden = false
+	cut := b[:min(len(b), describeWord)]
+	plain := len(cut) > 0 && !bytes.ContainsFunc(cut, func(r rune) bool {
+		return r == unicode.ReplacementChar || r == '"' || !unicode.IsGraphic(r) || unicode.IsSpace(r)
+	})
+	if plain || d.out.Len() == 0 {
+		d.out.Write(bytes.ToValidUTF8(cut, []byte("?")))
+	} else {
+		d.out.WriteString(strconv.Quote(string(cut)))
+	}
+	if len(cut) < len(b) {
+		d.out.WriteString("…")
+	}
+}
