@@ -13,6 +13,8 @@ type behaviour uint8
 const (
 	// plain commands do not depend on their connection: they go by the shared data link.
 	plain behaviour = iota
+	// otherDB commands are plain, but for the database that they name.
+	otherDB
 	// script commands may run long while the server answers others: the script lane.
 	script
 	// aside commands must reach the server while others are stuck (SCRIPT KILL, CLIENT UNBLOCK),
@@ -61,6 +63,7 @@ const (
 var behaviours = map[string]behaviour{
 	"eval": script, "evalsha": script, "eval_ro": script, "evalsha_ro": script,
 	"fcall": script, "fcall_ro": script,
+	"move": otherDB, "copy": otherDB, "swapdb": otherDB,
 	"script|kill": aside, "function|kill": aside, "client|no-touch": stateful,
 	"client|no-evict": stateful, "client|caching": stateful, "client|trackinginfo": clientRedirect,
 	"readonly": stateful, "readwrite": stateful, "asking": stateful,

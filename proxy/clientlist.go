@@ -176,7 +176,7 @@ func (s *session) info(c *resp.Command, cmd *policy.Command) bool {
 	}
 	return s.sendTo(l, c, cmd, modeCall, &call{done: func(reply []byte, broken bool) {
 		if !isError(reply, broken) {
-			reply = s.w.srv.rewriteInfo(reply)
+			reply = s.w.srv.rewriteInfo(s.w.trash.hideInfo(reply))
 		}
 		s.deliver(reply)
 	}})

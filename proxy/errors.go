@@ -69,6 +69,32 @@ func textThrottled(command, rule string, retry time.Duration) string {
 		strings.ReplaceAll(command, "|", " "), rule, retry.Milliseconds()+1)
 }
 
+// textNoTrash answers a command that is to go to the trash where there can be none.
+func textNoTrash(command, rule, why string) string {
+	return fmt.Sprintf("DENIED '%s' goes to the trash by rule '%s' of the proxy, and there is none: "+
+		"%s; nothing was executed; ask the operator", command, rule, why)
+}
+
+// textTrashFull answers a flush for which no reserved database is free.
+func textTrashFull(command, rule string) string {
+	return fmt.Sprintf("DENIED '%s' goes to the trash by rule '%s' of the proxy, and the trash is "+
+		"full; nothing was executed; the operator makes room with PURGE", command, rule)
+}
+
+// textTrashFailed answers a command that the server would not let go to the trash.
+func textTrashFailed(command, rule, why string) string {
+	return fmt.Sprintf("DENIED '%s' goes to the trash by rule '%s' of the proxy, and the server "+
+		"refused that to the proxy's own user: %s; nothing was executed; ask the operator",
+		command, rule, why)
+}
+
+// textNoDryRun answers a command for which it cannot be found out whether the user may run it.
+func textNoDryRun(command, rule, why string) string {
+	return fmt.Sprintf("DENIED '%s' is carried out for you by rule '%s' of the proxy, whose own user "+
+		"must be allowed ACL DRYRUN for that: %s; nothing was executed; ask the operator",
+		command, rule, why)
+}
+
 // executed says what became of a command whose reply will never come.
 type executed uint8
 

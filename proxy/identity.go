@@ -22,6 +22,8 @@ type identityKey struct {
 	// single is set when the client used AUTH with a password only: it is replayed in the
 	// same form, since some servers answer the two forms differently.
 	single bool
+	// control is set for the proxy's own user, see privileged.go: no session has this identity.
+	control bool
 	// generation counts up for the client that has not authenticated, see renewAnonymous.
 	generation int
 }

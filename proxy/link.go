@@ -281,7 +281,7 @@ func (l *link) refused(reply []byte) {
 	}
 	l.w.log.Warn("the server refused a link", "user", l.ident.userName(), "db", l.db,
 		"reply", string(trimCRLF(reply)))
-	for i := 0; i < l.reqs.len(); i++ {
+	for i := 0; i < l.reqs.len() && !l.ident.key.control; i++ {
 		if s := l.reqs.at(i).s; s != nil {
 			s.endLater(telemetry.CloseUpstream)
 		}

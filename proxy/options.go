@@ -23,6 +23,7 @@ type Options struct {
 
 	Rules       []policy.RuleSpec
 	Enforcement string // "enforce" (the default) or "observe"
+	Trash       Trash
 
 	Drain time.Duration // how long an orderly end waits for what is in flight; 10 s
 
@@ -117,7 +118,7 @@ func (o *Options) fixed(n *Options) []string {
 // take puts in force what can change while serving.
 func (o *Options) take(n *Options) {
 	o.Upstream, o.Limits = n.Upstream, n.Limits
-	o.Rules, o.Enforcement = n.Rules, n.Enforcement
+	o.Rules, o.Enforcement, o.Trash = n.Rules, n.Enforcement, n.Trash
 	o.Admin, o.HTTP, o.Pprof, o.Telemetry = n.Admin, n.HTTP, n.Pprof, n.Telemetry
 	o.Drain, o.Settings = n.Drain, n.Settings
 }

@@ -83,7 +83,7 @@ func (s *session) followState(c *resp.Command, cmd *policy.Command, b behaviour)
 	case selectDB:
 		change = func(reply []byte) []byte {
 			if db, ok := parseDB(args); ok {
-				s.db, l.db = db, db
+				s.db, l.db, s.dbUnsure = db, db, false
 			}
 			return reply
 		}

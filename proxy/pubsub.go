@@ -227,7 +227,8 @@ func monitoredName(line []byte) []byte {
 // spelled in mixed case, beginning in lower case and going on in upper, as no client spells them.
 func ownCommand(line []byte) bool {
 	switch string(monitoredName(line)) {
-	case "aUtH", "hElLo", "sElEcT", "cLiEnT", "rEsEt", "pUbLiSh", "hOlDfAsT.dEnIeD":
+	case "aUtH", "hElLo", "sElEcT", "cLiEnT", "rEsEt", "pUbLiSh", "hOlDfAsT.dEnIeD", "eVaL", "aCl",
+		"dRyRuN", "pInG":
 		return true
 	}
 	return false

@@ -212,14 +212,18 @@ func (c *change) commit() error {
 // swap is what commit does under the lock. What it returns has been replaced.
 func (c *change) swap() (was replaced, err error) {
 	srv, next := c.srv, &c.next
-	table := srv.table
+	table, info := srv.table, srv.up.Load().Info()
 	if c.info != nil {
+		info = c.info
 		if t := srv.tableOf(c.info); t != nil || c.moved {
 			table = t
 		}
 	}
-	if next.rules, err = srv.compile(c.opts, table); err != nil {
+	if next.rules, err = srv.compile(c.opts, table, info); err != nil {
 		return was, err
+	}
+	if next.rules.trash.definitive() {
+		return was, fmt.Errorf("trash: %w", next.rules.trash.off)
 	}
 	srv.warnUnresolved(next.rules.policy)
 	srv.current.take(&c.opts)

@@ -36,6 +36,8 @@ func (s *session) ruled(c *resp.Command, cmd *policy.Command, v policy.Verdict) 
 		return s.rewrite(c, cmd, r)
 	case policy.Confirm:
 		return true, s.confirm(c, cmd, r)
+	case policy.Trash:
+		return s.trash(c, cmd, r)
 	}
 	s.note(c, cmd, r, denied, "")
 	return true, s.refuse1(cmd, textDenied(commandName(cmd, c.Args), r.Name))
@@ -51,6 +53,7 @@ const (
 	rewritten
 	held     // until a person approves
 	approved // by one
+	trashed
 	throttled
 )
 
@@ -84,6 +87,8 @@ func (s *session) note(c *resp.Command, cmd *policy.Command, r *policy.Rule, is 
 		n.Held++
 	case approved:
 		n.Approved++
+	case trashed:
+		n.Trashed++
 	case throttled:
 		n.Throttled++
 	}

@@ -97,7 +97,7 @@ func New(opts Options) (*Server, error) {
 	srv.nextID.Store(idBase + uint64(time.Now().Unix())%(1<<29)<<20)
 	srv.dialCtx, srv.stopDial = context.WithCancel(context.Background())
 	srv.serving, srv.stopServing = context.WithCancel(srv.dialCtx)
-	if _, err := srv.compile(opts, nil); err != nil {
+	if _, err := srv.compile(opts, nil, srv.up.Load().Info()); err != nil {
 		return nil, err
 	}
 	var err error
@@ -108,14 +108,14 @@ func New(opts Options) (*Server, error) {
 }
 
 // compile builds the rules for a command table; nil is the built-in one.
-func (srv *Server) compile(o Options, t *policy.Table) (*rules, error) {
+func (srv *Server) compile(o Options, t *policy.Table, info *upstream.Info) (*rules, error) {
 	p, err := policy.New(policy.Options{
 		Table: t, Rules: o.Rules, Enforcement: o.Enforcement, AllowUnknown: t == nil,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("rules: %w", err)
 	}
-	return newRules(p), nil
+	return newRules(p, planTrash(&o, p, info)), nil
 }
 
 // Run serves until ctx ends or DRAIN is asked for, then lets what is in flight finish, for
@@ -171,9 +171,12 @@ func (srv *Server) startWorkers(info *upstream.Info) error {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	srv.table = srv.tableOf(info)
-	r, err := srv.compile(srv.current, srv.table)
+	r, err := srv.compile(srv.current, srv.table, srv.up.Load().Info())
 	if err != nil {
 		return err
+	}
+	if r.trash.definitive() {
+		return fmt.Errorf("trash: %w", r.trash.off)
 	}
 	srv.warnUnresolved(r.policy)
 	for i := range srv.opts.Workers {
@@ -279,10 +282,13 @@ func (srv *Server) upstreamChanged(up *upstream.Upstream, info *upstream.Info) {
 	if t := srv.tableOf(info); t != nil {
 		srv.table = t
 	}
-	r, err := srv.compile(srv.current, srv.table)
+	r, err := srv.compile(srv.current, srv.table, info)
 	if err != nil {
 		srv.log.Error("the rules do not fit the server's commands; the old ones stay", "error", err)
 		r = nil
+	} else if r.trash.definitive() {
+		srv.log.Error("there can be no trash on this server: rules with this action deny",
+			"error", r.trash.off)
 	}
 	srv.each(func(w *worker) {
 		w.learn(info)

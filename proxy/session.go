@@ -49,6 +49,7 @@ type session struct {
 	queuedPause [][]byte  // a CLIENT PAUSE inside MULTI, in force after EXEC
 	redirect    redirect  // what CLIENT TRACKING … REDIRECT named
 	marked      bool      // a write was made on the own link, see waitAcks
+	dbUnsure    bool      // a SELECT was queued: only the own link knows the database
 
 	eof      bool // the client sends no more; closes once everything is answered
 	ending   bool // closes once everything is answered

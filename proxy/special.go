@@ -10,6 +10,9 @@ import (
 // special carries out the commands that dispatch's fast path does not: those that depend on the
 // connection, and everything of a session that holds a pinned link.
 func (s *session) special(c *resp.Command, cmd *policy.Command, b behaviour) bool {
+	if b == selectDB || b == otherDB {
+		c = s.hideReserved(c, cmd)
+	}
 	if b == quit && len(c.Args) >= 1 {
 		return s.quit()
 	}
@@ -198,6 +201,7 @@ func (s *session) inMulti(c *resp.Command, cmd *policy.Command, b behaviour) boo
 			return false
 		}
 	}
+	s.dbUnsure = s.dbUnsure || b == selectDB
 	if b == clientPause {
 		s.queuedPause = cloneArgs(c.Args)
 	}

@@ -37,6 +37,7 @@ type worker struct {
 	links      map[*link]struct{}
 	identities map[identityKey]*identity
 	anonymous  *identity
+	control    *identity // the control user's; nil before its first use
 	counters   *telemetry.Counters
 	ready      []*session // woken, to go on at the end of the current work
 
@@ -60,6 +61,9 @@ type worker struct {
 	dials    sync.WaitGroup
 	ctx      context.Context // ends when dials are to be given up
 	draining bool
+
+	sweeping   bool   // a sweep of the trash is under way
+	sweepError string // the last one's, if it failed
 }
 
 // rules is what a worker knows of commands and rules: replaced as a whole.
@@ -68,11 +72,12 @@ type rules struct {
 	labels     *telemetry.Labels
 	behaviours []behaviour
 	classes    []telemetry.Class
+	trash      *trashPlan
 }
 
-func newRules(p *policy.Policy) *rules {
+func newRules(p *policy.Policy, trash *trashPlan) *rules {
 	t := p.Table()
-	r := &rules{policy: p, labels: &telemetry.Labels{}}
+	r := &rules{policy: p, labels: &telemetry.Labels{}, trash: trash}
 	r.behaviours = behavioursOf(t)
 	r.classes = make([]telemetry.Class, t.Len())
 	r.labels.Commands = make([]string, t.Len())
@@ -157,6 +162,9 @@ func (w *worker) run() {
 	defer w.srv.running.Done()
 	w.loop.AfterFunc(sweepEvery, w.sweep)
 	w.loop.AfterFunc(0, w.setClock)
+	if w.id == 0 {
+		w.loop.AfterFunc(sweepTrashEvery, w.sweepTrash)
+	}
 	if err := w.loop.Run(); err != nil {
 		w.log.Error("an event loop ended", "worker", w.id, "error", err)
 		w.srv.fail(err)
@@ -212,6 +220,9 @@ func (w *worker) setRules(r *rules) {
 	for _, s := range w.sessions {
 		if s.last != nil {
 			s.last = w.command(s.last.Name)
+		}
+		if w.trash.hides(int(s.db)) {
+			s.endLater(telemetry.CloseUpstream) // its database is there no more
 		}
 	}
 }

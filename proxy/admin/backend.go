@@ -33,6 +33,18 @@ type Backend interface {
 	// It returns at once; a second call does nothing.
 	Drain(ctx context.Context) error
 
+	// Trash returns what is in the trash, oldest first. Entries with the id 0 are what was found in
+	// reserved databases and is in no entry.
+	Trash(ctx context.Context) ([]TrashEntry, error)
+
+	// Undo puts an entry of the trash back. how is REPLACE (what was written since goes to the
+	// trash), MERGE (what was written since wins; at the end of ctx it goes on by itself) or empty
+	// (an error if something was written since).
+	Undo(ctx context.Context, id uint64, how string) (*Undone, error)
+
+	// Purge empties an entry of the trash for good.
+	Purge(ctx context.Context, id uint64) error
+
 	// KillSession closes a session; false when there is none with that id.
 	KillSession(ctx context.Context, id uint64) (bool, error)
 
@@ -179,6 +191,29 @@ type Setting struct {
 	Key     string `json:"key"`   // "upstream.address"
 	Value   string `json:"value"` // secrets as "(redacted)"
 	Default bool   `json:"default"`
+}
+
+// TrashEntry is one entry of the trash.
+type TrashEntry struct {
+	ID        uint64    `json:"id"`
+	At        time.Time `json:"at"`
+	Until     time.Time `json:"until"` // when it is emptied
+	User      string    `json:"user"`
+	Addr      string    `json:"addr"`
+	Name      string    `json:"name"` // of the client
+	Command   string    `json:"command"`
+	Rule      string    `json:"rule"`
+	Databases []int     `json:"databases"` // from which it came
+	Keys      int64     `json:"keys"`
+	Merging   bool      `json:"merging"` // UNDO id MERGE is under way
+}
+
+// Undone is what an Undo has done.
+type Undone struct {
+	Keys    int64  // put back
+	Trash   uint64 // the entry that holds what had to make room, or was not put back; 0: nothing
+	Left    int64  // keys that a merge has left in the trash
+	Merging bool   // it goes on by itself
 }
 
 // Rule is one rule in force.

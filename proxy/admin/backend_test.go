@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -17,6 +18,8 @@ type fakeBackend struct {
 	warnings []string
 
 	killed  []uint64
+	purged  []uint64
+	undone  []string
 	reloads int
 	drains  int
 	query   SessionQuery
@@ -152,6 +155,36 @@ func (b *fakeBackend) Approve(ctx context.Context, token string) (*Pending, erro
 
 func (b *fakeBackend) Reject(ctx context.Context, token string) (*Pending, error) {
 	return b.decide(ctx, token)
+}
+
+func (b *fakeBackend) Trash(ctx context.Context) ([]TrashEntry, error) {
+	if b.empty {
+		return nil, b.check(ctx)
+	}
+	at := time.Date(2024, 5, 1, 12, 30, 0, 0, time.UTC)
+	return []TrashEntry{
+		{ID: 4, At: at, Until: at.Add(24 * time.Hour), User: "app", Addr: "10.0.0.9:41000",
+			Name: "job", Command: "FLUSHALL", Rule: "flush", Databases: []int{0, 3}, Keys: 1_000_000},
+		{ID: 5, At: at, Until: at.Add(time.Hour), User: "app", Addr: "10.0.0.9:41000",
+			Command: "flushdb\x1b[2J", Rule: "flush", Databases: []int{1}, Keys: 7, Merging: true},
+		{Databases: []int{9}, Keys: 2},
+	}, b.check(ctx)
+}
+
+func (b *fakeBackend) Undo(ctx context.Context, id uint64, how string) (*Undone, error) {
+	b.locked(func() { b.undone = append(b.undone, fmt.Sprint(id, how)) })
+	switch how {
+	case "REPLACE":
+		return &Undone{Keys: 10, Trash: 6}, b.check(ctx)
+	case "MERGE":
+		return &Undone{Keys: 10, Trash: id, Left: 2}, b.check(ctx)
+	}
+	return &Undone{Keys: 12}, b.check(ctx)
+}
+
+func (b *fakeBackend) Purge(ctx context.Context, id uint64) error {
+	b.locked(func() { b.purged = append(b.purged, id) })
+	return b.check(ctx)
 }
 
 func (b *fakeBackend) Reload(ctx context.Context) ([]string, error) {

@@ -31,7 +31,8 @@ const anyArgs = maxArgs
 
 func init() {
 	// Not in the declaration, because HELP and COMMAND list the table that they are part of.
-	commands = slices.Concat(showCommands, confirmCommands, controlCommands, connectionCommands)
+	commands = slices.Concat(showCommands, confirmCommands, trashCommands, controlCommands,
+		connectionCommands)
 }
 
 func (c *command) usage() string { return strings.TrimSpace(c.name + " " + c.args) }

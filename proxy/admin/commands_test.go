@@ -3,6 +3,7 @@ package admin
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -51,6 +52,12 @@ wxyz-6789  approved  0s     5m00s  1      default   127.0.0.1:50001  web   0   f
 `,
 		"APPROVE abcd-2345": `
 OK: user bob?[31m may send this once within five minutes: flushall
+`,
+		"SHOW TRASH": `
+ID  WHEN                  USER  ADDRESS         NAME  COMMAND                                          DBS  KEYS     UNTIL                 RULE
+4   2024-05-01T12:30:00Z  app   10.0.0.9:41000  job   FLUSHALL                                         0 3  1000000  2024-05-02T12:30:00Z  flush
+5   2024-05-01T12:30:00Z  app   10.0.0.9:41000  -     flushdb?[2J (merging)                            1    7        2024-05-01T13:30:00Z  flush
+-   -                     -     -               -     (not from the trash: never used, never emptied)  9    2        -                     -
 `,
 		"SHOW CONFIG": `
 KEY                VALUE           FROM
@@ -167,6 +174,14 @@ func TestControl(t *testing.T) {
 	c.expect(
 		"RELOAD", "+OK\r\n",
 		"DRAIN", "+OK\r\n",
+		"UNDO 4", "+OK, 12 keys are back\r\n",
+		"undo 4 replace", "+OK, 10 keys are back; what was written since is entry 6\r\n",
+		"UNDO 4 MERGE", "+OK, 10 keys are back; 2 that were written since stay as they are, "+
+			"their old values in entry 4\r\n",
+		"UNDO 4 BOTH", "-"+string(errSyntax)+"\r\n",
+		"UNDO x", "-"+string(errTrashID)+"\r\n",
+		"PURGE 4", "+OK\r\n",
+		"PURGE 0", "-"+string(errTrashID)+"\r\n",
 		"KILL SESSION 27", "+OK\r\n",
 		"KILL SESSION 28", "-ERR no session 28\r\n",
 		"REJECT wxyz-6789", "+OK\r\n",
@@ -182,6 +197,9 @@ func TestControl(t *testing.T) {
 		if b.reloads != 1 || b.drains != 1 || !reflect.DeepEqual(b.killed, []uint64{27, 28}) {
 			t.Errorf("%d reloads, %d drains, killed %v", b.reloads, b.drains, b.killed)
 		}
+		if fmt.Sprint(b.undone) != "[4 4REPLACE 4MERGE]" || !reflect.DeepEqual(b.purged, []uint64{4}) {
+			t.Errorf("undone %v, purged %v", b.undone, b.purged)
+		}
 		b.warnings = []string{"listeners need a restart"}
 	})
 	if got := c.text("RELOAD"); got != "OK, but:\nlisteners need a restart\n" {
@@ -192,7 +210,7 @@ func TestControl(t *testing.T) {
 	c.expect("RELOAD", "-ERR f.yaml:3:1: bad; f.yaml:7:2: worse\r\n")
 	fail(errors.New("loops are gone"))
 	for _, command := range []string{"DRAIN", "KILL SESSION 27", "SHOW STATS", "SHOW SESSIONS",
-		"SHOW LINKS", "SHOW RULES", "SHOW CONFIG", "INFO"} {
+		"SHOW LINKS", "SHOW RULES", "SHOW CONFIG", "INFO", "SHOW TRASH", "UNDO 4", "PURGE 4"} {
 		c.expect(command, "-ERR loops are gone\r\n")
 	}
 }
@@ -204,7 +222,7 @@ func TestBadRequests(t *testing.T) {
 	}
 	c.expect(
 		"FLUSHALL", unknown("FLUSHALL"),
-		"SHOW TRASH", unknown("SHOW TRASH"),
+		"SHOW NOTHING", unknown("SHOW NOTHING"),
 		"KILL 27", unknown("KILL 27"),
 		"CLIENT LIST", unknown("CLIENT LIST"),
 		"\"a\\x1b[31m\\r\\nb\"", unknown("a?[31m??b"),

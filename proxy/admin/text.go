@@ -27,6 +27,7 @@ const (
 	errSyntax       replyError = "ERR syntax error"
 	errDB           replyError = "ERR the console has only database 0"
 	errSessionID    replyError = "ERR a session id is a positive number: see SHOW SESSIONS"
+	errTrashID      replyError = "ERR the id of an entry is a positive number: see SHOW TRASH"
 	errLimit        replyError = "ERR LIMIT wants a number; 0 means all"
 	errMaxClients   replyError = "ERR max number of clients reached"
 	errInternal     replyError = "ERR internal error; the log of the proxy says more"

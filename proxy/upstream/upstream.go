@@ -135,6 +135,11 @@ func New(opts Options) *Upstream {
 // Address is where the server is, as Options has it.
 func (u *Upstream) Address() string { return u.opts.Address }
 
+// Login is the user and password of the control connection, as Options has them.
+func (u *Upstream) Login() (username, password string) {
+	return u.opts.Username, u.opts.Password
+}
+
 // Start begins to watch the server until ctx ends or Stop is called. It must be called at most
 // once; after Stop it does nothing.
 func (u *Upstream) Start(ctx context.Context) {

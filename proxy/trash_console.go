@@ -1,0 +1,173 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"holdfast/proxy/admin"
+	"holdfast/proxy/resp"
+)
+
+// mergeKeys is about how many keys one step of a merge moves: a fraction of a millisecond of the
+// server's time.
+const mergeKeys = 256
+
+// errScript is an error that the server or a script answered, in its words.
+type errScript string
+
+func (e errScript) Error() string { return strings.TrimPrefix(string(e), "ERR ") }
+
+// errAmbiguous: the reply is missing. A script is carried out as a whole or not at all.
+var errAmbiguous = errors.New("the link to the server broke; it may have been done: see SHOW TRASH")
+
+// runTrash runs a script of the trash on the control user's link of the first worker. From any
+// goroutine but a loop's.
+func (srv *Server) runTrash(ctx context.Context, script string, args ...string) (*resp.Value, error) {
+	type result struct {
+		v   *resp.Value
+		err error
+	}
+	out := make(chan result, 1)
+	w := srv.workers[0]
+	posted := w.loop.Post(func() {
+		w.runTrash(script, args, func(v *resp.Value, err error) { out <- result{v, err} })
+	})
+	if !posted {
+		return nil, ErrServerClosed
+	}
+	select {
+	case r := <-out:
+		return r.v, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// runTrash runs a script and hands a copy of its reply to done. Runs on the loop.
+func (w *worker) runTrash(script string, args []string, done func(*resp.Value, error)) {
+	switch {
+	case w.trash.off != nil:
+		done(nil, fmt.Errorf("there is no trash: %w", w.trash.off))
+		return
+	case w.trash.reserved == nil:
+		done(nil, errors.New("there is no trash: no rule has the action trash"))
+		return
+	}
+	w.askPrivileged(w.trash.eval(script, args...), func(reply []byte, broken bool) {
+		if broken {
+			err := errAmbiguous
+			if !strings.Contains(string(reply), "may have been executed") {
+				err = errScript(trimCRLF(reply[1:]))
+			}
+			done(nil, err)
+			return
+		}
+		v, _, err := resp.Parse(append([]byte(nil), reply...))
+		if err == nil && v.Type == '-' {
+			err = errScript(v.Str)
+		}
+		done(&v, err)
+	})
+}
+
+// Trash implements admin.Backend.
+func (srv *Server) Trash(ctx context.Context) ([]admin.TrashEntry, error) {
+	v, err := srv.runTrash(ctx, scriptList)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]admin.TrashEntry, 0, len(v.Elems))
+	for _, text := range v.Elems {
+		var e trashEntry
+		if err := json.Unmarshal(text.Str, &e); err != nil {
+			return nil, fmt.Errorf("the ledger of the trash: %w", err)
+		}
+		out = append(out, e.describe())
+	}
+	return out, nil
+}
+
+func (e *trashEntry) describe() admin.TrashEntry {
+	a := admin.TrashEntry{ID: e.ID, User: e.User, Addr: e.Addr, Name: e.Name, Command: e.Command,
+		Rule: e.Rule, Merging: e.Merge != nil}
+	if e.ID != 0 {
+		a.At, a.Until = time.UnixMilli(e.At), time.UnixMilli(e.Until)
+	}
+	for _, d := range e.DBs {
+		a.Keys += d.Keys
+		a.Databases = append(a.Databases, d.DB)
+	}
+	return a
+}
+
+// Undo implements admin.Backend.
+func (srv *Server) Undo(ctx context.Context, id uint64, how string) (*admin.Undone, error) {
+	meta, err := json.Marshal(trashEntry{User: "(operator)",
+		Command: fmt.Sprintf("undo %d replace", id), Rule: "(console)"})
+	if err != nil {
+		return nil, err
+	}
+	v, err := srv.runTrash(ctx, scriptUndo, fmt.Sprint(id), how, string(meta))
+	if err != nil {
+		return nil, err
+	}
+	var r struct {
+		Keys    int64
+		Trash   uint64
+		Merging bool
+	}
+	if err := json.Unmarshal(v.Str, &r); err != nil {
+		return nil, fmt.Errorf("the reply to UNDO: %w", err)
+	}
+	if r.Merging {
+		return srv.merge(ctx, id)
+	}
+	return &admin.Undone{Keys: r.Keys, Trash: r.Trash}, nil
+}
+
+// merge takes a merge to its end, step by step. If ctx ends before, the sweepers go on with it.
+func (srv *Server) merge(ctx context.Context, id uint64) (*admin.Undone, error) {
+	for {
+		v, err := srv.runTrash(ctx, scriptMerge, fmt.Sprint(id), fmt.Sprint(mergeKeys))
+		if ctx.Err() != nil {
+			return &admin.Undone{Merging: true}, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		m, err := parseMerge(v)
+		if err != nil {
+			return nil, err
+		}
+		if m.Done {
+			u := &admin.Undone{Keys: m.Moved}
+			if m.Left > 0 {
+				u.Trash, u.Left = id, m.Left
+			}
+			return u, nil
+		}
+	}
+}
+
+// mergeStep is what one step of a merge answers.
+type mergeStep struct {
+	Done        bool
+	Moved, Left int64
+}
+
+func parseMerge(v *resp.Value) (m mergeStep, err error) {
+	if err = json.Unmarshal(v.Str, &m); err != nil {
+		err = fmt.Errorf("the reply to a step of a merge: %w", err)
+	}
+	return m, err
+}
+
+// Purge implements admin.Backend.
+func (srv *Server) Purge(ctx context.Context, id uint64) error {
+	_, err := srv.runTrash(ctx, scriptPurge, fmt.Sprint(id))
+	return err
+}

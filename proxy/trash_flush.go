@@ -1,0 +1,182 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"holdfast/policy"
+	"holdfast/proxy/resp"
+)
+
+// trashEntry is an entry of the ledger: what the scripts write and read.
+type trashEntry struct {
+	ID      uint64    `json:"id,omitempty"` // 0: not an entry, but something that is in none
+	At      int64     `json:"at,omitempty"` // Unix time, ms
+	Until   int64     `json:"until,omitempty"`
+	User    string    `json:"user,omitempty"`
+	Addr    string    `json:"addr,omitempty"`
+	Name    string    `json:"name,omitempty"`
+	Command string    `json:"command,omitempty"`
+	Rule    string    `json:"rule,omitempty"`
+	DBs     []trashDB `json:"dbs,omitempty"`
+	Merge   *struct{} `json:"merge,omitempty"`
+}
+
+// trashDB is one database that was moved aside.
+type trashDB struct {
+	DB   int   `json:"db"`
+	Slot int   `json:"slot"`
+	Keys int64 `json:"keys"`
+}
+
+// trashJob is one command on its way to the trash.
+type trashJob struct {
+	frame *resp.Command // as the client sent it
+	cmd   *policy.Command
+	rule  *policy.Rule
+	plan  *trashPlan
+	name  string
+	what  string // see flush.lua
+	meta  string
+}
+
+// trash moves aside what a command would destroy. done is false when this command destroys nothing.
+func (s *session) trash(c *resp.Command, cmd *policy.Command, r *policy.Rule) (done, ok bool) {
+	if s.held&holdRefused != 0 {
+		return false, true // refused whatever it is
+	}
+	name, plan := commandName(cmd, c.Args), s.w.trash
+	if plan.off != nil || plan.reserved == nil {
+		s.note(c, cmd, r, denied, "")
+		return true, s.refuse1(cmd, textNoTrash(name, r.Name, reason(plan.off)))
+	}
+	if s.outstanding > 0 {
+		s.wait = waitOrder
+		return true, false
+	}
+	j := &trashJob{cmd: cmd, rule: r, plan: plan, name: name}
+	j.frame = &resp.Command{Args: cloneArgs(c.Args)}
+	j.what = s.flushes(cmd, c.Args)
+	j.meta = s.trashMeta(c.Args, r)
+	held := s.held&holdMulti != 0
+	s.permitted(cmd, j.frame.Args, r.Name, func() {
+		switch {
+		case s.w.trash.config != plan.config:
+			s.refuseTrash(j, textNoTrash(name, r.Name, errTrashMoved.Error()))
+		case held && (s.pin == nil || s.held&holdMulti == 0):
+			// The transaction is lost, and the session ends with it.
+		case held || s.ownLinkOnly():
+			s.trashOnOwnLink(j)
+		default:
+			s.trashFlush(j)
+		}
+	})
+	return true, true
+}
+
+// ownLinkOnly reports that only the session's own link knows what the command means: which database
+// it has selected, what came before it without an answer, or whether a subscriber may send it.
+func (s *session) ownLinkOnly() bool {
+	return s.pin != nil && s.held&holdState != 0 &&
+		(s.muted != replyOn || s.dbUnsure || s.pin.sub.active)
+}
+
+// refuseTrash answers a command that did not go to the trash.
+func (s *session) refuseTrash(j *trashJob, text string) {
+	s.note(j.frame, j.cmd, j.rule, denied, "")
+	s.refuseNow(j.cmd, resp.AppendError(nil, text))
+}
+
+// flushes says what a flush empties, in the words of flush.lua.
+func (s *session) flushes(cmd *policy.Command, args [][]byte) string {
+	switch {
+	case len(args) > 2 || len(args) == 2 &&
+		!resp.EqualFold(args[1], "sync") && !resp.EqualFold(args[1], "async"):
+		return "syntax"
+	case cmd.Name == "flushall":
+		return "all"
+	case s.held&holdMulti != 0 || s.ownLinkOnly():
+		return "current"
+	}
+	return strconv.Itoa(int(s.db))
+}
+
+// trashMeta is the part of an entry that the proxy knows.
+func (s *session) trashMeta(args [][]byte, r *policy.Rule) string {
+	text, err := json.Marshal(trashEntry{
+		User: s.ident.userName(), Addr: s.conn.RemoteAddr(), Name: s.name,
+		Command: string(short(bytes.Join(args, []byte(" ")))), Rule: r.Name,
+	})
+	if err != nil {
+		return "{}" // strings and numbers: it cannot fail
+	}
+	return string(text)
+}
+
+// eval is the command that moves aside; form is what the reply is to be.
+func (j *trashJob) eval(s *session, form string) []string {
+	keep := strconv.FormatInt(j.rule.Keep.Milliseconds(), 10)
+	nonce := "holdfast:" + strconv.FormatUint(s.id, 16) + ":" +
+		strconv.FormatInt(time.Now().UnixNano(), 16)
+	return j.plan.eval(scriptFlush, j.what, j.meta, keep, nonce,
+		textTrashFull(j.name, j.rule.Name), form)
+}
+
+// trashFlush moves databases aside by the control user's link.
+func (s *session) trashFlush(j *trashJob) {
+	s.askString(s.w.privileged(), j.cmd, j.eval(s, "id"), func(reply []byte, broken bool) {
+		switch v, _, err := resp.Parse(reply); {
+		case broken:
+			s.answerNow(bytes.Clone(reply))
+		case isError(reply, false):
+			s.refuseTrash(j, j.refusal(reply))
+		case err != nil || len(v.Elems) != 2:
+			s.refuseTrash(j, textTrashFailed(j.name, j.rule.Name, "no id"))
+		default:
+			s.trashed(j, v.Elems[0].Int, v.Elems[1].Int)
+			s.answerNow(resp.AppendSimple(nil, "OK"))
+		}
+	})
+}
+
+// trashed tells of a new entry; id 0 means that there was nothing to keep.
+func (s *session) trashed(j *trashJob, id, keys int64) {
+	ref := ""
+	if id != 0 {
+		ref = strconv.FormatInt(id, 10)
+		s.w.log.Info("moved to the trash", "id", id, "keys", keys, "command", j.name,
+			"rule", j.rule.Name, "user", s.ident.userName(), "client", s.conn.RemoteAddr())
+	}
+	s.note(j.frame, j.cmd, j.rule, trashed, ref)
+}
+
+// refusal is what a client is told of a script's error. Codes of the server's own (READONLY, BUSY,
+// MISCONF) mean what they mean for any write.
+func (j *trashJob) refusal(reply []byte) string {
+	text := string(trimCRLF(reply[1:]))
+	if text == "ERR syntax error" || !bytes.HasPrefix(reply, []byte("-ERR")) &&
+		!bytes.HasPrefix(reply, []byte("-NOPERM")) {
+		return text
+	}
+	return textTrashFailed(j.name, j.rule.Name, text)
+}
+
+// trashOnOwnLink sends the script by the session's own link, in place of the command: in a
+// transaction, it is carried out at EXEC. The server checks the client's user.
+func (s *session) trashOnOwnLink(j *trashJob) {
+	l, cmd := s.pin, s.w.command(j.cmd.Name)
+	s.note(j.frame, cmd, j.rule, trashed, "")
+	l.send(resp.AppendCommandStrings(nil, j.eval(s, "ok")...))
+	if !l.sub.active || s.muted != replyOn {
+		s.noteSent(l, cmd, modeForward, nil)
+		return
+	}
+	s.noteSent(l, cmd, modeCall, &call{done: func(reply []byte, _ bool) {
+		if bytes.HasPrefix(reply, []byte("-ERR Can't execute")) { // as a subscriber
+			reply = bytes.Replace(reply, []byte("'eval'"), []byte("'"+j.name+"'"), 1)
+		}
+		s.deliver(reply)
+	}})
+}
