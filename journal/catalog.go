@@ -168,29 +168,38 @@ func (q *carrier) add(typ segment.Type, tl TimelineID, v any) {
 	q.blocks = append(q.blocks, b)
 }
 
-// forget drops what speaks of timelines of which nothing is left: no byte in the given segments,
-// no base, no descendant, and not the current one. It answers how many went.
+// forget drops what speaks of timelines of which nothing is left: no byte in the given segments and
+// no base, neither of their own nor of an ancestor's that a later timeline continues. It answers
+// how many went.
 func (c *catalog) forget(segments []Segment) int {
-	keep := map[TimelineID]bool{}
-	for _, s := range segments {
-		for _, r := range s.Ranges {
-			keep[r.Timeline] = true
-		}
-	}
-	for _, b := range c.bases {
-		keep[b.Timeline] = true
-	}
-	if t, ok := c.current(); ok {
-		keep[t.ID] = true
-	}
-	for i := len(c.timelines) - 1; i >= 0; i-- { // children stand behind their parents
-		if t := c.timelines[i]; keep[t.ID] {
-			keep[t.Parent] = true
-		}
-	}
+	keep := c.worthKeeping(segments)
 	before := len(c.timelines)
 	c.timelines = slices.DeleteFunc(c.timelines, func(t Timeline) bool { return !keep[t.ID] })
 	c.gaps = slices.DeleteFunc(c.gaps, func(g Gap) bool { return !keep[g.Timeline] })
 	c.incidents = slices.DeleteFunc(c.incidents, func(i Incident) bool { return !keep[i.Timeline] })
 	return before - len(c.timelines)
+}
+
+func (c *catalog) worthKeeping(segments []Segment) map[TimelineID]bool {
+	own := map[TimelineID]bool{}
+	for _, s := range segments {
+		for _, r := range s.Ranges {
+			own[r.Timeline] = true
+		}
+	}
+	for _, b := range c.bases {
+		own[b.Timeline] = true
+	}
+	leads := map[TimelineID]bool{} // something of it or of an ancestor is left
+	for _, t := range c.timelines {
+		leads[t.ID] = own[t.ID] || leads[t.Parent]
+	}
+	keep, continued := map[TimelineID]bool{}, map[TimelineID]bool{}
+	current, _ := c.current()
+	for _, t := range slices.Backward(c.timelines) { // children stand behind their parents
+		if own[t.ID] || t.ID == current.ID || continued[t.ID] && leads[t.ID] {
+			keep[t.ID], continued[t.Parent] = true, true
+		}
+	}
+	return keep
 }

@@ -310,7 +310,7 @@ func TestBadBases(t *testing.T) {
 		want error
 	}{
 		{"empty", nil, BaseInfo{Timeline: tl.ID, Offset: 100}, nil, ErrBase},
-		{"no RDB", []byte(strings.Repeat("x", 100)), BaseInfo{Timeline: tl.ID, Offset: 100}, nil, ErrBase},
+		{"no RDB", []byte(strings.Repeat("x", 99)), BaseInfo{Timeline: tl.ID, Offset: 100}, nil, ErrBase},
 		{"cut short", good[:len(good)-1], BaseInfo{Timeline: tl.ID, Offset: 100}, nil, ErrBase},
 		{"altered", append(append([]byte{}, good[:12]...), append([]byte{'X'}, good[13:]...)...),
 			BaseInfo{Timeline: tl.ID, Offset: 100}, nil, ErrBase},

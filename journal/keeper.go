@@ -12,6 +12,7 @@ import (
 type diskState struct {
 	percent    float64
 	free       int64
+	known      bool    // the file system says how large it is
 	rate       float64 // bytes of stream a second
 	timeToFull time.Duration
 	warned     bool
@@ -78,7 +79,7 @@ func (j *Journal) lookAtDisk() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	d, limits := &j.disk, j.opts.Disk
-	d.percent, d.free = u.UsedPercent(), u.Free
+	d.percent, d.free, d.known = u.UsedPercent(), u.Free, u.Total > 0
 	d.timeToFull = timeToFull(u, limits.Stop, d.rate)
 	j.crossed(&d.warned, limits.Warn, "warn")
 	j.crossed(&d.stopped, limits.Stop, "stop")
@@ -122,7 +123,7 @@ const spareTime = 10 // seconds
 // third cheaper where the file does not grow (README.md has the figures).
 func (j *Journal) keepSpare() error {
 	j.mu.Lock()
-	wanted := j.spare == "" && !j.disk.warned && !j.disk.full &&
+	wanted := j.spare == "" && !j.disk.warned && !j.disk.full && j.disk.ample(j.opts.SegmentBytes) &&
 		j.disk.rate*spareTime < float64(j.opts.SegmentBytes)
 	j.spares++
 	name := fmt.Sprintf("spare-%d%s", j.spares, tmpSuffix)
@@ -146,6 +147,11 @@ func (j *Journal) keepSpare() error {
 	defer j.mu.Unlock()
 	j.spare = name
 	return nil
+}
+
+// ample answers whether a spare leaves room for what is more important.
+func (d *diskState) ample(spare int64) bool {
+	return !d.known || d.free > 8*spare
 }
 
 // closingErr ends long work of the keeper.

@@ -259,7 +259,9 @@ func wantRecovered(t *testing.T, s site, broken bool, end int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept := slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(n, brokenSuffix) })
+	kept := slices.ContainsFunc(names, func(n string) bool {
+		return strings.HasSuffix(n, brokenSuffix)
+	})
 	if kept != broken {
 		t.Errorf("a copy of what was cut off: %v, want %v: %v", kept, broken, names)
 	}

@@ -267,23 +267,32 @@ func leadsEverywhere(clone *vfs.Mem, tl TimelineID) error {
 	return j.Close()
 }
 
-// A timeline of which nothing is left is forgotten with its gaps and incidents.
+// A timeline of which nothing is left is forgotten with its gaps and incidents; one that others
+// continue only while something leads through it.
 func TestForget(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	c, segs := history(t, now, `
 		tl 1 start 0 end 100 last 9h
 		tl 2 start 0 end 100 last 8h
-		tl 3 start 100 end 200 parent 2 fork 100 last 5h
-		tl 4 start 0 end 50 last 5h
-		tl 5 start 0 end 0 last 0h
-		base 4@0 9h 100
-		seg 3:100-200 9h 50`)
+		tl 3 start 100 end 100 parent 2 fork 100 last 8h
+		tl 4 start 100 end 200 parent 3 fork 100 last 5h
+		tl 5 start 0 end 50 last 5h
+		tl 6 start 50 end 60 parent 5 fork 50 last 5h
+		tl 7 start 60 end 60 parent 6 fork 60 last 0h
+		base 2@0 9h 100
+		seg 4:100-200 9h 50`)
 	c.gaps = []Gap{{Timeline: 1}, {Timeline: 2}}
 	c.incidents = []Incident{{Timeline: 1}, {Timeline: 3}}
-	if n := c.forget(segs); n != 1 {
-		t.Errorf("%d forgotten, want 1: %+v", n, c.timelines)
+	if n := c.forget(segs); n != 3 {
+		t.Errorf("%d forgotten, want 3: %+v", n, c.timelines)
 	}
-	if c.find(1) != nil || c.find(2) == nil || len(c.gaps) != 1 || len(c.incidents) != 1 {
+	for id, want := range map[TimelineID]bool{1: false, 2: true, 3: true, 4: true, 5: false, 6: false,
+		7: true} {
+		if got := c.find(id) != nil; got != want {
+			t.Errorf("timeline %d is kept: %v, want %v", id, got, want)
+		}
+	}
+	if len(c.gaps) != 1 || len(c.incidents) != 1 {
 		t.Errorf("%+v", c)
 	}
 }
