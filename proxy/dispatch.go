@@ -12,7 +12,7 @@ func (s *session) dispatch(c *resp.Command) bool {
 	if ok {
 		s.again = again{}
 	}
-	s.again.waited = !ok
+	s.again.waited = !ok && !s.again.reading
 	return ok
 }
 
@@ -20,7 +20,14 @@ func (s *session) dispatch(c *resp.Command) bool {
 func (s *session) decide(c *resp.Command) bool {
 	w := s.w
 	cmd := w.policy.Table().Lookup(c.Args)
-	if v := s.judge(c, cmd); v.Rule != nil {
+	v := s.judge(c, cmd)
+	if s.again.reading {
+		return false
+	}
+	if s.changesCode {
+		s.codeQueued(cmd)
+	}
+	if v.Rule != nil {
 		if done, ok := s.ruled(c, cmd, v); done {
 			return ok
 		}

@@ -25,6 +25,10 @@ const (
 	// textNoMulti answers the commands of a transaction whose MULTI was refused for the moment.
 	textNoMulti = "BUSY MULTI was refused because the server was busy; this command was not " +
 		"executed; send DISCARD and try again"
+	// textNoScript answers an EVALSHA whose code the rules might refuse if it were known. It begins
+	// as Redis's own words do, so that clients send the source.
+	textNoScript = "NOSCRIPT No matching script. Please use EVAL: the proxy has not seen this code, " +
+		"and cannot read it from the server"
 	// textScanReply answers a KEYS whose SCAN the proxy did not understand.
 	textScanReply = "UPSTREAM the server's answer to SCAN cannot be read; nothing was changed"
 	// textDraining answers commands that arrive after shutdown began.
@@ -32,10 +36,16 @@ const (
 )
 
 // textDenied answers a command that a rule refuses.
-func textDenied(command, rule string) string {
-	return fmt.Sprintf("DENIED '%s' is refused by rule '%s' of the proxy; "+
+func textDenied(command, rule string) string { return textDeniedFor(command, rule, "") }
+
+// textDeniedFor is textDenied with a reason in brackets, such as what the code does.
+func textDeniedFor(command, rule, why string) string {
+	if why != "" {
+		why = " (" + why + ")"
+	}
+	return fmt.Sprintf("DENIED '%s' is refused by rule '%s' of the proxy%s; "+
 		"nothing was executed; if it must run, ask the operator to change that rule",
-		strings.ReplaceAll(command, "|", " "), rule)
+		strings.ReplaceAll(command, "|", " "), rule, why)
 }
 
 // textNotInMulti answers, between MULTI and EXEC, a command that the proxy would have to carry out in

@@ -39,8 +39,12 @@ func (s *session) ruled(c *resp.Command, cmd *policy.Command, v policy.Verdict) 
 	case policy.Trash:
 		return s.trash(c, cmd, r)
 	}
+	if s.unseen(cmd, v) {
+		return true, s.refuse1(cmd, textNoScript)
+	}
 	s.note(c, cmd, r, denied, "")
-	return true, s.refuse1(cmd, textDenied(commandName(cmd, c.Args), r.Name))
+	text := textDeniedFor(commandName(cmd, c.Args), r.Name, s.codeReason(cmd, v))
+	return true, s.refuse1(cmd, text)
 }
 
 // ruling is what became of a command that a rule decided.
@@ -60,7 +64,10 @@ const (
 // again is what is remembered of a frame that has to wait, for when it is presented again: it
 // counts once, and takes from a limit once.
 type again struct {
-	waited bool // it was presented before
+	waited bool // it was presented before, and decided
+	// reading: it waits for its code to be read from the server; read: it has waited for that.
+	reading, read bool
+
 	retry  time.Duration
 	passed bool // the limit of its rule
 	// approved: a person has let it pass.
@@ -145,12 +152,20 @@ func (s *session) refuseInMulti(cmd *policy.Command, text []byte) bool {
 }
 
 // judge puts a command to the policy. The request stays in w.asked until the next one, for limits.
+// Where code has to be read first, s.again.reading is set and there is no verdict.
 func (s *session) judge(c *resp.Command, cmd *policy.Command) policy.Verdict {
 	w := s.w
 	w.asked = policy.Request{
 		Cmd: cmd, Args: c.Args, Client: &s.client, DB: int(s.db), Now: w.unixMilli(),
 	}
-	return w.policy.Decide(&w.asked)
+	s.again.reading = false
+	if !cmd.RunsCode() {
+		return w.policy.Decide(&w.asked)
+	}
+	if !s.learnCode(c, cmd) {
+		return policy.Verdict{}
+	}
+	return s.judgeCode(cmd)
 }
 
 // unixMilli is the time of day as of this turn, in milliseconds.

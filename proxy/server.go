@@ -46,6 +46,8 @@ type Server struct {
 	nextID       atomic.Uint64
 	limits       *policy.Limits // of rules; they outlive reloads
 	approvals    *approvals
+	scripts      *policy.Scripts // likewise
+	libraries    libraries
 	sessionCount atomic.Int64
 	linkCount    atomic.Int64
 	draining     atomic.Bool
@@ -88,7 +90,8 @@ func New(opts Options) (*Server, error) {
 	srv := &Server{
 		opts: opts, current: opts, log: opts.Logger, hits: newRuleLog(opts.Logger),
 		limits: policy.NewLimits(limitersPerRule), approvals: newApprovals(),
-		byLoop: map[*eventloop.Loop]*worker{}, failed: make(chan error, 1),
+		scripts: policy.NewScripts(0),
+		byLoop:  map[*eventloop.Loop]*worker{}, failed: make(chan error, 1),
 		started: make(chan struct{}), drainNow: make(chan struct{}), startedAt: time.Now(),
 	}
 	srv.up.Store(upstream.New(opts.Upstream))

@@ -39,6 +39,7 @@ type session struct {
 	outstanding int
 	wait        waitReason
 	again       again    // what is known of the frame that waits
+	changesCode bool     // a transaction is open that may change functions
 	whenIdle    []func() // to run when nothing is outstanding
 	waitCallOn  bool     // a call is out: no further frame until it is done
 
