@@ -56,8 +56,9 @@ func TestApplyRefuses(t *testing.T) {
 		size    int
 		payload string
 	}{
-		"stream of no timeline":    {segment.Frame{Type: segment.Stream, Timeline: 9}, 5, ""},
-		"stream with a hole":       {segment.Frame{Type: segment.Stream, Timeline: 2, Offset: 901}, 5, ""},
+		"stream of no timeline": {segment.Frame{Type: segment.Stream, Timeline: 9}, 5, ""},
+		"stream with a hole": {
+			segment.Frame{Type: segment.Stream, Timeline: 2, Offset: 901}, 5, ""},
 		"a timeline twice":         {segment.Frame{Type: segment.Timeline}, 0, `{"id":2}`},
 		"a timeline that is none":  {segment.Frame{Type: segment.Timeline}, 0, `[]`},
 		"a gap from elsewhere":     {segment.Frame{Type: segment.Gap}, 0, `{"timeline":2,"to":9}`},

@@ -404,3 +404,39 @@ func FuzzScan(f *testing.F) {
 		}
 	})
 }
+
+// FuzzFrames builds frames whose checksums are right and whose fields are anything: the scan must
+// cope with what only a bug or an attacker could have written.
+func FuzzFrames(f *testing.F) {
+	f.Add(byte(Stream), byte(0), uint32(5), uint32(7), uint64(0), []byte("hello"))
+	f.Add(byte(Commit), byte(0), uint32(8), uint32(7), uint64(HeaderSize), []byte("12345678"))
+	f.Add(byte(Commit), byte(0), uint32(0), uint32(7), uint64(0), []byte(""))
+	f.Add(byte(Seal), byte(1), uint32(1<<31), uint32(7), uint64(1<<63), []byte("{}"))
+	f.Add(byte(99), byte(9), uint32(3), uint32(8), uint64(1), []byte("abc"))
+	f.Fuzz(func(t *testing.T, typ, flags byte, length, seq uint32, promise uint64, body []byte) {
+		if len(body) > 1000 {
+			return
+		}
+		_, file, w := newSegment(t, testHeader)
+		write(t, w, "before")
+		sync(t, w)
+		end, chain := w.Synced()
+		frame := make([]byte, frameSize(len(body)))
+		copy(frame[FrameHeaderSize:], body)
+		h := frameHeader{Frame: Frame{Type: Type(typ), Flags: flags}, length: int(length),
+			promise: int64(promise)}
+		chain = putFrame(frame, h, seq, end, chain)
+		if _, err := file.WriteAt(frame, end); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Scan(file, func(Frame, int, []byte) error { return nil })
+		size, _ := file.Size()
+		if err != nil || s.End > size || s.End < end {
+			t.Fatalf("%+v of %d bytes, %v", s, size, err)
+		}
+		var bad *BadError
+		if _, _, err := ReadSeal(file, size, chain); err != nil && !errors.As(err, &bad) {
+			t.Fatal(err)
+		}
+	})
+}
