@@ -1,6 +1,9 @@
 package journal
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // State is how a journal is.
 type State string
@@ -27,9 +30,10 @@ type Stats struct {
 	FsyncTotal   time.Duration
 	FsyncLast    time.Duration
 	FsyncMax     time.Duration
-	DiskErrors   uint64 // writes and fsyncs that failed, also where a way round was found
-	FirstError   error  // the first of them
-	Err          error  // why the journal has failed
+	FsyncCounts  [NumFsyncCounts]uint64 // by FsyncBounds; the last one counts what is above
+	DiskErrors   uint64                 // writes and fsyncs that failed, also where a way round was found
+	FirstError   error                  // the first of them
+	Err          error                  // why the journal has failed
 	Segments     int
 	SegmentBytes int64
 	Bases        int
@@ -45,6 +49,17 @@ type Stats struct {
 	TimeToFull  time.Duration // to Disk.Stop at that rate; 0: unknown or never
 }
 
+// NumFsyncCounts is one more than there are FsyncBounds.
+const NumFsyncCounts = 16
+
+// FsyncBounds are the upper ends, inclusive, of the classes that Stats.FsyncCounts counts in.
+var FsyncBounds = [NumFsyncCounts - 1]time.Duration{
+	50 * time.Microsecond, 100 * time.Microsecond, 200 * time.Microsecond, 500 * time.Microsecond,
+	time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond,
+	20 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond,
+	500 * time.Millisecond, time.Second, 5 * time.Second,
+}
+
 // counters are Stats' own part of the Journal, guarded by its mutex.
 type counters struct {
 	batches     uint64
@@ -54,6 +69,7 @@ type counters struct {
 	fsyncTotal  time.Duration
 	fsyncLast   time.Duration
 	fsyncMax    time.Duration
+	fsyncCounts [NumFsyncCounts]uint64
 	diskErrors  uint64
 }
 
@@ -64,6 +80,8 @@ func (j *Journal) noteFsync(d time.Duration) {
 	j.stats.fsyncTotal += d
 	j.stats.fsyncLast = d
 	j.stats.fsyncMax = max(j.stats.fsyncMax, d)
+	at, _ := slices.BinarySearch(FsyncBounds[:], d)
+	j.stats.fsyncCounts[at]++
 }
 
 // Stats looks at the journal. It takes the mutex for a moment; event loops use Durable instead.
@@ -82,6 +100,7 @@ func (j *Journal) Stats() Stats {
 		FsyncTotal:  j.stats.fsyncTotal,
 		FsyncLast:   j.stats.fsyncLast,
 		FsyncMax:    j.stats.fsyncMax,
+		FsyncCounts: j.stats.fsyncCounts,
 		DiskErrors:  j.stats.diskErrors,
 		FirstError:  j.firstErr,
 		Err:         j.err,
