@@ -14,6 +14,7 @@ type Config struct {
 	Workers     int           `yaml:"workers"` // event loops
 	Upstream    Upstream      `yaml:"upstream"`
 	Admin       Admin         `yaml:"admin"`
+	Journal     Journal       `yaml:"journal"`
 	Enforcement string        `yaml:"enforcement"`     // enforce | observe
 	Rules       []Rule        `yaml:"rules,omitempty"` // nil: the built-in rules; empty: none
 	Limits      Limits        `yaml:"limits"`
@@ -50,6 +51,36 @@ type Admin struct {
 	PasswordFile string `yaml:"password_file"` // read by Load into Password
 	HTTP         string `yaml:"http"`          // /metrics /healthz /readyz; empty (off) for none
 	Pprof        bool   `yaml:"pprof"`         // /debug/pprof on HTTP
+}
+
+// Journal is the log of everything that the server executes, from which any moment can be rebuilt.
+type Journal struct {
+	Dir       string           `yaml:"dir"` // its folder; empty: no journal
+	Base      JournalBase      `yaml:"base"`
+	Retention JournalRetention `yaml:"retention"`
+	Disk      JournalDisk      `yaml:"disk"`
+	Backlog   time.Duration    `yaml:"backlog"`  // the server's must hold as much, or the log warns
+	FACK      bool             `yaml:"fack"`     // fsyncs count in the server's own WAITAOF
+	Required  bool             `yaml:"required"` // not ready while it does not follow the server
+}
+
+// JournalBase says when a fresh snapshot is taken, after which the stream before it is no longer
+// needed for the present.
+type JournalBase struct {
+	Every time.Duration `yaml:"every"` // 0: age does not matter
+	Bytes Bytes         `yaml:"bytes"` // of the stream since the last one; 0: length does not matter
+}
+
+// JournalRetention says what is kept. The first limit that is reached counts.
+type JournalRetention struct {
+	Age   time.Duration `yaml:"age"`   // 0: no limit
+	Bytes Bytes         `yaml:"bytes"` // of the whole folder; 0: no limit
+}
+
+// JournalDisk is in percent of the file system; 0: no limit.
+type JournalDisk struct {
+	Warn int `yaml:"warn"`
+	Stop int `yaml:"stop"` // nothing more is acknowledged
 }
 
 // Rule says what happens to the commands that it names. The first rule that matches decides.
@@ -128,7 +159,13 @@ func Default() *Config {
 			TCPKeepalive:   time.Minute,
 			MaxBackoff:     2 * time.Second,
 		},
-		Admin:       Admin{Address: "127.0.0.1:6390", HTTP: "127.0.0.1:9390"},
+		Admin: Admin{Address: "127.0.0.1:6390", HTTP: "127.0.0.1:9390"},
+		Journal: Journal{
+			Base:      JournalBase{Every: 24 * time.Hour, Bytes: 4 * GiB},
+			Retention: JournalRetention{Age: 7 * day, Bytes: 64 * GiB},
+			Disk:      JournalDisk{Warn: 80, Stop: 95},
+			Backlog:   time.Minute,
+		},
 		Enforcement: Enforce,
 		Limits: Limits{
 			MaxClients:   10_000,

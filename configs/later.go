@@ -5,7 +5,6 @@ import "regexp"
 // later is the keys of features that do not exist in this version. They are refused by name, so
 // that nobody takes a typing error for the reason or believes himself protected.
 var later = map[string]string{
-	"journal":      "there is no journal yet",
 	"routes":       "there are no durability routes yet",
 	"rules[].keep": "there is no trash yet",
 }

@@ -40,6 +40,9 @@ func Load(path string) (*Config, error) {
 	if err := c.readSecrets(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
+	if d := c.Journal.Dir; d != "" && !filepath.IsAbs(d) {
+		c.Journal.Dir = filepath.Join(filepath.Dir(path), d)
+	}
 	return c, nil
 }
 

@@ -86,3 +86,21 @@ func TestLoadErrors(t *testing.T) {
 		t.Errorf("a missing file is %v", err)
 	}
 }
+
+func TestJournalDirIsBesideTheFile(t *testing.T) {
+	dir := t.TempDir()
+	for text, want := range map[string]string{
+		"":                      "",
+		"journal: {dir: \"\"}":  "",
+		"journal: {dir: ./a/b}": filepath.Join(dir, "a/b"),
+		"journal: {dir: /a/b}":  "/a/b",
+	} {
+		file := filepath.Join(dir, "h.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := Load(file); err != nil || c.Journal.Dir != want {
+			t.Errorf("%q: %+v, %v; want %q", text, c, err, want)
+		}
+	}
+}

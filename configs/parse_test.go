@@ -87,8 +87,31 @@ var parseCases = []struct {
 	{"open bracket", "listeners: [\n",
 		[]string{`f:1:12: sequence end token ']' not found`}},
 
-	{"journal", "journal: {dir: ./data}\n",
-		[]string{`f:1:1: journal: not supported by this version: there is no journal yet`}},
+	{"journal", "journal: {dir: ./data}\n", nil},
+	{"journal switched off", "journal: {dir: \"\", base: {every: 1h}}\n", nil},
+	{"journal without a place", "journal:\n  retention: {age: 1d}\n",
+		[]string{`f:2:3: journal.dir: is missing: without it there is no journal ` +
+			`(to have none, leave the section out or write dir: "")`}},
+	{"journal without limits", "journal: {dir: j, base: {every: 0s, bytes: 0}, " +
+		"retention: {age: 0s, bytes: 0}, disk: {warn: 0, stop: 0}}\n", nil},
+	{"journal limits",
+		"journal:\n  dir: j\n  base: {every: 1s, bytes: 1}\n  retention: {age: 1s, bytes: 1}\n" +
+			"  disk: {warn: 96, stop: 95}\n  backlog: 0s\n",
+		[]string{
+			`f:3:17: journal.base.every: must be 0 (age does not matter) or at least 1m`,
+			`f:3:28: journal.base.bytes: must be 0 (length does not matter) or at least 1MiB`,
+			`f:4:20: journal.retention.age: must be 0 (no limit) or at least 1m`,
+			`f:4:31: journal.retention.bytes: must be 0 (no limit) or at least 128MiB, two segments`,
+			`f:5:16: journal.disk.warn: must be below journal.disk.stop`,
+			`f:6:12: journal.backlog: must be at least 1s`,
+		}},
+	{"journal percent", "journal: {dir: j, disk: {warn: -1, stop: 100}}\n",
+		[]string{
+			`f:1:32: journal.disk.warn: must be from 1 to 99 percent, or 0 for no limit`,
+			`f:1:42: journal.disk.stop: must be from 1 to 99 percent, or 0 for no limit`,
+		}},
+	{"journal required but absent", "journal: {dir: \"\", required: true}\n",
+		[]string{`f:1:30: journal.required: needs journal.dir`}},
 	{"routes", "routes: []\n",
 		[]string{`f:1:1: routes: not supported by this version: ` +
 			`there are no durability routes yet`}},
@@ -242,6 +265,8 @@ upstream:
   tcp_keepalive: 0
   max_backoff: 500ms
 admin: {address: off, password: other, http: "localhost:1", pprof: true}
+journal: {dir: /j, base: {every: 1h, bytes: 1MiB}, retention: {age: 2h, bytes: 1GiB},
+  disk: {warn: 1, stop: 2}, backlog: 3s, fack: true, required: true}
 enforcement: observe
 rules:
   - {name: r, commands: [keys, "@admin"], except: [info], action: allow, enforcement: enforce}
@@ -263,7 +288,11 @@ drain: 7d
 		Workers: 3,
 		Upstream: Upstream{Address: "[::1]:7000", Username: "holdfast", Password: "s3cret",
 			Guard: "off", ConnectTimeout: time.Second, MaxBackoff: 500 * time.Millisecond},
-		Admin:       Admin{Password: "other", HTTP: "localhost:1", Pprof: true},
+		Admin: Admin{Password: "other", HTTP: "localhost:1", Pprof: true},
+		Journal: Journal{Dir: "/j", Base: JournalBase{Every: time.Hour, Bytes: MiB},
+			Retention: JournalRetention{Age: 2 * time.Hour, Bytes: GiB},
+			Disk:      JournalDisk{Warn: 1, Stop: 2}, Backlog: 3 * time.Second, FACK: true,
+			Required: true},
 		Enforcement: Observe,
 		Rules: []Rule{{Name: "r", Commands: []string{"keys", "@admin"},
 			Except: []string{"info"}, Action: "allow", Enforcement: Enforce}},

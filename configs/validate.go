@@ -35,6 +35,7 @@ func (c *Config) validate(known Errors) Errors {
 	v.require(c.Workers >= 1 && c.Workers <= 1024, "workers", "must be from 1 to 1024")
 	v.upstream()
 	v.admin()
+	v.journal()
 	v.oneOf("enforcement", c.Enforcement, nil, Enforce, Observe)
 	v.rules()
 	v.limits()
@@ -150,6 +151,31 @@ func (v *validator) admin() {
 
 // actions is what a rule can do.
 var actions = []string{"allow", "deny", "confirm", "rewrite"}
+
+func (v *validator) journal() {
+	j := v.c.Journal
+	_, begun := v.c.origin.at["journal"]
+	_, named := v.c.origin.at["journal.dir"]
+	v.require(!begun || named, "journal.dir", "is missing: without it there is no journal "+
+		`(to have none, leave the section out or write dir: "")`)
+	v.require(!j.Required || j.Dir != "", "journal.required", "needs journal.dir")
+	v.require(j.Base.Every == 0 || j.Base.Every >= time.Minute, "journal.base.every",
+		"must be 0 (age does not matter) or at least 1m")
+	v.require(j.Base.Bytes == 0 || j.Base.Bytes >= MiB, "journal.base.bytes",
+		"must be 0 (length does not matter) or at least 1MiB")
+	v.require(j.Retention.Age == 0 || j.Retention.Age >= time.Minute, "journal.retention.age",
+		"must be 0 (no limit) or at least 1m")
+	v.require(j.Retention.Bytes == 0 || j.Retention.Bytes >= 128*MiB, "journal.retention.bytes",
+		"must be 0 (no limit) or at least 128MiB, two segments")
+	percent := func(path string, n int) {
+		v.require(n >= 0 && n <= 99, path, "must be from 1 to 99 percent, or 0 for no limit")
+	}
+	percent("journal.disk.warn", j.Disk.Warn)
+	percent("journal.disk.stop", j.Disk.Stop)
+	v.require(j.Disk.Stop == 0 || j.Disk.Warn < j.Disk.Stop, "journal.disk.warn",
+		"must be below journal.disk.stop")
+	v.require(j.Backlog >= time.Second, "journal.backlog", "must be at least 1s")
+}
 
 func (v *validator) rules() {
 	names := map[string]bool{}

@@ -141,7 +141,7 @@ func (srv *Server) Stats(ctx context.Context) (*admin.Stats, error) {
 	st := &admin.Stats{
 		Version: srv.opts.Version, PID: os.Getpid(), Uptime: time.Since(srv.startedAt),
 		Workers: len(srv.workers), Driver: srv.driver(), Draining: srv.draining.Load(),
-		NotReady: srv.NotReady(),
+		NotReady: srv.NotReady(), Degraded: srv.Degraded(),
 		Upstream: admin.Upstream{Address: up.Address(), Up: info.Up, Since: time.Since(info.Since),
 			Server: info.Server, Version: info.Version, Role: info.Role},
 		Sessions: g.Sessions, SessionsPaused: g.SessionsPaused, SessionsAccepted: c.SessionsAccepted,

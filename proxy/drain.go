@@ -136,6 +136,9 @@ func (srv *Server) stop() {
 	}
 	srv.running.Wait()
 	srv.retired.Wait()
+	if srv.recorder != nil {
+		srv.recorder.close() // after the loops: what they still sent is recorded if it comes in time
+	}
 	srv.up.Load().Stop()
 	srv.hits.stop()
 	srv.closeExporter(ctx, srv.exporter)

@@ -25,6 +25,8 @@ type Options struct {
 	Enforcement string // "enforce" (the default) or "observe"
 	Trash       Trash
 
+	Journal JournalOptions // no Dir: no journal
+
 	Drain time.Duration // how long an orderly end waits for what is in flight; 10 s
 
 	Admin     admin.Options // no Address: no console
@@ -112,6 +114,9 @@ func (o *Options) fixed(n *Options) []string {
 	if o.Workers != n.Workers {
 		out = append(out, "workers")
 	}
+	if o.Journal.Dir != n.Journal.Dir {
+		out = append(out, "journal.dir")
+	}
 	return out
 }
 
@@ -121,6 +126,9 @@ func (o *Options) take(n *Options) {
 	o.Rules, o.Enforcement, o.Trash = n.Rules, n.Enforcement, n.Trash
 	o.Admin, o.HTTP, o.Pprof, o.Telemetry = n.Admin, n.HTTP, n.Pprof, n.Telemetry
 	o.Drain, o.Settings = n.Drain, n.Settings
+	dir := o.Journal.Dir
+	o.Journal = n.Journal
+	o.Journal.Dir = dir
 }
 
 // sameUpstream reports that an Upstream made by b would be as good as one made by a.

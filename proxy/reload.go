@@ -202,6 +202,9 @@ func (c *change) commit() error {
 	}
 	// The mail is on its way; this comes behind it. The only error is that a loop has ended.
 	_, _ = gather(srv.dialCtx, srv, func(*worker) struct{} { return struct{}{} })
+	if srv.recorder != nil {
+		srv.recorder.change(c.opts.Journal, c.opts.Upstream)
+	}
 	was.retire(c)
 	if c.opts.InForce != nil {
 		c.opts.InForce()

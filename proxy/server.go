@@ -48,6 +48,7 @@ type Server struct {
 	approvals    *approvals
 	scripts      *policy.Scripts // likewise
 	libraries    libraries
+	recorder     *recorder // nil without a journal; set by start
 	sessionCount atomic.Int64
 	linkCount    atomic.Int64
 	draining     atomic.Bool
@@ -151,6 +152,10 @@ func (srv *Server) start(ctx context.Context) error {
 			"upstream", srv.opts.Upstream.Address, "error", err)
 	}
 	if err := srv.startWorkers(info); err != nil {
+		return err
+	}
+	srv.recorder, err = openRecorder(srv.opts.Journal, srv.opts.Upstream, srv.log)
+	if err != nil {
 		return err
 	}
 	srv.watch(up)

@@ -120,6 +120,9 @@ func (srv *Server) Snapshot(ctx context.Context) (*telemetry.Snapshot, error) {
 	snap := &telemetry.Snapshot{Loops: loops, Upstream: telemetry.UpstreamState{
 		Up: info.Up, Server: info.Server, Version: info.Version, Role: info.Role,
 	}}
+	if srv.recorder != nil {
+		snap.Journal = srv.recorder.state()
+	}
 	srv.mu.Lock()
 	snap.Reloads = srv.reloads
 	srv.mu.Unlock()
@@ -164,7 +167,28 @@ func (srv *Server) NotReady() []string {
 	if info := up.Info(); !info.Up {
 		out = append(out, "upstream "+up.Address()+": "+reason(info.Err))
 	}
+	if troubles, required := srv.journalTroubles(); required {
+		out = append(out, troubles...)
+	}
 	return out
+}
+
+// Degraded implements telemetry.Readiness.
+func (srv *Server) Degraded() []string {
+	troubles, required := srv.journalTroubles()
+	if required {
+		return nil
+	}
+	return troubles
+}
+
+// journalTroubles is what is wrong with the journal, and whether that keeps traffic away.
+func (srv *Server) journalTroubles() (troubles []string, required bool) {
+	if srv.recorder == nil {
+		return nil, false
+	}
+	_, o, _ := srv.recorder.parts()
+	return srv.recorder.troubles(), o.Required
 }
 
 func millis(ns int64) time.Duration { return max(time.Duration(ns), time.Millisecond) }

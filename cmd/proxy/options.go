@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"holdfast/configs"
+	"holdfast/journal"
+	"holdfast/journal/tap"
 	"holdfast/proxy"
 	"holdfast/proxy/admin"
 	"holdfast/proxy/telemetry"
@@ -15,9 +17,11 @@ import (
 // options is what the proxy is told about a configuration.
 func (s *service) options(c *configs.Config) proxy.Options {
 	build := thisBuild()
-	// After a reload the listeners and the workers are still those of the start.
+	// After a reload the listeners, the workers and the journal's folder are still those of the
+	// start.
 	inForce := *c
 	inForce.Listeners, inForce.Workers = s.started.Listeners, s.started.Workers
+	inForce.Journal.Dir = s.started.Journal.Dir
 	return proxy.Options{
 		Listeners:   listeners(c),
 		Workers:     c.Workers,
@@ -25,6 +29,7 @@ func (s *service) options(c *configs.Config) proxy.Options {
 		Limits:      limits(&inForce),
 		Rules:       ruleSpecs(c),
 		Enforcement: c.Enforcement,
+		Journal:     journalOptions(c),
 		Drain:       max(c.Drain, time.Millisecond), // zero would be the default
 		Admin: admin.Options{
 			Address: c.Admin.Address, Password: string(c.Admin.Password),
@@ -65,6 +70,20 @@ func upstreamOptions(c *configs.Config, log *slog.Logger) upstream.Options {
 		KeepAlive:      keepAlive,
 		MaxBackoff:     u.MaxBackoff,
 		Logger:         log,
+	}
+}
+
+// journalOptions is what a configuration says about the journal.
+func journalOptions(c *configs.Config) proxy.JournalOptions {
+	j := c.Journal
+	return proxy.JournalOptions{
+		Dir:       j.Dir,
+		Base:      tap.BasePolicy{Every: j.Base.Every, Bytes: int64(j.Base.Bytes)},
+		Retention: journal.Retention{Age: j.Retention.Age, Bytes: int64(j.Retention.Bytes)},
+		Disk:      journal.DiskLimits{Warn: j.Disk.Warn, Stop: j.Disk.Stop},
+		FACK:      j.FACK,
+		Backlog:   j.Backlog,
+		Required:  j.Required,
 	}
 }
 

@@ -44,6 +44,21 @@ type Backend interface {
 
 	// Purge empties an entry of the trash for good.
 	Purge(ctx context.Context, id uint64) error
+	// Journal returns the state of the journal; ErrNoJournal where there is none, as from the
+	// three methods that follow.
+	Journal(ctx context.Context) (*Journal, error)
+
+	// Timelines returns the histories that the journal holds, oldest first.
+	Timelines(ctx context.Context) ([]Timeline, error)
+
+	// Incidents returns what the server lost and the journal holds, oldest first.
+	Incidents(ctx context.Context) ([]Incident, error)
+
+	// AcknowledgeIncidents takes those so far out of what readiness shows.
+	AcknowledgeIncidents(ctx context.Context) error
+
+	// TakeBase takes a base now and returns when it is durable.
+	TakeBase(ctx context.Context) (*Base, error)
 
 	// KillSession closes a session; false when there is none with that id.
 	KillSession(ctx context.Context, id uint64) (bool, error)
@@ -134,6 +149,7 @@ type Stats struct {
 	Driver   string        `json:"driver"` // "epoll", "portable"
 	Draining bool          `json:"draining"`
 	NotReady []string      `json:"not_ready"` // reasons; empty when ready
+	Degraded []string      `json:"degraded"`  // what keeps no traffic away
 
 	Upstream Upstream `json:"upstream"`
 

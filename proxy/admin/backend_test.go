@@ -17,9 +17,12 @@ type fakeBackend struct {
 	err      error
 	warnings []string
 
-	killed  []uint64
-	purged  []uint64
-	undone  []string
+	killed []uint64
+	purged []uint64
+	undone []string
+
+	acknowledged int
+
 	reloads int
 	drains  int
 	query   SessionQuery
@@ -185,6 +188,49 @@ func (b *fakeBackend) Undo(ctx context.Context, id uint64, how string) (*Undone,
 func (b *fakeBackend) Purge(ctx context.Context, id uint64) error {
 	b.locked(func() { b.purged = append(b.purged, id) })
 	return b.check(ctx)
+}
+
+func (b *fakeBackend) Journal(ctx context.Context) (*Journal, error) {
+	if b.empty {
+		return nil, ErrNoJournal
+	}
+	return fullJournal(), b.check(ctx)
+}
+
+func (b *fakeBackend) Timelines(ctx context.Context) ([]Timeline, error) {
+	if b.empty {
+		return nil, b.check(ctx)
+	}
+	return []Timeline{
+		{ID: 1, ReplID: "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb", Start: 100, End: 5000,
+			Why: "first", Opened: testTime, Last: testTime.Add(time.Hour)},
+		{ID: 2, ReplID: "ae30b4fb1155b71f4a04d3e1bc3e18c4a990aeeb", Start: 4000, End: 9000,
+			Parent: 1, Fork: 4000, Why: "the primary lost a tail", Opened: testTime},
+	}, b.check(ctx)
+}
+
+func (b *fakeBackend) Incidents(ctx context.Context) ([]Incident, error) {
+	if b.empty {
+		return nil, b.check(ctx)
+	}
+	return []Incident{{Timeline: 1, From: 4000, To: 5000, Commands: 17, First: testTime,
+		Last: testTime.Add(time.Second), Noticed: testTime.Add(time.Minute),
+		Why: "the history does not contain it"}}, b.check(ctx)
+}
+
+func (b *fakeBackend) AcknowledgeIncidents(ctx context.Context) error {
+	b.mu.Lock()
+	b.acknowledged++
+	b.mu.Unlock()
+	return b.check(ctx)
+}
+
+func (b *fakeBackend) TakeBase(ctx context.Context) (*Base, error) {
+	if b.empty {
+		return nil, ErrNoJournal
+	}
+	return &Base{File: "base-2.rdb", Timeline: 2, Offset: 8000, Size: 5 << 20, Time: testTime},
+		b.check(ctx)
 }
 
 func (b *fakeBackend) Reload(ctx context.Context) ([]string, error) {

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 )
 
@@ -10,6 +11,10 @@ var controlCommands = []*command{
 		run: reload},
 	{name: "DRAIN", help: "end the process in good order: no new clients, finish what is in flight",
 		run: drain},
+	{name: "SNAPSHOT", help: "take a fresh base of the journal now; answers when it is on disk",
+		slow: true, run: snapshot},
+	{name: "ACKNOWLEDGE INCIDENTS", help: "no longer show the incidents so far in readiness",
+		run: acknowledge},
 	{name: "KILL SESSION", args: "id", help: "close a client connection", min: 1, max: 1,
 		run: killSession},
 }
@@ -52,5 +57,23 @@ func killSession(ctx context.Context, c *client, args []string) (reply, error) {
 		return nil, errNoSession(id)
 	}
 	c.server.log.Info("console: session killed", "addr", c.addr, "session", id)
+	return simple("OK"), nil
+}
+
+func snapshot(ctx context.Context, c *client, _ []string) (reply, error) {
+	b, err := c.server.backend.TakeBase(ctx)
+	if err != nil {
+		c.server.log.Warn("console: snapshot failed", "addr", c.addr, "err", err)
+		return nil, err
+	}
+	return simple(fmt.Sprintf("%s, %s, timeline %d, offset %d", b.File, size(b.Size), b.Timeline,
+		b.Offset)), nil
+}
+
+func acknowledge(ctx context.Context, c *client, _ []string) (reply, error) {
+	if err := c.server.backend.AcknowledgeIncidents(ctx); err != nil {
+		return nil, err
+	}
+	c.server.log.Info("console: incidents acknowledged", "addr", c.addr)
 	return simple("OK"), nil
 }

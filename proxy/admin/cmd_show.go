@@ -21,6 +21,12 @@ var showCommands = []*command{
 	{name: "SHOW LINKS", args: "[JSON]", help: "upstream connections", max: 1, run: showLinks},
 	{name: "SHOW RULES", args: "[JSON]", help: "rules in force, with their hits",
 		max: 1, run: showRules},
+	{name: "SHOW JOURNAL", args: "[JSON]", help: "what the journal holds, and how it follows the server",
+		max: 1, run: showJournal},
+	{name: "SHOW TIMELINES", args: "[JSON]", help: "histories in the journal",
+		max: 1, run: showTimelines},
+	{name: "SHOW INCIDENTS", args: "[JSON]", help: "what the server lost and the journal holds",
+		max: 1, run: showIncidents},
 	{name: "SHOW CONFIG", args: "[JSON]", help: "configuration in force, secrets redacted",
 		max: 1, run: showConfig},
 }
@@ -188,6 +194,7 @@ func showStats(ctx context.Context, c *client, args []string) (reply, error) {
 		return nil, err
 	}
 	s.NotReady, s.Latency = notNil(s.NotReady), notNil(s.Latency)
+	s.Degraded = notNil(s.Degraded)
 	return show(args, s, statsLines)
 }
 
@@ -196,6 +203,9 @@ func statsLines(s *Stats) []string {
 	p.add("holdfast", "version %s, pid %d, up %s", clean(s.Version), s.PID, duration(s.Uptime))
 	p.add("workers", "%d, %s", s.Workers, s.Driver)
 	p.add("state", "%s", stateText(s))
+	for _, line := range s.Degraded {
+		p.add("degraded", "%s", clean(line))
+	}
 	p.add("upstream", "%s", upstreamText(&s.Upstream))
 	p.add("sessions", "%d now (%d paused), %d accepted", s.Sessions, s.SessionsPaused,
 		s.SessionsAccepted)

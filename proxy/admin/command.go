@@ -18,7 +18,9 @@ type command struct {
 	open bool
 	// quiet: not in HELP. What client libraries send by themselves, not what people type.
 	quiet bool
-	run   handler
+	// slow: it may take as long as the work on a whole data set.
+	slow bool
+	run  handler
 }
 
 type handler func(ctx context.Context, c *client, args []string) (reply, error)
@@ -82,6 +84,12 @@ func (c *client) run(ctx context.Context, args []string) (reply, error) {
 		}
 		return nil, errArgs(cmd)
 	}
+	limit := backendTimeout
+	if cmd.slow {
+		limit = slowTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	return cmd.run(ctx, c, rest)
 }
 

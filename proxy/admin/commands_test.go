@@ -59,6 +59,29 @@ ID  WHEN                  USER  ADDRESS         NAME  COMMAND                   
 5   2024-05-01T12:30:00Z  app   10.0.0.9:41000  -     flushdb?[2J (merging)                            1    7        2024-05-01T13:30:00Z  flush
 -   -                     -     -               -     (not from the trash: never used, never emptied)  9    2        -                     -
 `,
+		"SHOW JOURNAL": `
+folder      /var/lib/holdfast/journal, state ok
+server      127.0.0.1:6379, streaming for 1h00m, the present can be restored
+position    timeline 2, offset 9000 durable, 9100 received (100 behind)
+last byte   3s ago
+log         3 segments, 150MiB; 2 bases, 1.00GiB
+restorable  since 2026-11-22T19:00:00Z
+fsyncs      1000, mean 150µs, last 120µs, slowest 20ms; 5.00GiB of stream in 1000 batches
+rate        1.00MiB/s; the server's backlog is 600MiB, 10m00s at the highest rate seen
+disk        42.5 % taken, 100GiB free; full in 10d00h at this rate
+missing     1 gaps
+incidents   1 lost tails
+so far      3 attempts to attach, 1 continued, 2 full resyncs; 4 bases taken, 1 failed
+`,
+		"SHOW TIMELINES": `
+TIMELINE  REPLICATION-ID                            FROM  TO    PARENT  FORK  OPENED                LAST                  WHY
+1         8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb  100   5000  -       -     2026-11-22T19:00:00Z  2026-11-22T20:00:00Z  first
+2         ae30b4fb1155b71f4a04d3e1bc3e18c4a990aeeb  4000  9000  1       4000  2026-11-22T19:00:00Z  -                     the primary lost a tail
+`,
+		"SHOW INCIDENTS": `
+TIMELINE  FROM  TO    COMMANDS  FIRST                 LAST                  NOTICED               WHY
+1         4000  5000  17        2026-11-22T19:00:00Z  2026-11-22T19:00:01Z  2026-11-22T19:01:00Z  the history does not contain it
+`,
 		"SHOW CONFIG": `
 KEY                VALUE           FROM
 upstream.address   127.0.0.1:6379  default
@@ -95,6 +118,9 @@ func TestShowNothing(t *testing.T) {
 		"SHOW LINKS":    "0 links\n",
 		"SHOW RULES":    "no rules: every command passes\n",
 		"SHOW PENDING":  "nothing waits for approval\n",
+
+		"SHOW TIMELINES": "no timelines: the journal never met its server\n",
+		"SHOW INCIDENTS": "no incidents\n",
 	} {
 		if got := c.text(command); got != want {
 			t.Errorf("%s: got %q, want %q", command, got, want)
@@ -160,7 +186,11 @@ func TestJSON(t *testing.T) {
 		t.Errorf("rules: %+v", rules)
 	}
 	c = dial(t, start(t, Options{}, &fakeBackend{empty: true}))
-	for _, command := range []string{"SHOW LINKS JSON", "SHOW RULES JSON"} {
+	for _, command := range []string{"SHOW JOURNAL", "SNAPSHOT"} {
+		c.expect(command, "-ERR "+ErrNoJournal.Error()+"\r\n")
+	}
+	for _, command := range []string{"SHOW LINKS JSON", "SHOW RULES JSON", "SHOW TIMELINES JSON",
+		"SHOW INCIDENTS JSON"} {
 		c.expect(command, "$2\r\n[]\r\n")
 	}
 	if got := c.do("SHOW STATS JSON"); strings.Contains(got, "null") {
@@ -172,6 +202,8 @@ func TestControl(t *testing.T) {
 	b := &fakeBackend{}
 	c := dial(t, start(t, Options{}, b))
 	c.expect(
+		"SNAPSHOT", "+base-2.rdb, 5.00MiB, timeline 2, offset 8000\r\n",
+		"ACKNOWLEDGE INCIDENTS", "+OK\r\n",
 		"RELOAD", "+OK\r\n",
 		"DRAIN", "+OK\r\n",
 		"UNDO 4", "+OK, 12 keys are back\r\n",
@@ -194,7 +226,7 @@ func TestControl(t *testing.T) {
 		"RELOAD now", "-ERR wrong arguments. Usage: RELOAD\r\n",
 	)
 	b.locked(func() {
-		if b.reloads != 1 || b.drains != 1 || !reflect.DeepEqual(b.killed, []uint64{27, 28}) {
+		if b.acknowledged != 1 || b.reloads != 1 || b.drains != 1 || !reflect.DeepEqual(b.killed, []uint64{27, 28}) {
 			t.Errorf("%d reloads, %d drains, killed %v", b.reloads, b.drains, b.killed)
 		}
 		if fmt.Sprint(b.undone) != "[4 4REPLACE 4MERGE]" || !reflect.DeepEqual(b.purged, []uint64{4}) {
@@ -210,7 +242,9 @@ func TestControl(t *testing.T) {
 	c.expect("RELOAD", "-ERR f.yaml:3:1: bad; f.yaml:7:2: worse\r\n")
 	fail(errors.New("loops are gone"))
 	for _, command := range []string{"DRAIN", "KILL SESSION 27", "SHOW STATS", "SHOW SESSIONS",
-		"SHOW LINKS", "SHOW RULES", "SHOW CONFIG", "INFO", "SHOW TRASH", "UNDO 4", "PURGE 4"} {
+		"SHOW LINKS", "SHOW RULES", "SHOW CONFIG", "INFO", "SHOW TRASH", "UNDO 4", "PURGE 4",
+		"SHOW JOURNAL", "SHOW TIMELINES",
+		"SHOW INCIDENTS", "SNAPSHOT", "ACKNOWLEDGE INCIDENTS"} {
 		c.expect(command, "-ERR loops are gone\r\n")
 	}
 }

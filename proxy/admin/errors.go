@@ -11,4 +11,7 @@ var (
 
 	// ErrListen: the address cannot be bound.
 	ErrListen = errors.New("admin: cannot listen")
+
+	// ErrNoJournal is a Backend's answer where the proxy keeps no journal. Clients see the text.
+	ErrNoJournal = errors.New("this proxy keeps no journal: the configuration has no journal.dir")
 )

@@ -15,8 +15,11 @@ import (
 	"holdfast/proxy/resp"
 )
 
-// backendTimeout bounds what one command may take.
-const backendTimeout = 5 * time.Second
+// What one command may take: backendTimeout, or where it says so itself, slowTimeout.
+const (
+	backendTimeout = 5 * time.Second
+	slowTimeout    = 6 * time.Hour
+)
 
 // Server is the console. Make it by New; Start it once and Stop it once.
 type Server struct {
@@ -136,9 +139,7 @@ func (s *Server) serve(conn redcon.Conn, cmd redcon.Command) {
 	for i, a := range cmd.Args {
 		args[i] = string(a)
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, backendTimeout)
-	defer cancel()
-	conn.WriteRaw(c.answer(ctx, args))
+	conn.WriteRaw(c.answer(s.ctx, args))
 	if c.quit {
 		// It flushes first; what is lost then is lost by the peer's own doing.
 		_ = conn.Close()

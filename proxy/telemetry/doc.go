@@ -51,6 +51,30 @@
 //	holdfast_loop_reads_total                        counter    loop                  its read calls
 //	holdfast_loop_writes_total                       counter    loop                  its write calls
 //	holdfast_loop_sessions                           gauge      loop                  its client connections
+//	holdfast_journal_attached                        gauge      -                     1 while the journal follows the upstream; without a journal, none of these
+//	holdfast_journal_covered                         gauge      -                     1 when a snapshot leads to the present, so that it can be restored
+//	holdfast_journal_failed                          gauge      -                     1 when the journal has failed and only a restart helps
+//	holdfast_journal_timeline                        gauge      -                     number of the current timeline
+//	holdfast_journal_received_offset                 gauge      -                     replication offset up to which bytes have arrived
+//	holdfast_journal_durable_offset                  gauge      -                     replication offset up to which they are fsynced
+//	holdfast_journal_lag_bytes                       gauge      -                     arrived and not fsynced yet
+//	holdfast_journal_lag_seconds                     gauge      -                     for how long the journal is behind: not attached, or with bytes not fsynced
+//	holdfast_journal_stream_bytes_total              counter    -                     bytes of the stream that became durable
+//	holdfast_journal_batches_total                   counter    -                     batches that became durable; stream bytes by batches is the batch size
+//	holdfast_journal_fsync_duration_seconds          histogram  -                     how long an fsync took
+//	holdfast_journal_disk_errors_total               counter    -                     writes and fsyncs that failed, also where a way round was found
+//	holdfast_journal_size_bytes                      gauge      kind                  on disk: segments, bases
+//	holdfast_journal_segments                        gauge      -                     files of the log
+//	holdfast_journal_bases                           gauge      -                     snapshots
+//	holdfast_journal_base_errors_total               counter    -                     snapshots that were begun and did not succeed
+//	holdfast_journal_oldest_timestamp_seconds        gauge      -                     the oldest moment that can be restored; absent without one
+//	holdfast_journal_timelines                       gauge      -                     histories
+//	holdfast_journal_gaps                            gauge      -                     stretches that are missing
+//	holdfast_journal_incidents                       gauge      -                     lost tails: what the upstream lost and the journal holds
+//	holdfast_journal_full_resyncs_total              counter    -                     times that the upstream could not continue the journal
+//	holdfast_journal_disk_used_ratio                 gauge      -                     of the file system that holds the journal
+//	holdfast_journal_time_to_full_seconds            gauge      -                     until journal.disk.stop at the present rate; absent if unknown or never
+//	holdfast_journal_backlog_seconds                 gauge      -                     what the upstream's replication backlog holds at the highest rate seen; absent if unknown
 //	holdfast_config_reloads_total                    counter    outcome               reloads of the configuration: ok, failed
 //	holdfast_config_last_reload_timestamp_seconds    gauge      -                     when the configuration in force was loaded
 //

@@ -16,7 +16,8 @@ const maxScrapes = 4
 const indexText = `holdfast
 /metrics  figures in the Prometheus text format
 /healthz  200 while the process is alive
-/readyz   200 when traffic should be sent here, else 503 with the reasons, one a line
+/readyz   200 when traffic should be sent here, else 503 with the reasons, one a line; behind
+          "degraded:" what keeps no traffic away
 `
 
 func newHandler(g prometheus.Gatherer, ready Readiness, log *slog.Logger) http.Handler {
@@ -34,7 +35,11 @@ func newHandler(g prometheus.Gatherer, ready Readiness, log *slog.Logger) http.H
 			writeText(w, http.StatusServiceUnavailable, strings.Join(reasons, "\n")+"\n")
 			return
 		}
-		writeText(w, http.StatusOK, "ready\n")
+		text := "ready\n"
+		for _, line := range ready.Degraded() {
+			text += "degraded: " + line + "\n"
+		}
+		writeText(w, http.StatusOK, text)
 	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		writeText(w, http.StatusOK, indexText)

@@ -15,7 +15,9 @@ type instrument struct {
 	name, unit, help string
 	kind             kind
 	points           func(v *view) points
-	// latency replaces points for the one histogram.
+	// floats replaces points for what is no whole number.
+	floats func(v *view) []metricdata.DataPoint[float64]
+	// latency replaces points for histograms.
 	latency func(v *view) []metricdata.HistogramDataPoint[float64]
 }
 
@@ -66,6 +68,11 @@ func (in *instrument) metric(v *view) (metricdata.Metrics, bool) {
 		m.Data = metricdata.Histogram[float64]{
 			DataPoints: dps, Temporality: metricdata.CumulativeTemporality,
 		}
+		return m, len(dps) > 0
+	}
+	if in.floats != nil {
+		dps := in.floats(v)
+		m.Data = metricdata.Gauge[float64]{DataPoints: dps}
 		return m, len(dps) > 0
 	}
 	dps := in.points(v)

@@ -25,6 +25,7 @@ type fakeProxy struct {
 	err     error
 	hang    bool
 	reasons []string
+	notes   []string
 }
 
 func (f *fakeProxy) Snapshot(ctx context.Context) (*Snapshot, error) {
@@ -36,6 +37,7 @@ func (f *fakeProxy) Snapshot(ctx context.Context) (*Snapshot, error) {
 }
 
 func (f *fakeProxy) NotReady() []string { return f.reasons }
+func (f *fakeProxy) Degraded() []string { return f.notes }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
@@ -83,6 +85,7 @@ func fullSnapshot() *Snapshot {
 		Loops:    []*Counters{one, two},
 		Upstream: UpstreamState{Up: true, Server: "valkey", Version: "8.0.1", Role: "master"},
 		Reloads:  ReloadCount{OK: 2, Failed: 1, Last: time.Unix(1_700_000_000, 0)},
+		Journal:  fullJournal(),
 	}
 }
 

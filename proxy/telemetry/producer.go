@@ -52,6 +52,9 @@ func (p *producer) Produce(ctx context.Context) ([]metricdata.ScopeMetrics, erro
 		v.sum = snap.Sum()
 		ms = appendMetrics(ms, proxyInstruments, v)
 	}
+	if err == nil && snap.Journal != nil {
+		ms = appendMetrics(ms, journalInstruments, v)
+	}
 	scope := instrumentation.Scope{Name: scopeName, Version: p.version}
 	return []metricdata.ScopeMetrics{{Scope: scope, Metrics: ms}}, nil
 }

@@ -12,6 +12,7 @@ type Snapshot struct {
 	Loops    []*Counters
 	Upstream UpstreamState
 	Reloads  ReloadCount
+	Journal  *JournalState // nil without a journal
 }
 
 // UpstreamState is what is known of the server behind the proxy.
@@ -53,4 +54,8 @@ type Readiness interface {
 	// 127.0.0.1:6379: connection refused"); empty means ready. It is called from any goroutine
 	// and must not block.
 	NotReady() []string
+
+	// Degraded lists what else an operator should know, in the same form. It keeps no traffic
+	// away. Called as NotReady is.
+	Degraded() []string
 }

@@ -1,0 +1,123 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+)
+
+func showJournal(ctx context.Context, c *client, args []string) (reply, error) {
+	j, err := c.server.backend.Journal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return show(args, j, journalLines)
+}
+
+func journalLines(j *Journal) []string {
+	var p pairs
+	p.add("folder", "%s, state %s", clean(j.Dir), j.State)
+	if j.Error != "" {
+		p.add("failed", "%s", clean(j.Error))
+	}
+	p.add("server", "%s, %s for %s, %s", j.Server, j.Attached, duration(j.Since), restorable(j))
+	if j.LastError != "" {
+		p.add("last error", "%s", clean(j.LastError))
+	}
+	p.add("position", "timeline %d, offset %d durable, %d received (%d behind)", j.Timeline,
+		j.Durable, j.Received, max(0, j.Received-j.Durable))
+	p.add("last byte", "%s ago", duration(j.Quiet))
+	p.add("log", "%d segments, %s; %d bases, %s", j.Segments, size(j.SegmentBytes), j.Bases,
+		size(j.BaseBytes))
+	p.add("restorable", "since %s", cell(moment(j.Oldest)))
+	p.add("fsyncs", "%d, mean %s, last %s, slowest %s; %s of stream in %d batches", j.Fsyncs,
+		duration(j.FsyncMean), duration(j.FsyncLast), duration(j.FsyncMax), size(j.StreamBytes),
+		j.Batches)
+	p.add("rate", "%s/s%s", size(j.Rate), backlog(j))
+	p.add("disk", "%.1f %% taken, %s free%s", j.DiskPercent, size(j.DiskFree), toFull(j))
+	p.add("missing", "%d gaps", j.Gaps)
+	p.add("incidents", "%d lost tails", j.Incidents)
+	p.add("so far", "%d attempts to attach, %d continued, %d full resyncs; %d bases taken, "+
+		"%d failed", j.Attempts, j.Continues, j.FullResyncs, j.BasesTaken, j.BasesFailed)
+	return p.lines()
+}
+
+func restorable(j *Journal) string {
+	switch {
+	case j.Restorable:
+		return "the present can be restored"
+	case j.BaseRunning:
+		return "a base is being taken"
+	}
+	return "no base leads to the present"
+}
+
+func backlog(j *Journal) string {
+	if j.BacklogSize == 0 {
+		return ""
+	}
+	text := "; the server's backlog is " + size(j.BacklogSize).String()
+	if j.BacklogTime > 0 {
+		text += ", " + duration(j.BacklogTime) + " at the highest rate seen"
+	}
+	return text
+}
+
+func toFull(j *Journal) string {
+	if j.TimeToFull <= 0 {
+		return ""
+	}
+	return "; full in " + duration(j.TimeToFull) + " at this rate"
+}
+
+func showTimelines(ctx context.Context, c *client, args []string) (reply, error) {
+	list, err := c.server.backend.Timelines(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return show(args, notNil(list), timelineLines)
+}
+
+func timelineLines(list []Timeline) []string {
+	if len(list) == 0 {
+		return []string{"no timelines: the journal never met its server"}
+	}
+	t := table{head: []string{"TIMELINE", "REPLICATION-ID", "FROM", "TO", "PARENT", "FORK",
+		"OPENED", "LAST", "WHY"}}
+	for i := range list {
+		l := &list[i]
+		fork := ""
+		if l.Parent != 0 {
+			fork = strconv.FormatInt(l.Fork, 10)
+		}
+		t.row(l.ID, l.ReplID, l.Start, l.End, ref(l.Parent), fork, moment(l.Opened),
+			moment(l.Last), l.Why)
+	}
+	return t.lines()
+}
+
+func showIncidents(ctx context.Context, c *client, args []string) (reply, error) {
+	list, err := c.server.backend.Incidents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return show(args, notNil(list), incidentLines)
+}
+
+func incidentLines(list []Incident) []string {
+	if len(list) == 0 {
+		return []string{"no incidents"}
+	}
+	t := table{head: []string{"TIMELINE", "FROM", "TO", "COMMANDS", "FIRST", "LAST", "NOTICED",
+		"WHY"}}
+	for i := range list {
+		l := &list[i]
+		commands := fmt.Sprint(l.Commands)
+		if l.Commands < 0 {
+			commands = "unknown"
+		}
+		t.row(l.Timeline, l.From, l.To, commands, moment(l.First), moment(l.Last),
+			moment(l.Noticed), l.Why)
+	}
+	return t.lines()
+}

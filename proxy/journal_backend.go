@@ -1,0 +1,134 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"holdfast/journal"
+	"holdfast/journal/tap"
+	"holdfast/proxy/admin"
+	"holdfast/proxy/telemetry"
+)
+
+// state is what the metrics show.
+func (r *recorder) state() *telemetry.JournalState {
+	t, _, _ := r.parts()
+	s := &telemetry.JournalState{Journal: r.journal.Stats(), Tap: t.Stats()}
+	s.Lag = lag(s, r.moved.Load())
+	return s
+}
+
+// lag is for how long the journal is behind: since it was attached, or since the last fsync where
+// something waits for the next. moved is when that was.
+func lag(s *telemetry.JournalState, moved int64) time.Duration {
+	since := s.Tap.Since
+	switch {
+	case s.Tap.State != tap.Streaming && !s.Tap.LastByte.IsZero():
+		since = s.Tap.LastByte
+	case s.Tap.State == tap.Streaming && s.Journal.Received == s.Journal.Durable:
+		return 0
+	case s.Tap.State == tap.Streaming && moved != 0:
+		since = time.Unix(0, moved)
+	}
+	return time.Since(since)
+}
+
+// Journal implements admin.Backend.
+func (srv *Server) Journal(context.Context) (*admin.Journal, error) {
+	r := srv.recorder
+	if r == nil {
+		return nil, admin.ErrNoJournal
+	}
+	t, o, _ := r.parts()
+	j, s := r.journal.Stats(), t.Stats()
+	out := &admin.Journal{
+		Dir: o.Dir, State: string(j.State), Required: o.Required, Server: s.Primary,
+		Attached: string(s.State), Since: time.Since(s.Since), Restorable: s.Covered,
+		Timeline: uint32(j.Received.Timeline), Received: j.Received.Offset, Durable: j.Durable.Offset,
+		Segments: j.Segments, SegmentBytes: j.SegmentBytes, Bases: j.Bases, BaseBytes: j.BaseBytes,
+		BaseRunning: s.BaseRunning, Oldest: j.Oldest, Gaps: j.Gaps, Incidents: j.Incidents,
+		Fsyncs: j.Fsyncs, FsyncLast: j.FsyncLast, FsyncMax: j.FsyncMax, Batches: j.Batches,
+		StreamBytes: j.StreamBytes, Rate: int64(j.WriteRate), BacklogSize: s.BacklogSize,
+		BacklogTime: s.BacklogTime, DiskPercent: j.DiskPercent, DiskFree: j.DiskFree,
+		TimeToFull: j.TimeToFull, Attempts: s.Connects, Continues: s.Continues,
+		FullResyncs: s.FullResyncs, BasesTaken: s.Bases, BasesFailed: s.BaseErrors,
+		Error: errorText(j.Err), LastError: errorText(s.LastErr),
+	}
+	if j.Fsyncs > 0 {
+		out.FsyncMean = j.FsyncTotal / time.Duration(j.Fsyncs)
+	}
+	if !s.LastByte.IsZero() {
+		out.Quiet = time.Since(s.LastByte)
+	}
+	return out, nil
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// contents is what the journal holds now.
+func (srv *Server) contents() (*journal.View, error) {
+	if srv.recorder == nil {
+		return nil, admin.ErrNoJournal
+	}
+	return srv.recorder.journal.View()
+}
+
+// Timelines implements admin.Backend.
+func (srv *Server) Timelines(context.Context) ([]admin.Timeline, error) {
+	view, err := srv.contents()
+	if err != nil {
+		return nil, err
+	}
+	var out []admin.Timeline
+	for _, t := range view.Timelines() {
+		out = append(out, admin.Timeline{
+			ID: uint32(t.ID), ReplID: t.ReplID, Start: t.Start, End: t.End, Parent: uint32(t.Parent),
+			Fork: t.Fork, Why: t.Why, Opened: t.Opened, Last: t.Last,
+		})
+	}
+	return out, nil
+}
+
+// Incidents implements admin.Backend.
+func (srv *Server) Incidents(context.Context) ([]admin.Incident, error) {
+	view, err := srv.contents()
+	if err != nil {
+		return nil, err
+	}
+	var out []admin.Incident
+	for _, i := range view.Incidents() {
+		out = append(out, admin.Incident{
+			Timeline: uint32(i.Timeline), From: i.From, To: i.To, Commands: i.Commands,
+			First: i.FirstTime, Last: i.LastTime, Noticed: i.Time, Why: i.Why,
+		})
+	}
+	return out, nil
+}
+
+// AcknowledgeIncidents implements admin.Backend.
+func (srv *Server) AcknowledgeIncidents(context.Context) error {
+	if srv.recorder == nil {
+		return admin.ErrNoJournal
+	}
+	srv.recorder.acknowledge()
+	return nil
+}
+
+// TakeBase implements admin.Backend.
+func (srv *Server) TakeBase(ctx context.Context) (*admin.Base, error) {
+	if srv.recorder == nil {
+		return nil, admin.ErrNoJournal
+	}
+	t, _, _ := srv.recorder.parts()
+	b, err := t.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &admin.Base{File: b.File, Timeline: uint32(b.Timeline), Offset: b.Offset, Size: b.Size,
+		Time: b.Time}, nil
+}

@@ -1,0 +1,169 @@
+package telemetry
+
+import (
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"holdfast/journal"
+	"holdfast/journal/tap"
+)
+
+// JournalState is what the journal and its tap say of themselves at one moment.
+type JournalState struct {
+	Journal journal.Stats
+	Tap     tap.Stats
+	Lag     time.Duration // for how long it is behind; 0: it is not
+}
+
+// journalInstruments are shown by proxies that keep a journal.
+var journalInstruments = []instrument{
+	{name: "holdfast.journal.attached", kind: gauge,
+		help:   "1 while the journal follows the upstream.",
+		points: ofTap(func(t *tap.Stats) int64 { return flag(t.State == tap.Streaming) })},
+	{name: "holdfast.journal.covered", kind: gauge,
+		help:   "1 when a snapshot leads to the present, so that it can be restored.",
+		points: ofTap(func(t *tap.Stats) int64 { return flag(t.Covered) })},
+	{name: "holdfast.journal.failed", kind: gauge,
+		help:   "1 when the journal has failed and only a restart helps.",
+		points: ofJournal(func(j *journal.Stats) int64 { return flag(j.Err != nil) })},
+	{name: "holdfast.journal.timeline", kind: gauge,
+		help:   "Number of the current timeline.",
+		points: ofJournal(func(j *journal.Stats) int64 { return int64(j.Received.Timeline) })},
+	{name: "holdfast.journal.received_offset", kind: gauge,
+		help:   "Replication offset up to which bytes have arrived.",
+		points: ofJournal(func(j *journal.Stats) int64 { return j.Received.Offset })},
+	{name: "holdfast.journal.durable_offset", kind: gauge,
+		help:   "Replication offset up to which bytes are fsynced.",
+		points: ofJournal(func(j *journal.Stats) int64 { return j.Durable.Offset })},
+	{name: "holdfast.journal.lag", unit: unitBytes, kind: gauge,
+		help:   "Bytes that have arrived and are not fsynced yet.",
+		points: ofJournal(journalLag)},
+	{name: "holdfast.journal.lag", unit: unitSeconds, kind: gauge,
+		help: "For how long the journal is behind: not attached, or with bytes not fsynced.",
+		floats: seconds(func(s *JournalState) (time.Duration, bool) {
+			return s.Lag, true
+		})},
+	{name: "holdfast.journal.stream", unit: unitBytes, kind: counter,
+		help:   "Bytes of the replication stream that became durable.",
+		points: ofJournal(func(j *journal.Stats) int64 { return j.StreamBytes })},
+	{name: "holdfast.journal.batches", kind: counter,
+		help:   "Batches that became durable, each with one fsync.",
+		points: ofJournal(func(j *journal.Stats) int64 { return int64(j.Batches) })},
+	{name: "holdfast.journal.fsync.duration", unit: unitSeconds, kind: histogram,
+		help:    "How long an fsync of the journal took.",
+		latency: fsyncPoints},
+	{name: "holdfast.journal.disk.errors", kind: counter,
+		help:   "Writes and fsyncs that failed, also where a way round was found.",
+		points: ofJournal(func(j *journal.Stats) int64 { return int64(j.DiskErrors) })},
+	{name: "holdfast.journal.size", unit: unitBytes, kind: gauge,
+		help:   "Bytes on disk, by kind: segments, bases.",
+		points: journalSize},
+	{name: "holdfast.journal.segments", kind: gauge,
+		help:   "Files of the log.",
+		points: ofJournal(func(j *journal.Stats) int64 { return int64(j.Segments) })},
+	{name: "holdfast.journal.bases", kind: gauge,
+		help:   "Snapshots.",
+		points: ofJournal(func(j *journal.Stats) int64 { return int64(j.Bases) })},
+	{name: "holdfast.journal.base.errors", kind: counter,
+		help:   "Snapshots that were begun and did not succeed.",
+		points: ofTap(func(t *tap.Stats) int64 { return t.BaseErrors })},
+	{name: "holdfast.journal.oldest.timestamp", unit: unitSeconds, kind: gauge,
+		help:   "The oldest moment that can be restored, in seconds since 1970.",
+		points: journalOldest},
+	{name: "holdfast.journal.timelines", kind: gauge,
+		help:   "Histories in the journal.",
+		points: ofJournal(func(j *journal.Stats) int64 { return int64(j.Timelines) })},
+	{name: "holdfast.journal.gaps", kind: gauge,
+		help:   "Stretches that are missing.",
+		points: ofJournal(func(j *journal.Stats) int64 { return int64(j.Gaps) })},
+	{name: "holdfast.journal.incidents", kind: gauge,
+		help:   "Lost tails: what the upstream lost and the journal holds.",
+		points: ofJournal(func(j *journal.Stats) int64 { return int64(j.Incidents) })},
+	{name: "holdfast.journal.full_resyncs", kind: counter,
+		help:   "Times that the upstream could not continue the journal.",
+		points: ofTap(func(t *tap.Stats) int64 { return t.FullResyncs })},
+	{name: "holdfast.journal.disk.used_ratio", kind: gauge,
+		help: "Share of the file system that is taken.",
+		floats: number(func(s *JournalState) (float64, bool) {
+			return s.Journal.DiskPercent / 100, s.Journal.DiskPercent > 0
+		})},
+	{name: "holdfast.journal.time_to_full", unit: unitSeconds, kind: gauge,
+		help: "Until journal.disk.stop is reached at the present rate.",
+		floats: seconds(func(s *JournalState) (time.Duration, bool) {
+			return s.Journal.TimeToFull, s.Journal.TimeToFull > 0
+		})},
+	{name: "holdfast.journal.backlog", unit: unitSeconds, kind: gauge,
+		help: "What the upstream's replication backlog holds at the highest rate seen.",
+		floats: seconds(func(s *JournalState) (time.Duration, bool) {
+			return s.Tap.BacklogTime, s.Tap.BacklogTime > 0
+		})},
+}
+
+func ofJournal(get func(j *journal.Stats) int64) func(*view) points {
+	return one(func(v *view) int64 { return get(&v.snap.Journal.Journal) })
+}
+
+func ofTap(get func(t *tap.Stats) int64) func(*view) points {
+	return one(func(v *view) int64 { return get(&v.snap.Journal.Tap) })
+}
+
+// number is one point that may be absent.
+func number(get func(*JournalState) (float64, bool)) func(*view) []metricdata.DataPoint[float64] {
+	return func(v *view) []metricdata.DataPoint[float64] {
+		n, ok := get(v.snap.Journal)
+		if !ok {
+			return nil
+		}
+		return []metricdata.DataPoint[float64]{{Time: v.now, Value: n}}
+	}
+}
+
+func seconds(get func(*JournalState) (time.Duration, bool),
+) func(*view) []metricdata.DataPoint[float64] {
+	return number(func(s *JournalState) (float64, bool) {
+		d, ok := get(s)
+		return d.Seconds(), ok
+	})
+}
+
+func journalLag(j *journal.Stats) int64 {
+	if j.Received.Timeline != j.Durable.Timeline {
+		return j.Pending
+	}
+	return max(0, j.Received.Offset-j.Durable.Offset)
+}
+
+func journalSize(v *view) points {
+	var p points
+	j := &v.snap.Journal.Journal
+	p.add(j.SegmentBytes, attribute.String("kind", "segments"))
+	p.add(j.BaseBytes, attribute.String("kind", "bases"))
+	return p
+}
+
+func journalOldest(v *view) points {
+	var p points
+	if t := v.snap.Journal.Journal.Oldest; !t.IsZero() {
+		p.add(t.Unix())
+	}
+	return p
+}
+
+// fsyncBounds are the journal's in seconds.
+var fsyncBounds = func() []float64 {
+	b := make([]float64, len(journal.FsyncBounds))
+	for i, d := range journal.FsyncBounds {
+		b[i] = d.Seconds()
+	}
+	return b
+}()
+
+func fsyncPoints(v *view) []metricdata.HistogramDataPoint[float64] {
+	j := &v.snap.Journal.Journal
+	return []metricdata.HistogramDataPoint[float64]{{
+		StartTime: v.start, Time: v.now, Count: j.Fsyncs, Sum: j.FsyncTotal.Seconds(),
+		Bounds: fsyncBounds, BucketCounts: j.FsyncCounts[:],
+	}}
+}
