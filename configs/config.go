@@ -17,6 +17,7 @@ type Config struct {
 	Journal     Journal       `yaml:"journal"`
 	Enforcement string        `yaml:"enforcement"`     // enforce | observe
 	Rules       []Rule        `yaml:"rules,omitempty"` // nil: the built-in rules; empty: none
+	Trash       Trash         `yaml:"trash"`
 	Limits      Limits        `yaml:"limits"`
 	Telemetry   Telemetry     `yaml:"telemetry"`
 	Log         Log           `yaml:"log"`
@@ -98,9 +99,16 @@ type Rule struct {
 	KeysOver    int      `yaml:"keys_over,omitempty"` // more keys than this; 0: no condition
 	Scripts     string   `yaml:"scripts,omitempty"`   // opaque; empty: no condition
 
-	Action      string    `yaml:"action"` // allow | deny | confirm | rewrite
-	Limit       RuleLimit `yaml:"limit,omitempty"`
-	Enforcement string    `yaml:"enforcement"` // enforce | observe; empty: Config.Enforcement
+	Action      string        `yaml:"action"`         // allow | deny | confirm | trash | rewrite
+	Keep        time.Duration `yaml:"keep,omitempty"` // of trash; 0: a day
+	Limit       RuleLimit     `yaml:"limit,omitempty"`
+	Enforcement string        `yaml:"enforcement"` // enforce | observe; empty: Config.Enforcement
+}
+
+// Trash is where on the server rules with the action trash move things.
+type Trash struct {
+	Databases []int `yaml:"databases,omitempty"` // nil: the upper half, while a rule needs it
+	Memory    Share `yaml:"memory"`              // of maxmemory; beyond it the oldest goes; 0: never
 }
 
 // RuleLimit bounds how often a rule lets its action happen; an empty Rate is no limit.
@@ -167,6 +175,7 @@ func Default() *Config {
 			Backlog:   time.Minute,
 		},
 		Enforcement: Enforce,
+		Trash:       Trash{Memory: 0.8},
 		Limits: Limits{
 			MaxClients:   10_000,
 			ClientInput:  GiB,

@@ -5,12 +5,8 @@ import "regexp"
 // later is the keys of features that do not exist in this version. They are refused by name, so
 // that nobody takes a typing error for the reason or believes himself protected.
 var later = map[string]string{
-	"routes":       "there are no durability routes yet",
-	"rules[].keep": "there is no trash yet",
+	"routes": "there are no durability routes yet",
 }
-
-// laterActions is the actions of rules that do not exist in this version.
-var laterActions = []string{"trash"}
 
 // laterGuards is the values of upstream.guard that do not exist in this version.
 var laterGuards = []string{"acl"}

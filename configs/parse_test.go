@@ -118,15 +118,18 @@ var parseCases = []struct {
 	{"guard", "upstream: {guard: acl}\n",
 		[]string{`f:1:19: upstream.guard: "acl" is not supported by this version, ` +
 			`which knows off`}},
-	{"later actions",
-		"rules:\n- {name: a, commands: [get], action: trash}\n",
-		[]string{
-			`f:2:38: rules[0].action: "trash" is not supported by this version, ` +
-				`which knows allow, deny, confirm, rewrite`,
-		}},
-	{"later keys of rules",
+	{"keep without trash",
 		"rules:\n  - name: a\n    commands: [get]\n    action: deny\n    keep: 24h\n",
-		[]string{`f:5:5: rules[0].keep: not supported by this version: there is no trash yet`}},
+		[]string{`f:5:11: rules[0].keep: is for the action trash only`}},
+	{"trash", "trash: {databases: [14, 15], memory: 0.9}\n", nil},
+	{"trash in the wrong places", "trash: {databases: [0, 3, 3], memory: 2}\n",
+		[]string{
+			`f:1:21: trash.databases[0]: must be at least 1: applications begin in database 0`,
+			`f:1:27: trash.databases[2]: is here twice`,
+			`f:1:39: trash.memory: expected a number from 0 to 1, got "2"`,
+		}},
+	{"trash in one database", "trash: {databases: [15]}\n",
+		[]string{`f:1:20: trash.databases: two at the least: one is for the ledger`}},
 	{"a limit without a rate",
 		"rules:\n  - name: a\n    commands: [get]\n    action: deny\n    limit: {burst: 2}\n",
 		[]string{`f:5:12: rules[0].limit.rate: is missing`}},
@@ -134,7 +137,7 @@ var parseCases = []struct {
 		[]string{
 			`f:2:5: rules[0].name: is missing: errors and metrics show it`,
 			`f:2:5: rules[0].commands: names no command`,
-			`f:2:5: rules[0].action: must be allow or deny or confirm or rewrite, got ""`,
+			`f:2:5: rules[0].action: must be allow or deny or confirm or trash or rewrite, got ""`,
 			`f:2:18: rules[0].enforcement: must be enforce or observe, got "never"`,
 		}},
 	{"rules of one name",
@@ -270,6 +273,8 @@ journal: {dir: /j, base: {every: 1h, bytes: 1MiB}, retention: {age: 2h, bytes: 1
 enforcement: observe
 rules:
   - {name: r, commands: [keys, "@admin"], except: [info], action: allow, enforcement: enforce}
+  - {name: t, commands: [flushall], action: trash, keep: 12h}
+trash: {databases: [4, 5], memory: 0.5}
 limits: {max_clients: 1, client_input: 2MiB, client_output: 3mb, link_queue: 65536, memory: 1gib,
   max_args: 7, max_bulk: 1MB, max_inline: 2 KiB, pinned_links: 9, idle_timeout: 1d12h}
 telemetry: {otlp: "https://h", sample: 1, service_name: s}
@@ -295,7 +300,9 @@ drain: 7d
 			Required: true},
 		Enforcement: Observe,
 		Rules: []Rule{{Name: "r", Commands: []string{"keys", "@admin"},
-			Except: []string{"info"}, Action: "allow", Enforcement: Enforce}},
+			Except: []string{"info"}, Action: "allow", Enforcement: Enforce},
+			{Name: "t", Commands: []string{"flushall"}, Action: "trash", Keep: 12 * time.Hour}},
+		Trash: Trash{Databases: []int{4, 5}, Memory: 0.5},
 		Limits: Limits{MaxClients: 1, ClientInput: 2 * MiB, ClientOutput: 3 * MiB,
 			LinkQueue: 64 * KiB, Memory: GiB, MaxArgs: 7, MaxBulk: MiB, MaxInline: 2 * KiB,
 			PinnedLinks: 9, IdleTimeout: 36 * time.Hour},

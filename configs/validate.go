@@ -38,6 +38,7 @@ func (c *Config) validate(known Errors) Errors {
 	v.journal()
 	v.oneOf("enforcement", c.Enforcement, nil, Enforce, Observe)
 	v.rules()
+	v.trash()
 	v.limits()
 	v.telemetry()
 	v.oneOf("log.level", c.Log.Level, nil, "debug", "info", "warn", "error")
@@ -150,7 +151,7 @@ func (v *validator) admin() {
 }
 
 // actions is what a rule can do.
-var actions = []string{"allow", "deny", "confirm", "rewrite"}
+var actions = []string{"allow", "deny", "confirm", "trash", "rewrite"}
 
 func (v *validator) journal() {
 	j := v.c.Journal
@@ -192,12 +193,27 @@ func (v *validator) rules() {
 		for j, name := range r.Except {
 			v.require(name != "", fmt.Sprintf("%s.except[%d]", path, j), "is empty")
 		}
-		v.oneOf(path+".action", r.Action, laterActions, actions...)
+		v.oneOf(path+".action", r.Action, nil, actions...)
+		v.require(r.Keep == 0 || r.Action == "trash", path+".keep", "is for the action trash only")
+		v.require(r.Keep >= 0, path+".keep", "must not be negative")
 		v.require(r.Limit == RuleLimit{} || r.Limit.Rate != "", path+".limit.rate", "is missing")
 		if r.Enforcement != "" {
 			v.oneOf(path+".enforcement", r.Enforcement, nil, Enforce, Observe)
 		}
 		names[r.Name] = true
+	}
+}
+
+func (v *validator) trash() {
+	t := v.c.Trash
+	v.require(t.Databases == nil || len(t.Databases) >= 2, "trash.databases",
+		"two at the least: one is for the ledger")
+	seen := map[int]bool{}
+	for i, db := range t.Databases {
+		path := fmt.Sprintf("trash.databases[%d]", i)
+		v.require(db >= 1, path, "must be at least 1: applications begin in database 0")
+		v.require(!seen[db], path, "is here twice")
+		seen[db] = true
 	}
 }
 

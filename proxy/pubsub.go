@@ -18,6 +18,7 @@ type subState struct {
 	channels int  // as counted by confirmations
 	patterns int
 	shards   int
+	script   bool // MONITOR shows the calls of a script of the proxy's own
 }
 
 // subKind is the family of a subscription command.
@@ -64,7 +65,7 @@ func (l *link) push(reply []byte, typ byte) bool {
 			return false
 		}
 	case l.sub.monitor && typ == '+' && isMonitorLine(reply):
-		if ownCommand(reply) || l.w.srv.controlCommand(reply) {
+		if l.sub.own(reply) || l.w.srv.controlCommand(reply) {
 			return true
 		}
 	case l.sub.active && l.proto == 2 && typ == '*':
@@ -221,6 +222,18 @@ func monitoredName(line []byte) []byte {
 		name = name[:e]
 	}
 	return name
+}
+
+// own reports whether a MONITOR line shows a command of the proxy's own, or a call of a script of
+// its own: calls follow their script.
+func (st *subState) own(line []byte) bool {
+	name, _, _ := bytes.Cut(line, []byte(`"`))
+	if bytes.HasSuffix(name, []byte(" lua] ")) {
+		return st.script
+	}
+	own := ownCommand(line)
+	st.script = own && string(monitoredName(line)) == "eVaL"
+	return own
 }
 
 // ownCommand reports whether a MONITOR line shows one of the proxy's own commands. They are

@@ -67,6 +67,11 @@ func PlanTrash(t Trash, p *policy.Policy, info *upstream.Info) (reserved []int, 
 	if !wanted && len(t.Databases) == 0 {
 		return nil, nil
 	}
+	for _, r := range p.Rules() {
+		if r.Action == policy.Trash && slices.ContainsFunc(r.Spec.Commands, notFlush) {
+			return nil, fmt.Errorf("rule %q: only FLUSHALL and FLUSHDB can go to the trash", r.Name)
+		}
+	}
 	switch {
 	case info.Generation == 0:
 		return nil, errTrashUnknown
@@ -90,6 +95,10 @@ func PlanTrash(t Trash, p *policy.Policy, info *upstream.Info) (reserved []int, 
 			"reserved for the trash", info.Databases, list)
 	}
 	return list, nil
+}
+
+func notFlush(name string) bool {
+	return !strings.EqualFold(name, "flushall") && !strings.EqualFold(name, "flushdb")
 }
 
 // planTrash prepares what the workers need.

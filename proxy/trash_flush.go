@@ -48,6 +48,10 @@ func (s *session) trash(c *resp.Command, cmd *policy.Command, r *policy.Rule) (d
 		return false, true // refused whatever it is
 	}
 	name, plan := commandName(cmd, c.Args), s.w.trash
+	if notFlush(cmd.Name) { // PlanTrash refuses such rules
+		s.note(c, cmd, r, denied, "")
+		return true, s.refuse1(cmd, textDenied(name, r.Name))
+	}
 	if plan.off != nil || plan.reserved == nil {
 		s.note(c, cmd, r, denied, "")
 		return true, s.refuse1(cmd, textNoTrash(name, r.Name, reason(plan.off)))

@@ -168,6 +168,7 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 		checkLimits(r, c, info)
 	}
 	checkTable(r, c, info)
+	checkTrash(ctx, r, c, u, info)
 }
 
 // checkTable checks the rules against the server's own commands if they can be had.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"math"
 	"os"
 	"time"
 
@@ -30,6 +31,7 @@ func (s *service) options(c *configs.Config) proxy.Options {
 		Rules:       ruleSpecs(c),
 		Enforcement: c.Enforcement,
 		Journal:     journalOptions(c),
+		Trash:       trash(c),
 		Drain:       max(c.Drain, time.Millisecond), // zero would be the default
 		Admin: admin.Options{
 			Address: c.Admin.Address, Password: string(c.Admin.Password),
@@ -44,6 +46,14 @@ func (s *service) options(c *configs.Config) proxy.Options {
 		Logger:   s.log,
 		Version:  build.Version,
 		Settings: settings(&inForce),
+	}
+}
+
+// trash is where a configuration has the trash.
+func trash(c *configs.Config) proxy.Trash {
+	return proxy.Trash{
+		Databases: c.Trash.Databases,
+		Memory:    int(math.Round(float64(c.Trash.Memory) * 100)),
 	}
 }
 

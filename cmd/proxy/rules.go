@@ -21,7 +21,7 @@ func ruleSpecs(c *configs.Config) []policy.RuleSpec {
 			Users: r.Users, Addresses: r.Addresses, ClientNames: r.ClientNames,
 			Listeners: r.Listeners, Databases: r.Databases,
 			Keys: r.Keys, KeysOver: r.KeysOver, Scripts: r.Scripts,
-			Action: r.Action, Enforcement: r.Enforcement,
+			Action: r.Action, Keep: r.Keep, Enforcement: r.Enforcement,
 		}
 		if l := r.Limit; l.Rate != "" {
 			specs[i].Limit = &policy.LimitSpec{Rate: l.Rate, Burst: l.Burst, Per: l.Per}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"holdfast/configs"
+	"holdfast/policy"
+	"holdfast/proxy"
+	"holdfast/proxy/upstream"
+)
+
+// trashNeeds is what the scripts of the trash call, with arguments that the server accepts.
+var trashNeeds = []string{
+	"eval x 0", "swapdb 0 1", "select 1", "dbsize", "flushdb async", "info keyspace", "time",
+	"move k 1", "scan 0", "hset k f v", "hget k f", "hvals k", "hdel k f", "incr k",
+}
+
+// checkTrash says where the trash is, and what keeps the server from having one.
+func checkTrash(
+	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, info *upstream.Info,
+) {
+	table := policy.Builtin()
+	if t, err := policy.NewTable(info.CommandReply); err == nil {
+		table = t
+	}
+	p, err := policy.New(policy.Options{
+		Table: table, Rules: ruleSpecs(c), Enforcement: c.Enforcement, AllowUnknown: true,
+	})
+	if err != nil {
+		return // reported with the rules
+	}
+	reserved, err := proxy.PlanTrash(trash(c), p, info)
+	switch {
+	case err != nil:
+		r.fail("trash", "%v", err)
+		return
+	case reserved == nil:
+		return
+	}
+	dbs := strings.Trim(fmt.Sprint(reserved), "[]")
+	r.ok("trash", "databases %s are reserved for it and hidden from clients", dbs)
+	checkTrashLogin(ctx, r, u)
+}
+
+// checkTrashLogin asks the server what the control user may do.
+func checkTrashLogin(ctx context.Context, r *report, u *upstream.Upstream) {
+	user, err := u.Do(ctx, "ACL", "WHOAMI")
+	if err != nil {
+		r.warn("trash", "whether the control user may do what it takes is unknown: %v", err)
+		return
+	}
+	for _, need := range trashNeeds {
+		args := []any{"ACL", "DRYRUN", user}
+		for _, word := range strings.Fields(need) {
+			args = append(args, word)
+		}
+		switch answer, err := u.Do(ctx, args...); {
+		case err != nil:
+			r.fail("trash", "the control user %v must be allowed ACL DRYRUN: %v", user, err)
+			return
+		case answer != "OK":
+			name, _, _ := strings.Cut(need, " ")
+			r.fail("trash", "the control user %v must be allowed %s: %v", user,
+				strings.ToUpper(name), answer)
+		}
+	}
+}
