@@ -64,7 +64,7 @@ func TestMuchInput(t *testing.T) {
 	const n = 1_000_000
 	done := make(chan error, 1)
 	go func() {
-		_, err := io.WriteString(c, strings.Repeat("PING\r\n", n))
+		_, err := io.WriteString(c, strings.Repeat(proxytest.Command("PING"), n))
 		done <- err
 	}()
 	for range n / 1000 {

@@ -26,10 +26,10 @@ func TestClientsAreIsolated(t *testing.T) {
 				o.Driver, o.Workers = driver, 2
 			})
 			var all sync.WaitGroup
-			for id := range 24 {
+			for id := range 16 {
 				all.Go(func() {
 					p := &player{t: t, addr: addr, id: id, rnd: rand.New(rand.NewPCG(1, uint64(id)))}
-					for range 80 {
+					for range 40 {
 						if err := p.turn(); err != nil {
 							t.Errorf("client %d: %v", id, err)
 							return

@@ -156,3 +156,24 @@ func TestUnsentIsNotExecuted(t *testing.T) {
 		return dial(t, addr).do("SET k v") == "+OK\r\n"
 	})
 }
+
+// What the kernel had not taken when the link broke was not executed; what it had may have been.
+func TestPartlySentIsNotExecuted(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	addr, p := serveServer(t, srv.Addr, func(o *proxy.Options) { o.Driver = "epoll" })
+	c := dial(t, addr)
+	c.do("PING")
+	srv.Pause()
+	sendAndAwait(t, p, c, "INCR n\r\n")
+	sendAndAwait(t, p, c, proxytest.Command("SET", "k", strings.Repeat("v", 15<<20)))
+	c.send("INCR m\r\n")
+	srv.Kill()
+	if got := c.reply(); !strings.HasPrefix(got, "-UPSTREAM ") || !strings.HasSuffix(got, maybe) {
+		t.Errorf("what was sent: got %q", got)
+	}
+	for range 2 {
+		if got := c.reply(); !strings.Contains(got, "was not executed") {
+			t.Errorf("what was not sent: got %q", got)
+		}
+	}
+}
