@@ -199,6 +199,45 @@ func TestFullDisk(t *testing.T) {
 	wantSound(t, v)
 }
 
+// A journal opens on a full disk, and retention makes room from there.
+func TestOpenOnFullDisk(t *testing.T) {
+	disk := vfs.NewMem()
+	j := open(t, testOptions(disk))
+	tl := start(t, j, "a", 0)
+	addBase(t, j, tl.ID, 0, time.Now())
+	add(t, j, tl.ID, 0, 200_000)
+	addBase(t, j, tl.ID, 200_000, time.Now())
+	add(t, j, tl.ID, 200_000, 201_000)
+	closeJournal(t, j)
+	var used int64
+	names, err := disk.List(testDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range names {
+		st, err := disk.Stat(testDir + "/" + n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		used += st.Size
+	}
+	disk.SetCapacity(used + 8<<10)
+	o := testOptions(disk)
+	o.Poll = time.Millisecond
+	j = open(t, o)
+	if s := j.Stats(); s.DiskErrors == 0 || s.Bases != 2 {
+		t.Fatalf("the disk was not full: %+v", s)
+	}
+	add(t, j, tl.ID, 201_000, 301_000)
+	if s := j.Stats(); s.Bases != 1 {
+		t.Errorf("%d bases left, want the last", s.Bases)
+	}
+	closeJournal(t, j)
+	v := view(t, disk)
+	wantContent(t, v, tl.ID, 200_000, 301_000)
+	wantSound(t, v)
+}
+
 // Above Disk.Stop nothing is acknowledged; above Disk.Warn it is only said.
 func TestDiskLimits(t *testing.T) {
 	disk := vfs.NewMem()

@@ -54,7 +54,7 @@ func (j *Journal) reopen(f *folder) error {
 		if _, err := rand.Read(j.id[:]); err != nil {
 			return fmt.Errorf("journal: identity: %w", err)
 		}
-		return j.create(0, 0, false, true)
+		return j.first(0, 0)
 	}
 	j.id = f.headers[0].Journal
 	last := &j.segments[len(j.segments)-1]
@@ -70,7 +70,18 @@ func (j *Journal) reopen(f *folder) error {
 	if err := j.out.Close(); err != nil {
 		return fmt.Errorf("journal: recover %s: %w", last.File, err)
 	}
-	return j.create(end, chain, false, true)
+	return j.first(end, chain)
+}
+
+// first makes the segment that Open begins. On a full disk it is an empty file, so that the
+// journal can be opened, retention can make room, and waiting is for the writer.
+func (j *Journal) first(prevEnd int64, prevChain uint32) error {
+	err := j.create(prevEnd, prevChain, false, zeros)
+	if isFull(err) {
+		j.noteError(err)
+		err = j.create(prevEnd, prevChain, false, none)
+	}
+	return err
 }
 
 // cut removes what follows the last Commit, keeping a copy of it, and seals the segment.

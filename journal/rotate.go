@@ -30,7 +30,7 @@ func (j *Journal) rotate() error {
 	j.mu.Lock()
 	j.segments[len(j.segments)-1].Sealed = true
 	j.mu.Unlock()
-	return j.begin(false, false)
+	return j.begin(false)
 }
 
 // sealOut ends the writer's segment in good order. Everything in it is durable already.
@@ -59,18 +59,18 @@ func (j *Journal) moveOn() error {
 	j.opts.Logger.Warn("journal: segment given up after an error, going on in a new one",
 		"segment", s.File, "durable_bytes", s.Bytes)
 	j.mu.Unlock()
-	return j.begin(true, false)
+	return j.begin(true)
 }
 
 // begin closes the old segment and makes a new one that continues where the old one is durable. A
 // full disk is waited for; after another error there is one more attempt.
-func (j *Journal) begin(suspect, zeroFill bool) error {
+func (j *Journal) begin(suspect bool) error {
 	end, chain := j.out.Synced()
 	if err := j.out.Close(); err != nil {
 		j.noteError(err) // what is durable is durable
 	}
 	for tries := 1; ; tries++ {
-		err := j.create(end, chain, suspect, zeroFill)
+		err := j.create(end, chain, suspect, reserve)
 		if err == nil {
 			j.setFull(false)
 			return nil
@@ -87,8 +87,17 @@ func (j *Journal) begin(suspect, zeroFill bool) error {
 	}
 }
 
+// space says how a segment's file is made, where there is no spare.
+type space int
+
+const (
+	reserve space = iota // preallocated: quick
+	zeros                // filled with zeros: the best to write into
+	none                 // empty: needs no room to speak of
+)
+
 // create makes the segment after the last one.
-func (j *Journal) create(prevEnd int64, prevChain uint32, suspect, zeroFill bool) error {
+func (j *Journal) create(prevEnd int64, prevChain uint32, suspect bool, s space) error {
 	now := j.opts.Now()
 	h := segment.Header{Seq: 1, PrevEnd: prevEnd, PrevChain: prevChain, PrevSuspect: suspect,
 		Created: now.UnixNano(), Journal: j.id}
@@ -104,7 +113,7 @@ func (j *Journal) create(prevEnd int64, prevChain uint32, suspect, zeroFill bool
 	if err != nil {
 		return err
 	}
-	w, err := j.createFile(h, carried, spare, zeroFill)
+	w, err := j.createFile(h, carried, spare, s)
 	if err != nil {
 		return err
 	}
@@ -122,10 +131,10 @@ func (j *Journal) create(prevEnd int64, prevChain uint32, suspect, zeroFill bool
 // createFile makes the file under another name, and gives it its own when everything in it is
 // durable.
 func (j *Journal) createFile(h segment.Header, carried []*segment.Block, spare string,
-	zeroFill bool) (*segment.Writer, error) {
+	s space) (*segment.Writer, error) {
 	name := segmentName(h.Seq)
 	tmp := j.path(name + tmpSuffix)
-	f, err := j.emptyFile(&tmp, spare, zeroFill)
+	f, err := j.emptyFile(&tmp, spare, s)
 	if err != nil {
 		return nil, fmt.Errorf("segment %s: %w", name, err)
 	}
@@ -151,7 +160,7 @@ func (j *Journal) createFile(h segment.Header, carried []*segment.Block, spare s
 }
 
 // emptyFile opens the spare, or makes a file. path becomes the file's.
-func (j *Journal) emptyFile(path *string, spare string, zeroFill bool) (vfs.File, error) {
+func (j *Journal) emptyFile(path *string, spare string, s space) (vfs.File, error) {
 	if spare != "" {
 		*path = j.path(spare)
 		return j.fs().OpenReadWrite(*path)
@@ -160,9 +169,10 @@ func (j *Journal) emptyFile(path *string, spare string, zeroFill bool) (vfs.File
 	if err != nil {
 		return nil, err
 	}
-	if zeroFill {
+	switch s {
+	case zeros:
 		err = fillZeros(f, j.opts.SegmentBytes, nil)
-	} else {
+	case reserve:
 		err = f.Preallocate(j.opts.SegmentBytes)
 	}
 	if err != nil {
