@@ -41,7 +41,8 @@ func record(t testing.TB, srv *proxytest.Server) *recording {
 func (r *recording) again() {
 	r.t.Helper()
 	var err error
-	r.journal, err = journal.Open(journal.Options{Dir: r.dir, Logger: logger()})
+	r.journal, err = journal.Open(journal.Options{Dir: r.dir, SegmentBytes: 2 << 20,
+		Logger: logger()})
 	if err != nil {
 		r.t.Fatal(err)
 	}

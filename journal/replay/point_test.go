@@ -81,9 +81,11 @@ func TestTransactionsAreNotCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := r.caughtUp()
+	view := r.view()
 	for at := from; at < to; at++ {
-		if p := r.locate(replay.Selector{Kind: replay.AtOffset, Offset: at}); p.Offset != from {
-			t.Fatalf("offset %d is cut at %d, want %d: before the transaction", at, p.Offset, from)
+		p, err := replay.Locate(ctx, view, replay.Selector{Kind: replay.AtOffset, Offset: at}, nil)
+		if err != nil || p.Offset != from {
+			t.Fatalf("offset %d is cut at %+v (%v), want %d: before the transaction", at, p, err, from)
 		}
 	}
 	if p := r.locate(replay.Selector{Kind: replay.AtOffset, Offset: to}); p.Offset != to {
