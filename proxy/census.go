@@ -102,7 +102,7 @@ func (s *session) view() sessionView {
 	if s.last != nil {
 		v.last = s.last.Name
 	}
-	if ln := s.ident.lanes[laneKey{laneData, s.proto, s.db}]; ln != nil && len(ln.links) > 0 {
+	if ln := s.ident.lanes[laneKey{kind: laneData, proto: s.proto, db: s.db}]; ln != nil && len(ln.links) > 0 {
 		v.sharedID = ln.links[0].serverID
 	}
 	if s.pin != nil && !s.pin.retiring {

@@ -72,6 +72,8 @@ type laneKey struct {
 	kind  laneKind
 	proto uint8
 	db    int32
+	// name is the clients' own, on the script lane: it is scripts that the slow log is about.
+	name string
 }
 
 // lane is a set of shared links that are interchangeable for a session without outstanding

@@ -95,7 +95,7 @@ const (
 // newLink opens a link; it can be used at once.
 func (w *worker) newLink(ident *identity, key laneKey) *link {
 	w.lastLink++
-	l := &link{id: w.lastLink, w: w, ident: ident, up: w.up, proto: key.proto, db: key.db}
+	l := &link{id: w.lastLink, w: w, ident: ident, up: w.up, proto: key.proto, db: key.db, name: key.name}
 	l.opened, l.lastActive = w.loop.Now(), w.loop.Now()
 	w.links[l] = struct{}{}
 	if wait := w.dialer.wait(w.loop.Now()); wait > 0 {
@@ -155,6 +155,9 @@ func (l *link) openSteps() []prepStep {
 	}
 	if l.db != 0 {
 		steps = append(steps, l.selectStep())
+	}
+	if l.name != "" {
+		steps = append(steps, prepStep{args: []string{"cLiEnT", "sEtNaMe", l.name}})
 	}
 	return append(steps, prepStep{args: []string{"cLiEnT", "iD"}, done: (*link).gotID})
 }

@@ -15,8 +15,11 @@ func (s *session) lane(kind laneKind) *lane {
 		return ln
 	}
 	key := laneKey{kind: kind, proto: s.proto, db: s.db}
-	if kind == laneLobby {
+	switch kind {
+	case laneLobby:
 		key.db = 0
+	case laneScript:
+		key.name = s.name
 	}
 	ln := s.ident.lane(key)
 	s.lanes[kind] = ln
@@ -134,6 +137,7 @@ func (s *session) noteName(args [][]byte) {
 	case len(args) == 3 && resp.EqualFold(args[1], "setname"):
 		s.name = string(args[2])
 		s.client.Name = s.name
+		s.forgetLanes()
 	case len(args) == 4 && resp.EqualFold(args[2], "lib-name"):
 		s.lib.name = string(args[3])
 	case len(args) == 4 && resp.EqualFold(args[2], "lib-ver"):

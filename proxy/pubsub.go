@@ -64,6 +64,9 @@ func (l *link) push(reply []byte, typ byte) bool {
 		if l.confirmation(firstWord(reply)) != subNone && l.awaitsConfirmation() {
 			return false
 		}
+		if string(firstWord(reply)) == "tracking-redir-broken" {
+			reply = s.redirect.translate(reply)
+		}
 	case l.sub.monitor && typ == '+' && isMonitorLine(reply):
 		if l.sub.own(reply) || l.w.srv.controlCommand(reply) {
 			return true
@@ -175,7 +178,7 @@ func firstWord(reply []byte) []byte {
 		return nil
 	}
 	word := rest[j+1:]
-	if e := bytes.IndexByte(word, '\r'); e >= 0 && e <= 16 {
+	if e := bytes.IndexByte(word, '\r'); e >= 0 && e <= 32 {
 		return word[:e]
 	}
 	return nil

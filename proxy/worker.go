@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net"
 	"sync"
 	"time"
@@ -377,6 +378,9 @@ func (w *worker) sweep() {
 		}
 	}
 	for key, i := range w.identities {
+		maps.DeleteFunc(i.lanes, func(_ laneKey, ln *lane) bool {
+			return len(ln.links) == 0 && ln != i.recent
+		})
 		if i.refs == 0 && i.links(w) == 0 {
 			delete(w.identities, key)
 		}
