@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -236,6 +237,42 @@ func wholePieces(v *View, tl Timeline) error {
 		at = gap.To
 	}
 	return nil
+}
+
+// A crash while an error of the disk is stepped round: at each moment what was promised is in the
+// old segment or in the new one, and never is anything there twice.
+func TestCrashAroundAnError(t *testing.T) {
+	for _, kind := range []vfs.Kind{vfs.OpWrite, vfs.OpSync, vfs.OpTruncate, vfs.OpRename} {
+		for nth := range 4 {
+			c := &crashSite{mem: vfs.NewMem(), seed: uint64(nth), check: recovered}
+			left := -1
+			disk := vfs.WithFaults(vfs.WithFaults(c.mem, c.before), func(op vfs.Op) error {
+				if left >= 0 && op.Kind == kind {
+					if left--; left == -1 {
+						return syscall.EIO
+					}
+				}
+				return nil
+			})
+			o := testOptions(disk)
+			o.SegmentBytes = 6 << 10
+			j := open(t, o)
+			c.set(j)
+			tl := start(t, j, "a", 0)
+			add(t, j, tl.ID, 0, 3000)
+			left = nth
+			for at := int64(3000); at < 9000; at += 750 {
+				add(t, j, tl.ID, at, at+750)
+			}
+			if left == -1 && j.Stats().DiskErrors != 1 {
+				t.Errorf("%s %d: %+v", kind, nth, j.Stats())
+			}
+			c.done(t)
+			c.set(nil)
+			left = -1
+			closeJournal(t, j)
+		}
+	}
 }
 
 // A crash during recovery leaves something that the next recovery understands.

@@ -91,102 +91,105 @@ const (
 	damaged = "damaged"
 )
 
+// recoveries are the ways to spoil what was left.
+var recoveries = []struct {
+	name    string
+	corrupt func(t *testing.T, s site)
+	want    string
+	lost    int64 // bytes of stream
+}{
+	{"as it was left", func(*testing.T, site) {}, clean, 0},
+	{"garbage behind the end", func(t *testing.T, s site) {
+		s.edit(t, s.last.File, func(f vfs.File) { f.WriteAt([]byte("garbage"), s.last.Bytes) })
+	}, torn, 0},
+	{"garbage far behind the end", func(t *testing.T, s site) {
+		s.edit(t, s.last.File, func(f vfs.File) { f.WriteAt([]byte("garbage"), s.last.Bytes+999) })
+	}, torn, 0},
+	{"one byte behind the end of the file", func(t *testing.T, s site) {
+		s.edit(t, s.last.File, func(f vfs.File) {
+			f.Truncate(s.last.Bytes)
+			f.WriteAt([]byte{1}, s.last.Bytes)
+		})
+	}, torn, 0},
+	{"the zeros are not there", func(t *testing.T, s site) {
+		s.edit(t, s.last.File, func(f vfs.File) { f.Truncate(s.last.Bytes) })
+	}, clean, 0},
+	{"the last batch is cut short", func(t *testing.T, s site) {
+		s.edit(t, s.last.File, func(f vfs.File) { f.Truncate(s.last.Bytes - 3) })
+	}, torn, 500},
+	{"the last batch lacks its commit", func(t *testing.T, s site) {
+		s.edit(t, s.last.File, func(f vfs.File) {
+			f.WriteAt(make([]byte, 56), s.last.Bytes-56)
+		})
+	}, torn, 500},
+	{"a byte of the last batch differs", func(t *testing.T, s site) {
+		s.edit(t, s.last.File, func(f vfs.File) { flip(t, f, s.last.Bytes-100) })
+	}, torn, 500},
+	{"the last batch never came", func(t *testing.T, s site) {
+		ends := s.commits(t, s.last.File)
+		s.edit(t, s.last.File, func(f vfs.File) {
+			from := ends[len(ends)-2]
+			f.WriteAt(make([]byte, s.last.Bytes-from), from)
+		})
+	}, clean, 500},
+	{"a byte of the batch before differs", func(t *testing.T, s site) {
+		ends := s.commits(t, s.last.File)
+		s.edit(t, s.last.File, func(f vfs.File) { flip(t, f, ends[len(ends)-2]-100) })
+	}, damaged, 0},
+	{"the batch before is zeros", func(t *testing.T, s site) {
+		ends := s.commits(t, s.last.File)
+		n := len(ends)
+		s.edit(t, s.last.File, func(f vfs.File) {
+			f.WriteAt(make([]byte, ends[n-2]-ends[n-3]), ends[n-3])
+		})
+	}, damaged, 0},
+	{"a commit in the middle differs", func(t *testing.T, s site) {
+		ends := s.commits(t, s.last.File)
+		s.edit(t, s.last.File, func(f vfs.File) { flip(t, f, ends[1]-5) })
+	}, damaged, 0},
+	{"the header of the last segment differs", func(t *testing.T, s site) {
+		s.edit(t, s.last.File, func(f vfs.File) { flip(t, f, 17) })
+	}, damaged, 0},
+	{"the last segment is empty", func(t *testing.T, s site) {
+		s.edit(t, s.last.File, func(f vfs.File) { f.Truncate(0) })
+	}, damaged, 0},
+	{"a sealed segment ends early", func(t *testing.T, s site) {
+		s.edit(t, s.all[0].File, func(f vfs.File) { f.Truncate(s.all[0].Bytes - 8) })
+	}, damaged, 0},
+	{"the seal of a segment differs", func(t *testing.T, s site) {
+		s.edit(t, s.all[0].File, func(f vfs.File) { flip(t, f, s.all[0].Bytes-10) })
+	}, damaged, 0},
+	{"a segment in the middle is missing", func(t *testing.T, s site) {
+		if err := s.disk.Remove(testDir + "/" + s.all[1].File); err != nil {
+			t.Fatal(err)
+		}
+	}, damaged, 0},
+	{"two segments are exchanged", func(t *testing.T, s site) {
+		a, b := testDir+"/"+s.all[0].File, testDir+"/"+s.all[1].File
+		for _, move := range [][2]string{{a, "x"}, {b, a}, {"x", b}} {
+			if err := s.disk.Rename(move[0], move[1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}, damaged, 0},
+	{"a segment of another journal", func(t *testing.T, s site) {
+		other := leave(t)
+		f, err := other.disk.Open(testDir + "/" + other.all[1].File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := make([]byte, other.all[1].Bytes)
+		if _, err := f.ReadAt(data, 0); err != nil {
+			t.Fatal(err)
+		}
+		s.edit(t, s.all[1].File, func(f vfs.File) { f.WriteAt(data, 0) })
+	}, damaged, 0},
+}
+
 // TestRecovery spoils what was left in one way per row. A torn batch costs itself and is kept
 // aside; damage below a promise stops everything and changes nothing.
 func TestRecovery(t *testing.T) {
-	for _, row := range []struct {
-		name    string
-		corrupt func(t *testing.T, s site)
-		want    string
-		lost    int64 // bytes of stream
-	}{
-		{"as it was left", func(*testing.T, site) {}, clean, 0},
-		{"garbage behind the end", func(t *testing.T, s site) {
-			s.edit(t, s.last.File, func(f vfs.File) { f.WriteAt([]byte("garbage"), s.last.Bytes) })
-		}, torn, 0},
-		{"garbage far behind the end", func(t *testing.T, s site) {
-			s.edit(t, s.last.File, func(f vfs.File) { f.WriteAt([]byte("garbage"), s.last.Bytes+999) })
-		}, torn, 0},
-		{"one byte behind the end of the file", func(t *testing.T, s site) {
-			s.edit(t, s.last.File, func(f vfs.File) {
-				f.Truncate(s.last.Bytes)
-				f.WriteAt([]byte{1}, s.last.Bytes)
-			})
-		}, torn, 0},
-		{"the zeros are not there", func(t *testing.T, s site) {
-			s.edit(t, s.last.File, func(f vfs.File) { f.Truncate(s.last.Bytes) })
-		}, clean, 0},
-		{"the last batch is cut short", func(t *testing.T, s site) {
-			s.edit(t, s.last.File, func(f vfs.File) { f.Truncate(s.last.Bytes - 3) })
-		}, torn, 500},
-		{"the last batch lacks its commit", func(t *testing.T, s site) {
-			s.edit(t, s.last.File, func(f vfs.File) {
-				f.WriteAt(make([]byte, 56), s.last.Bytes-56)
-			})
-		}, torn, 500},
-		{"a byte of the last batch differs", func(t *testing.T, s site) {
-			s.edit(t, s.last.File, func(f vfs.File) { flip(t, f, s.last.Bytes-100) })
-		}, torn, 500},
-		{"the last batch never came", func(t *testing.T, s site) {
-			ends := s.commits(t, s.last.File)
-			s.edit(t, s.last.File, func(f vfs.File) {
-				from := ends[len(ends)-2]
-				f.WriteAt(make([]byte, s.last.Bytes-from), from)
-			})
-		}, clean, 500},
-		{"a byte of the batch before differs", func(t *testing.T, s site) {
-			ends := s.commits(t, s.last.File)
-			s.edit(t, s.last.File, func(f vfs.File) { flip(t, f, ends[len(ends)-2]-100) })
-		}, damaged, 0},
-		{"the batch before is zeros", func(t *testing.T, s site) {
-			ends := s.commits(t, s.last.File)
-			n := len(ends)
-			s.edit(t, s.last.File, func(f vfs.File) {
-				f.WriteAt(make([]byte, ends[n-2]-ends[n-3]), ends[n-3])
-			})
-		}, damaged, 0},
-		{"a commit in the middle differs", func(t *testing.T, s site) {
-			ends := s.commits(t, s.last.File)
-			s.edit(t, s.last.File, func(f vfs.File) { flip(t, f, ends[1]-5) })
-		}, damaged, 0},
-		{"the header of the last segment differs", func(t *testing.T, s site) {
-			s.edit(t, s.last.File, func(f vfs.File) { flip(t, f, 17) })
-		}, damaged, 0},
-		{"the last segment is empty", func(t *testing.T, s site) {
-			s.edit(t, s.last.File, func(f vfs.File) { f.Truncate(0) })
-		}, damaged, 0},
-		{"a sealed segment ends early", func(t *testing.T, s site) {
-			s.edit(t, s.all[0].File, func(f vfs.File) { f.Truncate(s.all[0].Bytes - 8) })
-		}, damaged, 0},
-		{"the seal of a segment differs", func(t *testing.T, s site) {
-			s.edit(t, s.all[0].File, func(f vfs.File) { flip(t, f, s.all[0].Bytes-10) })
-		}, damaged, 0},
-		{"a segment in the middle is missing", func(t *testing.T, s site) {
-			if err := s.disk.Remove(testDir + "/" + s.all[1].File); err != nil {
-				t.Fatal(err)
-			}
-		}, damaged, 0},
-		{"two segments are exchanged", func(t *testing.T, s site) {
-			a, b := testDir+"/"+s.all[0].File, testDir+"/"+s.all[1].File
-			for _, move := range [][2]string{{a, "x"}, {b, a}, {"x", b}} {
-				if err := s.disk.Rename(move[0], move[1]); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}, damaged, 0},
-		{"a segment of another journal", func(t *testing.T, s site) {
-			other := leave(t)
-			f, err := other.disk.Open(testDir + "/" + other.all[1].File)
-			if err != nil {
-				t.Fatal(err)
-			}
-			data := make([]byte, other.all[1].Bytes)
-			if _, err := f.ReadAt(data, 0); err != nil {
-				t.Fatal(err)
-			}
-			s.edit(t, s.all[1].File, func(f vfs.File) { f.WriteAt(data, 0) })
-		}, damaged, 0},
-	} {
+	for _, row := range recoveries {
 		t.Run(row.name, func(t *testing.T) {
 			s := leave(t)
 			row.corrupt(t, s)

@@ -25,13 +25,8 @@ func both(t *testing.T, test func(t *testing.T, fs FS, dir string)) {
 
 func TestFiles(t *testing.T) {
 	both(t, func(t *testing.T, disk FS, dir string) {
-		check := func(err error) {
-			t.Helper()
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+		check := checker(t)
+		a := filepath.Join(dir, "a")
 		check(disk.MkdirAll(dir))
 		f, err := disk.Create(a)
 		check(err)
@@ -54,6 +49,30 @@ func TestFiles(t *testing.T) {
 		if n, err := f.ReadAt(p, 8); n != 0 || !errors.Is(err, io.EOF) {
 			t.Errorf("read at the end: %d, %v", n, err)
 		}
+		check(f.Close())
+		_, err = disk.Usage(dir)
+		check(err)
+	})
+}
+
+// checker gives a function that ends the test at an error.
+func checker(t *testing.T) func(error) {
+	return func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	both(t, func(t *testing.T, disk FS, dir string) {
+		check := checker(t)
+		a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+		f, err := disk.Create(a)
+		check(err)
+		_, err = f.WriteAt([]byte("hel\x00\x00\x00\x00\x00"), 0)
+		check(err)
 		check(disk.Rename(a, b))
 		check(disk.SyncDir(dir))
 		if _, err := disk.Open(a); !errors.Is(err, fs.ErrNotExist) {
@@ -100,8 +119,6 @@ func TestFiles(t *testing.T) {
 			}
 		}
 		check(f.Close())
-		_, err = disk.Usage(dir)
-		check(err)
 	})
 }
 
