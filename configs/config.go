@@ -17,6 +17,7 @@ type Config struct {
 	Journal     Journal       `yaml:"journal"`
 	Enforcement string        `yaml:"enforcement"`     // enforce | observe
 	Rules       []Rule        `yaml:"rules,omitempty"` // nil: the built-in rules; empty: none
+	Audit       Audit         `yaml:"audit"`
 	Trash       Trash         `yaml:"trash"`
 	Limits      Limits        `yaml:"limits"`
 	Telemetry   Telemetry     `yaml:"telemetry"`
@@ -118,6 +119,13 @@ type RuleLimit struct {
 	Per   string `yaml:"per,omitempty"`   // global | user | address | session; empty: global
 }
 
+// Audit is the log of what rules did: one JSON object a line.
+type Audit struct {
+	File    string `yaml:"file"` // relative to the working directory; empty: none
+	MaxSize Bytes  `yaml:"max_size"`
+	Keep    int    `yaml:"keep"` // rotated files
+}
+
 // Limits protect the proxy from its clients and its server.
 type Limits struct {
 	MaxClients   int           `yaml:"max_clients"`
@@ -175,6 +183,7 @@ func Default() *Config {
 			Backlog:   time.Minute,
 		},
 		Enforcement: Enforce,
+		Audit:       Audit{MaxSize: 64 * MiB, Keep: 8},
 		Trash:       Trash{Memory: 0.8},
 		Limits: Limits{
 			MaxClients:   10_000,

@@ -130,6 +130,9 @@ var parseCases = []struct {
 		}},
 	{"trash in one database", "trash: {databases: [15]}\n",
 		[]string{`f:1:20: trash.databases: two at the least: one is for the ledger`}},
+	{"audit", "audit: {max_size: 1KiB, keep: 0}\n",
+		[]string{`f:1:18: audit.max_size: must be at least 64KiB`,
+			`f:1:30: audit.keep: must be from 1 to 1000`}},
 	{"a limit without a rate",
 		"rules:\n  - name: a\n    commands: [get]\n    action: deny\n    limit: {burst: 2}\n",
 		[]string{`f:5:12: rules[0].limit.rate: is missing`}},
@@ -275,6 +278,7 @@ rules:
   - {name: r, commands: [keys, "@admin"], except: [info], action: allow, enforcement: enforce}
   - {name: t, commands: [flushall], action: trash, keep: 12h}
 trash: {databases: [4, 5], memory: 0.5}
+audit: {file: a.log, max_size: 1MiB, keep: 3}
 limits: {max_clients: 1, client_input: 2MiB, client_output: 3mb, link_queue: 65536, memory: 1gib,
   max_args: 7, max_bulk: 1MB, max_inline: 2 KiB, pinned_links: 9, idle_timeout: 1d12h}
 telemetry: {otlp: "https://h", sample: 1, service_name: s}
@@ -303,6 +307,7 @@ drain: 7d
 			Except: []string{"info"}, Action: "allow", Enforcement: Enforce},
 			{Name: "t", Commands: []string{"flushall"}, Action: "trash", Keep: 12 * time.Hour}},
 		Trash: Trash{Databases: []int{4, 5}, Memory: 0.5},
+		Audit: Audit{File: "a.log", MaxSize: MiB, Keep: 3},
 		Limits: Limits{MaxClients: 1, ClientInput: 2 * MiB, ClientOutput: 3 * MiB,
 			LinkQueue: 64 * KiB, Memory: GiB, MaxArgs: 7, MaxBulk: MiB, MaxInline: 2 * KiB,
 			PinnedLinks: 9, IdleTimeout: 36 * time.Hour},

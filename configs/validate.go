@@ -38,6 +38,8 @@ func (c *Config) validate(known Errors) Errors {
 	v.journal()
 	v.oneOf("enforcement", c.Enforcement, nil, Enforce, Observe)
 	v.rules()
+	v.require(c.Audit.MaxSize >= 64*KiB, "audit.max_size", "must be at least 64KiB")
+	v.require(c.Audit.Keep >= 1 && c.Audit.Keep <= 1000, "audit.keep", "must be from 1 to 1000")
 	v.trash()
 	v.limits()
 	v.telemetry()

@@ -217,11 +217,15 @@ func (srv *Server) Pending(context.Context) ([]admin.Pending, error) {
 }
 
 // Approve implements admin.Backend.
-func (srv *Server) Approve(_ context.Context, token string) (*admin.Pending, error) {
-	return srv.approvals.decide(token, true, time.Now()), nil
+func (srv *Server) Approve(_ context.Context, token, by string) (*admin.Pending, error) {
+	p := srv.approvals.decide(token, true, time.Now())
+	srv.auditOperator(p, "approve", by)
+	return p, nil
 }
 
 // Reject implements admin.Backend.
-func (srv *Server) Reject(_ context.Context, token string) (*admin.Pending, error) {
-	return srv.approvals.decide(token, false, time.Now()), nil
+func (srv *Server) Reject(_ context.Context, token, by string) (*admin.Pending, error) {
+	p := srv.approvals.decide(token, false, time.Now())
+	srv.auditOperator(p, "reject", by)
+	return p, nil
 }

@@ -28,7 +28,7 @@ func (c *conn) held(frame string) string {
 
 func approve(t *testing.T, srv *proxy.Server, token string) {
 	t.Helper()
-	if p, err := srv.Approve(t.Context(), strings.ToUpper(token)); p == nil || err != nil {
+	if p, err := srv.Approve(t.Context(), strings.ToUpper(token), "test"); p == nil || err != nil {
 		t.Fatalf("APPROVE %s: %v, %v", token, p, err)
 	}
 }
@@ -95,13 +95,13 @@ func TestReject(t *testing.T) {
 	c := dial(t, addr)
 	token := c.held("FLUSHALL\r\n")
 	approve(t, srv, token)
-	if p, err := srv.Reject(t.Context(), token); p == nil || err != nil {
+	if p, err := srv.Reject(t.Context(), token, "test"); p == nil || err != nil {
 		t.Fatal(p, err)
 	}
 	if again := c.held("FLUSHALL\r\n"); again == token {
 		t.Error("the token lives on")
 	}
-	if p, _ := srv.Approve(t.Context(), token); p != nil {
+	if p, _ := srv.Approve(t.Context(), token, "test"); p != nil {
 		t.Error("a rejected token was approved")
 	}
 }

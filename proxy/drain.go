@@ -141,6 +141,7 @@ func (srv *Server) stop() {
 	}
 	srv.up.Load().Stop()
 	srv.hits.stop()
+	srv.audits.Swap(nil).stop()
 	srv.closeExporter(ctx, srv.exporter)
 }
 

@@ -41,6 +41,7 @@ type change struct {
 	exporter *exporter         // nil: stays
 	console  *admin.Server     // to take the place of the old one if reconsole
 	http     *telemetry.Server // likewise with rehttp
+	audit    *auditLog         // opened anew in any case: the file may have been moved away
 
 	reconsole, rehttp bool
 }
@@ -113,7 +114,7 @@ func (c *change) prepare(ctx context.Context) error {
 	c.old = c.srv.current
 	c.srv.mu.Unlock()
 	for _, step := range []func(context.Context) error{
-		c.askUpstream, c.makeExporter, c.bindConsole, c.bindHTTP,
+		c.askUpstream, c.makeExporter, c.bindConsole, c.bindHTTP, c.openAudit,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -173,12 +174,18 @@ func (c *change) bindHTTP(context.Context) (err error) {
 	return err
 }
 
+func (c *change) openAudit(context.Context) (err error) {
+	c.audit, err = c.srv.openAudit(c.opts.Audit)
+	return err
+}
+
 // undo takes back what was prepared.
 func (c *change) undo() {
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
 	c.srv.closeConsole(ctx, c.console)
 	c.srv.closeHTTP(ctx, c.http)
+	c.audit.stop()
 	if c.exporter != nil {
 		c.srv.closeExporter(ctx, c.exporter)
 	}
@@ -247,6 +254,7 @@ func (c *change) swapParts() (was replaced) {
 	if c.exporter != nil {
 		was.exporter, srv.exporter = srv.exporter, c.exporter
 	}
+	was.audit = srv.audits.Swap(c.audit)
 	if c.rehttp {
 		was.http, srv.http = srv.http, c.http
 	}
@@ -295,11 +303,13 @@ type replaced struct {
 	exporter *exporter
 	console  *admin.Server
 	http     *telemetry.Server
+	audit    *auditLog
 }
 
 // retire sees everything off without waiting for it. The server waits for it at its end.
 func (r *replaced) retire(c *change) {
 	srv := c.srv
+	srv.retired.Go(r.audit.stop)
 	if r.up != nil {
 		srv.retired.Go(func() { srv.retireUpstream(r.up) })
 	}

@@ -103,6 +103,7 @@ func (s *session) note(c *resp.Command, cmd *policy.Command, r *policy.Rule, is 
 	case denied, held, throttled, observed:
 		s.w.tellHit(s, cmd, r, is == observed)
 	}
+	s.audit(c, cmd, r, is, ref)
 }
 
 // withinLimit takes one from the rule's limit. retry says when there will be one again.

@@ -48,6 +48,8 @@ type Server struct {
 	approvals    *approvals
 	scripts      *policy.Scripts // likewise
 	libraries    libraries
+	audits       atomic.Pointer[auditLog] // nil when there is none
+	audited      auditCount
 	recorder     *recorder // nil without a journal; set by start
 	sessionCount atomic.Int64
 	linkCount    atomic.Int64
@@ -151,6 +153,11 @@ func (srv *Server) start(ctx context.Context) error {
 		srv.log.Warn("the upstream does not answer; serving errors until it does",
 			"upstream", srv.opts.Upstream.Address, "error", err)
 	}
+	audit, err := srv.openAudit(srv.opts.Audit)
+	if err != nil {
+		return err
+	}
+	srv.audits.Store(audit)
 	if err := srv.startWorkers(info); err != nil {
 		return err
 	}

@@ -126,6 +126,7 @@ func (srv *Server) Snapshot(ctx context.Context) (*telemetry.Snapshot, error) {
 	srv.mu.Lock()
 	snap.Reloads = srv.reloads
 	srv.mu.Unlock()
+	snap.Audit = srv.audited.snapshot()
 	return snap, nil
 }
 

@@ -30,9 +30,12 @@ func (s *service) options(c *configs.Config) proxy.Options {
 		Limits:      limits(&inForce),
 		Rules:       ruleSpecs(c),
 		Enforcement: c.Enforcement,
-		Journal:     journalOptions(c),
-		Trash:       trash(c),
-		Drain:       max(c.Drain, time.Millisecond), // zero would be the default
+		Audit: proxy.AuditOptions{
+			File: c.Audit.File, MaxSize: int64(c.Audit.MaxSize), Keep: c.Audit.Keep,
+		},
+		Journal: journalOptions(c),
+		Trash:   trash(c),
+		Drain:   max(c.Drain, time.Millisecond), // zero would be the default
 		Admin: admin.Options{
 			Address: c.Admin.Address, Password: string(c.Admin.Password),
 			Version: build.Version, Logger: s.log,

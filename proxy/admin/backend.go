@@ -67,9 +67,9 @@ type Backend interface {
 	Pending(ctx context.Context) ([]Pending, error)
 
 	// Approve lets the command with that token pass once, and Reject forgets it. Nil: there is
-	// none.
-	Approve(ctx context.Context, token string) (*Pending, error)
-	Reject(ctx context.Context, token string) (*Pending, error)
+	// none. by is the operator's address, for the audit log.
+	Approve(ctx context.Context, token, by string) (*Pending, error)
+	Reject(ctx context.Context, token, by string) (*Pending, error)
 }
 
 // Pending is a command that a person has to approve.

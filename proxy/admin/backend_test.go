@@ -152,11 +152,11 @@ func (b *fakeBackend) decide(ctx context.Context, token string) (*Pending, error
 	return nil, err
 }
 
-func (b *fakeBackend) Approve(ctx context.Context, token string) (*Pending, error) {
+func (b *fakeBackend) Approve(ctx context.Context, token, _ string) (*Pending, error) {
 	return b.decide(ctx, token)
 }
 
-func (b *fakeBackend) Reject(ctx context.Context, token string) (*Pending, error) {
+func (b *fakeBackend) Reject(ctx context.Context, token, _ string) (*Pending, error) {
 	return b.decide(ctx, token)
 }
 

@@ -41,7 +41,7 @@ func pendingLines(list []Pending) []string {
 }
 
 func approve(ctx context.Context, c *client, args []string) (reply, error) {
-	p, err := c.server.backend.Approve(ctx, args[0])
+	p, err := c.server.backend.Approve(ctx, args[0], c.addr)
 	if err == nil && p == nil {
 		err = errNoPending(args[0])
 	}
@@ -55,7 +55,7 @@ func approve(ctx context.Context, c *client, args []string) (reply, error) {
 }
 
 func reject(ctx context.Context, c *client, args []string) (reply, error) {
-	p, err := c.server.backend.Reject(ctx, args[0])
+	p, err := c.server.backend.Reject(ctx, args[0], c.addr)
 	if err == nil && p == nil {
 		err = errNoPending(args[0])
 	}

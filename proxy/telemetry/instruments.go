@@ -119,6 +119,10 @@ var proxyInstruments = []instrument{
 		help:   "Client connections of an event loop.",
 		points: perLoop(func(c *Counters) int64 { return c.Gauges.Sessions })},
 
+	{name: "holdfast.audit.lines", kind: counter,
+		help:   "Lines of the audit log, by outcome.",
+		points: auditPoints},
+
 	{name: "holdfast.config.reloads", kind: counter,
 		help:   "Reloads of the configuration, by outcome.",
 		points: reloadPoints},
@@ -278,6 +282,14 @@ func byKind(get func(c *Counters) *[NumLinkKinds]uint64) func(*view) points {
 		}
 		return p
 	}
+}
+
+func auditPoints(v *view) points {
+	var p points
+	p.add(int64(v.snap.Audit.Written), attribute.String("outcome", "written"))
+	p.add(int64(v.snap.Audit.Dropped), attribute.String("outcome", "dropped"))
+	p.add(int64(v.snap.Audit.Failed), attribute.String("outcome", "failed"))
+	return p
 }
 
 func reloadPoints(v *view) points {

@@ -13,6 +13,12 @@ type Snapshot struct {
 	Upstream UpstreamState
 	Reloads  ReloadCount
 	Journal  *JournalState // nil without a journal
+	Audit    AuditCount
+}
+
+// AuditCount counts the lines of the audit log.
+type AuditCount struct {
+	Written, Dropped, Failed uint64
 }
 
 // UpstreamState is what is known of the server behind the proxy.

@@ -1,0 +1,272 @@
+package proxy
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"holdfast/policy"
+	"holdfast/proxy/admin"
+	"holdfast/proxy/resp"
+	"holdfast/proxy/telemetry"
+)
+
+// AuditOptions say where the audit log goes: one JSON object a line for each command about which
+// the rules said anything but a plain allow.
+type AuditOptions struct {
+	File    string // relative to the working directory; empty: no audit log
+	MaxSize int64  // bytes of the file before it is rotated; 64 MiB
+	Keep    int    // how many rotated files are kept: FILE.1 is the newest; 8
+}
+
+func (o *AuditOptions) setDefaults() {
+	if o.MaxSize == 0 {
+		o.MaxSize = 64 << 20
+	}
+	if o.Keep == 0 {
+		o.Keep = 8
+	}
+}
+
+// auditEntry is one line. Its field names are part of what users build on.
+type auditEntry struct {
+	Time     time.Time `json:"time"`
+	Verdict  string    `json:"verdict"`
+	Rule     string    `json:"rule,omitempty"`
+	Command  string    `json:"command"`
+	User     string    `json:"user"`
+	Client   string    `json:"client"`
+	Name     string    `json:"name,omitempty"`
+	Listener string    `json:"listener,omitempty"`
+	DB       int       `json:"db"`
+	Token    string    `json:"token,omitempty"`    // of confirm
+	Trash    string    `json:"trash,omitempty"`    // id for UNDO
+	Operator string    `json:"operator,omitempty"` // address on the console
+}
+
+// An auditLog writes the audit log. Loops put entries into a queue, which never blocks: what does
+// not fit is counted and left out. One goroutine writes; it buffers while there is more to write,
+// and what it could not write is counted, too, and does not keep it from trying again.
+type auditLog struct {
+	opts  AuditOptions
+	log   *slog.Logger
+	queue chan auditEntry
+	quit  chan struct{}
+	done  chan struct{}
+	count *auditCount // outlives reloads
+
+	// Owned by the goroutine.
+	file *os.File
+	out  *bufio.Writer
+	size int64
+	told time.Time // of the last line about a failure
+}
+
+// auditCount is what became of the entries.
+type auditCount struct{ written, dropped, failed atomic.Uint64 }
+
+const (
+	// auditQueue is how many entries wait for the disk: a tenth of a second of a flood.
+	auditQueue = 8192
+	// auditTell is the least time between two lines in the log about a disk that fails.
+	auditTell = time.Minute
+)
+
+// openAudit opens the file and starts the goroutine; nil where there is to be no audit log.
+func (srv *Server) openAudit(o AuditOptions) (*auditLog, error) {
+	if o.File == "" {
+		return nil, nil
+	}
+	o.setDefaults()
+	a := &auditLog{
+		opts: o, log: srv.log, count: &srv.audited, queue: make(chan auditEntry, auditQueue),
+		quit: make(chan struct{}), done: make(chan struct{}),
+	}
+	if err := a.open(); err != nil {
+		return nil, fmt.Errorf("audit log: %w", err)
+	}
+	go a.run()
+	return a, nil
+}
+
+// stop ends the goroutine after it has written what is queued.
+func (a *auditLog) stop() {
+	if a != nil {
+		close(a.quit)
+		<-a.done
+	}
+}
+
+// put queues an entry. From any goroutine; it never blocks.
+func (a *auditLog) put(e auditEntry) {
+	select {
+	case a.queue <- e:
+	default:
+		a.count.dropped.Add(1)
+	}
+}
+
+// full reports that put would drop an entry, so that it need not be made.
+func (a *auditLog) full() bool { return len(a.queue) == cap(a.queue) }
+
+// run is the goroutine. Started by openAudit, joined by stop.
+func (a *auditLog) run() {
+	defer close(a.done)
+	defer a.close()
+	for {
+		select {
+		case e := <-a.queue:
+			a.write(&e)
+		case <-a.quit:
+			for len(a.queue) > 0 {
+				e := <-a.queue
+				a.write(&e)
+			}
+			return
+		}
+		if len(a.queue) == 0 {
+			a.check(a.out.Flush())
+		}
+	}
+}
+
+func (a *auditLog) write(e *auditEntry) {
+	line, err := json.Marshal(e)
+	if err == nil {
+		line = append(line, '\n')
+		err = a.room(int64(len(line)))
+	}
+	if err == nil {
+		_, err = a.out.Write(line)
+	}
+	if a.check(err) {
+		a.size += int64(len(line))
+		a.count.written.Add(1)
+	} else {
+		a.count.failed.Add(1)
+	}
+}
+
+// room makes room for n bytes: it rotates a file that is full, and opens one that was lost.
+func (a *auditLog) room(n int64) error {
+	if a.file != nil && a.size > 0 && a.size+n > a.opts.MaxSize {
+		a.close()
+		if err := a.rotate(); err != nil {
+			return err
+		}
+	}
+	if a.file == nil {
+		return a.open()
+	}
+	return nil
+}
+
+// check tells of an error now and then, and gives the file up for the next entry to open it again.
+func (a *auditLog) check(err error) bool {
+	if err == nil {
+		return true
+	}
+	if time.Since(a.told) > auditTell {
+		a.told = time.Now()
+		a.log.Error("the audit log cannot be written", "file", a.opts.File, "error", err)
+	}
+	if a.file != nil {
+		a.file.Close()
+		a.file = nil
+	}
+	a.out = bufio.NewWriter(nil)
+	return false
+}
+
+func (a *auditLog) open() error {
+	f, err := os.OpenFile(a.opts.File, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return err
+	}
+	a.file, a.out, a.size = f, bufio.NewWriterSize(f, 64<<10), info.Size()
+	return nil
+}
+
+func (a *auditLog) close() {
+	if a.file == nil {
+		return
+	}
+	if !a.check(a.out.Flush()) {
+		return
+	}
+	a.check(a.file.Close())
+	a.file = nil
+}
+
+// rotate gives each file the next number; the last one goes.
+func (a *auditLog) rotate() error {
+	name := func(n int) string {
+		if n == 0 {
+			return a.opts.File
+		}
+		return fmt.Sprintf("%s.%d", a.opts.File, n)
+	}
+	for n := a.opts.Keep; n > 0; n-- {
+		if err := os.Rename(name(n-1), name(n)); err != nil && !os.IsNotExist(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// rulingNames are the verdicts in the audit log.
+var rulingNames = [...]string{
+	allowed: "allowed", denied: "denied", observed: "observed", rewritten: "rewritten",
+	held: "held", approved: "approved", trashed: "trashed", throttled: "throttled",
+}
+
+// audit notes a verdict. ref is the token of what a person
+// decides, or the id of what is in the trash.
+func (s *session) audit(c *resp.Command, cmd *policy.Command, r *policy.Rule, is ruling, ref string) {
+	a := s.w.srv.audits.Load()
+	if a == nil || is == allowed || is == observed && r.Action == policy.Allow {
+		return
+	}
+	if a.full() {
+		a.count.dropped.Add(1)
+		return
+	}
+	e := auditEntry{
+		Time: time.UnixMilli(s.w.unixMilli()).UTC(), Verdict: rulingNames[is], Rule: r.Name,
+		Command: describeCommand(cmd, c.Args), User: s.ident.userName(),
+		Client: s.conn.RemoteAddr(), Name: s.name, Listener: s.listener.name, DB: int(s.db),
+	}
+	if is == trashed {
+		e.Trash = ref
+	} else {
+		e.Token = ref
+	}
+	a.put(e)
+}
+
+// auditOperator notes what an operator decided about a command that waited.
+func (srv *Server) auditOperator(p *admin.Pending, verdict, by string) {
+	if a := srv.audits.Load(); a != nil && p != nil {
+		a.put(auditEntry{
+			Time: time.Now().UTC().Truncate(time.Millisecond), Verdict: verdict, Rule: p.Rule,
+			Command: p.Command, User: p.User, Client: p.Addr, Name: p.Name, DB: p.DB,
+			Token: p.Token, Operator: by,
+		})
+	}
+}
+
+// snapshot is what metrics show of it.
+func (c *auditCount) snapshot() telemetry.AuditCount {
+	return telemetry.AuditCount{
+		Written: c.written.Load(), Dropped: c.dropped.Load(), Failed: c.failed.Load(),
+	}
+}
