@@ -34,15 +34,15 @@ func (b *logBuffer) String() string {
 // into makes a proxy log there.
 func (b *logBuffer) into(o *proxy.Options) { o.Logger = slog.New(slog.NewTextHandler(b, nil)) }
 
-// Clients of a pool keep idle connections open, whatever comes from the other side. They must not
-// use up the drain's time: in less than a second it is over, and nobody was cut off.
+// Clients of a pool keep idle connections open, whatever comes from the other side. That holds up
+// no drain, and each of them sees the end of the stream.
 func TestDrainOfIdleClients(t *testing.T) {
 	for _, driver := range []string{"", "portable"} {
 		t.Run(driver, func(t *testing.T) {
 			srv := proxytest.StartServer(t)
 			var log logBuffer
 			addr, p := serveServer(t, srv.Addr, log.into, func(o *proxy.Options) {
-				o.Drain, o.Driver = 900*time.Millisecond, driver
+				o.Drain, o.Driver = time.Minute, driver
 			})
 			var idle []*conn
 			for range 20 {
@@ -54,12 +54,8 @@ func TestDrainOfIdleClients(t *testing.T) {
 				t.Fatal(err)
 			}
 			proxytest.Poll(t, "the drain ends", func() bool {
-				text := log.String()
-				return strings.Contains(text, "msg=drained") || strings.Contains(text, "not everything")
+				return strings.Contains(log.String(), "msg=drained")
 			})
-			if !strings.Contains(log.String(), "msg=drained") {
-				t.Errorf("idle clients held up the drain:\n%s", log.String())
-			}
 			for _, c := range idle {
 				c.expectEOF()
 			}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"holdfast/proxy"
+	"holdfast/proxy/admin"
 	"holdfast/proxy/proxytest"
 	"holdfast/proxy/upstream"
 )
@@ -166,6 +167,49 @@ func TestMoveEndsBlocking(t *testing.T) {
 	b.MustDo("RPUSH", "list", "x")
 	c.expect("*2\r\n$4\r\nlist\r\n$1\r\nx\r\n")
 	expectLeft(t, a)
+}
+
+// Who only waits for room on an old link need not wait for the old server.
+func TestMoveFreesThoseWhoWait(t *testing.T) {
+	r, a, b := twoServers(t, func(o *proxy.Options) { o.Limits.LinkQueue = 100 })
+	full, waits := dial(t, r.addr), dial(t, r.addr)
+	full.do("GET where")
+	waits.do("GET where")
+	a.Pause()
+	t.Cleanup(a.Resume)
+	full.send("ECHO " + strings.Repeat("x", 200) + "\r\n")
+	r.awaitOutstanding(1)
+	waits.send("GET where\r\n")
+	proxytest.Poll(t, "it waits", func() bool {
+		list, _, err := r.srv.Sessions(context.Background(), admin.SessionQuery{})
+		return err == nil && list[1].InputBuffer > 0
+	})
+	r.move(b)
+	waits.expect(inB)
+}
+
+// What was learnt of the old server, that it is down or that it pauses its clients, does not hold
+// for the new one.
+func TestMoveForgetsTheOldServer(t *testing.T) {
+	r, a, b := twoServers(t, func(o *proxy.Options) { o.Upstream.MaxBackoff = time.Hour })
+	c := dial(t, r.addr)
+	c.do("CLIENT PAUSE 100000000 WRITE")
+	a.Kill()
+	proxytest.Poll(t, "the next attempt is far away", func() bool {
+		var ms int
+		_, next, _ := strings.Cut(c.do("GET where"), "the next attempt is made in ")
+		_, err := fmt.Sscan(next, &ms)
+		return err == nil && ms > 500
+	})
+	r.move(b)
+	if got := c.do("SET x 1"); got != "+OK\r\n" {
+		t.Errorf("after: %q", got)
+	}
+	for _, l := range r.links() {
+		if l.Kind == "pinned" {
+			t.Error("writes are still kept apart, as while the old server paused them")
+		}
+	}
 }
 
 // A command whose link is still being dialled has not left: it goes to the new server.
