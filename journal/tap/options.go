@@ -26,6 +26,9 @@ type Options struct {
 	// Base says when a fresh base is taken.
 	Base BasePolicy
 
+	// Pace is how long bytes may wait in the socket while nobody waits for them (see Hurry), so
+	// that more of them share an fsync. 0: two milliseconds; below zero: they never wait.
+	Pace time.Duration
 	// AckEvery is the longest time between acknowledgements. 0: one second, as replicas do.
 	AckEvery time.Duration
 	// Timeout is how long the primary may be silent; it sends a PING every ten seconds unless
@@ -56,6 +59,9 @@ type BasePolicy struct {
 func (o Options) withDefaults() (Options, error) {
 	if o.Journal == nil || o.Address == "" {
 		return o, errors.New("tap: Journal and Address are required")
+	}
+	if o.Pace == 0 {
+		o.Pace = 2 * time.Millisecond
 	}
 	if o.AckEvery == 0 {
 		o.AckEvery = time.Second

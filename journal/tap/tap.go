@@ -51,6 +51,8 @@ type Tap struct {
 	lastByte  atomic.Int64 // nanoseconds since 1970
 	stats     statsBox
 	snapshots chan snapshotRequest
+	hurryTill atomic.Int64  // nanoseconds since 1970
+	hurried   chan struct{} // has room for one: ends a pause
 	recheck   chan struct{} // has room for one: the base goroutine looks whether one is due
 	work      sync.WaitGroup
 
@@ -77,7 +79,7 @@ func New(o Options) (*Tap, error) {
 		return nil, err
 	}
 	t := &Tap{opts: o, log: o.Logger, primary: o.Address, snapshots: make(chan snapshotRequest),
-		recheck: make(chan struct{}, 1)}
+		recheck: make(chan struct{}, 1), hurried: make(chan struct{}, 1)}
 	t.stats.s = Stats{State: Connecting, Since: time.Now()}
 	return t, nil
 }
@@ -349,11 +351,15 @@ func (t *Tap) stream(ctx context.Context, l *link, tl journal.Timeline, offset i
 			a.flowing.Store(true)
 			if bytes.Contains(buf[:tail+n], getAck) {
 				poke(a.asked)
+				t.Hurry()
 			}
 			tail = copy(buf, buf[max(0, tail+n-len(getAck)+1):tail+n])
 		}
 		if err != nil {
 			return err
+		}
+		if n < streamBuffer/2 && !t.linger(ctx) {
+			return ctx.Err()
 		}
 	}
 }
