@@ -90,6 +90,10 @@ func behaviourOf(c *policy.Command) behaviour {
 	if b, ok := behaviours[c.Name]; ok {
 		return b
 	}
+	if c.Name == "" {
+		// The server knows no such command, or knows it by rename-command: it may be any.
+		return stateful
+	}
 	if c.Parent != nil && c.Parent.Name == "debug" {
 		return named
 	}

@@ -49,6 +49,10 @@ func (s *session) forwardShared(c *resp.Command, cmd *policy.Command, kind laneK
 		s.wait = waitOrder
 		return false
 	}
+	if s.outstanding >= s.window.size() {
+		s.wait = waitWindow
+		return false
+	}
 	return s.sendTo(l, c, cmd, modeForward, nil)
 }
 

@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -138,5 +139,28 @@ func TestStalledUpstream(t *testing.T) {
 				t.Errorf("the value has %v bytes", got)
 			}
 		})
+	}
+}
+
+// A client that asks for much at once does not stand in front of the others for long, even where
+// it never reads and has gone.
+func TestOneClientDoesNotFillTheLink(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	addr := serve(t, srv.Addr)
+	c := dial(t, addr)
+	c.send(fmt.Sprintf("*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n$%d\r\n%s\r\n", 1<<20, strings.Repeat("x", 1<<20)))
+	c.expect("+OK\r\n")
+	other := dial(t, addr)
+	greedy := dial(t, addr)
+	greedy.send(strings.Repeat("GET big\r\n", 20_000))
+	for range 20 {
+		other.send("PING\r\n")
+		other.expect("+PONG\r\n")
+	}
+	greedy.Close()
+	other.send("PING\r\n")
+	other.expect("+PONG\r\n")
+	if out := srv.Info("stats")["total_net_output_bytes"]; len(out) > 9 { // 1 GB and more
+		t.Errorf("the server sent %s bytes", out)
 	}
 }

@@ -37,6 +37,7 @@ type session struct {
 
 	cur         *link // the link of the outstanding commands; nil when there are none
 	outstanding int
+	window      window
 	wait        waitReason
 	again       again    // what is known of the frame that waits
 	changesCode bool     // a transaction is open that may change functions
@@ -72,6 +73,7 @@ const (
 	waitCall
 	waitRoom
 	waitPin
+	waitWindow
 )
 
 // holdReason is why a session keeps its pinned link, as a bit set. With none of them the link is
@@ -288,6 +290,7 @@ func (s *session) deliver(p []byte) {
 	}
 	s.conn.Write(p)
 	s.w.counters.ClientBytesOut += uint64(len(p))
+	s.window.bytes += uint64(len(p))
 	held := int64(s.conn.Buffered())
 	if held < heldOutput {
 		return
@@ -304,6 +307,11 @@ func (s *session) deliver(p []byte) {
 // answered is called when one outstanding command got its whole reply.
 func (s *session) answered() {
 	s.outstanding--
+	s.window.replies++
+	if s.wait == waitWindow && s.outstanding <= s.window.size()/2 {
+		s.window.adjust()
+		s.w.wakeUp(s)
+	}
 	if s.outstanding > 0 {
 		return
 	}
