@@ -1,5 +1,5 @@
 // Command proxy is Holdfast: an inline proxy in the Redis protocol that keeps destructive commands
-// from one Redis or Valkey server.
+// from one Redis or Valkey server, and a journal from which any moment of it can be rebuilt.
 //
 // It holds no logic of its own. Each subcommand turns the configuration file and its flags into the
 // options of the packages that do the work, and their errors into exit codes: 0 done, 1 failed, 2
@@ -33,6 +33,8 @@ type command struct {
 var subcommands = []subcommand{
 	{"serve", "serve clients until interrupted", serve},
 	{"check", "check a configuration file and the server behind it", check},
+	{"journal", "look into a journal: ls, verify, show, export, which", journalCommand},
+	{"restore", "rebuild a server at any point of a journal", restore},
 	{"version", "print the version", printVersion},
 }
 
@@ -99,7 +101,8 @@ func exitCode(err error) int {
 }
 
 func printHelp(w io.Writer) {
-	fmt.Fprint(w, "Holdfast keeps destructive commands from a Redis or Valkey server.\n\nUsage:\n")
+	fmt.Fprint(w, "Holdfast keeps destructive commands from a Redis or Valkey server, and a "+
+		"journal from\nwhich any moment can be rebuilt.\n\nUsage:\n")
 	for _, s := range subcommands {
 		fmt.Fprintf(w, "  proxy %-8s  %s\n", s.name, s.summary)
 	}
@@ -118,8 +121,29 @@ func (c *command) flags(name, about string) *flag.FlagSet {
 	return f
 }
 
-// parse reads args into f; no subcommand takes arguments besides flags.
+// parse reads args into f; most subcommands take no arguments besides flags.
 func (c *command) parse(f *flag.FlagSet, args []string) error {
+	if err := c.parseFlags(f, args); err != nil {
+		return err
+	}
+	if f.NArg() > 0 {
+		return fmt.Errorf("%s: unexpected argument %q (%w)", f.Name(), f.Arg(0), errUsage)
+	}
+	return nil
+}
+
+// parseFiles is parse for a subcommand that takes files, at least one.
+func (c *command) parseFiles(f *flag.FlagSet, args []string) ([]string, error) {
+	if err := c.parseFlags(f, args); err != nil {
+		return nil, err
+	}
+	if f.NArg() == 0 {
+		return nil, fmt.Errorf("%s: no file given (%w)", f.Name(), errUsage)
+	}
+	return f.Args(), nil
+}
+
+func (c *command) parseFlags(f *flag.FlagSet, args []string) error {
 	switch err := f.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		f.SetOutput(c.stdout)
@@ -127,8 +151,6 @@ func (c *command) parse(f *flag.FlagSet, args []string) error {
 		return err
 	case err != nil:
 		return fmt.Errorf("%s: %w (%w)", f.Name(), err, errUsage)
-	case f.NArg() > 0:
-		return fmt.Errorf("%s: unexpected argument %q (%w)", f.Name(), f.Arg(0), errUsage)
 	}
 	return nil
 }

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"holdfast/journal/replay"
+)
+
+const aboutJournalExport = `Writes the data set at a point as a multi-part append-only file. A server of the
+same version or newer starts from it with: appendonly yes, appenddirname FOLDER. The folder must
+be empty or new.`
+
+// journalExport is the subcommand journal export.
+func journalExport(ctx context.Context, c *command, args []string) error {
+	f := c.flags("journal export", aboutJournalExport)
+	which := addJournal(f)
+	dir := f.String("aof", "", "the `folder` to write")
+	point := addPoint(f)
+	asJSON := f.Bool("json", false, "print JSON")
+	if err := c.parse(f, args); err != nil {
+		return err
+	}
+	sel, err := point.selector(time.Now())
+	if err != nil {
+		return err
+	}
+	if *dir == "" {
+		return fmt.Errorf("where to? Give -aof (%w)", errUsage)
+	}
+	view, _, err := which.open()
+	if err != nil {
+		return err
+	}
+	shown := newProgress(c.stderr)
+	plan, err := point.plan(ctx, view, sel, shown)
+	if err != nil {
+		return err
+	}
+	if !*asJSON {
+		printPlan(c.stdout, plan)
+	}
+	err = replay.Export(ctx, replay.ExportOptions{View: view, Plan: plan, Dir: *dir,
+		Progress: func(done, total int64) {
+			shown.say("written %s of %s (%.0f %%)", bytesText(done), bytesText(total),
+				percent(done, total))
+		}})
+	shown.done()
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		return writeJSON(c.stdout, struct {
+			Plan planView `json:"plan"`
+			AOF  string   `json:"aof"`
+		}{viewPlan(plan), *dir})
+	}
+	_, err = fmt.Fprintf(c.stdout, "written to %s; check it with redis-check-aof, start from it "+
+		"with appendonly yes\n", *dir)
+	return err
+}

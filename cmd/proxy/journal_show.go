@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"holdfast/journal"
+	"holdfast/journal/replay"
+	"holdfast/journal/stream"
+	"holdfast/policy"
+)
+
+const aboutJournalShow = `Prints the commands of a journal, one a line: offset, time of arrival, database,
+words. What is there is effects: SPOP is shown as SREM, a script as what it wrote. What servers
+only say to each other, and SELECT, is left out unless -all is given. The offset of a command is
+what restore -to and -skip take.`
+
+// A sieve says which commands are shown.
+type sieve struct {
+	table       *policy.Table
+	match, key  policy.Glob
+	byName      bool
+	byKey       bool
+	destructive bool
+	all         bool
+	room        []policy.Key
+}
+
+// journalShow is the subcommand journal show.
+func journalShow(ctx context.Context, c *command, args []string) error {
+	f := c.flags("journal show", aboutJournalShow)
+	which := addJournal(f)
+	from := f.String("from", "", "from "+placeHelp)
+	to := f.String("to", "", "to the same, which is no longer shown")
+	timeline := f.Int("timeline", 0, "of timeline `ID` instead of the current one")
+	match := f.String("match", "", "only commands whose name matches a `GLOB`, such as flush*")
+	key := f.String("key", "", "only commands with a key that matches a `GLOB`")
+	destructive := f.Bool("destructive", false,
+		"only what deletes, moves, flushes or swaps (not what overwrites by SET)")
+	all := f.Bool("all", false, "also PING, REPLCONF, SELECT")
+	full := f.Bool("full", false, "whole arguments, up to 64 KiB each")
+	asJSON := f.Bool("json", false, "print JSON, an object a line")
+	if err := c.parse(f, args); err != nil {
+		return err
+	}
+	w, err := walkOf(*from, *to, *timeline)
+	if err != nil {
+		return err
+	}
+	view, _, err := which.open()
+	if err != nil {
+		return err
+	}
+	s := &sieve{table: policy.Builtin(), match: policy.CompileGlob(strings.ToLower(*match)),
+		key: policy.CompileGlob(*key), byName: *match != "", byKey: *key != "",
+		destructive: *destructive, all: *all}
+	out := bufio.NewWriter(c.stdout)
+	w.Gap = func(g journal.Gap) {
+		fmt.Fprintf(c.stderr, "missing: offsets %d to %d of timeline %d\n", g.From, g.To, g.Timeline)
+	}
+	err = replay.Commands(ctx, view, w, func(cmd *stream.Command) error {
+		if !s.passes(cmd) {
+			return nil
+		}
+		return showCommand(out, cmd, *full, *asJSON)
+	})
+	if ferr := out.Flush(); err == nil {
+		err = ferr
+	}
+	return err
+}
+
+// walkOf reads the flags that say which part is shown.
+func walkOf(from, to string, timeline int) (replay.Walk, error) {
+	w := replay.Walk{Timeline: journal.TimelineID(timeline)}
+	now := time.Now()
+	first, err := parsePlace(from, now)
+	if err != nil {
+		return w, fmt.Errorf("-from: %w (%w)", err, errUsage)
+	}
+	last, err := parsePlace(to, now)
+	if err != nil {
+		return w, fmt.Errorf("-to: %w (%w)", err, errUsage)
+	}
+	if timeline < 0 {
+		return w, fmt.Errorf("-timeline is a number from 1 on (%w)", errUsage)
+	}
+	w.From, w.Since = first.offset, first.time
+	w.To, w.Until = last.offset, last.time
+	return w, nil
+}
+
+// passes reports whether a command is to be shown.
+func (s *sieve) passes(c *stream.Command) bool {
+	if len(c.Args) == 0 {
+		return false
+	}
+	if !s.all && (c.Is("PING") || c.Is("REPLCONF") || c.Is("SELECT")) {
+		return false
+	}
+	if s.byName && !s.match.Match(bytes.ToLower(c.Args[0])) {
+		return false
+	}
+	if s.destructive && !s.destroys(c) {
+		return false
+	}
+	return !s.byKey || s.names(c)
+}
+
+// destroys reports whether a command takes keys, or parts of values, away.
+func (s *sieve) destroys(c *stream.Command) bool {
+	cmd := s.table.Lookup(c.Args)
+	const losing = policy.EffectDelete | policy.EffectShrink | policy.EffectMove |
+		policy.EffectFlush | policy.EffectSwap
+	return cmd.Effects.Any(losing) || cmd.Replaces(c.Args) ||
+		cmd.DeletesByTime(c.Args, c.Time.UnixMilli()) ||
+		cmd.Name == "function|flush" || cmd.Name == "function|delete"
+}
+
+// names reports whether a key of the command matches.
+func (s *sieve) names(c *stream.Command) bool {
+	var keys []policy.Key
+	keys, _ = s.table.Lookup(c.Args).Keys(c.Args, s.room[:0])
+	s.room = keys
+	for _, k := range keys {
+		if s.key.Match(c.Args[k.Pos]) {
+			return true
+		}
+	}
+	return false
+}
+
+// shownArg is how much of an argument people are shown, in bytes.
+const shownArg = 64
+
+func showCommand(w *bufio.Writer, c *stream.Command, full, asJSON bool) error {
+	l := replay.Line{Start: c.Start, End: c.End, Time: c.Time, DB: c.DB, Tx: c.Tx, Cut: c.Cut,
+		Args: c.Args}
+	if !full {
+		l.Args = make([][]byte, len(c.Args))
+		for i, a := range c.Args {
+			l.Args[i] = a[:min(len(a), shownArg)]
+			l.Cut = l.Cut || len(a) > shownArg
+		}
+	}
+	if asJSON {
+		text, err := json.Marshal(viewLine(&l))
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(append(text, '\n'))
+		return err
+	}
+	_, err := w.WriteString(lineText(&l) + "\n")
+	return err
+}

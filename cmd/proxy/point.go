@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"holdfast/journal"
+	"holdfast/journal/replay"
+	"holdfast/journal/stream"
+)
+
+// A pointFlags says up to where a journal is to be replayed, and what to leave out.
+type pointFlags struct {
+	to, before    *string
+	nth, timeline *int
+	end           *bool
+	skips         []replay.Skip
+}
+
+func addPoint(f *flag.FlagSet) *pointFlags {
+	p := &pointFlags{
+		to:       f.String("to", "", "up to "+placeHelp),
+		before:   f.String("before-command", "", "up to just before the last `COMMAND` of that name"),
+		nth:      f.Int("nth", 1, "with -before-command: `N`-th of them from the end"),
+		end:      f.Bool("end", false, "up to the last byte that is held"),
+		timeline: f.Int("timeline", 0, "of timeline `ID` instead of the current one"),
+	}
+	f.Func("skip", "leave out the command or the transaction at `OFFSET`, or all from FROM-TO; "+
+		"may be given several times", func(text string) error {
+		s, err := replay.ParseSkip(text)
+		p.skips = append(p.skips, s)
+		return err
+	})
+	return p
+}
+
+// selector reads the flags. The error is one of usage.
+func (p *pointFlags) selector(now time.Time) (replay.Selector, error) {
+	s := replay.Selector{Timeline: journal.TimelineID(*p.timeline)}
+	to, err := parsePlace(*p.to, now)
+	if err != nil {
+		return s, fmt.Errorf("-to: %w (%w)", err, errUsage)
+	}
+	chosen := 0
+	if to.given {
+		chosen++
+		s.Kind, s.Offset, s.Time = replay.AtOffset, to.offset, to.time
+		if !to.time.IsZero() {
+			s.Kind = replay.AtTime
+		}
+	}
+	if *p.before != "" {
+		chosen++
+		s.Kind, s.Command, s.Nth = replay.BeforeCommand, *p.before, *p.nth
+	}
+	if *p.end {
+		chosen++
+		s.Kind = replay.AtEnd
+	}
+	switch {
+	case chosen == 0:
+		return s, fmt.Errorf("up to where? Give -to, -before-command or -end (%w)", errUsage)
+	case chosen > 1:
+		return s, fmt.Errorf("give one of -to, -before-command and -end (%w)", errUsage)
+	case *p.nth < 1 || *p.nth > 1 && *p.before == "":
+		return s, fmt.Errorf("-nth counts from 1 and goes with -before-command (%w)", errUsage)
+	case *p.timeline < 0:
+		return s, fmt.Errorf("-timeline is a number from 1 on (%w)", errUsage)
+	}
+	return s, nil
+}
+
+// plan finds the point and works out how to get there.
+func (p *pointFlags) plan(ctx context.Context, view *journal.View, sel replay.Selector,
+	shown *progress,
+) (*replay.Plan, error) {
+	point, err := replay.Locate(ctx, view, sel, func(at, end int64) {
+		shown.say("looking for the point: offset %d of %d", at, end)
+	})
+	shown.done()
+	if errors.Is(err, replay.ErrNoPoint) && sel.Kind == replay.BeforeCommand {
+		err = fmt.Errorf("%w (proxy journal show -match NAME lists where one stands)", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return replay.NewPlan(ctx, view, point, p.skips)
+}
+
+// A lineView is a command of the stream in JSON.
+type lineView struct {
+	Offset int64     `json:"offset"`
+	End    int64     `json:"end"`
+	Time   time.Time `json:"time"`
+	DB     *int      `json:"db"` // null: unknown
+	Tx     string    `json:"tx,omitempty"`
+	Args   []string  `json:"args"`
+	Cut    bool      `json:"cut,omitempty"` // arguments are longer than shown
+}
+
+var txNames = map[stream.TxState]string{
+	stream.TxBegin: "begin", stream.TxInside: "inside", stream.TxEnd: "end",
+}
+
+func viewLine(l *replay.Line) lineView {
+	v := lineView{Offset: l.Start, End: l.End, Time: l.Time, Tx: txNames[l.Tx], Cut: l.Cut,
+		Args: make([]string, len(l.Args))}
+	if l.DB >= 0 {
+		v.DB = &l.DB
+	}
+	for i, a := range l.Args {
+		v.Args[i] = strings.ToValidUTF8(string(a), "\uFFFD")
+	}
+	return v
+}
+
+func viewLines(lines []replay.Line) []lineView {
+	out := make([]lineView, len(lines))
+	for i := range lines {
+		out[i] = viewLine(&lines[i])
+	}
+	return out
+}
+
+// A planView is a plan in JSON.
+type planView struct {
+	Timeline  journal.TimelineID `json:"timeline"`
+	ReplID    string             `json:"replid"`
+	Offset    int64              `json:"offset"`
+	TargetEnd int64              `json:"target_offset"` // that the server will have
+	Time      *time.Time         `json:"time"`          // of the last command; null: the base's alone
+	DB        int                `json:"db"`
+	Base      journal.Base       `json:"base"`
+	Stream    int64              `json:"stream"` // bytes behind the base
+	Before    []lineView         `json:"before"`
+	After     []lineView         `json:"after"`
+	Edited    bool               `json:"edited"`
+	LeftOut   int64              `json:"left_out"`
+	Skipped   []lineView         `json:"skipped,omitempty"` // the first of them
+}
+
+func viewPlan(p *replay.Plan) planView {
+	v := planView{
+		Timeline: p.Point.Timeline.ID, ReplID: p.ReplID, Offset: p.Point.Offset, TargetEnd: p.End(),
+		DB: p.Point.DB, Base: p.Base, Stream: p.Point.Offset - p.Base.Offset,
+		Before: viewLines(p.Point.Before), After: viewLines(p.Point.After), Edited: p.Edited,
+		LeftOut: p.Left, Skipped: viewLines(p.Skipped),
+	}
+	if t := p.Point.Time; !t.IsZero() {
+		v.Time = &t
+	}
+	return v
+}
+
+// maxSkippedShown is how many left out commands people are shown.
+const maxSkippedShown = 10
+
+// printPlan shows the point with the commands around it.
+func printPlan(w io.Writer, p *replay.Plan) {
+	pt := p.Point
+	at := pt.Time
+	if at.IsZero() {
+		at = pt.Base.Time
+	}
+	fmt.Fprintf(w, "offset %d of timeline %d, %s\n", pt.Offset, pt.Timeline.ID, clock(at))
+	fmt.Fprintf(w, "from %s (offset %d, %s) and %s of stream\n", p.Base.File, p.Base.Offset,
+		bytesText(p.Base.Size), bytesText(pt.Offset-p.Base.Offset))
+	if len(pt.Before) == 0 {
+		fmt.Fprint(w, "      (the base itself)\n")
+	}
+	for i := range pt.Before {
+		fmt.Fprintf(w, "      %s\n", lineText(&pt.Before[i]))
+	}
+	fmt.Fprint(w, "  --> the point: what is above is in, what is below is not\n")
+	for i := range pt.After {
+		fmt.Fprintf(w, "      %s\n", lineText(&pt.After[i]))
+	}
+	if len(pt.After) == 0 {
+		fmt.Fprint(w, "      (the end of what is held)\n")
+	}
+	if !p.Edited {
+		return
+	}
+	fmt.Fprintf(w, "left out: %d commands; this state never existed\n", p.Left)
+	for i := range p.Skipped[:min(len(p.Skipped), maxSkippedShown)] {
+		fmt.Fprintf(w, "      %s\n", lineText(&p.Skipped[i]))
+	}
+	if p.Left > maxSkippedShown {
+		fmt.Fprint(w, "      ...\n")
+	}
+}
+
+// lineText is a command in one line: offset, time, database, words.
+func lineText(l *replay.Line) string {
+	db := "?"
+	if l.DB >= 0 {
+		db = strconv.Itoa(l.DB)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d  %s  db%s ", l.Start, clock(l.Time), db)
+	for _, a := range l.Args {
+		b.WriteByte(' ')
+		b.WriteString(word(a))
+	}
+	if l.Cut {
+		b.WriteString(" …")
+	}
+	return b.String()
+}
+
+// word is an argument as redis-cli takes it: in quotes where it needs them.
+func word(a []byte) string {
+	plain := len(a) > 0 && utf8.Valid(a)
+	for _, r := range string(a) {
+		plain = plain && r != '"' && r != '\'' && r != '\\' && r != ' ' && unicode.IsPrint(r)
+	}
+	if plain {
+		return string(a)
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, c := range a {
+		switch {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c == '\n':
+			b.WriteString(`\n`)
+		case c == '\r':
+			b.WriteString(`\r`)
+		case c == '\t':
+			b.WriteString(`\t`)
+		case c < ' ' || c > '~':
+			fmt.Fprintf(&b, `\x%02x`, c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
