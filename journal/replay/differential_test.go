@@ -73,6 +73,10 @@ func round(t *testing.T, srv, dst *proxytest.Server, seed uint64) {
 		srv.MustDo("CONFIG", "SET", "maxmemory", used+1_000_000, "maxmemory-policy", "allkeys-random")
 		defer srv.MustDo("CONFIG", "SET", "maxmemory", 0)
 	}
+	stop := func() {}
+	if w.n(2) == 0 {
+		stop = w.chatter()
+	}
 	moments := []moment{first}
 	for range stepsPerRound {
 		w.step()
@@ -89,6 +93,7 @@ func round(t *testing.T, srv, dst *proxytest.Server, seed uint64) {
 			}
 		}
 	}
+	stop()
 	r.caughtUp()
 	t.Logf("%d moments, %d bytes of stream, %s keys evicted", len(moments),
 		moments[len(moments)-1].offset-first.offset, srv.Info("stats")["evicted_keys"])

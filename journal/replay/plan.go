@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -38,7 +39,7 @@ func NewPlan(ctx context.Context, view *journal.View, p *Point, skips []Skip) (*
 	if len(skips) == 0 {
 		return plan, nil
 	}
-	first := slices.MinFunc(skips, func(a, b Skip) int { return int(max(min(a.From-b.From, 1), -1)) })
+	first := slices.MinFunc(skips, func(a, b Skip) int { return cmp.Compare(a.From, b.From) })
 	var err error
 	if plan.Base, err = view.BaseFor(p.Timeline.ID, first.From); err != nil {
 		return nil, fmt.Errorf("skip at %d: %w", first.From, err)

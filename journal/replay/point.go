@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -172,7 +173,7 @@ func (f *finder) bases() []journal.Base {
 			out = append(out, b)
 		}
 	}
-	slices.SortFunc(out, func(a, b journal.Base) int { return int(max(min(b.Offset-a.Offset, 1), -1)) })
+	slices.SortFunc(out, func(a, b journal.Base) int { return cmp.Compare(b.Offset, a.Offset) })
 	return out
 }
 

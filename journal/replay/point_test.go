@@ -3,6 +3,8 @@ package replay_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 
 	"holdfast/journal"
 	"holdfast/journal/replay"
+	"holdfast/journal/stream"
 	"holdfast/proxy/proxytest"
 )
 
@@ -223,5 +226,60 @@ func TestAcrossGap(t *testing.T) {
 		replay.Selector{Kind: replay.AtOffset, Offset: (gap.From + gap.To) / 2}, nil)
 	if !errors.Is(err, journal.ErrGap) {
 		t.Errorf("within the gap: %v, want ErrGap", err)
+	}
+	var names, missing []string
+	err = replay.Commands(context.Background(), replay.Listing{View: r.view(),
+		Missing: func(from, to int64, _ string) {
+			missing = append(missing, fmt.Sprint(from == gap.From, to == gap.To))
+		}}, func(c *stream.Command) error {
+		if c.Is("SET") {
+			names = append(names, fmt.Sprintf("%s in %d", c.Args[1], c.DB))
+		}
+		return nil
+	})
+	if got, want := strings.Join(names, ", "), "a in 0, c in 0"; err != nil || got != want ||
+		strings.Join(missing, ", ") != "true true" {
+		t.Errorf("commands %q, missing %q (%v), want %q and the gap", got, missing, err, want)
+	}
+}
+
+func TestCommands(t *testing.T) {
+	srv := proxytest.StartServer(t, serverArgs...)
+	r := record(t, srv)
+	conn := srv.Client().Conn()
+	defer conn.Close()
+	ctx := context.Background()
+	var offsets []int64
+	for i := range 6 {
+		for _, c := range [][]any{{"SELECT", i % 3}, {"SET", "k" + itoa(i), strings.Repeat("v", 300)}} {
+			if err := conn.Do(ctx, c...).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		offsets = append(offsets, offset(srv))
+		if i == 2 {
+			if _, err := r.tap.Snapshot(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	r.caughtUp()
+	for from := range offsets {
+		for to := from + 1; to < len(offsets); to++ {
+			var got, want []string
+			err := replay.Commands(ctx, replay.Listing{View: r.view(), From: offsets[from],
+				To: offsets[to], MaxArg: 10}, func(c *stream.Command) error {
+				if c.Is("SET") {
+					got = append(got, fmt.Sprintf("%s %s %d", c.Args[1], c.Args[2], c.DB))
+				}
+				return nil
+			})
+			for i := from + 1; i <= to; i++ {
+				want = append(want, fmt.Sprintf("k%d vvvvvvvvvv %d", i, i%3))
+			}
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("%d to %d: got %q (%v), want %q", from, to, got, err, want)
+			}
+		}
 	}
 }

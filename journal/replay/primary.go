@@ -19,7 +19,7 @@ import (
 
 // Primary serves a plan to servers that replicate from it.
 //
-//  1. A server says PING, AUTH, REPLCONF …; everything of that is answered with what it hopes for.
+//  1. A server says PING, AUTH, REPLCONF and so on, and is answered what it hopes for.
 //  2. It says PSYNC. The first time it is given +FULLRESYNC with the base and then the stream. When
 //     it comes again with an offset that it was given before, it is given +CONTINUE.
 //  3. At the point the stream stops. The connection stays, so that the server stays what it is,

@@ -146,9 +146,9 @@ func (t *target) examine(ctx context.Context) error {
 	return nil
 }
 
+// info asks INFO, without a limit of its own: while a target empties itself of a large data set it
+// answers nobody, and no harm is done by waiting.
 func (t *target) info(ctx context.Context, section ...string) (map[string]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
 	v, err := t.conn.Do(ctx, append([]string{"INFO"}, section...)...)
 	if err != nil {
 		return nil, t.refused("INFO", err)

@@ -1,6 +1,7 @@
 package replay_test
 
 import (
+	"os"
 	"strconv"
 	"testing"
 
@@ -31,4 +32,29 @@ func TestRestoreEnd(t *testing.T) {
 			t.Errorf("the target is a %s", role)
 		}
 	}, serverArgs...)
+}
+
+// TestRestoreFromCopy needs neither the process that wrote the journal nor the server.
+func TestRestoreFromCopy(t *testing.T) {
+	srv := proxytest.StartServer(t, serverArgs...)
+	r := record(t, srv)
+	for i := range 1000 {
+		srv.MustDo("SET", "k:"+strconv.Itoa(i), i)
+	}
+	want := digest(srv)
+	r.caughtUp()
+	// While it is written to, as a backup of a running machine is.
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(r.dir)); err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+	srv.Stop()
+	if err := os.RemoveAll(r.dir); err != nil {
+		t.Fatal(err)
+	}
+	r.dir = dir
+	if got := r.restore(r.fresh(), r.locate(replay.Selector{})); got != want {
+		t.Errorf("digest %s, want %s", got, want)
+	}
 }

@@ -22,8 +22,8 @@ type scanning struct {
 	progress func(offset int64) // nil: none
 }
 
-// run calls fn for each command; fn ends it with [stream.ErrStop]. It returns nil at the end of what the
-// journal promises, and a *journal.GapError at a gap.
+// run calls fn for each command; fn ends it with [stream.ErrStop]. It returns nil at the end of
+// what the journal promises, and a *journal.GapError at a gap.
 func (s scanning) run(ctx context.Context, fn func(*stream.Command) error) error {
 	sc := stream.NewScanner(stream.Options{Offset: s.from, DB: s.db, MaxArg: s.maxArg})
 	err := eachChunk(ctx, s.view, s.timeline, s.from, s.to, func(c journal.Chunk) error {

@@ -32,7 +32,9 @@ type Placement struct {
 
 // Which places backup files in the journal by what they say of themselves. The order is that of
 // paths. fs nil is the real one.
-func Which(ctx context.Context, view *journal.View, fs vfs.FS, paths []string) ([]Placement, error) {
+func Which(ctx context.Context, view *journal.View, fs vfs.FS, paths []string) (
+	[]Placement, error,
+) {
 	if fs == nil {
 		fs = vfs.OS{}
 	}

@@ -39,6 +39,26 @@ end)`)
 	return w
 }
 
+// chatter writes from a connection of its own, in databases of its own choice, until stop is
+// called: the stream changes between the two with every command.
+func (w *workload) chatter() (stop func()) {
+	conn := w.srv.Client().Conn()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	rnd := rand.New(rand.NewPCG(w.rnd.Uint64(), 1))
+	go func() {
+		defer close(done)
+		defer conn.Close()
+		for ctx.Err() == nil {
+			// What is answered does not matter: errors of the connection show in the other one.
+			conn.Do(ctx, "SELECT", rnd.IntN(4))
+			conn.Do(ctx, "INCR", "chatter:"+strconv.Itoa(rnd.IntN(5)))
+			conn.Do(ctx, "SET", "brief:"+strconv.Itoa(rnd.IntN(50)), "x", "PX", 1+rnd.IntN(20))
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
 // do runs a command; what the server thinks of it does not matter, but it must answer.
 func (w *workload) do(args ...any) any {
 	return w.doOn(w.conn, args...)

@@ -90,10 +90,9 @@ func (t *Tap) baseDue() bool {
 		return t.committing == 0
 	}
 	p := t.opts.Base
-	at := t.opts.Journal.Received()
-	sameLine := t.lastBase.Timeline == at.Timeline
-	return p.Every > 0 && time.Since(t.lastBase.Time) >= p.Every ||
-		p.Bytes > 0 && sameLine && at.Offset-t.lastBase.Offset >= p.Bytes
+	// The newest base may be an ancestor's: offsets go on where a timeline continues another one.
+	behind := t.opts.Journal.Received().Offset - t.lastBase.Offset
+	return p.Every > 0 && time.Since(t.lastBase.Time) >= p.Every || p.Bytes > 0 && behind >= p.Bytes
 }
 
 // takeBase takes a base over a connection of its own and counts the outcome.
@@ -140,7 +139,10 @@ func (t *Tap) fetchBase(ctx context.Context) (journal.Base, error) {
 // awaitOffset waits until the journal has received everything below the snapshot's offset. The
 // time at which that was so is the snapshot's, on the same clock as that of the stream.
 func (t *Tap) awaitOffset(ctx context.Context, a answer) (journal.TimelineID, time.Time, error) {
+	t.Hurry()
 	deadline := time.Now().Add(t.opts.Timeout)
+	ticker := time.NewTicker(catchUpEvery)
+	defer ticker.Stop()
 	for {
 		cur, ok := t.opts.Journal.Current()
 		if !ok || cur.ReplID != a.replID || cur.Start > a.offset {
@@ -154,8 +156,10 @@ func (t *Tap) awaitOffset(ctx context.Context, a answer) (journal.TimelineID, ti
 			return 0, time.Time{}, fmt.Errorf("%w: the stream has not come to offset %d", ErrMoved,
 				a.offset)
 		}
-		if !sleep(ctx, catchUpEvery) {
+		select {
+		case <-ctx.Done():
 			return 0, time.Time{}, ctx.Err()
+		case <-ticker.C:
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"holdfast/journal"
@@ -113,7 +114,11 @@ func (t *Tap) carryOut(ctx context.Context, pl plan) (journal.Timeline, error) {
 		if tl, err = j.StartTimeline(ctx, pl.start); err != nil {
 			return tl, err
 		}
-		t.log.Info("journal: new timeline", "timeline", tl.ID, "replid", tl.ReplID,
+		level := slog.LevelInfo
+		if tl.ID > 1 && tl.Parent == 0 {
+			level = slog.LevelWarn // nobody can tell whether it lacks something
+		}
+		t.log.Log(ctx, level, "journal: new timeline", "timeline", tl.ID, "replid", tl.ReplID,
 			"offset", tl.Start, "parent", tl.Parent, "why", pl.start.Why)
 	}
 	if tl.End == pl.resume {

@@ -53,6 +53,7 @@ type Tap struct {
 	snapshots chan snapshotRequest
 	hurryTill atomic.Int64  // nanoseconds since 1970
 	hurried   chan struct{} // has room for one: ends a pause
+	moved     chan struct{} // has room for one: ends the wait before the next attempt
 	recheck   chan struct{} // has room for one: the base goroutine looks whether one is due
 	work      sync.WaitGroup
 
@@ -79,7 +80,7 @@ func New(o Options) (*Tap, error) {
 		return nil, err
 	}
 	t := &Tap{opts: o, log: o.Logger, primary: o.Address, snapshots: make(chan snapshotRequest),
-		recheck: make(chan struct{}, 1), hurried: make(chan struct{}, 1)}
+		recheck: make(chan struct{}, 1), moved: make(chan struct{}, 1), hurried: make(chan struct{}, 1)}
 	t.stats.s = Stats{State: Connecting, Since: time.Now()}
 	return t, nil
 }
@@ -108,6 +109,7 @@ func (t *Tap) Redirect(address string) {
 	if t.redirect != nil {
 		t.redirect()
 	}
+	poke(t.moved)
 }
 
 func (t *Tap) address() string {
@@ -169,23 +171,25 @@ func (t *Tap) stayAttached(ctx context.Context) error {
 		if time.Since(began) > t.opts.BackoffMax || errors.Is(err, errRedirected) {
 			pause = t.opts.BackoffMin
 		}
-		if !sleep(ctx, pause/2+rand.N(pause/2+1)) {
+		if !t.backOff(ctx, pause/2+rand.N(pause/2+1)) {
 			return nil
 		}
 		pause = min(2*pause, t.opts.BackoffMax)
 	}
 }
 
-// sleep waits; false means that the context ended.
-func sleep(ctx context.Context, d time.Duration) bool {
+// backOff waits before the next attempt, unless another primary is named; false means that the
+// context ended.
+func (t *Tap) backOff(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
+	case <-t.moved:
 	case <-timer.C:
-		return true
 	}
+	return true
 }
 
 // report logs why the tap is not attached, once until that changes.
