@@ -12,7 +12,7 @@ SECONDS  ?= 2
 FUZZTIME ?= 20s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-short fmt vet servers conformance bench soak fuzz clean
+.PHONY: help build run test test-short fmt vet servers conformance bench demo soak fuzz clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ conformance: build ## Run the server's own test suite directly and through the p
 bench: build ## Compare with direct, twemproxy, HAProxy; loadtest/RESULTS.md (BENCHFLAGS=--quick).
 	@scripts/servers.sh valkey peers
 	$(GO) run ./loadtest/bench --rounds $(ROUNDS) --seconds $(SECONDS) $(BENCHFLAGS)
+
+demo: build ## Play the incident: a million keys, 100,000 FLUSHALLs, UNDO (DEMOFLAGS=--keys=10000).
+	@scripts/servers.sh valkey
+	$(GO) run ./loadtest/demo $(DEMOFLAGS)
 
 soak: build ## Churn connections and hold 10,000 idle ones; memory must stay flat.
 	@scripts/servers.sh valkey

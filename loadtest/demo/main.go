@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"holdfast/loadtest/harness"
+)
+
+// options are the command line.
+type options struct {
+	keys    int
+	flushes int
+	conns   int
+	clients int
+	span    time.Duration // of the flood
+	measure time.Duration // before it
+	slower  float64       // how much longer p99 may be during the flood; 0: not looked at
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	var o options
+	fs := flag.NewFlagSet("demo", flag.ContinueOnError)
+	fs.IntVar(&o.keys, "keys", 1_000_000, "size of the data set")
+	fs.IntVar(&o.flushes, "flushes", 100_000, "FLUSHALLs that the bug sends")
+	fs.IntVar(&o.conns, "conns", 50, "connections of the bug")
+	fs.IntVar(&o.clients, "clients", 20, "clients that go on reading and writing")
+	fs.DurationVar(&o.span, "span", 2*time.Second, "how long the flood lasts")
+	fs.DurationVar(&o.measure, "measure", 3*time.Second, "how long the clients are watched before it")
+	fs.Float64Var(&o.slower, "slower", 2, "how many times longer p99 may be meanwhile; 0: any")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	if o.keys < 1 || o.flushes < 1 || o.conns < 1 || o.clients < 1 {
+		return errors.New("keys, flushes, conns and clients must be positive")
+	}
+	root, err := harness.Root()
+	if err != nil {
+		return err
+	}
+	dir, err := harness.OutDir(root, "demo")
+	if err != nil {
+		return err
+	}
+	return withStack(root, dir, filepath.Join(root, "bin", "proxy"), func(s *stack) error {
+		d := &demo{stack: s, options: o, out: out}
+		return d.play(ctx)
+	})
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"holdfast/loadtest/harness"
+)
+
+// demo plays the incident.
+type demo struct {
+	*stack
+	options
+	out  io.Writer
+	load traffic
+
+	before  print
+	p99     time.Duration // before the flood
+	failing int
+}
+
+func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
+
+// check says whether something holds.
+func (d *demo) check(ok bool, format string, args ...any) {
+	word := "ok   "
+	if !ok {
+		word = "FAIL "
+		d.failing++
+	}
+	d.say("  "+word+format, args...)
+}
+
+// play is the whole story, one act after the other.
+func (d *demo) play(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for _, act := range []func(context.Context) error{d.prepare, d.watch, d.incident, d.rescue} {
+		if err := act(ctx); err != nil {
+			return err
+		}
+	}
+	cancel()
+	err := d.load.stop()
+	d.check(err == nil, "no client saw an error in %d commands (%v)", d.load.total, err)
+	if d.failing > 0 {
+		return fmt.Errorf("%d checks failed", d.failing)
+	}
+	return nil
+}
+
+func (d *demo) prepare(ctx context.Context) (err error) {
+	d.say("A data set of %d keys in databases %v", d.keys, databases)
+	if err := fill(ctx, d.server.Addr, d.keys); err != nil {
+		return err
+	}
+	d.before, err = fingerprint(ctx, d.server.Addr)
+	d.check(err == nil && d.before.keys == d.keys, "digest and deadline of %d keys are noted",
+		d.before.keys)
+	return err
+}
+
+func (d *demo) watch(ctx context.Context) error {
+	d.say("%d clients read and write through the proxy", d.clients)
+	d.load.start(ctx, d.proxy.Addr, d.clients)
+	if err := sleep(ctx, d.measure/3); err != nil { // connections, caches
+		return err
+	}
+	d.load.lap()
+	if err := sleep(ctx, d.measure); err != nil {
+		return err
+	}
+	p50, p99, n := d.load.lap()
+	d.p99 = p99
+	d.say("  %d commands, p50 %v, p99 %v", n, p50, p99)
+	return nil
+}
+
+func sleep(ctx context.Context, t time.Duration) error {
+	select {
+	case <-time.After(t):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (d *demo) incident(ctx context.Context) error {
+	d.say("A bug sends %d times FLUSHALL from %d connections", d.flushes, d.conns)
+	cpu, err := harness.CPUTime(d.proxy.Pid)
+	if err != nil {
+		return err
+	}
+	a, err := flood(ctx, d.proxy.Addr, d.flushes, d.conns, d.span)
+	if err != nil {
+		return fmt.Errorf("flood: %w", err)
+	}
+	spent, err := harness.CPUTime(d.proxy.Pid)
+	if err != nil {
+		return err
+	}
+	p50, p99, n := d.load.lap()
+	d.check(a.ok == 1, "%d was answered OK, and went to the trash", a.ok)
+	d.check(a.throttled == d.flushes-1, "%d were throttled, in %.1f s", a.throttled, a.took.Seconds())
+	d.check(a.other == 0, "%d were answered anything else %s", a.other, a.example)
+	d.say("  the proxy used %v of processor time", spent-cpu)
+	d.say("  meanwhile %d commands of the clients, p50 %v, p99 %v", n, p50, p99)
+	if d.slower > 0 {
+		limit := time.Duration(d.slower * float64(d.p99))
+		d.check(p99 <= limit, "their p99 was %v; the limit is %v times %v", p99, d.slower, d.p99)
+	}
+	left, err := fingerprint(ctx, d.server.Addr)
+	d.check(err == nil && left.keys == 0, "%d keys of the data set are in their databases", left.keys)
+	return err
+}
+
+func (d *demo) rescue(ctx context.Context) error {
+	c, err := dial(d.console)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	d.say("The operator: redis-cli -p 6390 SHOW TRASH")
+	if err := d.show(c, "SHOW", "TRASH"); err != nil {
+		return err
+	}
+	d.say("The operator: redis-cli -p 6390 UNDO 1 REPLACE")
+	begin := time.Now()
+	v, err := c.must("UNDO", "1", "REPLACE")
+	if err != nil {
+		return err
+	}
+	d.say("  %v, in %v", v, time.Since(begin).Round(10*time.Microsecond))
+	after, err := fingerprint(ctx, d.server.Addr)
+	if err != nil {
+		return err
+	}
+	d.check(after == d.before, "digest and deadline of all %d keys are what they were", after.keys)
+	if err := d.show(c, "SHOW", "RULES"); err != nil {
+		return err
+	}
+	d.audited()
+	return nil
+}
+
+// show prints what the console answers.
+func (d *demo) show(c *client, args ...string) error {
+	v, err := c.must(args...)
+	lines, _ := v.([]any)
+	for _, line := range lines {
+		d.say("  | %v", line)
+	}
+	return err
+}
+
+// audited looks for the culprit in the audit log. Lines are written beside the loops.
+func (d *demo) audited() {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		line := d.findAudit()
+		if line != "" || time.Now().After(deadline) {
+			d.check(line != "", "the audit log has it: %s", line)
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// findAudit is the line about the FLUSHALL that went to the trash.
+func (d *demo) findAudit() string {
+	f, err := os.Open(d.audit)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	in := bufio.NewScanner(f)
+	for in.Scan() {
+		var line map[string]any
+		if json.Unmarshal(in.Bytes(), &line) != nil {
+			continue
+		}
+		if v, _ := line["verdict"].(string); strings.HasPrefix(v, "trash") {
+			return in.Text()
+		}
+	}
+	return ""
+}
