@@ -228,9 +228,9 @@ func TestAcrossGap(t *testing.T) {
 		t.Errorf("within the gap: %v, want ErrGap", err)
 	}
 	var names, missing []string
-	err = replay.Commands(context.Background(), replay.Listing{View: r.view(),
-		Missing: func(from, to int64, _ string) {
-			missing = append(missing, fmt.Sprint(from == gap.From, to == gap.To))
+	err = replay.Commands(context.Background(), r.view(), replay.Walk{
+		Gap: func(g journal.Gap) {
+			missing = append(missing, fmt.Sprint(g.From == gap.From, g.To == gap.To))
 		}}, func(c *stream.Command) error {
 		if c.Is("SET") {
 			names = append(names, fmt.Sprintf("%s in %d", c.Args[1], c.DB))
@@ -267,7 +267,7 @@ func TestCommands(t *testing.T) {
 	for from := range offsets {
 		for to := from + 1; to < len(offsets); to++ {
 			var got, want []string
-			err := replay.Commands(ctx, replay.Listing{View: r.view(), From: offsets[from],
+			err := replay.Commands(ctx, r.view(), replay.Walk{From: offsets[from],
 				To: offsets[to], MaxArg: 10}, func(c *stream.Command) error {
 				if c.Is("SET") {
 					got = append(got, fmt.Sprintf("%s %s %d", c.Args[1], c.Args[2], c.DB))
