@@ -17,6 +17,7 @@ type Config struct {
 	Journal     Journal       `yaml:"journal"`
 	Enforcement string        `yaml:"enforcement"`     // enforce | observe
 	Rules       []Rule        `yaml:"rules,omitempty"` // nil: the built-in rules; empty: none
+	Budgets     []Budget      `yaml:"budgets,omitempty"`
 	Audit       Audit         `yaml:"audit"`
 	Trash       Trash         `yaml:"trash"`
 	Limits      Limits        `yaml:"limits"`
@@ -117,6 +118,16 @@ type RuleLimit struct {
 	Rate  string `yaml:"rate"`            // 1/m, 5/10s
 	Burst int    `yaml:"burst,omitempty"` // how many at once; 0: one
 	Per   string `yaml:"per,omitempty"`   // global | user | address | session; empty: global
+}
+
+// Budget bounds how many keys are deleted in a while.
+type Budget struct {
+	Name   string        `yaml:"name"`
+	Keys   int           `yaml:"keys"`           // that may be deleted
+	Window time.Duration `yaml:"window"`         // within this time
+	Open   time.Duration `yaml:"open,omitempty"` // how long deletes are refused; 0: as the window
+	Per    string        `yaml:"per,omitempty"`  // global | user | address | session; empty: global
+	Users  []string      `yaml:"users,omitempty"`
 }
 
 // Audit is the log of what rules did: one JSON object a line.

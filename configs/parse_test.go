@@ -130,6 +130,11 @@ var parseCases = []struct {
 		}},
 	{"trash in one database", "trash: {databases: [15]}\n",
 		[]string{`f:1:20: trash.databases: two at the least: one is for the ledger`}},
+	{"budget", "budgets: [{name: a, keys: 0, window: 1m, per: me}, {name: a, keys: 1}]\n",
+		[]string{`f:1:27: budgets[0].keys: must be at least 1`,
+			`f:1:47: budgets[0].per: must be global or user or address or session, got "me"`,
+			`f:1:52: budgets[1].window: must be at least 1ms`,
+			`f:1:59: budgets[1].name: another budget has the same name`}},
 	{"audit", "audit: {max_size: 1KiB, keep: 0}\n",
 		[]string{`f:1:19: audit.max_size: must be at least 64KiB`,
 			`f:1:31: audit.keep: must be from 1 to 1000`}},
@@ -279,6 +284,7 @@ rules:
   - {name: t, commands: [flushall], action: trash, keep: 12h}
 trash: {databases: [4, 5], memory: 0.5}
 audit: {file: a.log, max_size: 1MiB, keep: 3}
+budgets: [{name: b, keys: 5, window: 1m, open: 2m, per: user, users: [x]}]
 limits: {max_clients: 1, client_input: 2MiB, client_output: 3mb, link_queue: 65536, memory: 1gib,
   max_args: 7, max_bulk: 1MB, max_inline: 2 KiB, pinned_links: 9, idle_timeout: 1d12h}
 telemetry: {otlp: "https://h", sample: 1, service_name: s}
@@ -307,6 +313,8 @@ drain: 7d
 			Except: []string{"info"}, Action: "allow", Enforcement: Enforce},
 			{Name: "t", Commands: []string{"flushall"}, Action: "trash", Keep: 12 * time.Hour}},
 		Trash: Trash{Databases: []int{4, 5}, Memory: 0.5},
+		Budgets: []Budget{{Name: "b", Keys: 5, Window: time.Minute, Open: 2 * time.Minute,
+			Per: "user", Users: []string{"x"}}},
 		Audit: Audit{File: "a.log", MaxSize: MiB, Keep: 3},
 		Limits: Limits{MaxClients: 1, ClientInput: 2 * MiB, ClientOutput: 3 * MiB,
 			LinkQueue: 64 * KiB, Memory: GiB, MaxArgs: 7, MaxBulk: MiB, MaxInline: 2 * KiB,

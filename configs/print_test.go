@@ -15,6 +15,7 @@ func TestStringReadsBack(t *testing.T) {
 		"conditions": "rules:\n- {name: a, commands: [del], users: [app*], addresses: [10.0.0.0/8], " +
 			"client_names: [web], listeners: [x], databases: [0, 3], keys: [\"a:*\"], keys_over: 9, " +
 			"scripts: opaque, action: deny, limit: {rate: 5/10s, burst: 3, per: user}}\n",
+		"budgets": "budgets: [{name: b, keys: 5, window: 1m}]\n",
 		"unix and off": "listeners: [{address: \"unix:/s p\", mode: 0600, name: \"5\"}]\n" +
 			"admin: {address: off, http: off}\n",
 		"odd values": "limits: {client_input: 1048577, idle_timeout: 36h1ms}\n" +

@@ -38,6 +38,7 @@ func (c *Config) validate(known Errors) Errors {
 	v.journal()
 	v.oneOf("enforcement", c.Enforcement, nil, Enforce, Observe)
 	v.rules()
+	v.budgets()
 	v.require(c.Audit.MaxSize >= 64*KiB, "audit.max_size", "must be at least 64KiB")
 	v.require(c.Audit.Keep >= 1 && c.Audit.Keep <= 1000, "audit.keep", "must be from 1 to 1000")
 	v.trash()
@@ -216,6 +217,23 @@ func (v *validator) trash() {
 		v.require(db >= 1, path, "must be at least 1: applications begin in database 0")
 		v.require(!seen[db], path, "is here twice")
 		seen[db] = true
+	}
+}
+
+func (v *validator) budgets() {
+	names := map[string]bool{}
+	for i, b := range v.c.Budgets {
+		path := fmt.Sprintf("budgets[%d]", i)
+		v.require(b.Name != "", path+".name", "is missing: errors and metrics show it")
+		v.name(path+".name", b.Name)
+		v.require(b.Name == "" || !names[b.Name], path+".name", "another budget has the same name")
+		v.require(b.Keys >= 1, path+".keys", "must be at least 1")
+		v.require(b.Window >= time.Millisecond, path+".window", "must be at least 1ms")
+		v.require(b.Open >= 0, path+".open", "must not be negative")
+		if b.Per != "" {
+			v.oneOf(path+".per", b.Per, nil, "global", "user", "address", "session")
+		}
+		names[b.Name] = true
 	}
 }
 

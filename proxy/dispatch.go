@@ -9,6 +9,7 @@ import (
 // has to wait, with s.wait set; the frame is then presented again.
 func (s *session) dispatch(c *resp.Command) bool {
 	ok := s.decide(c)
+	s.deleting = nil
 	if ok {
 		s.again = again{}
 	}
@@ -32,6 +33,9 @@ func (s *session) decide(c *resp.Command) bool {
 			return ok
 		}
 		cmd = w.policy.Table().Lookup(c.Args)
+	}
+	if done, ok := s.withinBudget(c, cmd); done {
+		return ok
 	}
 	b := w.behaviours[cmd.ID]
 	if b == plain && s.pin == nil && s.held == 0 && !w.paused {
@@ -86,7 +90,17 @@ func (s *session) noteSent(l *link, cmd *policy.Command, m mode, k *call) {
 		s.command++
 	}
 	if s.muted != replyOn && s.pin == l && s.swallowReply() {
+		if d := s.deleting; d != nil {
+			s.deleting = nil
+			s.countDeleted(d.unanswered())
+		}
 		return
+	}
+	if s.deleting != nil && cmd != nil {
+		m, k = s.watchReply(m, k)
+	}
+	if s.held&holdMulti != 0 {
+		s.queuedCommands++
 	}
 	l.commands++
 	r := l.reqs.push()

@@ -72,6 +72,13 @@ func textKeysTooMany(limit uint64) string {
 		"for one client; use SCAN, or a narrower pattern", limit)
 }
 
+// textBudget answers a command that deletes while a budget is used up.
+func textBudget(command, budget string, retry time.Duration) string {
+	return fmt.Sprintf("THROTTLED '%s' is refused: the delete budget '%s' of the proxy is used up; "+
+		"nothing was executed; try again in %d ms, or ask the operator to run RESET BUDGET",
+		strings.ReplaceAll(command, "|", " "), budget, retry.Milliseconds()+1)
+}
+
 // textThrottled answers a command that is over a rule's limit.
 func textThrottled(command, rule string, retry time.Duration) string {
 	return fmt.Sprintf("THROTTLED '%s' is over the limit of rule '%s' of the proxy; "+

@@ -27,7 +27,8 @@ type Options struct {
 
 	Journal JournalOptions // no Dir: no journal
 
-	Audit AuditOptions
+	Budgets []policy.BudgetSpec
+	Audit   AuditOptions
 
 	Drain time.Duration // how long an orderly end waits for what is in flight; 10 s
 
@@ -127,7 +128,8 @@ func (o *Options) take(n *Options) {
 	o.Upstream, o.Limits = n.Upstream, n.Limits
 	o.Rules, o.Enforcement, o.Trash = n.Rules, n.Enforcement, n.Trash
 	o.Admin, o.HTTP, o.Pprof, o.Telemetry = n.Admin, n.HTTP, n.Pprof, n.Telemetry
-	o.Drain, o.Settings, o.Audit = n.Drain, n.Settings, n.Audit
+	o.Drain, o.Settings = n.Drain, n.Settings
+	o.Audit, o.Budgets = n.Audit, n.Budgets
 	dir := o.Journal.Dir
 	o.Journal = n.Journal
 	o.Journal.Dir = dir

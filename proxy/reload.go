@@ -41,7 +41,8 @@ type change struct {
 	exporter *exporter         // nil: stays
 	console  *admin.Server     // to take the place of the old one if reconsole
 	http     *telemetry.Server // likewise with rehttp
-	audit    *auditLog         // opened anew in any case: the file may have been moved away
+	budgets  budgets
+	audit    *auditLog // opened anew in any case: the file may have been moved away
 
 	reconsole, rehttp bool
 }
@@ -114,7 +115,7 @@ func (c *change) prepare(ctx context.Context) error {
 	c.old = c.srv.current
 	c.srv.mu.Unlock()
 	for _, step := range []func(context.Context) error{
-		c.askUpstream, c.makeExporter, c.bindConsole, c.bindHTTP, c.openAudit,
+		c.askUpstream, c.makeExporter, c.bindConsole, c.bindHTTP, c.makeBudgets, c.openAudit,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -171,6 +172,11 @@ func (c *change) bindHTTP(context.Context) (err error) {
 		c.http, err = c.srv.openHTTP(c.opts.HTTP)
 		c.rehttp = true
 	}
+	return err
+}
+
+func (c *change) makeBudgets(context.Context) (err error) {
+	c.budgets, err = newBudgets(c.opts.Budgets, c.srv.budgetsInForce())
 	return err
 }
 
@@ -254,6 +260,7 @@ func (c *change) swapParts() (was replaced) {
 	if c.exporter != nil {
 		was.exporter, srv.exporter = srv.exporter, c.exporter
 	}
+	srv.setBudgets(c.budgets)
 	was.audit = srv.audits.Swap(c.audit)
 	if c.rehttp {
 		was.http, srv.http = srv.http, c.http

@@ -72,6 +72,9 @@ type again struct {
 	passed bool // the limit of its rule
 	// approved: a person has let it pass.
 	approved bool
+
+	sized   bool  // it was asked how many keys a flush takes
+	emptied int64 // the answer
 }
 
 // note counts what a rule did about a command, and has the log say so. Whoever lets the command

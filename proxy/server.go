@@ -48,6 +48,7 @@ type Server struct {
 	approvals    *approvals
 	scripts      *policy.Scripts // likewise
 	libraries    libraries
+	budgets      atomic.Pointer[budgets]
 	audits       atomic.Pointer[auditLog] // nil when there is none
 	audited      auditCount
 	recorder     *recorder // nil without a journal; set by start
@@ -106,7 +107,11 @@ func New(opts Options) (*Server, error) {
 	if _, err := srv.compile(opts, nil, srv.up.Load().Info()); err != nil {
 		return nil, err
 	}
-	var err error
+	b, err := newBudgets(opts.Budgets, nil)
+	if err != nil {
+		return nil, err
+	}
+	srv.setBudgets(b)
 	if srv.exporter, err = srv.newExporter(opts.Telemetry); err != nil {
 		return nil, err
 	}

@@ -39,19 +39,22 @@ type session struct {
 	outstanding int
 	window      window
 	wait        waitReason
-	again       again    // what is known of the frame that waits
+	again       again // what is known of the frame that waits
+	deleting    *deletion
 	changesCode bool     // a transaction is open that may change functions
 	whenIdle    []func() // to run when nothing is outstanding
 	waitCallOn  bool     // a call is out: no further frame until it is done
 
-	lanes       [3]*lane // cache, by kind
-	pin         *link    // lent to this session
-	held        holdReason
-	muted       replyMode // CLIENT REPLY
-	queuedPause [][]byte  // a CLIENT PAUSE inside MULTI, in force after EXEC
-	redirect    redirect  // what CLIENT TRACKING … REDIRECT named
-	marked      bool      // a write was made on the own link, see waitAcks
-	dbUnsure    bool      // a SELECT was queued: only the own link knows the database
+	lanes           [3]*lane // cache, by kind
+	pin             *link    // lent to this session
+	held            holdReason
+	muted           replyMode // CLIENT REPLY
+	queuedCommands  int       // between MULTI and EXEC
+	queuedDeletions []*deletion
+	queuedPause     [][]byte // a CLIENT PAUSE inside MULTI, in force after EXEC
+	redirect        redirect // what CLIENT TRACKING … REDIRECT named
+	marked          bool     // a write was made on the own link, see waitAcks
+	dbUnsure        bool     // a SELECT was queued: only the own link knows the database
 
 	eof      bool // the client sends no more; closes once everything is answered
 	ending   bool // closes once everything is answered

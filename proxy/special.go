@@ -149,6 +149,7 @@ func (s *session) begin(c *resp.Command, cmd *policy.Command) bool {
 		return false
 	}
 	s.held |= holdMulti
+	s.queuedCommands, s.queuedDeletions = 0, nil
 	return true
 }
 
@@ -214,9 +215,10 @@ func (s *session) inMulti(c *resp.Command, cmd *policy.Command, b behaviour) boo
 
 // endMulti sends EXEC or DISCARD; both end the transaction and unwatch, whatever they answer.
 func (s *session) endMulti(c *resp.Command, cmd *policy.Command) bool {
-	pause, l := s.queuedPause, s.pin
+	pause, l, deletions := s.queuedPause, s.pin, s.queuedDeletions
 	k := &call{done: func(reply []byte, broken bool) {
 		l.checkEnded(reply)
+		s.transactionRan(deletions, reply, broken)
 		ran := reply == nil || reply[0] == '*' && reply[1] != '-'
 		if pause != nil && !broken && ran && cmd.Name == "exec" {
 			s.w.srv.clientsPaused(pause)
@@ -225,7 +227,7 @@ func (s *session) endMulti(c *resp.Command, cmd *policy.Command) bool {
 	if !s.sendTo(l, c, cmd, modeChecked, k) {
 		return false
 	}
-	s.queuedPause = nil
+	s.queuedPause, s.queuedDeletions = nil, nil
 	s.held &^= holdMulti | holdWatch
 	return true
 }

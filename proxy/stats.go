@@ -126,7 +126,7 @@ func (srv *Server) Snapshot(ctx context.Context) (*telemetry.Snapshot, error) {
 	srv.mu.Lock()
 	snap.Reloads = srv.reloads
 	srv.mu.Unlock()
-	snap.Audit = srv.audited.snapshot()
+	snap.Audit, snap.Budgets = srv.audited.snapshot(), srv.budgetCounts()
 	return snap, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"holdfast/configs"
 	"holdfast/journal"
 	"holdfast/journal/tap"
+	"holdfast/policy"
 	"holdfast/proxy"
 	"holdfast/proxy/admin"
 	"holdfast/proxy/telemetry"
@@ -30,6 +31,7 @@ func (s *service) options(c *configs.Config) proxy.Options {
 		Limits:      limits(&inForce),
 		Rules:       ruleSpecs(c),
 		Enforcement: c.Enforcement,
+		Budgets:     budgets(c),
 		Audit: proxy.AuditOptions{
 			File: c.Audit.File, MaxSize: int64(c.Audit.MaxSize), Keep: c.Audit.Keep,
 		},
@@ -123,6 +125,17 @@ func settings(c *configs.Config) []admin.Setting {
 	out := make([]admin.Setting, len(list))
 	for i, s := range list {
 		out[i] = admin.Setting{Key: s.Key, Value: s.Value, Default: s.Default}
+	}
+	return out
+}
+
+func budgets(c *configs.Config) []policy.BudgetSpec {
+	out := make([]policy.BudgetSpec, len(c.Budgets))
+	for i, b := range c.Budgets {
+		out[i] = policy.BudgetSpec{
+			Name: b.Name, Keys: int64(b.Keys), Window: b.Window, Open: b.Open, Per: b.Per,
+			Users: b.Users,
+		}
 	}
 	return out
 }

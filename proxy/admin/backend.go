@@ -63,6 +63,11 @@ type Backend interface {
 	// KillSession closes a session; false when there is none with that id.
 	KillSession(ctx context.Context, id uint64) (bool, error)
 
+	// Budgets returns the delete budgets in force, and ResetBudget closes what is open of one: of
+	// one user if the budget is per user and user is not empty, or of all. It returns how many.
+	Budgets(ctx context.Context) ([]Budget, error)
+	ResetBudget(ctx context.Context, name, user string) (open int, err error)
+
 	// Pending returns the commands that wait for a person, the oldest first.
 	Pending(ctx context.Context) ([]Pending, error)
 
@@ -70,6 +75,26 @@ type Backend interface {
 	// none. by is the operator's address, for the audit log.
 	Approve(ctx context.Context, token, by string) (*Pending, error)
 	Reject(ctx context.Context, token, by string) (*Pending, error)
+}
+
+// Budget is a delete budget in force.
+type Budget struct {
+	Name      string        `json:"name"`
+	Keys      int64         `json:"keys"` // that may be deleted within the window
+	Window    time.Duration `json:"window_ns"`
+	Per       string        `json:"per"`       // "global", "user", "address", "session"
+	Deleted   uint64        `json:"deleted"`   // since the start
+	Throttled uint64        `json:"throttled"` // commands refused
+	Trips     uint64        `json:"trips"`     // how often it was used up
+	Breakers  []Breaker     `json:"breakers"`
+}
+
+// Breaker is one user's, address's or session's part of a budget.
+type Breaker struct {
+	Who     string        `json:"who"`     // "" for a global budget
+	Deleted int64         `json:"deleted"` // within the window
+	Open    time.Duration `json:"open_ns"` // for how long deletes are refused; 0: they are not
+	Trips   int64         `json:"trips"`
 }
 
 // Pending is a command that a person has to approve.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -128,6 +129,24 @@ func (b *fakeBackend) Rules(ctx context.Context) ([]Rule, error) {
 		{Name: "admin", Action: "deny", Enforcement: "observe", Observed: 12,
 			Commands: []string{"@dangerous"}, Except: []string{"info", "keys"}},
 	}, b.check(ctx)
+}
+
+func (b *fakeBackend) Budgets(ctx context.Context) ([]Budget, error) {
+	if b.empty {
+		return nil, b.check(ctx)
+	}
+	return []Budget{
+		{Name: "all", Keys: 1000, Window: time.Minute, Per: "global"},
+		{Name: "each", Keys: 10, Window: time.Hour, Per: "user", Breakers: []Breaker{
+			{Who: "bob\x1b[31m", Open: 90 * time.Second, Trips: 2}, {Who: "eve", Deleted: 7}}},
+	}, b.check(ctx)
+}
+
+func (b *fakeBackend) ResetBudget(ctx context.Context, name, user string) (int, error) {
+	if name != "each" {
+		return 0, errors.New("no budget is called " + name)
+	}
+	return len(user), b.check(ctx)
 }
 
 func (b *fakeBackend) Pending(ctx context.Context) ([]Pending, error) {

@@ -33,7 +33,7 @@ const anyArgs = maxArgs
 
 func init() {
 	// Not in the declaration, because HELP and COMMAND list the table that they are part of.
-	commands = slices.Concat(showCommands, confirmCommands, trashCommands, controlCommands,
+	commands = slices.Concat(showCommands, confirmCommands, budgetCommands, trashCommands, controlCommands,
 		connectionCommands)
 }
 

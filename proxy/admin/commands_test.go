@@ -45,6 +45,15 @@ RULE     ACTION  ENFORCEMENT  DONE  ALLOWED  DENIED  THROTTLED  OBSERVED  COMMAN
 default  deny    enforce      0     0        3       2          0         flushall flushdb config|rewrite
 admin    deny    observe      0     0        0       0          12        @dangerous except info keys
 `,
+		"SHOW BUDGETS": `
+BUDGET  WHO       DELETED  OF    WINDOW  OPEN   TRIPS
+all     -         0        1000  1m00s   -      0
+each    bob?[31m  0        10    1h00m   1m30s  2
+each    eve       7        10    1h00m   -      0
+`,
+		"RESET BUDGET each bob": `
+OK: 3 were open
+`,
 		"SHOW PENDING": `
 TOKEN      STATE     AGE    LEFT   ASKED  USER      ADDRESS          NAME  DB  RULE   COMMAND
 abcd-2345  waiting   1m00s  9m00s  3      bob?[31m  127.0.0.1:50002  -     2   flush  flushall
@@ -117,6 +126,7 @@ func TestShowNothing(t *testing.T) {
 		"SHOW SESSIONS": "0 sessions\n",
 		"SHOW LINKS":    "0 links\n",
 		"SHOW RULES":    "no rules: every command passes\n",
+		"SHOW BUDGETS":  "no delete budgets\n",
 		"SHOW PENDING":  "nothing waits for approval\n",
 
 		"SHOW TIMELINES": "no timelines: the journal never met its server\n",
@@ -217,6 +227,7 @@ func TestControl(t *testing.T) {
 		"KILL SESSION 27", "+OK\r\n",
 		"KILL SESSION 28", "-ERR no session 28\r\n",
 		"REJECT wxyz-6789", "+OK\r\n",
+		"RESET BUDGET none", "-ERR no budget is called none\r\n",
 		"REJECT no", "-ERR nothing waits under the token 'no': see SHOW PENDING\r\n",
 		"APPROVE no", "-ERR nothing waits under the token 'no': see SHOW PENDING\r\n",
 		"KILL SESSION x", "-"+string(errSessionID)+"\r\n",

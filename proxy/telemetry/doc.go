@@ -75,6 +75,9 @@
 //	holdfast_journal_disk_used_ratio                 gauge      -                     of the file system that holds the journal
 //	holdfast_journal_time_to_full_seconds            gauge      -                     until journal.disk.stop at the present rate; absent if unknown or never
 //	holdfast_journal_backlog_seconds                 gauge      -                     what the upstream's replication backlog holds at the highest rate seen; absent if unknown
+//	holdfast_budget_deleted_total                    counter    budget                keys deleted, as a delete budget counts them
+//	holdfast_budget_throttled_total                  counter    budget                commands that a delete budget refused
+//	holdfast_budget_trips_total                      counter    budget                times that a delete budget was used up
 //	holdfast_audit_lines_total                       counter    outcome               lines of the audit log: written, dropped (queue full), failed (disk)
 //	holdfast_config_reloads_total                    counter    outcome               reloads of the configuration: ok, failed
 //	holdfast_config_last_reload_timestamp_seconds    gauge      -                     when the configuration in force was loaded

@@ -119,6 +119,15 @@ var proxyInstruments = []instrument{
 		help:   "Client connections of an event loop.",
 		points: perLoop(func(c *Counters) int64 { return c.Gauges.Sessions })},
 
+	{name: "holdfast.budget.deleted", kind: counter,
+		help:   "Keys deleted, as a delete budget counts them.",
+		points: budgetPoints(func(b *BudgetCount) uint64 { return b.Deleted })},
+	{name: "holdfast.budget.throttled", kind: counter,
+		help:   "Commands that a delete budget refused.",
+		points: budgetPoints(func(b *BudgetCount) uint64 { return b.Throttled })},
+	{name: "holdfast.budget.trips", kind: counter,
+		help:   "Times that a delete budget was used up.",
+		points: budgetPoints(func(b *BudgetCount) uint64 { return b.Trips })},
 	{name: "holdfast.audit.lines", kind: counter,
 		help:   "Lines of the audit log, by outcome.",
 		points: auditPoints},
@@ -279,6 +288,17 @@ func byKind(get func(c *Counters) *[NumLinkKinds]uint64) func(*view) points {
 		var p points
 		for i, n := range get(v.sum) {
 			p.add(int64(n), attribute.Stringer("kind", LinkKind(i)))
+		}
+		return p
+	}
+}
+
+func budgetPoints(of func(*BudgetCount) uint64) func(*view) points {
+	return func(v *view) points {
+		var p points
+		for i := range v.snap.Budgets {
+			b := &v.snap.Budgets[i]
+			p.add(int64(of(b)), text("budget", b.Name))
 		}
 		return p
 	}

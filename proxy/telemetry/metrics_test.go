@@ -85,6 +85,7 @@ func fullSnapshot() *Snapshot {
 		Loops:    []*Counters{one, two},
 		Upstream: UpstreamState{Up: true, Server: "valkey", Version: "8.0.1", Role: "master"},
 		Reloads:  ReloadCount{OK: 2, Failed: 1, Last: time.Unix(1_700_000_000, 0)},
+		Budgets:  []BudgetCount{{Name: "b", Deleted: 3, Throttled: 2, Trips: 1}},
 		Journal:  fullJournal(),
 	}
 }

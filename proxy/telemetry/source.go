@@ -14,6 +14,13 @@ type Snapshot struct {
 	Reloads  ReloadCount
 	Journal  *JournalState // nil without a journal
 	Audit    AuditCount
+	Budgets  []BudgetCount
+}
+
+// BudgetCount counts what one delete budget saw.
+type BudgetCount struct {
+	Name                      string
+	Deleted, Throttled, Trips uint64
 }
 
 // AuditCount counts the lines of the audit log.

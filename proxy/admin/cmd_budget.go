@@ -1,0 +1,62 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+)
+
+var budgetCommands = []*command{
+	{name: "SHOW BUDGETS", args: "[JSON]", help: "delete budgets, and what is left of them",
+		max: 1, run: showBudgets},
+	{name: "RESET BUDGET", args: "name [user]", min: 1, max: 2, run: resetBudget,
+		help: "forget what was deleted, and let deletes pass again"},
+}
+
+func showBudgets(ctx context.Context, c *client, args []string) (reply, error) {
+	list, err := c.server.backend.Budgets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		list[i].Breakers = notNil(list[i].Breakers)
+	}
+	return show(args, notNil(list), budgetLines)
+}
+
+// budgetRows is how many users, addresses or sessions of a budget are shown; JSON has them all.
+const budgetRows = 20
+
+func budgetLines(list []Budget) []string {
+	if len(list) == 0 {
+		return []string{"no delete budgets"}
+	}
+	t := table{head: []string{"BUDGET", "WHO", "DELETED", "OF", "WINDOW", "OPEN", "TRIPS"}}
+	for i := range list {
+		b := &list[i]
+		if len(b.Breakers) == 0 {
+			t.row(b.Name, "", 0, b.Keys, b.Window, "", 0)
+		}
+		for _, s := range b.Breakers[:min(len(b.Breakers), budgetRows)] {
+			open := ""
+			if s.Open > 0 {
+				open = duration(s.Open)
+			}
+			t.row(b.Name, s.Who, s.Deleted, b.Keys, b.Window, open, s.Trips)
+		}
+	}
+	return t.lines()
+}
+
+func resetBudget(ctx context.Context, c *client, args []string) (reply, error) {
+	user := ""
+	if len(args) > 1 {
+		user = args[1]
+	}
+	open, err := c.server.backend.ResetBudget(ctx, args[0], user)
+	if err != nil {
+		return nil, err
+	}
+	c.server.log.Info("console: budget reset", "addr", c.addr, "budget", args[0], "user", user,
+		"open", open)
+	return lines([]string{fmt.Sprintf("OK: %d were open", open)}), nil
+}

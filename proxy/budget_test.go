@@ -1,0 +1,163 @@
+package proxy_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/policy"
+	"holdfast/proxy"
+	"holdfast/proxy/proxytest"
+)
+
+func withBudget(b policy.BudgetSpec) func(*proxy.Options) {
+	return func(o *proxy.Options) { o.Budgets = []policy.BudgetSpec{b} }
+}
+
+func hourly(keys int64, per string) policy.BudgetSpec {
+	return policy.BudgetSpec{Name: "b", Keys: keys, Window: time.Hour, Per: per}
+}
+
+// fill makes keys k0, k1 … in the current database.
+func (c *conn) fill(n int) {
+	c.t.Helper()
+	for i := range n {
+		c.send(proxytest.Command("SET", fmt.Sprint("k", i), "v"))
+	}
+	for range n {
+		c.expect("+OK\r\n")
+	}
+}
+
+// TestBudgetCounts uses a budget of five keys up to five, then by one more.
+func TestBudgetCounts(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	for _, row := range []struct{ name, use string }{
+		{"del", "DEL k0 k1 k2\r\nUNLINK k3 k4 none\r\nDEL k0 k1\r\n"},
+		{"getdel", "GETDEL k0\r\nGETDEL none\r\nDEL k1 k2 k3 k4\r\n"},
+		{"inline and case", "del k0\r\ndEl k1 k2\r\n*2\r\n$3\r\nDEL\r\n$2\r\nk3\r\nUNLINK k4\r\n"},
+		{"past", "EXPIRE k0 -1\r\nPEXPIREAT k1 1\r\nEXPIRE k2 100\r\nDEL k3 k4\r\nEXPIRE none 0\r\nDEL k2\r\n"},
+		{"transaction", "MULTI\r\nGET k0\r\nDEL k0 k1\r\nSET x 1\r\nGETDEL k2\r\nDEL none\r\nEXEC\r\n" +
+			"DEL k3 k4\r\n"},
+		{"discarded", "MULTI\r\nDEL k0 k1 k2 k3 k4\r\nDISCARD\r\nWATCH k0\r\nDEL k0 k1\r\nUNWATCH\r\n" +
+			"DEL k2 k3 k4\r\n"},
+		{"other database", "SELECT 1\r\nSET y 1\r\nDEL y\r\nSELECT 0\r\nDEL k0 k1 k2 k3\r\n"},
+		{"errors", "SET s 1\r\nDEL\r\nGETDEL\r\nDEL k0 k1 k2 k3 k4\r\n"},
+		{"no replies", "CLIENT REPLY OFF\r\nDEL k0 k1 k2\r\nCLIENT REPLY ON\r\nDEL k3 k4\r\n"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			srv.MustDo("FLUSHALL")
+			addr, p := serveServer(t, srv.Addr, withRules(), withBudget(hourly(5, "")))
+			c := dial(t, addr)
+			c.fill(5)
+			for _, line := range strings.SplitAfter(row.use, "\r\n") {
+				c.send(line)
+			}
+			c.send("ECHO end\r\n")
+			for c.reply() != "$3\r\nend\r\n" {
+			}
+			list, err := p.Budgets(t.Context())
+			if err != nil || list[0].Trips != 0 || list[0].Throttled != 0 {
+				t.Fatalf("used up: %+v, %v", list, err)
+			}
+			c.fill(2)
+			if list[0].Deleted != 5 {
+				t.Errorf("counted %d, want 5", list[0].Deleted)
+			}
+			c.do("DEL k0")
+			if got := c.do("DEL k1"); !strings.HasPrefix(got, "-THROTTLED 'del' is refused: the delete "+
+				"budget 'b'") {
+				t.Errorf("got %q", got)
+			}
+			c.send("MULTI\r\nUNLINK k1\r\nEXEC\r\nGET k1\r\n")
+			c.expect("+OK\r\n")
+			if got := c.reply() + c.reply(); !strings.HasPrefix(got, "-THROTTLED 'unlink'") ||
+				!strings.Contains(got, "-EXECABORT") {
+				t.Errorf("in MULTI: %q", got)
+			}
+			c.expect("$1\r\nv\r\n")
+		})
+	}
+}
+
+func TestBudgetOfFlushes(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	addr, p := serveServer(t, srv.Addr, withRules(), withBudget(hourly(5, "")))
+	c := dial(t, addr)
+	deleted := func() uint64 {
+		list, _ := p.Budgets(t.Context())
+		return list[0].Deleted
+	}
+	c.fill(2)
+	c.send("SELECT 3\r\n")
+	c.expect("+OK\r\n")
+	c.fill(3)
+	c.send("GET k0\r\nFLUSHDB\r\nGET k0\r\n")
+	c.expect("$1\r\nv\r\n+OK\r\n$-1\r\n")
+	if n := deleted(); n != 3 {
+		t.Errorf("FLUSHDB counted %d, want 3", n)
+	}
+	c.fill(4)
+	c.send("FLUSHALL\r\n")
+	c.expect("+OK\r\n")
+	if n := deleted(); n != 9 {
+		t.Errorf("FLUSHALL counted up to %d, want 9", n)
+	}
+	if got := c.do("FLUSHALL"); !strings.HasPrefix(got, "-THROTTLED") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestBudgetPerUserAndReset(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	srv.MustDo("ACL", "SETUSER", "bob", "on", ">x", "~*", "+@all")
+	addr, p := serveServer(t, srv.Addr, withRules(), withBudget(hourly(1, "user")))
+	c, bob := dial(t, addr), dial(t, addr)
+	bob.do("AUTH bob x")
+	c.fill(5)
+	c.do("DEL k0 k1")
+	if got := c.do("DEL k2"); !strings.HasPrefix(got, "-THROTTLED") {
+		t.Errorf("got %q", got)
+	}
+	if got := bob.do("DEL k2"); got != ":1\r\n" {
+		t.Errorf("another user: %q", got)
+	}
+	if n, err := p.ResetBudget(t.Context(), "b", "default"); n != 1 || err != nil {
+		t.Errorf("reset: %d, %v", n, err)
+	}
+	if got := c.do("DEL k3"); got != ":1\r\n" {
+		t.Errorf("after the reset: %q", got)
+	}
+	if _, err := p.ResetBudget(t.Context(), "none", ""); err == nil {
+		t.Error("a budget that is not there was reset")
+	}
+}
+
+// A reload keeps what was counted of a budget that stays as it is.
+func TestBudgetReload(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	var next proxy.Options
+	addr, p := serveServer(t, srv.Addr, withRules(), withBudget(hourly(1, "")),
+		func(o *proxy.Options) {
+			o.LoadOptions = func() (proxy.Options, error) { return next, nil }
+			next = *o
+		})
+	c := dial(t, addr)
+	c.fill(5)
+	c.do("DEL k0 k1")
+	for _, want := range []string{"-THROTTLED", ":1"} {
+		if _, err := p.Reload(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.do("DEL k2"); !strings.HasPrefix(got, want) {
+			t.Errorf("got %q, want %s", got, want)
+		}
+		next.Budgets = nil
+	}
+	next.Budgets = []policy.BudgetSpec{{Name: "b"}}
+	if _, err := p.Reload(context.Background()); err == nil {
+		t.Error("a budget of nothing was accepted")
+	}
+}
