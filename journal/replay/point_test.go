@@ -243,7 +243,7 @@ func TestAcrossGap(t *testing.T) {
 	}
 }
 
-func TestCommands(t *testing.T) {
+func TestCommandsAcrossBases(t *testing.T) {
 	srv := proxytest.StartServer(t, serverArgs...)
 	r := record(t, srv)
 	conn := srv.Client().Conn()
