@@ -62,6 +62,7 @@ func checkFile(r *report, path string) *configs.Config {
 	r.ok("config", "%s: %d listener(s), upstream %s", name, len(c.Listeners), c.Upstream.Address)
 	checkSecrecy(r, c, path)
 	checkMachine(r, c)
+	checkFolder(r, c)
 	return c
 }
 
@@ -167,6 +168,7 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 		checkMemory(r, info)
 		checkLimits(r, c, info)
 	}
+	checkReplication(ctx, r, c, u)
 	checkTable(r, c, info)
 	checkTrash(ctx, r, c, u, info)
 }

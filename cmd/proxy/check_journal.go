@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"holdfast/configs"
+	"holdfast/journal"
+	"holdfast/journal/vfs"
+	"holdfast/proxy/upstream"
+)
+
+// smallBacklog is a replication backlog that a busy server goes through in moments: a journal that
+// was away for longer than that needs a snapshot of everything.
+const smallBacklog = 16 * configs.MiB
+
+// checkFolder looks at the journal's folder, without locking it.
+func checkFolder(r *report, c *configs.Config) {
+	dir := c.Journal.Dir
+	if dir == "" {
+		return
+	}
+	view, err := journal.OpenView(nil, dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r.ok("journal", "%s: new", dir)
+		return
+	case err != nil:
+		r.fail("journal", "%s: %v", dir, err)
+		return
+	}
+	first, last := view.TimeRange()
+	r.ok("journal", "%s: %d timelines, %d bases, %d segments, from %s to %s", dir,
+		len(view.Timelines()), len(view.Bases()), len(view.Segments()), clock(first), clock(last))
+	if n := len(view.Incidents()); n > 0 {
+		r.warn("journal", "%d times the server lost writes that the journal holds: proxy journal ls",
+			n)
+	}
+	usage, err := vfs.OS{}.Usage(dir)
+	limits := c.Journal.Disk
+	if p := usage.UsedPercent(); err == nil && limits.Stop > 0 && p >= float64(limits.Stop) {
+		r.fail("journal", "the disk is %.0f %% full, and disk.stop is %d", p, limits.Stop)
+	} else if err == nil && limits.Warn > 0 && p >= float64(limits.Warn) {
+		r.warn("journal", "the disk is %.0f %% full, and disk.warn is %d", p, limits.Warn)
+	}
+}
+
+// checkReplication asks whether the server lets the proxy's user replicate, and how long the
+// journal may be away.
+func checkReplication(ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream) {
+	if c.Journal.Dir == "" {
+		return
+	}
+	user := c.Upstream.Username
+	if user == "" {
+		user = "default"
+	}
+	checkPSYNC(ctx, r, u, user)
+	text, err := u.Do(ctx, "INFO", "replication")
+	if err != nil {
+		r.warn("journal", "the size of the replication backlog is unknown: %v; +info for user %s "+
+			"also lets the journal tell lost writes from new histories", err, user)
+		return
+	}
+	info := infoFields(text)
+	size, err := strconv.ParseInt(info["repl_backlog_size"], 10, 64)
+	if err != nil {
+		r.warn("journal", "the server does not say how large its replication backlog is")
+		return
+	}
+	backlog := configs.Bytes(size)
+	if backlog < smallBacklog {
+		r.warn("journal", "repl-backlog-size is %v: if more is written while the journal is away "+
+			"(a restart of the proxy), it lacks that and needs a snapshot of everything; set it to "+
+			"what is written in %v, and to %v at least", backlog, c.Journal.Backlog, smallBacklog)
+		return
+	}
+	r.ok("journal", "repl-backlog-size is %v", backlog)
+}
+
+// checkPSYNC asks by ACL DRYRUN: there is no harmless way to try.
+func checkPSYNC(ctx context.Context, r *report, u *upstream.Upstream, user string) {
+	for _, args := range [][]any{{"PSYNC", "?", "-1"}, {"REPLCONF", "ACK", "0"}} {
+		reply, err := u.Do(ctx, append([]any{"ACL", "DRYRUN", user}, args...)...)
+		switch {
+		case err != nil:
+			r.warn("journal", "whether the control user %s may replicate is unknown: ACL DRYRUN: %v",
+				user, err)
+			return
+		case reply != "OK":
+			r.fail("journal", "the control user %s may not run %s: it needs +psync +replconf", user,
+				args[0])
+			return
+		}
+	}
+	r.ok("journal", "the control user %s may replicate", user)
+}
+
+// infoFields reads a reply to INFO.
+func infoFields(reply any) map[string]string {
+	out := map[string]string{}
+	text, _ := reply.(string)
+	lines := bufio.NewScanner(strings.NewReader(text))
+	for lines.Scan() {
+		if key, value, ok := strings.Cut(lines.Text(), ":"); ok {
+			out[key] = value
+		}
+	}
+	return out
+}
