@@ -1,0 +1,117 @@
+package tap_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+
+	"holdfast/journal"
+	"holdfast/journal/internal/wire"
+	"holdfast/journal/tap"
+	"holdfast/proxy/proxytest"
+)
+
+var historyID = strings.Repeat("5a", 20)
+
+// snapshotAt is an RDB file of no keys that says where it stands. Its checksum is that of a server
+// which makes none.
+func snapshotAt(id string, offset int) string {
+	n := fmt.Sprint(offset)
+	return "REDIS0011\xfa\x07repl-id" + string(rune(len(id))) + id +
+		"\xfa\x0brepl-offset" + string(rune(len(n))) + n + "\xff" + strings.Repeat("\x00", 8)
+}
+
+// oddPrimary is a primary that does what real ones do not do on request. Each connection has the
+// next answer to PSYNC; the last one serves for all further ones.
+type oddPrimary struct {
+	t       *testing.T
+	ln      net.Listener
+	answers []func(c *wire.Conn) // ends the connection when it returns
+}
+
+func startOdd(t *testing.T, answers ...func(c *wire.Conn)) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &oddPrimary{t: t, ln: ln, answers: answers}
+	t.Cleanup(func() { ln.Close() })
+	go o.serve()
+	return ln.Addr().String()
+}
+
+func (o *oddPrimary) serve() {
+	for n := 0; ; n++ {
+		nc, err := o.ln.Accept()
+		if err != nil {
+			return
+		}
+		o.converse(wire.NewConn(nc), o.answers[min(n, len(o.answers)-1)])
+		nc.Close()
+	}
+}
+
+func (o *oddPrimary) converse(c *wire.Conn, answer func(*wire.Conn)) {
+	for {
+		args, err := c.Command()
+		if err != nil {
+			return
+		}
+		switch args[0] {
+		case "INFO":
+			io.WriteString(c, "$0\r\n\r\n")
+		case "PSYNC":
+			answer(c)
+			return
+		default:
+			io.WriteString(c, "+OK\r\n")
+		}
+	}
+}
+
+// resync answers with a snapshot and a stream, and lets the other side go once it has acknowledged
+// all of it.
+func resync(announced, inside int, commands string) func(*wire.Conn) {
+	return func(c *wire.Conn) {
+		s := snapshotAt(historyID, inside)
+		fmt.Fprintf(c, "+FULLRESYNC %s %d\r\n$%d\r\n%s%s", historyID, announced, len(s), s, commands)
+		for {
+			args, err := c.Command()
+			if err != nil || len(args) == 3 && args[2] == fmt.Sprint(announced+len(commands)) {
+				return
+			}
+		}
+	}
+}
+
+// TestSetBack is a primary with the same history whose offset is lower: a machine that was set
+// back to an earlier state.
+func TestSetBack(t *testing.T) {
+	first := proxytest.Command("SET", "a", "1")
+	lost := proxytest.Command("SET", "a", "2") + proxytest.Command("DEL", "a")
+	fork := 100 + len(first)
+	r := newRig(t, startOdd(t, resync(100, 100, first+lost), resync(fork, fork, first))).start()
+	proxytest.Poll(t, "the second history", func() bool { return len(r.view().Timelines()) == 2 })
+	tl, in := r.view().Timelines()[1], r.view().Incidents()
+	if tl.Parent != 1 || tl.Fork != int64(fork) || tl.ReplID != historyID {
+		t.Errorf("timeline %+v, want a child at %d", tl, fork)
+	}
+	if len(in) != 1 || in[0].From != int64(fork) || in[0].To != int64(fork+len(lost)) ||
+		in[0].Commands != 2 {
+		t.Errorf("incidents %+v, want one of 2 commands from %d", in, fork)
+	}
+}
+
+// TestSnapshotSaysOtherwise is not recorded.
+func TestSnapshotSaysOtherwise(t *testing.T) {
+	r := newRig(t, startOdd(t, resync(100, 99, ""))).start()
+	proxytest.Poll(t, "the refusal", func() bool {
+		return errors.Is(r.tap.Stats().LastErr, tap.ErrSnapshot)
+	})
+	if p := r.tap.Confirmed(); len(r.view().Timelines()) != 0 || p != (journal.Position{}) {
+		t.Errorf("timelines %+v, confirmed %+v; want nothing", r.view().Timelines(), p)
+	}
+}
