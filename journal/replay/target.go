@@ -1,0 +1,135 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"holdfast/journal/internal/wire"
+)
+
+// target is the server that is restored.
+type target struct {
+	opts RestoreOptions
+	conn *wire.Conn
+}
+
+// openTarget connects and makes sure that the server may be overwritten.
+func openTarget(ctx context.Context, o RestoreOptions) (*target, error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	conn, err := wire.Dial(ctx, wire.Endpoint{Address: o.Target, Username: o.Username,
+		Password: o.Password, Dial: o.Dial})
+	if err != nil {
+		return nil, fmt.Errorf("target %s: %w", o.Target, err)
+	}
+	t := &target{opts: o, conn: conn}
+	if err := t.examine(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *target) examine(ctx context.Context) error {
+	info, err := t.info(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case info["cluster_enabled"] == "1":
+		return fmt.Errorf("%w: it is a cluster node; restore a server of its own instead", ErrTarget)
+	case info["loading"] == "1":
+		return fmt.Errorf("%w: it is still loading", ErrTarget)
+	case info["role"] != "master":
+		return fmt.Errorf("%w: it is a replica of %s:%s; promote it first", ErrTarget,
+			info["master_host"], info["master_port"])
+	}
+	var holds []string
+	for key, value := range info {
+		if strings.HasPrefix(key, "db") && strings.HasPrefix(value, "keys=") {
+			holds = append(holds, key+": "+value)
+		}
+	}
+	if n := info["number_of_functions"]; n != "" && n != "0" {
+		holds = append(holds, n+" functions")
+	}
+	if len(holds) > 0 && !t.opts.Force {
+		return fmt.Errorf("%w: %s; force overwrites it", ErrNotEmpty, strings.Join(holds, ", "))
+	}
+	return nil
+}
+
+// info asks INFO, without a limit of its own: while a target empties itself of a large data set it
+// answers nobody, and no harm is done by waiting.
+func (t *target) info(ctx context.Context, section ...string) (map[string]string, error) {
+	v, err := t.conn.Do(ctx, append([]string{"INFO"}, section...)...)
+	if err != nil {
+		return nil, t.refused("INFO", err)
+	}
+	text, _ := v.(string)
+	return wire.Fields(text), nil
+}
+
+// refused wraps an error reply of the target.
+func (t *target) refused(command string, err error) error {
+	var reply wire.Error
+	if errors.As(err, &reply) {
+		return fmt.Errorf("%w: %s: %s", ErrTarget, command, reply)
+	}
+	return fmt.Errorf("target %s: %s: %w", t.opts.Target, command, err)
+}
+
+// listen opens the address where the target comes for the data.
+func (t *target) listen(ctx context.Context) (ln net.Listener, advertise string, err error) {
+	address := t.opts.Listen
+	if address == "" {
+		host := "127.0.0.1" // the target is on this machine if it is on a unix socket
+		if a, ok := t.conn.LocalAddr().(*net.TCPAddr); ok {
+			host = a.IP.String()
+		}
+		address = net.JoinHostPort(host, "0")
+	}
+	ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, "", err
+	}
+	if t.opts.Advertise != "" {
+		return ln, t.opts.Advertise, nil
+	}
+	return ln, ln.Addr().String(), nil
+}
+
+// isTarget admits the machine that the target is on, and this one: whoever may connect is given
+// everything. With an address of one's own to advertise there is something in between, whose
+// address is not known.
+func (t *target) isTarget(remote net.Addr) bool {
+	a, ok := remote.(*net.TCPAddr)
+	if !ok {
+		return false
+	}
+	if t.opts.Advertise != "" || a.IP.IsLoopback() {
+		return true
+	}
+	peer, ok := t.conn.RemoteAddr().(*net.TCPAddr)
+	return ok && peer.IP.Equal(a.IP)
+}
+
+func (t *target) replicaOf(ctx context.Context, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	return t.do(ctx, "REPLICAOF", host, port)
+}
+
+func (t *target) do(ctx context.Context, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	if _, err := t.conn.Do(ctx, args...); err != nil {
+		return t.refused(args[0], err)
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package tap
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"holdfast/journal"
+)
+
+// connection is one connection: PSYNC, and what comes of it.
+func (t *Tap) connection(ctx context.Context) error {
+	replID, offset := "?", int64(-1)
+	cur, ok := t.opts.Journal.Current()
+	if ok {
+		replID, offset = cur.ReplID, cur.End+1
+	}
+	l, err := t.connect(ctx, replID, offset)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	t.noteBacklog(l.primary)
+	if l.answer.full {
+		return t.fullResync(ctx, l)
+	}
+	if !ok {
+		return fmt.Errorf("%w: +CONTINUE where nothing was there to continue", ErrHandshake)
+	}
+	t.stats.update(func(s *Stats) { s.Continues++ })
+	if id := l.answer.replID; id != "" && id != cur.ReplID {
+		cur, err = t.opts.Journal.StartTimeline(ctx, journal.TimelineStart{ReplID: id,
+			Start: cur.End, Parent: cur.ID, Fork: cur.End,
+			Why: "the primary continues under a new replication id"})
+		if err != nil {
+			return err
+		}
+	}
+	t.log.Info("journal: continued", "primary", t.address(), "timeline", cur.ID,
+		"replid", cur.ReplID, "offset", cur.End)
+	return t.stream(ctx, l, cur, cur.End)
+}
+
+// fullResync receives the snapshot, records what it means, and goes on with the stream while the
+// snapshot is being made durable, which a broken connection does not end.
+func (t *Tap) fullResync(ctx context.Context, l *link) error {
+	began := time.Now()
+	t.stats.enter(Syncing)
+	t.stats.update(func(s *Stats) { s.FullResyncs++ })
+	t.log.Info("journal: full resync", "primary", t.address(), "replid", l.answer.replID,
+		"offset", l.answer.offset)
+	w, db, err := t.receiveBase(l)
+	if err != nil {
+		return err
+	}
+	tl, err := t.turn(ctx, l)
+	if err != nil {
+		w.Abort()
+		return err
+	}
+	info := journal.BaseInfo{Timeline: tl.ID, Offset: l.answer.offset, DB: db, Time: began}
+	t.addCommitting(1)
+	t.work.Go(func() {
+		// On failure nothing covers the timeline, and the base goroutine takes another base.
+		if _, err := t.commitBase(t.life, w, info); err != nil && t.life.Err() == nil {
+			t.log.Warn("journal: the snapshot cannot be kept", "error", err)
+		}
+		t.addCommitting(-1)
+	})
+	return t.stream(ctx, l, tl, l.answer.offset)
+}
+
+// turn records what a full resync means. From here on nothing is covered.
+func (t *Tap) turn(ctx context.Context, l *link) (journal.Timeline, error) {
+	t.coverage.Lock()
+	defer t.coverage.Unlock()
+	view, err := t.opts.Journal.View()
+	if err != nil {
+		return journal.Timeline{}, err
+	}
+	t.covered.Store(false)
+	timelines := view.Timelines()
+	if cur, ok := t.opts.Journal.Current(); ok {
+		timelines[len(timelines)-1] = cur // which counts what is not durable yet
+	}
+	return t.carryOut(ctx, place(timelines, l.answer.replID, l.answer.offset, l.primary))
+}
+
+// streamBuffer is how much of the stream is read at once.
+const streamBuffer = 256 << 10
+
+// getAck is in every REPLCONF GETACK * that a primary sends.
+var getAck = []byte("\r\nREPLCONF\r\n$6\r\nGETACK\r\n")
+
+// stream reads the replication stream into the journal until the connection ends.
+func (t *Tap) stream(ctx context.Context, l *link, tl journal.Timeline, offset int64) error {
+	t.stats.update(func(s *Stats) { s.ReplID, s.LastErr = tl.ReplID, nil })
+	t.stats.enter(Streaming)
+	t.mu.Lock()
+	t.reported = ""
+	t.mu.Unlock()
+	poke(t.recheck)
+	a := newAcker(t, l, tl.ID)
+	acks, cancel := context.WithCancel(ctx)
+	var acking sync.WaitGroup
+	acking.Go(func() {
+		if a.run(acks) != nil {
+			l.Conn.Close() // which ends the reading below with a reason of its own
+		}
+	})
+	defer acking.Wait()
+	defer cancel()
+	in := &patientReader{conn: l.Conn, timeout: t.opts.Timeout}
+	buf := make([]byte, streamBuffer)
+	tail := 0 // bytes at the start of buf that were in the journal before: half a GETACK, perhaps
+	for {
+		n, err := in.Read(buf[tail:])
+		if n > 0 {
+			t.lastByte.Store(time.Now().UnixNano())
+			jerr := t.opts.Journal.Append(ctx, tl.ID, offset, buf[tail:tail+n])
+			if jerr != nil {
+				return jerr
+			}
+			offset += int64(n)
+			t.bytesRead.Add(int64(n))
+			a.flowing.Store(true)
+			if bytes.Contains(buf[:tail+n], getAck) {
+				poke(a.asked)
+				t.Hurry()
+			}
+			tail = copy(buf, buf[max(0, tail+n-len(getAck)+1):tail+n])
+		}
+		if err != nil {
+			return err
+		}
+		if n < streamBuffer/2 && !t.linger(ctx) {
+			return ctx.Err()
+		}
+	}
+}
