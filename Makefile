@@ -12,7 +12,7 @@ SECONDS  ?= 2
 FUZZTIME ?= 20s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-short fmt vet servers conformance bench demo soak fuzz clean
+.PHONY: help build run test test-short fmt vet servers conformance bench bench-journal demo soak fuzz clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ bench: build ## Compare with direct, twemproxy, HAProxy; loadtest/RESULTS.md (BE
 demo: build ## Play the incident: a million keys, 100,000 FLUSHALLs, UNDO (DEMOFLAGS=--keys=10000).
 	@scripts/servers.sh valkey
 	$(GO) run ./loadtest/demo $(DEMOFLAGS)
+
+bench-journal: build ## Measure the journal: disk, proxied SETs on and off, restore; loadtest/RESULTS.md (JBENCHFLAGS=...).
+	@scripts/servers.sh valkey
+	$(GO) run ./loadtest/journalbench $(JBENCHFLAGS)
 
 soak: build ## Churn connections and hold 10,000 idle ones; memory must stay flat.
 	@scripts/servers.sh valkey
