@@ -67,11 +67,6 @@ func PlanTrash(t Trash, p *policy.Policy, info *upstream.Info) (reserved []int, 
 	if !wanted && len(t.Databases) == 0 {
 		return nil, nil
 	}
-	for _, r := range p.Rules() {
-		if r.Action == policy.Trash && slices.ContainsFunc(r.Spec.Commands, notFlush) {
-			return nil, fmt.Errorf("rule %q: only FLUSHALL and FLUSHDB can go to the trash", r.Name)
-		}
-	}
 	switch {
 	case info.Generation == 0:
 		return nil, errTrashUnknown
@@ -95,10 +90,6 @@ func PlanTrash(t Trash, p *policy.Policy, info *upstream.Info) (reserved []int, 
 			"reserved for the trash", info.Databases, list)
 	}
 	return list, nil
-}
-
-func notFlush(name string) bool {
-	return !strings.EqualFold(name, "flushall") && !strings.EqualFold(name, "flushdb")
 }
 
 // planTrash prepares what the workers need.
@@ -127,13 +118,12 @@ func (t *trashPlan) hides(db int) bool { return slices.Contains(t.reserved, db) 
 //go:embed trash/*.lua
 var trashFiles embed.FS
 
-// trashScript is one of the scripts, with the part that all have in front. Being whole in each
-// request, it works in a transaction and after SCRIPT FLUSH, too. allow-oom: under a full memory,
-// moving aside must work like the deletion that it takes the place of.
-func trashScript(name string) string {
+// trashScript is one of the scripts, with the parts that it has in common with others in front.
+// Being whole in each request, it works in a transaction and after SCRIPT FLUSH, too.
+func trashScript(head string, names ...string) string {
 	var b strings.Builder
-	b.WriteString("#!lua flags=allow-oom\n")
-	for _, file := range []string{"ledger", name} {
+	b.WriteString(head)
+	for _, file := range append([]string{"ledger"}, names...) {
 		text, err := trashFiles.ReadFile("trash/" + file + ".lua")
 		if err != nil {
 			panic(err) // the files are part of the program
@@ -142,6 +132,14 @@ func trashScript(name string) string {
 	}
 	return stripLua(b.String())
 }
+
+const (
+	// anyMemory: under a full memory, moving aside must work like the deletion that it takes the
+	// place of.
+	anyMemory = "#!lua flags=allow-oom\n"
+	// someMemory is for what the server itself refuses then.
+	someMemory = "#!lua\n"
+)
 
 // stripLua takes comments and indentation out of a script: it is sent often.
 func stripLua(text string) string {
@@ -158,12 +156,15 @@ func stripLua(text string) string {
 }
 
 var (
-	scriptFlush = trashScript("flush")
-	scriptUndo  = trashScript("undo")
-	scriptMerge = trashScript("merge")
-	scriptPurge = trashScript("purge")
-	scriptSweep = trashScript("sweep")
-	scriptList  = trashScript("list")
+	scriptFlush    = trashScript(anyMemory, "flush")
+	scriptKeys     = trashScript(anyMemory, "keylist", "keys")
+	scriptValues   = trashScript(someMemory, "keylist", "keys")
+	scriptUndo     = trashScript(anyMemory, "keylist", "undo")
+	scriptUndoKeys = trashScript(anyMemory, "keylist", "undokeys")
+	scriptMerge    = trashScript(anyMemory, "merge")
+	scriptPurge    = trashScript(anyMemory, "keylist", "purge")
+	scriptSweep    = trashScript(anyMemory, "keylist", "sweep")
+	scriptList     = trashScript(anyMemory, "keylist", "list")
 )
 
 // eval is the command that runs a script of the trash.

@@ -119,20 +119,26 @@ func (srv *Server) Undo(ctx context.Context, id uint64, how string) (*admin.Undo
 		Keys    int64
 		Trash   uint64
 		Merging bool
+		Keyed   bool // it is one of single keys
 	}
 	if err := json.Unmarshal(v.Str, &r); err != nil {
 		return nil, fmt.Errorf("the reply to UNDO: %w", err)
 	}
-	if r.Merging {
-		return srv.merge(ctx, id)
+	switch {
+	case r.Merging:
+		return srv.merge(ctx, scriptMerge, id, fmt.Sprint(mergeKeys))
+	case r.Keyed:
+		return srv.merge(ctx, scriptUndoKeys, id, how, fmt.Sprint(mergeKeys))
 	}
 	return &admin.Undone{Keys: r.Keys, Trash: r.Trash}, nil
 }
 
 // merge takes a merge to its end, step by step. If ctx ends before, the sweepers go on with it.
-func (srv *Server) merge(ctx context.Context, id uint64) (*admin.Undone, error) {
+func (srv *Server) merge(ctx context.Context, script string, id uint64, args ...string) (
+	*admin.Undone, error) {
+	args = append([]string{fmt.Sprint(id)}, args...)
 	for {
-		v, err := srv.runTrash(ctx, scriptMerge, fmt.Sprint(id), fmt.Sprint(mergeKeys))
+		v, err := srv.runTrash(ctx, script, args...)
 		if ctx.Err() != nil {
 			return &admin.Undone{Merging: true}, nil
 		}
@@ -168,6 +174,10 @@ func parseMerge(v *resp.Value) (m mergeStep, err error) {
 
 // Purge implements admin.Backend.
 func (srv *Server) Purge(ctx context.Context, id uint64) error {
-	_, err := srv.runTrash(ctx, scriptPurge, fmt.Sprint(id))
-	return err
+	for {
+		v, err := srv.runTrash(ctx, scriptPurge, fmt.Sprint(id))
+		if err != nil || string(v.Str) != "MORE" {
+			return err
+		}
+	}
 }

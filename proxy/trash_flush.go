@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 
 	"holdfast/policy"
@@ -40,6 +41,7 @@ type trashJob struct {
 	name  string
 	what  string // see flush.lua
 	meta  string
+	keyed bool // it is about single keys
 }
 
 // trash moves aside what a command would destroy. done is false when this command destroys nothing.
@@ -48,9 +50,12 @@ func (s *session) trash(c *resp.Command, cmd *policy.Command, r *policy.Rule) (d
 		return false, true // refused whatever it is
 	}
 	name, plan := commandName(cmd, c.Args), s.w.trash
-	if notFlush(cmd.Name) { // PlanTrash refuses such rules
+	if !policy.Trashable(cmd) { // a script that calls such a command
 		s.note(c, cmd, r, denied, "")
 		return true, s.refuse1(cmd, textDenied(name, r.Name))
+	}
+	if !s.destroys(cmd, c.Args) {
+		return false, true
 	}
 	if plan.off != nil || plan.reserved == nil {
 		s.note(c, cmd, r, denied, "")
@@ -62,6 +67,9 @@ func (s *session) trash(c *resp.Command, cmd *policy.Command, r *policy.Rule) (d
 	}
 	j := &trashJob{cmd: cmd, rule: r, plan: plan, name: name}
 	j.frame = &resp.Command{Args: cloneArgs(c.Args)}
+	if j.keyed = cmd.Name != "flushall" && cmd.Name != "flushdb"; j.keyed {
+		j.frame = s.hideReserved(j.frame, cmd) // COPY … DB
+	}
 	j.what = s.flushes(cmd, c.Args)
 	j.meta = s.trashMeta(c.Args, r)
 	held := s.held&holdMulti != 0
@@ -96,8 +104,7 @@ func (s *session) refuseTrash(j *trashJob, text string) {
 // flushes says what a flush empties, in the words of flush.lua.
 func (s *session) flushes(cmd *policy.Command, args [][]byte) string {
 	switch {
-	case len(args) > 2 || len(args) == 2 &&
-		!resp.EqualFold(args[1], "sync") && !resp.EqualFold(args[1], "async"):
+	case strings.HasPrefix(cmd.Name, "flush") && len(args) > 1 && !flushOption(args):
 		return "syntax"
 	case cmd.Name == "flushall":
 		return "all"
@@ -119,11 +126,19 @@ func (s *session) trashMeta(args [][]byte, r *policy.Rule) string {
 	return string(text)
 }
 
+// flushOption reports whether the arguments of a flush are ones that every server takes.
+func flushOption(args [][]byte) bool {
+	return len(args) == 2 && (resp.EqualFold(args[1], "sync") || resp.EqualFold(args[1], "async"))
+}
+
 // eval is the command that moves aside; form is what the reply is to be.
 func (j *trashJob) eval(s *session, form string) []string {
 	keep := strconv.FormatInt(j.rule.Keep.Milliseconds(), 10)
-	nonce := "holdfast:" + strconv.FormatUint(s.id, 16) + ":" +
-		strconv.FormatInt(time.Now().UnixNano(), 16)
+	nonce := "holdfast:trash:" + strconv.FormatUint(s.id, 16) + ":" +
+		strconv.FormatInt(time.Now().UnixNano(), 16) + ":"
+	if j.keyed {
+		return j.evalKeys(keep, nonce, form)
+	}
 	return j.plan.eval(scriptFlush, j.what, j.meta, keep, nonce,
 		textTrashFull(j.name, j.rule.Name), form)
 }
@@ -139,28 +154,32 @@ func (s *session) trashFlush(j *trashJob) {
 		case err != nil || len(v.Elems) != 2:
 			s.refuseTrash(j, textTrashFailed(j.name, j.rule.Name, "no id"))
 		default:
-			s.trashed(j, v.Elems[0].Int, v.Elems[1].Int)
-			s.answerNow(resp.AppendSimple(nil, "OK"))
+			s.trashed(j, v.Elems[0].Int, &v.Elems[1])
+			s.answerNow(j.reply(&v.Elems[1], int(s.proto)))
 		}
 	})
 }
 
 // trashed tells of a new entry; id 0 means that there was nothing to keep.
-func (s *session) trashed(j *trashJob, id, keys int64) {
+func (s *session) trashed(j *trashJob, id int64, v *resp.Value) {
 	ref := ""
 	if id != 0 {
 		ref = strconv.FormatInt(id, 10)
-		s.w.log.Info("moved to the trash", "id", id, "keys", keys, "command", j.name,
+	}
+	if id != 0 && !j.keyed {
+		s.w.log.Info("moved to the trash", "id", id, "keys", v.Int, "command", j.name,
 			"rule", j.rule.Name, "user", s.ident.userName(), "client", s.conn.RemoteAddr())
 	}
 	s.note(j.frame, j.cmd, j.rule, trashed, ref)
 }
 
 // refusal is what a client is told of a script's error. Codes of the server's own (READONLY, BUSY,
-// MISCONF) mean what they mean for any write.
+// MISCONF) mean what they mean for any write, and of a command about single keys, ERR is the server's
+// answer to it, but where it speaks of the script.
 func (j *trashJob) refusal(reply []byte) string {
 	text := string(trimCRLF(reply[1:]))
-	if text == "ERR syntax error" || !bytes.HasPrefix(reply, []byte("-ERR")) &&
+	own := strings.HasPrefix(text, "ERR") && !strings.Contains(text, "script")
+	if j.keyed && own || text == "ERR syntax error" || !bytes.HasPrefix(reply, []byte("-ERR")) &&
 		!bytes.HasPrefix(reply, []byte("-NOPERM")) {
 		return text
 	}

@@ -18,6 +18,10 @@ func (w *worker) sweepTrash() {
 	if w.trash.reserved == nil || w.draining || w.sweeping {
 		return
 	}
+	w.sweepNow()
+}
+
+func (w *worker) sweepNow() {
 	w.sweeping = true
 	w.runTrash(scriptSweep, []string{w.trash.memory}, func(v *resp.Value, err error) {
 		w.sweeping = false
@@ -40,7 +44,9 @@ func (w *worker) sweepFailed(err error) {
 // swept reads what a sweep has done.
 func (w *worker) swept(v *resp.Value) {
 	var r struct {
-		Expired, Pressed, Merging []uint64
+		Expired, Pressed, Merging, Undoing []uint64
+		Keys                               int64
+		More                               bool
 	}
 	if err := json.Unmarshal(v.Str, &r); err != nil {
 		w.sweepFailed(fmt.Errorf("the reply to a sweep of the trash: %w", err))
@@ -53,16 +59,24 @@ func (w *worker) swept(v *resp.Value) {
 	for _, id := range r.Pressed {
 		w.log.Warn("an entry of the trash is emptied early: the server is short of memory", "id", id)
 	}
-	if len(r.Merging) > 0 {
+	if r.Keys > 0 {
+		w.log.Debug("single keys of the trash were emptied", "keys", r.Keys)
+	}
+	switch step := fmt.Sprint(mergeKeys); {
+	case len(r.Merging) > 0:
 		w.sweeping = true
-		w.mergeOn(r.Merging[0])
+		w.mergeOn(scriptMerge, r.Merging[0], step)
+	case len(r.Undoing) > 0:
+		w.sweeping = true
+		w.mergeOn(scriptUndoKeys, r.Undoing[0], "CONTINUE", step)
+	case r.More:
+		w.sweepNow()
 	}
 }
 
 // mergeOn takes a merge to its end. It may be under way elsewhere: then the steps of both add up.
-func (w *worker) mergeOn(id uint64) {
-	args := []string{fmt.Sprint(id), fmt.Sprint(mergeKeys)}
-	w.runTrash(scriptMerge, args, func(v *resp.Value, err error) {
+func (w *worker) mergeOn(script string, id uint64, args ...string) {
+	w.runTrash(script, append([]string{fmt.Sprint(id)}, args...), func(v *resp.Value, err error) {
 		w.sweeping = false
 		if err != nil {
 			return // done elsewhere, or the next sweep finds out
@@ -76,7 +90,7 @@ func (w *worker) mergeOn(id uint64) {
 				"left", m.Left)
 		case !w.draining:
 			w.sweeping = true
-			w.mergeOn(id)
+			w.mergeOn(script, id, args...)
 		}
 	})
 }

@@ -14,7 +14,10 @@ import (
 // trashNeeds is what the scripts of the trash call, with arguments that the server accepts.
 var trashNeeds = []string{
 	"eval x 0", "swapdb 0 1", "select 1", "dbsize", "flushdb async", "info keyspace", "time",
-	"move k 1", "scan 0", "hset k f v", "hget k f", "hvals k", "hdel k f", "incr k",
+	"move k 1", "scan 0", "hset k f v", "hget k f", "hvals k", "hdel k f", "hlen k", "incr k",
+	"exists k", "rename k l", "set k v", "get k", "del k", "unlink k", "pttl k", "zadd k 1 m",
+	"zrem k m", "zrange k 0 0", "zrevrange k 0 0", "zrangebyscore k 0 1", "sadd k m", "srem k m",
+	"srandmember k 1",
 }
 
 // checkTrash says where the trash is, and what keeps the server from having one.

@@ -1,5 +1,6 @@
--- Lists the ledger, oldest first, with the number of keys as it is now, and behind it the slots
--- that hold something that is in no entry. The reply is a list of JSON.
+-- Lists the ledger, oldest first, with the number of keys as it is now, behind it the newest hundred
+-- entries of single keys, and then the slots that hold something that is in no entry. The reply is a
+-- list of JSON.
 
 local out, used = {}, {}
 for _, e in ipairs(entries()) do
@@ -8,6 +9,17 @@ for _, e in ipairs(entries()) do
     d.keys = size(d.slot)
   end
   out[#out + 1] = cjson.encode(e)
+end
+redis.call('SELECT', conf.ledger)
+local newest = redis.call('ZREVRANGE', DUE, 0, 99)
+for i = #newest, 1, -1 do
+  local k = keyEntry(newest[i])
+  if k then
+    local keys = redis.call('HLEN', NAMES .. newest[i])
+    k.dbs = {{db = k.db, slot = conf.ledger, keys = keys}}
+    if k.next then k.merge = {moved = 0} end
+    out[#out + 1] = cjson.encode(k)
+  end
 end
 for _, slot in ipairs(conf.slots) do
   local keys = size(slot)

@@ -2,7 +2,8 @@
 -- Every proxy does this every few seconds; the ids of merges under way are for it to go on with.
 --
 -- ARGV[2] the percentage of maxmemory from which on memory is short; 0: never
--- The reply is JSON: expired, pressed and merging, each a list of ids.
+-- The reply is JSON: expired, pressed, merging and undoing, each a list of ids; keys, how many single
+-- keys were emptied; and more, if there is more to do at once.
 
 local function short()
   local percent = tonumber(ARGV[2])
@@ -31,9 +32,24 @@ for _, e in ipairs(entries()) do
     kept[#kept + 1] = e
   end
 end
-if #kept > 0 and not out.expired and short() then
-  local err = empty(kept[1])
-  if err then return err end
-  add('pressed', kept[1].id)
+redis.call('SELECT', conf.ledger)
+out.keys = 0
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', clock, 'LIMIT', 0, 200)) do
+  local k = keyEntry(id)
+  if out.keys >= 1000 then out.more = true break end
+  if k then out.keys = out.keys + emptyKeys(k, 1000) else redis.call('ZREM', DUE, id) end
+end
+for _, id in ipairs(redis.call('SRANDMEMBER', UNDOING, 1)) do add('undoing', tonumber(id)) end
+if not out.expired and out.keys == 0 and short() then
+  redis.call('SELECT', conf.ledger)
+  local oldest = redis.call('ZRANGE', DUE, 0, 0)[1]
+  local k = oldest and keyEntry(oldest)
+  if k and (not kept[1] or k.at < kept[1].at) then
+    out.keys, out.more = emptyKeys(k, 1000), true
+  elseif kept[1] then
+    local err = empty(kept[1])
+    if err then return err end
+    add('pressed', kept[1].id)
+  end
 end
 return cjson.encode(out)

@@ -7,6 +7,7 @@
 -- The reply is JSON: keys, and the id of the new entry as trash.
 
 local e = entry(ARGV[2])
+if not e and keyEntry(ARGV[2]) then return cjson.encode({keyed = true}) end
 if not e then return redis.error_reply('ERR no such entry in the trash: see SHOW TRASH') end
 if e.merge then
   return redis.error_reply('ERR a merge of this entry is under way; it goes on by itself')
