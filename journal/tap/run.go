@@ -19,9 +19,20 @@ func (t *Tap) Run(ctx context.Context) error {
 		return err
 	}
 	t.work.Go(func() { t.keepBases(ctx) })
+	t.work.Go(func() { t.endWithJournal(ctx, cancel) })
 	defer t.work.Wait()
 	defer cancel()
 	return t.stayAttached(ctx)
+}
+
+// endWithJournal ends the tap with its journal: the primary may have nothing to say for a while,
+// and should see at once that nobody keeps what it sends.
+func (t *Tap) endWithJournal(ctx context.Context, cancel func()) {
+	select {
+	case <-ctx.Done():
+	case <-t.opts.Journal.Failed():
+		cancel()
+	}
 }
 
 // lookBack finds out what the journal has.
@@ -47,11 +58,11 @@ func (t *Tap) stayAttached(ctx context.Context) error {
 	for {
 		began := time.Now()
 		err := t.attempt(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
 		if jerr := t.opts.Journal.Err(); jerr != nil {
 			return jerr
+		}
+		if ctx.Err() != nil {
+			return nil
 		}
 		if errors.Is(err, journal.ErrClosed) {
 			return err
@@ -63,7 +74,7 @@ func (t *Tap) stayAttached(ctx context.Context) error {
 			pause = t.opts.BackoffMin
 		}
 		if !t.backOff(ctx, pause/2+rand.N(pause/2+1)) {
-			return nil
+			return t.opts.Journal.Err()
 		}
 		pause = min(2*pause, t.opts.BackoffMax)
 	}
