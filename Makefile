@@ -10,9 +10,10 @@ SERVER   ?= redis
 ROUNDS   ?= 5
 SECONDS  ?= 2
 FUZZTIME ?= 20s
+CUTS     ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-short fmt vet servers conformance bench bench-journal demo soak fuzz clean
+.PHONY: help build run test test-short fmt vet servers conformance bench bench-journal demo powercut soak fuzz clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +54,11 @@ demo: build ## Play the incident: a million keys, 100,000 FLUSHALLs, UNDO (DEMOF
 bench-journal: build ## Measure the journal: disk, proxied SETs on and off, restore; loadtest/RESULTS.md (JBENCHFLAGS=...).
 	@scripts/servers.sh valkey
 	$(GO) run ./loadtest/journalbench $(JBENCHFLAGS)
+
+powercut: ## Cut the power under a journal, again and again: FUSE, loop, ext4; needs root (CUTS=20).
+	$(GO) run ./loadtest/powercut --rounds $(CUTS)
+	$(GO) build -o bin/powercut ./loadtest/powercut
+	! bin/powercut --rounds 5 --lie  # a disk that lies must be caught
 
 soak: build ## Churn connections and hold 10,000 idle ones; memory must stay flat.
 	@scripts/servers.sh valkey

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"holdfast/journal"
 )
 
@@ -62,7 +60,7 @@ func bareDisk(file string, data []byte, megas int) (float64, error) {
 		if _, err := f.Write(data); err != nil {
 			return 0, err
 		}
-		if err := unix.Fdatasync(int(f.Fd())); err != nil {
+		if err := syncData(f); err != nil {
 			return 0, err
 		}
 	}
