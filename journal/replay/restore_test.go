@@ -79,3 +79,41 @@ func TestRestoreElsewhere(t *testing.T) {
 		t.Errorf("digest %s, want %s", got, end.digest)
 	}
 }
+
+// TestUndo takes the primary itself back to before a FLUSHALL, with the journal attached: the
+// journal follows, on a timeline that leaves the first one at that point. It is one more timeline
+// if the journal came back before the primary was promoted, which gives it another id.
+func TestUndo(t *testing.T) {
+	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+		r := record(t, srv)
+		for i := range 100 {
+			srv.MustDo("SET", "k:"+strconv.Itoa(i), i)
+		}
+		want := digest(srv)
+		srv.MustDo("FLUSHALL")
+		srv.MustDo("SET", "after", 1)
+		r.caughtUp()
+		p := r.locate(replay.Selector{Kind: replay.BeforeCommand, Command: "flushall"})
+		if got := r.restore(srv, p); got != want {
+			t.Errorf("digest %s, want %s", got, want)
+		}
+		proxytest.Poll(t, "the journal to follow", func() bool {
+			cur, _ := r.journal.Current()
+			return r.tap.Attached() && r.tap.Confirmed().Timeline == cur.ID &&
+				cur.ReplID == srv.Info("replication")["master_replid"]
+		})
+		srv.MustDo("SET", "again", 1)
+		want = digest(srv)
+		r.caughtUp()
+		tls, in := r.view().Timelines(), r.view().Incidents()
+		if len(tls) < 2 || tls[1].Parent != 1 || tls[1].Fork != p.Offset {
+			t.Errorf("timelines %+v, want the second to leave the first at %d", tls, p.Offset)
+		}
+		if len(in) != 1 || in[0].Commands != 2 || in[0].From != p.Offset {
+			t.Errorf("incidents %+v, want one of 2 commands: what was undone", in)
+		}
+		if got := r.restore(r.fresh(), r.locate(replay.Selector{})); got != want {
+			t.Errorf("the new end: digest %s, want %s", got, want)
+		}
+	}, serverArgs...)
+}
