@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 
 	"holdfast/journal/internal/wire"
@@ -82,24 +83,26 @@ func (t *target) refused(command string, err error) error {
 	return fmt.Errorf("target %s: %s: %w", t.opts.Target, command, err)
 }
 
-// listen opens the address where the target comes for the data.
+// listen opens the address where the target comes for the data, and returns what the target is
+// told. Where nothing else is said, that is the address from which we reach the target.
 func (t *target) listen(ctx context.Context) (ln net.Listener, advertise string, err error) {
+	local := "127.0.0.1" // the target is on this machine if it is on a unix socket
+	if a, ok := t.conn.LocalAddr().(*net.TCPAddr); ok {
+		local = a.IP.String()
+	}
 	address := t.opts.Listen
 	if address == "" {
-		host := "127.0.0.1" // the target is on this machine if it is on a unix socket
-		if a, ok := t.conn.LocalAddr().(*net.TCPAddr); ok {
-			host = a.IP.String()
-		}
-		address = net.JoinHostPort(host, "0")
+		address = net.JoinHostPort(local, "0")
 	}
 	ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, "", err
+	if err != nil || t.opts.Advertise != "" {
+		return ln, t.opts.Advertise, err
 	}
-	if t.opts.Advertise != "" {
-		return ln, t.opts.Advertise, nil
+	a := ln.Addr().(*net.TCPAddr) // as it was asked for
+	if !a.IP.IsUnspecified() {
+		local = a.IP.String()
 	}
-	return ln, ln.Addr().String(), nil
+	return ln, net.JoinHostPort(local, strconv.Itoa(a.Port)), nil
 }
 
 // isTarget admits the machine that the target is on, and this one: whoever may connect is given

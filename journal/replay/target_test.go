@@ -162,3 +162,13 @@ func TestRestoreFailsHalfWay(t *testing.T) {
 		t.Errorf("got %v, the target is a %s", err, dst.Info("replication")["role"])
 	}
 }
+
+func TestListenEverywhere(t *testing.T) {
+	r := small(t)
+	dst := r.fresh()
+	_, err := replay.Restore(context.Background(), replay.RestoreOptions{View: r.view(),
+		Plan: r.plan(), Target: dst.Addr, Listen: ":0"})
+	if err != nil || dst.MustDo("GET", "k") != "v" {
+		t.Errorf("k is %v (%v)", dst.MustDo("EXISTS", "k"), err)
+	}
+}
