@@ -41,7 +41,7 @@ type Upstream struct {
 	Username       string        `yaml:"username"` // of the proxy's own control connection
 	Password       Secret        `yaml:"password"`
 	PasswordFile   string        `yaml:"password_file"` // read by Load into Password
-	Guard          string        `yaml:"guard"`         // off
+	Guard          string        `yaml:"guard"`         // acl | off
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
 	TCPKeepalive   time.Duration `yaml:"tcp_keepalive"` // 0: no keepalive probes
 	MaxBackoff     time.Duration `yaml:"max_backoff"`   // longest pause between connection attempts
@@ -170,6 +170,10 @@ const (
 	Observe = "observe" // rules are counted and logged, and do nothing
 )
 
+// GuardACL is the value of Upstream.Guard that keeps a restricted user on the server; off is the
+// other.
+const GuardACL = "acl"
+
 // unixSocketMode is the mode of a unix listener that names none: the owner and the group of the
 // proxy, and nobody else, may connect.
 const unixSocketMode FileMode = 0o770
@@ -181,7 +185,7 @@ func Default() *Config {
 		Workers:   1,
 		Upstream: Upstream{
 			Address:        "127.0.0.1:6379",
-			Guard:          "off",
+			Guard:          GuardACL,
 			ConnectTimeout: 5 * time.Second,
 			TCPKeepalive:   time.Minute,
 			MaxBackoff:     2 * time.Second,

@@ -8,9 +8,6 @@ var later = map[string]string{
 	"routes": "there are no durability routes yet",
 }
 
-// laterGuards is the values of upstream.guard that do not exist in this version.
-var laterGuards = []string{"acl"}
-
 var index = regexp.MustCompile(`\[\d+\]`)
 
 // generic is path without the numbers of list items: "rules[].keep".

@@ -115,9 +115,8 @@ var parseCases = []struct {
 	{"routes", "routes: []\n",
 		[]string{`f:1:1: routes: not supported by this version: ` +
 			`there are no durability routes yet`}},
-	{"guard", "upstream: {guard: acl}\n",
-		[]string{`f:1:19: upstream.guard: "acl" is not supported by this version, ` +
-			`which knows off`}},
+	{"guard", "upstream: {guard: on}\n",
+		[]string{`f:1:19: upstream.guard: must be acl or off, got "on"`}},
 	{"keep without trash",
 		"rules:\n  - name: a\n    commands: [get]\n    action: deny\n    keep: 24h\n",
 		[]string{`f:5:11: rules[0].keep: is for the action trash only`}},
@@ -272,6 +271,7 @@ upstream:
   address: "[::1]:7000"
   username: holdfast
   password: "s3cret"
+  guard: off
   connect_timeout: 1s
   tcp_keepalive: 0
   max_backoff: 500ms

@@ -117,7 +117,7 @@ func (v *validator) upstream() {
 			"is listeners[%d] of this proxy: it would connect to itself", i)
 	}
 	v.password("upstream", u.Password, u.PasswordFile)
-	v.oneOf("upstream.guard", u.Guard, laterGuards, off)
+	v.oneOf("upstream.guard", u.Guard, nil, GuardACL, off)
 	v.require(u.ConnectTimeout >= 10*time.Millisecond, "upstream.connect_timeout",
 		"must be at least 10ms")
 	v.require(u.TCPKeepalive == 0 || u.TCPKeepalive >= time.Second, "upstream.tcp_keepalive",

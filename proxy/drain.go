@@ -130,6 +130,7 @@ func (srv *Server) stop() {
 	}
 	srv.closeConsole(ctx, srv.console)
 	srv.closeHTTP(ctx, srv.http)
+	srv.guard.stop()
 	srv.stopDial()
 	for _, w := range srv.workers {
 		w.loop.Stop()

@@ -29,6 +29,9 @@ const (
 	// as Redis's own words do, so that clients send the source.
 	textNoScript = "NOSCRIPT No matching script. Please use EVAL: the proxy has not seen this code, " +
 		"and cannot read it from the server"
+	// textGuardMissing answers a script whose link could not log in as the guard's user.
+	textGuardMissing = "UPSTREAM the user under which the proxy runs scripts was missing on the " +
+		"server; the command was not executed; it is safe to send it again in a moment"
 	// textScanReply answers a KEYS whose SCAN the proxy did not understand.
 	textScanReply = "UPSTREAM the server's answer to SCAN cannot be read; nothing was changed"
 	// textDraining answers commands that arrive after shutdown began.

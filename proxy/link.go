@@ -29,8 +29,9 @@ type link struct {
 	name  string // what CLIENT SETNAME last set on this connection, and the library's below
 	lib   library
 
-	lane  *lane    // shared links
-	owner *session // pinned links on loan
+	lane  *lane      // shared links
+	guard *guardUser // as whom it has logged in instead of its identity; nil: as that
+	owner *session   // pinned links on loan
 
 	conn       *eventloop.Conn // nil while connecting
 	scan       resp.ReplyScanner
@@ -147,7 +148,10 @@ func (l *link) connected(up *upstream.Upstream, nc net.Conn, err error) {
 func (l *link) openSteps() []prepStep {
 	var steps []prepStep
 	auth := l.ident.authArgs()
-	if auth != nil {
+	if g := l.w.guard; g != nil && g.of == l.up && l.w.guards(l) {
+		l.guard = g
+		steps = append(steps, prepStep{args: l.guardAuth(), must: true, instead: (*link).guardMissing})
+	} else if auth != nil {
 		steps = append(steps, prepStep{args: auth, must: true})
 	}
 	if l.proto == 3 {
@@ -178,6 +182,9 @@ func (l *link) selectFirst() []prepStep {
 		{args: []string{"rEsEt"}, must: true},
 		{args: selectArgs(l.db), must: true},
 		{args: l.ident.authArgs(), must: true},
+	}
+	if l.guard != nil {
+		steps[2].args = l.guardAuth()
 	}
 	if l.proto == 3 {
 		steps = append(steps, prepStep{args: []string{"hElLo", "3"}, must: true})
@@ -252,6 +259,9 @@ func (l *link) prepared(reply []byte) {
 	case reply[0] != '-' || !st.must:
 	case st.instead != nil:
 		l.later = append(st.instead(l), l.later...)
+		if l.closed {
+			return
+		}
 	default:
 		l.refused(reply)
 		return

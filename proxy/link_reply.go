@@ -67,7 +67,7 @@ func (l *link) forwardRun(p []byte) int {
 	var to *session
 	for pos < len(p) && l.reqs.n > 0 {
 		r := l.reqs.front()
-		if r.mode != modeForward {
+		if r.mode != modeForward || l.guard != nil && p[pos] == '-' {
 			break
 		}
 		n, done, err := l.scan.Scan(p[pos:])
@@ -205,7 +205,7 @@ func (l *link) carryOut(r *request, reply []byte, typ byte) {
 	switch r.mode {
 	case modeForward, modeSubscribe:
 		if reply != nil {
-			r.s.deliver(reply)
+			r.s.deliver(l.unguarded(reply))
 		}
 	case modeReplace:
 		r.s.deliver(r.call.local)

@@ -19,6 +19,7 @@ type Options struct {
 	Driver    string     // of the event loops: "epoll", "portable"; "" is the best there is
 
 	Upstream upstream.Options
+	Guard    bool // keep a restricted user on the server for scripts of the user default
 	Limits   Limits
 
 	Rules       []policy.RuleSpec
@@ -129,7 +130,7 @@ func (o *Options) take(n *Options) {
 	o.Rules, o.Enforcement, o.Trash = n.Rules, n.Enforcement, n.Trash
 	o.Admin, o.HTTP, o.Pprof, o.Telemetry = n.Admin, n.HTTP, n.Pprof, n.Telemetry
 	o.Drain, o.Settings = n.Drain, n.Settings
-	o.Audit, o.Budgets = n.Audit, n.Budgets
+	o.Audit, o.Budgets, o.Guard = n.Audit, n.Budgets, n.Guard
 	dir := o.Journal.Dir
 	o.Journal = n.Journal
 	o.Journal.Dir = dir

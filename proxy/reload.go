@@ -218,6 +218,7 @@ func (c *change) commit() error {
 	if srv.recorder != nil {
 		srv.recorder.change(c.opts.Journal, c.opts.Upstream)
 	}
+	srv.guard.await(srv.serving)
 	was.retire(c)
 	if c.opts.InForce != nil {
 		c.opts.InForce()

@@ -21,7 +21,8 @@ import (
 //
 // The list of functions is older than the call that it judges by a second at the most, and no older
 // than the last command through this proxy that changes functions. Code that others load at that
-// very moment can escape it; so the scan is the second line, and the server's ACL the first.
+// very moment can escape it; so the scan is the second line, and the server's ACL (guard.go) the
+// first.
 
 // libraries is what functions do, as last read from a server. It is one for all workers.
 type libraries struct {
@@ -136,6 +137,9 @@ func (s *session) learnCode(c *resp.Command, cmd *policy.Command) bool {
 	if w.asked.Script != nil {
 		return true
 	}
+	if g := s.guardOf(cmd); g != nil && len(g.Gaps) == 0 {
+		return true // the server refuses all that could be found
+	}
 	switch cmd.Name {
 	case "fcall", "fcall_ro":
 		return s.learnFunction(string(c.Args[1]))
@@ -214,7 +218,7 @@ func (s *session) judgeCode(cmd *policy.Command) policy.Verdict {
 		s.changesCode = s.held&holdMulti != 0
 		s.whenIdle = append(s.whenIdle, s.w.srv.libraries.invalidate)
 	}
-	return s.w.policy.DecideScript(&s.w.asked, nil)
+	return s.w.policy.DecideScript(&s.w.asked, s.guardOf(cmd))
 }
 
 // codeQueued is called for the end of a transaction that may change functions.

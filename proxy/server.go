@@ -48,6 +48,7 @@ type Server struct {
 	approvals    *approvals
 	scripts      *policy.Scripts // likewise
 	libraries    libraries
+	guard        *guardKeeper // from startWorkers on
 	budgets      atomic.Pointer[budgets]
 	audits       atomic.Pointer[auditLog] // nil when there is none
 	audited      auditCount
@@ -171,6 +172,9 @@ func (srv *Server) start(ctx context.Context) error {
 		return err
 	}
 	srv.watch(up)
+	if info != nil {
+		srv.guard.await(ctx) // before clients come
+	}
 	if err := srv.startAdmin(); err != nil {
 		return err
 	}
@@ -212,6 +216,8 @@ func (srv *Server) startWorkers(info *upstream.Info) error {
 		go w.run()
 	}
 	srv.hits.start()
+	srv.guard = newGuardKeeper(srv)
+	go srv.guard.run()
 	return nil
 }
 
@@ -316,6 +322,7 @@ func (srv *Server) upstreamChanged(up *upstream.Upstream, info *upstream.Info) {
 			w.setRules(r)
 		}
 	})
+	srv.guard.wake()
 }
 
 // each posts f to every worker.

@@ -85,7 +85,11 @@ func (s *session) unpinned(c *resp.Command, cmd *policy.Command, b behaviour) bo
 			return s.borrowFor(c, cmd, blocking)
 		}
 		if s.pin == nil {
-			return s.forwardShared(c, cmd, laneScript)
+			kind := laneScript
+			if g := s.w.guard; g != nil && g.policy.Refuses(cmd) {
+				kind = laneData // a module's command, which the rules let pass
+			}
+			return s.forwardShared(c, cmd, kind)
 		}
 	}
 	if s.pausedWrite(cmd) {

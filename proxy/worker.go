@@ -51,6 +51,8 @@ type worker struct {
 	paused, pausedAll bool // CLIENT PAUSE is in force
 	pausedUntil       int64
 
+	guard *guardUser // whom scripts of the user default run as; nil: themselves
+
 	asked policy.Request // the newest that was put to the policy
 	epoch int64          // Unix milliseconds at loop time 0
 
@@ -195,6 +197,7 @@ func (w *worker) learn(info *upstream.Info) {
 		w.renewAnonymous() // somebody else set a password
 	}
 	w.anonFrames = &anon
+	w.setGuard(w.guard) // who logs in may be another matter now
 }
 
 // renewAnonymous gives clients that connect from now on links of their own. The server asks for

@@ -101,14 +101,14 @@ func checkMachine(r *report, c *configs.Config) {
 }
 
 // checkRules compiles the rules against a command table. With guess, the table is not the server's
-// own, which may know more.
-func checkRules(r *report, c *configs.Config, table *policy.Table, guess bool) {
+// own, which may know more. It returns nil if they cannot be compiled.
+func checkRules(r *report, c *configs.Config, table *policy.Table, guess bool) *policy.Policy {
 	p, err := policy.New(policy.Options{
 		Table: table, Rules: ruleSpecs(c), Enforcement: c.Enforcement, AllowUnknown: guess,
 	})
 	if err != nil {
 		addErrors(r, "rules", located(c, err))
-		return
+		return nil
 	}
 	switch {
 	case len(p.Rules()) == 0:
@@ -134,6 +134,7 @@ func checkRules(r *report, c *configs.Config, table *policy.Table, guess bool) {
 			r.add(ruleFinding(c, rule, "is only observed: it refuses nothing"))
 		}
 	}
+	return p
 }
 
 // ruleFinding is a warning about one rule, with its place in the file if it stands there.
@@ -169,21 +170,23 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 		checkLimits(r, c, info)
 	}
 	checkReplication(ctx, r, c, u)
-	checkTable(r, c, info)
+	if p := checkTable(r, c, info); p != nil {
+		checkGuard(ctx, r, c, u, p)
+	}
 	checkTrash(ctx, r, c, u, info)
 }
 
 // checkTable checks the rules against the server's own commands if they can be had.
-func checkTable(r *report, c *configs.Config, info *upstream.Info) {
+func checkTable(r *report, c *configs.Config, info *upstream.Info) *policy.Policy {
 	if info.CommandReply == nil {
 		checkRules(r, c, policy.Builtin(), true)
-		return
+		return nil
 	}
 	table, err := policy.NewTable(info.CommandReply)
 	if err != nil {
 		r.fail("rules", "the server's command table cannot be used: %v", err)
-		return
+		return nil
 	}
 	r.ok("commands", "%d in the server's own table", table.Len()-1)
-	checkRules(r, c, table, false)
+	return checkRules(r, c, table, false)
 }

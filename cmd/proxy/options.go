@@ -28,6 +28,7 @@ func (s *service) options(c *configs.Config) proxy.Options {
 		Listeners:   listeners(c),
 		Workers:     c.Workers,
 		Upstream:    upstreamOptions(c, s.log),
+		Guard:       c.Upstream.Guard == configs.GuardACL,
 		Limits:      limits(&inForce),
 		Rules:       ruleSpecs(c),
 		Enforcement: c.Enforcement,

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"holdfast/configs"
+	"holdfast/policy"
+	"holdfast/proxy"
+	"holdfast/proxy/upstream"
+)
+
+// checkGuard proves, user by user, what the server's own ACL refuses inside scripts. It asks by ACL
+// DRYRUN and changes nothing.
+func checkGuard(ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream,
+	p *policy.Policy) {
+	control := c.Upstream.Username
+	if control == "" {
+		control = "default"
+	}
+	g, err := proxy.GuardFor(p, "default")
+	if err != nil {
+		r.warn("guard", "%v", err)
+		return
+	}
+	reply, err := u.Do(ctx, "ACL", "USERS")
+	if err != nil {
+		if len(g.Refused) > 0 {
+			r.warn("guard", "the users cannot be looked at, so there can be no guard either (%v): "+
+				"code that cannot be read through is refused", err)
+		}
+		return
+	}
+	guarded := c.Upstream.Guard == configs.GuardACL
+	switch {
+	case len(g.Refused) == 0:
+		r.ok("guard", "the rules refuse nothing that scripts could call")
+	case guarded && mayKeepGuard(ctx, r, u, control):
+		r.ok("guard", "scripts of the user default will run as a user who may not run %s",
+			commandNames(g.Refused))
+	case guarded:
+		guarded = false
+	}
+	for _, gap := range g.Gaps {
+		r.ok("guard", "the server lets scripts run %s, which rule %q restricts: %s; that is left to "+
+			"the reading of code", gap.Command.Name, gap.Rule.Name, gap.Why)
+	}
+	users, _ := reply.([]any)
+	for _, v := range users {
+		name, _ := v.(string)
+		own := name == "default" && guarded || name == control && name != "default"
+		if !own && !strings.HasPrefix(name, proxy.GuardPrefix) {
+			checkUser(ctx, r, u, p, name)
+		}
+	}
+}
+
+// mayKeepGuard asks whether the control user may keep the guard's user.
+func mayKeepGuard(ctx context.Context, r *report, u *upstream.Upstream, control string) bool {
+	for _, sub := range []string{"SETUSER", "GETUSER", "DELUSER"} {
+		v, err := u.Do(ctx, "ACL", "DRYRUN", control, "ACL", sub, "x")
+		if text, _ := v.(string); err != nil || text != "OK" {
+			r.warn("guard", "the control user %s may not run ACL %s, or it cannot be told: there will "+
+				"be no guard, and code that cannot be read through is refused", control, sub)
+			return false
+		}
+	}
+	return true
+}
+
+// checkUser tells what the scripts of one user may run against the rules, and how to change that.
+func checkUser(ctx context.Context, r *report, u *upstream.Upstream, p *policy.Policy, name string) {
+	g, err := proxy.GuardFor(p, name)
+	if err != nil || !enabled(ctx, u, name) {
+		return
+	}
+	var may []*policy.Command
+	for _, cmd := range g.Refused {
+		var args []any
+		for _, word := range policy.DryRun(name, cmd) {
+			args = append(args, word)
+		}
+		v, err := u.Do(ctx, args...)
+		if err != nil {
+			r.warn("guard", "what scripts of the user %s may run cannot be told: %v", name, err)
+			return
+		}
+		if text, _ := v.(string); text == "OK" {
+			may = append(may, cmd)
+		}
+	}
+	switch {
+	case len(g.Refused) == 0:
+	case len(may) == 0:
+		r.ok("guard", "the server refuses the user %s what the rules refuse", name)
+	default:
+		r.warn("guard", "the server lets scripts of the user %s run %s, so code of his that cannot be "+
+			"read through is refused; to bind him (outside of scripts too): %s", name,
+			commandNames(may), restriction(name, may))
+	}
+}
+
+// enabled reports whether anybody can come as the user.
+func enabled(ctx context.Context, u *upstream.Upstream, name string) bool {
+	v, err := u.Do(ctx, "ACL", "GETUSER", name)
+	fields, _ := v.([]any)
+	if err != nil || len(fields) < 2 {
+		return err == nil
+	}
+	flags, _ := fields[1].([]any)
+	return slices.Contains(flags, any("on"))
+}
+
+// restriction is the line that takes the commands from a user.
+func restriction(name string, commands []*policy.Command) string {
+	line := "ACL SETUSER " + name
+	for _, cmd := range commands {
+		line += " -" + cmd.Name
+	}
+	return line
+}
+
+// commandNames lists commands for a line of text.
+func commandNames(commands []*policy.Command) string {
+	names := make([]string, len(commands))
+	for i, cmd := range commands {
+		names[i] = strings.ToUpper(strings.ReplaceAll(cmd.Name, "|", " "))
+	}
+	const most = 12
+	if more := len(names) - most; more > 0 {
+		names = append(names[:most:most], "…")
+	}
+	return strings.Join(names, ", ")
+}

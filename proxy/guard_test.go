@@ -1,0 +1,221 @@
+package proxy_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"holdfast/policy"
+	"holdfast/proxy"
+	"holdfast/proxy/proxytest"
+)
+
+func withGuard(o *proxy.Options) { o.Guard = true }
+
+// guardUsers is the guards' users on a server.
+func guardUsers(srv *proxytest.Server) (out []string) {
+	for _, u := range srv.MustDo("ACL", "USERS").([]any) {
+		if name := u.(string); strings.HasPrefix(name, "holdfast-guard-") {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// any calls whatever command it is given: nobody can know which by reading it.
+const anyCall = "return redis.call(unpack(ARGV))"
+
+func (c *conn) eval(words ...string) string {
+	c.t.Helper()
+	c.send(proxytest.Command(append([]string{"EVAL", anyCall, "0"}, words...)...))
+	return c.reply()
+}
+
+// expectRefused checks that the server itself refused a call, and did not name the guard's user.
+func expectRefused(t *testing.T, got string) {
+	t.Helper()
+	acl := strings.Contains(got, "ACL failure") || strings.Contains(got, "can't run this command") ||
+		strings.HasPrefix(got, "-NOPERM")
+	if !acl || strings.Contains(got, "holdfast") {
+		t.Errorf("got %q, want the server's refusal", got)
+	}
+}
+
+func TestGuardBindsScripts(t *testing.T) {
+	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+		srv.MustDo("SET", "k", "v")
+		srv.MustDo("FUNCTION", "LOAD", library("l", "f", "return redis.call(unpack(args))"))
+		sha := srv.MustDo("SCRIPT", "LOAD", anyCall).(string)
+		t.Run("serving", func(t *testing.T) {
+			addr := serve(t, srv.Addr, withGuard, withRules(rule("deny", "flushall", "flushdb")))
+			c := dial(t, addr)
+			for _, proto := range []string{"2", "3"} {
+				c.do("HELLO " + proto)
+				expectRefused(t, c.eval("FlushAll"))
+				if got := c.eval("get", "k"); got != "$1\r\nv\r\n" {
+					t.Errorf("what rules allow: %q", got)
+				}
+				c.send(proxytest.Command("EVALSHA", sha, "0", "flushdb", "async"))
+				expectRefused(t, c.reply())
+				c.send(proxytest.Command("FCALL", "f", "0", "flushall"))
+				expectRefused(t, c.reply())
+				c.send(proxytest.Command("FCALL", "f", "0", "get", "k"))
+				c.expect("$1\r\nv\r\n")
+			}
+			// A script in a transaction runs as the client's own user, so it is judged strictly.
+			c.send("MULTI\r\n" + proxytest.Command("EVAL", anyCall, "0", "flushall") + "EXEC\r\n")
+			c.expect("+OK\r\n")
+			if got := c.reply(); !strings.HasPrefix(got, "-DENIED 'eval'") {
+				t.Errorf("in MULTI: %q", got)
+			}
+			c.reply()
+			c.send("SELECT 1\r\nACL WHOAMI\r\nSELECT 0\r\n")
+			c.expect("+OK\r\n$7\r\ndefault\r\n+OK\r\n")
+			if n := len(guardUsers(srv)); n != 1 {
+				t.Errorf("%d guards' users", n)
+			}
+		})
+		if users := guardUsers(srv); len(users) > 0 {
+			t.Errorf("left behind: %v", users)
+		}
+		if srv.MustDo("GET", "k") != "v" {
+			t.Error("the data is gone")
+		}
+	})
+}
+
+// The guard's user may never do what the user default may not.
+func TestGuardCopiesTheDefaultUser(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	srv.MustDo("ACL", "SETUSER", "root", "on", ">x", "~*", "&*", "+@all")
+	srv.MustDo("MSET", "app:1", "a", "other", "o", "read:1", "r")
+	srv.MustDo("ACL", "SETUSER", "default", "resetkeys", "~app:*", "-config", "-incr",
+		"(+get +del ~read:*)")
+	c := dial(t, serve(t, srv.Addr, withGuard, withRules(rule("deny", "flushall", "unlink")),
+		func(o *proxy.Options) { o.Upstream.Username, o.Upstream.Password = "root", "x" }))
+	for _, key := range []string{"app:1", "read:1"} {
+		if got := c.eval("get", key); got[0] != '$' {
+			t.Errorf("%s: %q", key, got)
+		}
+	}
+	for _, words := range [][]string{{"get", "other"}, {"set", "read:1", "x"}, {"incr", "app:2"},
+		{"flushall"}, {"unlink", "app:1"}, {"unlink", "read:1"}} {
+		if got := c.eval(words...); got[0] != '-' || strings.HasPrefix(got, "-DENIED") {
+			t.Errorf("%v: %q", words, got)
+		}
+	}
+	if got := c.eval("del", "read:1"); got != ":1\r\n" {
+		t.Errorf("what the selector allows: %q", got)
+	}
+}
+
+// The guard follows the rules, and comes back when its user, or the whole server, was gone.
+func TestGuardIsKept(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	var next proxy.Options
+	addr, p := serveServer(t, srv.Addr, withGuard, withRules(rule("deny", "flushall")),
+		func(o *proxy.Options) {
+			o.LoadOptions = func() (proxy.Options, error) { return next, nil }
+			next = *o
+		})
+	c := dial(t, addr)
+	guarded := func(what string) {
+		t.Helper()
+		proxytest.Poll(t, what, func() bool {
+			got := c.eval("ping")
+			return got == "+PONG\r\n"
+		})
+		expectRefused(t, c.eval("flushall"))
+	}
+	guarded("at first")
+	for _, name := range guardUsers(srv) {
+		srv.MustDo("ACL", "DELUSER", name)
+	}
+	guarded("after its user was deleted")
+	srv.Kill()
+	srv.Restart()
+	guarded("after the server was restarted")
+	if got := c.eval("keys", "*"); got != "*0\r\n" {
+		t.Errorf("before the reload: %q", got)
+	}
+	next.Rules = []policy.RuleSpec{rule("deny", "flushall", "keys")}
+	if _, err := p.Reload(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	expectRefused(t, c.eval("keys", "*"))
+	next.Guard = false
+	if _, err := p.Reload(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.eval("ping"); !strings.HasPrefix(got, "-DENIED 'eval'") {
+		t.Errorf("without a guard: %q", got)
+	}
+}
+
+// Proxies with the same rules share a user, and one that ends takes nothing from the other.
+func TestGuardOfTwoProxies(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	rules := withRules(rule("deny", "flushall"))
+	a := dial(t, serve(t, srv.Addr, withGuard, rules))
+	t.Run("other", func(t *testing.T) {
+		b := dial(t, serve(t, srv.Addr, withGuard, rules))
+		for range 3 {
+			expectRefused(t, a.eval("flushall"))
+			expectRefused(t, b.eval("flushall"))
+		}
+		if users := guardUsers(srv); len(users) != 1 {
+			t.Errorf("users: %v", users)
+		}
+	})
+	srv.MustDo("CLIENT", "KILL", "USER", guardUsers(srv)[0])
+	proxytest.Poll(t, "a new link", func() bool { return a.eval("ping") == "+PONG\r\n" })
+	expectRefused(t, a.eval("flushall"))
+}
+
+// Where the control user may not keep a guard, opaque code is refused, and nothing else changes.
+func TestGuardThatCannotBe(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	srv.MustDo("ACL", "SETUSER", "weak", "on", ">x", "~*", "&*", "+@all", "-acl")
+	c := dial(t, serve(t, srv.Addr, withGuard, withRules(rule("deny", "flushall")),
+		func(o *proxy.Options) { o.Upstream.Username, o.Upstream.Password = "weak", "x" }))
+	if got := c.eval("ping"); !strings.HasPrefix(got, "-DENIED 'eval'") {
+		t.Errorf("opaque: %q", got)
+	}
+	c.send(proxytest.Command("EVAL", "return redis.call('ping')", "0"))
+	c.expect("+PONG\r\n")
+}
+
+// A client that has not logged in where it must does not get in as the guard's user, and one that
+// is another user runs its scripts as that.
+func TestGuardLetsNobodyIn(t *testing.T) {
+	srv := proxytest.StartServer(t, "--requirepass", "secret")
+	srv.MustDo("ACL", "SETUSER", "bob", "on", ">x", "~*", "&*", "+@all")
+	addr := serve(t, srv.Addr, withGuard, withRules(rule("deny", "flushall")),
+		func(o *proxy.Options) { o.Upstream.Password = "secret" })
+	c := dial(t, addr)
+	literal := proxytest.Command("EVAL", "return redis.call('ping')", "0")
+	for _, frame := range []string{literal, proxytest.Command("EVAL", anyCall, "0", "ping")} {
+		c.send(frame)
+		if got := c.reply(); got[0] != '-' || strings.Contains(got, "PONG") {
+			t.Errorf("without a login: %q", got)
+		}
+	}
+	for _, login := range []string{"AUTH secret", "AUTH default secret"} {
+		c.do(login)
+		c.send(literal)
+		c.expect("+PONG\r\n")
+		expectRefused(t, c.eval("flushall"))
+	}
+	c.do("AUTH bob x")
+	c.send(literal)
+	c.expect("+PONG\r\n")
+	if got := c.eval("ping"); !strings.HasPrefix(got, "-DENIED 'eval'") {
+		t.Errorf("bob has no guard: %q", got)
+	}
+	names := fmt.Sprint(srv.MustDo("CLIENT", "LIST"))
+	if !slices.ContainsFunc(guardUsers(srv), func(u string) bool { return strings.Contains(names, u) }) {
+		t.Error("no link is the guard's")
+	}
+}
