@@ -24,7 +24,7 @@ func TestIncident(t *testing.T) {
 	}
 	var said strings.Builder
 	err = withStack(root, dir, proxy, func(s *stack) error {
-		d := &demo{stack: s, out: &said, options: options{
+		d := &demo{stack: s, out: &said, flood: floodHere, options: options{
 			keys: 20_000, flushes: 10_000, conns: 50, clients: 10, span: time.Second,
 			measure: 300 * time.Millisecond,
 		}}

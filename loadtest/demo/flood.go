@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"os"
+	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -13,13 +17,31 @@ const floodPiece = 10
 
 // answers is what the flood was told.
 type answers struct {
-	ok, throttled, other int
-	example              string // of other
-	took                 time.Duration
+	OK, Throttled, Other int
+	Example              string // of Other
+	Took                 time.Duration
 }
 
-// flood sends n FLUSHALLs from conns connections, spread evenly over span.
-func flood(ctx context.Context, addr string, n, conns int, span time.Duration) (answers, error) {
+// floodBeside has a process of its own send the flood: what it costs must not slow down the clients
+// whose commands are timed in this one.
+func floodBeside(ctx context.Context, addr string, o *options) (a answers, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return a, err
+	}
+	cmd := exec.CommandContext(ctx, self, "--flood", addr, "--flushes", strconv.Itoa(o.flushes),
+		"--conns", strconv.Itoa(o.conns), "--span", o.span.String())
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return a, err
+	}
+	return a, json.Unmarshal(out, &a)
+}
+
+// floodHere sends the FLUSHALLs, spread evenly over the span.
+func floodHere(ctx context.Context, addr string, o *options) (answers, error) {
+	n, conns, span := o.flushes, o.conns, o.span
 	var (
 		mu      sync.Mutex
 		a       answers
@@ -38,15 +60,15 @@ func flood(ctx context.Context, addr string, n, conns int, span time.Duration) (
 			part, err := floodOne(ctx, addr, share, span, delay)
 			mu.Lock()
 			defer mu.Unlock()
-			a.ok, a.throttled, a.other = a.ok+part.ok, a.throttled+part.throttled, a.other+part.other
-			if part.example != "" {
-				a.example = part.example
+			a.OK, a.Throttled, a.Other = a.OK+part.OK, a.Throttled+part.Throttled, a.Other+part.Other
+			if part.Example != "" {
+				a.Example = part.Example
 			}
 			failure = errors.Join(failure, err)
 		})
 	}
 	running.Wait()
-	a.took = time.Since(begin)
+	a.Took = time.Since(begin)
 	return a, failure
 }
 
@@ -91,11 +113,11 @@ func (a *answers) note(v any) {
 	e, refused := v.(errReply)
 	switch {
 	case v == "OK":
-		a.ok++
+		a.OK++
 	case refused && strings.HasPrefix(string(e), "THROTTLED"):
-		a.throttled++
+		a.Throttled++
 	default:
-		a.other++
-		a.example = e.Error()
+		a.Other++
+		a.Example = e.Error()
 	}
 }

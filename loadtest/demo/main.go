@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -46,11 +47,19 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fs.DurationVar(&o.span, "span", 2*time.Second, "how long the flood lasts")
 	fs.DurationVar(&o.measure, "measure", 3*time.Second, "how long the clients are watched before it")
 	fs.Float64Var(&o.slower, "slower", 2, "how many times longer p99 may be meanwhile; 0: any")
+	only := fs.String("flood", "", "send the flood to this address and do nothing else")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	if o.keys < 1 || o.flushes < 1 || o.conns < 1 || o.clients < 1 {
 		return errors.New("keys, flushes, conns and clients must be positive")
+	}
+	if *only != "" {
+		a, err := floodHere(ctx, *only, &o)
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(out).Encode(a)
 	}
 	root, err := harness.Root()
 	if err != nil {
@@ -61,7 +70,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	return withStack(root, dir, filepath.Join(root, "bin", "proxy"), func(s *stack) error {
-		d := &demo{stack: s, options: o, out: out}
+		d := &demo{stack: s, options: o, out: out, flood: floodBeside}
 		return d.play(ctx)
 	})
 }

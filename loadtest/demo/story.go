@@ -17,8 +17,9 @@ import (
 type demo struct {
 	*stack
 	options
-	out  io.Writer
-	load traffic
+	out   io.Writer
+	flood func(context.Context, string, *options) (answers, error)
+	load  traffic
 
 	before  print
 	p99     time.Duration // before the flood
@@ -97,7 +98,7 @@ func (d *demo) incident(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a, err := flood(ctx, d.proxy.Addr, d.flushes, d.conns, d.span)
+	a, err := d.flood(ctx, d.proxy.Addr, &d.options)
 	if err != nil {
 		return fmt.Errorf("flood: %w", err)
 	}
@@ -106,9 +107,9 @@ func (d *demo) incident(ctx context.Context) error {
 		return err
 	}
 	p50, p99, n := d.load.lap()
-	d.check(a.ok == 1, "%d was answered OK, and went to the trash", a.ok)
-	d.check(a.throttled == d.flushes-1, "%d were throttled, in %.1f s", a.throttled, a.took.Seconds())
-	d.check(a.other == 0, "%d were answered anything else %s", a.other, a.example)
+	d.check(a.OK == 1, "%d was answered OK, and went to the trash", a.OK)
+	d.check(a.Throttled == d.flushes-1, "%d were throttled, in %.1f s", a.Throttled, a.Took.Seconds())
+	d.check(a.Other == 0, "%d were answered anything else %s", a.Other, a.Example)
 	d.say("  the proxy used %v of processor time", spent-cpu)
 	d.say("  meanwhile %d commands of the clients, p50 %v, p99 %v", n, p50, p99)
 	if d.slower > 0 {
