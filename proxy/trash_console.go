@@ -26,7 +26,8 @@ var errAmbiguous = errors.New("the link to the server broke; it may have been do
 
 // runTrash runs a script of the trash on the control user's link of the first worker. From any
 // goroutine but a loop's.
-func (srv *Server) runTrash(ctx context.Context, script string, args ...string) (*resp.Value, error) {
+func (srv *Server) runTrash(ctx context.Context, script string, args ...string) (
+	*resp.Value, error) {
 	type result struct {
 		v   *resp.Value
 		err error

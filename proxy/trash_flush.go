@@ -174,7 +174,7 @@ func (s *session) trashed(j *trashJob, id int64, v *resp.Value) {
 }
 
 // refusal is what a client is told of a script's error. Codes of the server's own (READONLY, BUSY,
-// MISCONF) mean what they mean for any write, and of a command about single keys, ERR is the server's
+// MISCONF) mean what they mean for any write. Of a command about single keys, ERR is the server's
 // answer to it, but where it speaks of the script.
 func (j *trashJob) refusal(reply []byte) string {
 	text := string(trimCRLF(reply[1:]))

@@ -1,5 +1,5 @@
--- Stands behind ledger.lua in the scripts that know of single keys in the trash. Their values are in
--- the database of the ledger, each under a name of its own: the prefix of its entry and a number.
+-- Stands behind ledger.lua in the scripts that know of single keys in the trash. Their values are
+-- in the database of the ledger, each under a name of its own: the prefix of its entry and a number.
 -- NAMES..id is a hash from the number to the name that the key had. KEYS..id is the entry, and DUE
 -- orders the ids by the time until which they are kept: there may be a great many.
 

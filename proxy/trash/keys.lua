@@ -148,7 +148,9 @@ local function expire()
   local ttl = redis.call('PTTL', key)
   for i = 4, #args do
     local word = string.lower(args[i])
-    if (word == 'nx' and ttl ~= -1) or (word == 'xx' and ttl == -1) or word == 'gt' then return 0 end
+    if (word == 'nx' and ttl ~= -1) or (word == 'xx' and ttl == -1) or word == 'gt' then
+      return 0
+    end
   end
   r = aside(db, key)
   if failed(r) then return r end

@@ -1,5 +1,5 @@
--- Lists the ledger, oldest first, with the number of keys as it is now, behind it the newest hundred
--- entries of single keys, and then the slots that hold something that is in no entry. The reply is a
+-- Lists the ledger, oldest first, with the number of keys as it is now, behind it the newest
+-- hundred entries of single keys, and then the slots that hold something that is in no entry. The reply is a
 -- list of JSON.
 
 local out, used = {}, {}
