@@ -301,7 +301,7 @@ func (w *worker) guardsIdentity(i *identity) bool {
 // where there is none. Code in a transaction or on a link of the session's own has none.
 func (s *session) guardOf(cmd *policy.Command) *policy.Guard {
 	w := s.w
-	if w.guard == nil || w.guard.of != w.up || s.pin != nil || s.held != 0 || w.paused ||
+	if w.guard == nil || w.guard.of != w.up || s.held != 0 || w.paused ||
 		!w.guardsIdentity(s.ident) {
 		return nil
 	}

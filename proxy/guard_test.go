@@ -64,6 +64,13 @@ func TestGuardBindsScripts(t *testing.T) {
 				c.send(proxytest.Command("FCALL", "f", "0", "get", "k"))
 				c.expect("$1\r\nv\r\n")
 			}
+			// Behind a command that has a link to itself, the guard binds all the same.
+			c.send("BLPOP none 0.01\r\n" + proxytest.Command("EVAL", anyCall, "0", "flushall"))
+			c.reply()
+			expectRefused(t, c.reply())
+			c.send("BLPOP none 0.01\r\n" + proxytest.Command("EVAL", anyCall, "0", "ping"))
+			c.reply()
+			c.expect("+PONG\r\n")
 			// A script in a transaction runs as the client's own user, so it is judged strictly.
 			c.send("MULTI\r\n" + proxytest.Command("EVAL", anyCall, "0", "flushall") + "EXEC\r\n")
 			c.expect("+OK\r\n")

@@ -84,6 +84,9 @@ func (s *session) unpinned(c *resp.Command, cmd *policy.Command, b behaviour) bo
 		if s.pausedWrite(cmd) {
 			return s.borrowFor(c, cmd, blocking)
 		}
+		if s.pin != nil && s.w.guard != nil && !s.letGo() {
+			return false // the guard is on the shared link
+		}
 		if s.pin == nil {
 			kind := laneScript
 			if g := s.w.guard; g != nil && g.policy.Refuses(cmd) {
