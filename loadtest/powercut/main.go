@@ -5,6 +5,8 @@
 // stays sector by sector as chance decides. Then the file system is mounted anew, the journal
 // recovers, and everything that it had called durable must be there.
 //
+// At the end the same on a disk that is full for a while (fulldisk.go).
+//
 // A kill of the process proves nothing of the kind: the page cache survives it.
 //
 // It needs Linux, root, /dev/fuse, losetup and mkfs.ext4. Seeds make the writer and the choice of
@@ -73,6 +75,10 @@ func run(ctx context.Context, args []string) error {
 		}
 	}
 	fmt.Printf("ok: %d power cuts, %d bytes promised, none lost\n", *rounds, t.total)
+	if err := fullDisk(ctx, dir); err != nil {
+		return fmt.Errorf("full disk: %w", err)
+	}
+	fmt.Println("ok: a full disk")
 	return nil
 }
 
