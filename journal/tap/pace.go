@@ -2,6 +2,8 @@ package tap
 
 import (
 	"context"
+	"net"
+	"syscall"
 	"time"
 )
 
@@ -11,6 +13,11 @@ import (
 //
 //	nobody waits    read . . . . read . . . . read . . . .     one fsync per pace
 //	Hurry           read read read read read read              one after the other
+
+// The pause is worth little if each segment that arrives meanwhile wakes the runtime's poller, as it
+// does with edge-triggered epoll, whether or not a goroutine waits: fifty times in ten milliseconds
+// here. So the socket is told not to signal before much is there (SO_RCVLOWAT); a read at the end
+// of the pause takes whatever there is.
 
 // hurryFor is how long one call of Hurry lasts.
 const hurryFor = time.Second
@@ -32,10 +39,12 @@ func (t *Tap) Hurry() {
 }
 
 // linger waits for the pace, unless someone is in a hurry. False means that the context ended.
-func (t *Tap) linger(ctx context.Context) bool {
+func (t *Tap) linger(ctx context.Context, socket lowWater) bool {
 	if t.opts.Pace <= 0 || t.hurryTill.Load() > time.Now().UnixNano() {
 		return true
 	}
+	socket.set(streamBuffer / 2)
+	defer socket.set(1)
 	timer := time.NewTimer(t.opts.Pace)
 	defer timer.Stop()
 	select {
@@ -45,4 +54,24 @@ func (t *Tap) linger(ctx context.Context) bool {
 	case <-timer.C:
 	}
 	return true
+}
+
+// lowWater sets how many bytes a socket waits for before it signals. The zero value does nothing.
+type lowWater struct{ raw syscall.RawConn }
+
+// newLowWater is for any connection; those that are no sockets of the system are left alone.
+func newLowWater(c net.Conn) lowWater {
+	if sc, ok := c.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			return lowWater{raw}
+		}
+	}
+	return lowWater{}
+}
+
+// set has no error: what fails here costs time only, and a broken socket shows when it is read.
+func (w lowWater) set(n int) {
+	if w.raw != nil {
+		w.raw.Control(func(fd uintptr) { setLowWater(fd, n) })
+	}
 }

@@ -112,6 +112,7 @@ func (t *Tap) stream(ctx context.Context, l *link, tl journal.Timeline, offset i
 	})
 	defer acking.Wait()
 	defer cancel()
+	socket := newLowWater(l.Conn.Conn)
 	in := &patientReader{conn: l.Conn, timeout: t.opts.Timeout}
 	buf := make([]byte, streamBuffer)
 	tail := 0 // bytes at the start of buf that were in the journal before: half a GETACK, perhaps
@@ -135,7 +136,7 @@ func (t *Tap) stream(ctx context.Context, l *link, tl journal.Timeline, offset i
 		if err != nil {
 			return err
 		}
-		if n < streamBuffer/2 && !t.linger(ctx) {
+		if n < streamBuffer/2 && !t.linger(ctx, socket) {
 			return ctx.Err()
 		}
 	}
