@@ -144,9 +144,10 @@ func TestGuardIsKept(t *testing.T) {
 	srv.Kill()
 	srv.Restart()
 	guarded("after the server was restarted")
-	if got := c.eval("keys", "*"); got != "*0\r\n" {
-		t.Errorf("before the reload: %q", got)
-	}
+	// The guard may be made anew once more, when the restart is seen; opaque code is refused meanwhile.
+	proxytest.Poll(t, "what no rule refuses runs, before the reload", func() bool {
+		return c.eval("keys", "*") == "*0\r\n"
+	})
 	next.Rules = []policy.RuleSpec{rule("deny", "flushall", "keys")}
 	if _, err := p.Reload(context.Background()); err != nil {
 		t.Fatal(err)
