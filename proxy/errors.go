@@ -16,10 +16,8 @@ var ErrServerClosed = errors.New("proxy: server closed")
 const (
 	// textMaxClients is Redis's own wording: clients know it and back off.
 	textMaxClients = "ERR max number of clients reached"
-	// textNoSuchClient and textNoSuchClientID are Redis's own wordings for CLIENT KILL.
+	// textNoSuchClient is Redis's own wording for CLIENT KILL.
 	textNoSuchClient = "ERR No such client"
-	// textRedirectMissing is Redis's own wording for CLIENT TRACKING … REDIRECT.
-	textRedirectMissing = "ERR The client ID you want redirect to does not exist"
 	// textExecAbort is Redis's own wording for the EXEC of a transaction that went wrong.
 	textExecAbort = "EXECABORT Transaction discarded because of previous errors."
 	// textNoMulti answers the commands of a transaction whose MULTI was refused for the moment.
