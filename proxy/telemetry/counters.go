@@ -7,6 +7,7 @@ import "slices"
 type Labels struct {
 	Commands []string // by policy Command.ID: "get", "config|set"; "" is the unknown command
 	Rules    []string // by rule index
+	Routes   []string // by policy Route.Index
 }
 
 // CommandCount counts the finished commands of one name.
@@ -41,6 +42,10 @@ type Counters struct {
 
 	Commands []CommandCount // indexed by policy Command.ID
 	Rules    []RuleCount    // indexed by rule index
+
+	Routes  []*RouteCounters  // indexed by policy Route.Index; see there
+	Demands []*DemandCounters // made by Demand
+	Fences  []*FenceCounters  // made by Fence
 
 	// Latency runs from the frame read to the reply complete, in nanoseconds.
 	Latency [NumClasses]Histogram
@@ -85,12 +90,13 @@ type Gauges struct {
 	Outstanding       int64 // commands sent or queued and not yet answered
 }
 
-// NewCounters returns zero counters for the commands and rules that l names.
+// NewCounters returns zero counters for the commands, rules and routes that l names.
 func NewCounters(l *Labels) *Counters {
 	return &Counters{
 		labels:   l,
 		Commands: make([]CommandCount, len(l.Commands)),
 		Rules:    make([]RuleCount, len(l.Rules)),
+		Routes:   newRoutes(len(l.Routes)),
 	}
 }
 
@@ -102,6 +108,8 @@ func (c *Counters) Clone() *Counters {
 	n := *c
 	n.Commands = slices.Clone(c.Commands)
 	n.Rules = slices.Clone(c.Rules)
+	n.Routes = cloneEach(c.Routes)
+	n.Demands, n.Fences = cloneEach(c.Demands), cloneEach(c.Fences)
 	return &n
 }
 
@@ -116,6 +124,7 @@ func (c *Counters) Relabel(l *Labels) {
 	c.Commands = make([]CommandCount, len(l.Commands))
 	c.Rules = make([]RuleCount, len(l.Rules))
 	c.addByName(&old)
+	c.relabelRoutes(old.labels.Routes, l.Routes)
 }
 
 // Add adds all of o to c, gauges too. Where the labels differ, which can be seen for a moment
@@ -135,6 +144,7 @@ func (c *Counters) Add(o *Counters) {
 	for i := range o.Latency {
 		c.Latency[i].Add(&o.Latency[i])
 	}
+	c.addHolds(o)
 	c.addTotals(o)
 	c.Gauges.add(&o.Gauges)
 }

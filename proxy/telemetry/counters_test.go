@@ -18,6 +18,10 @@ func fill(v reflect.Value, n uint64) {
 				fill(v.Field(i), n)
 			}
 		}
+	case reflect.Pointer:
+		if v.CanSet() {
+			fill(v.Elem(), n)
+		}
 	case reflect.Array, reflect.Slice:
 		for i := range v.Len() {
 			fill(v.Index(i), n)
@@ -27,17 +31,24 @@ func fill(v reflect.Value, n uint64) {
 
 func filled(l *Labels, n uint64) *Counters {
 	c := NewCounters(l)
+	c.Demand("journal")
+	c.Fence("journal")
 	fill(reflect.ValueOf(c).Elem(), n)
 	return c
 }
 
-var testLabels = &Labels{Commands: []string{"", "get", "set"}, Rules: []string{"default", "keys"}}
+var testLabels = &Labels{
+	Commands: []string{"", "get", "set"}, Rules: []string{"default", "keys"},
+	Routes: []string{"pay", "ledger"},
+}
 
 // A field that Add forgets would be missing from the figures of all loops but the first.
 func TestAddCoversEveryField(t *testing.T) {
 	sum := filled(testLabels, 1)
 	sum.Add(filled(testLabels, 2))
-	if want := filled(testLabels, 3); !reflect.DeepEqual(sum, want) {
+	want := filled(testLabels, 3)
+	want.Fences[0].Oldest = 2 // the older of the two
+	if !reflect.DeepEqual(sum, want) {
 		t.Errorf("1 + 2:\n got %+v\nwant %+v", sum, want)
 	}
 }
@@ -84,7 +95,9 @@ func TestLabelsOfAReload(t *testing.T) {
 
 func TestSnapshotSum(t *testing.T) {
 	s := &Snapshot{Loops: []*Counters{filled(testLabels, 1), filled(testLabels, 2)}}
-	if got, want := s.Sum(), filled(testLabels, 3); !reflect.DeepEqual(got, want) {
+	want := filled(testLabels, 3)
+	want.Fences[0].Oldest = 2
+	if got := s.Sum(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
 	if want := filled(testLabels, 1); !reflect.DeepEqual(s.Loops[0], want) {
@@ -114,6 +127,12 @@ func TestNames(t *testing.T) {
 	}
 	for i := range NumLinkKinds {
 		unique("kind " + LinkKind(i).String())
+	}
+	for i := range NumHoldOutcomes {
+		unique("hold " + HoldOutcome(i).String())
+	}
+	for i := range NumFenceOutcomes {
+		unique("fence " + FenceOutcome(i).String())
 	}
 	if got := Class(200).String(); got != "other" {
 		t.Errorf("out of range: got %q, want other", got)
