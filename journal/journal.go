@@ -46,6 +46,7 @@ type Journal struct {
 	received atomic.Pointer[counter]
 	durable  atomic.Pointer[counter]
 	subs     atomic.Pointer[[]*subscriber]
+	state    atomic.Pointer[State]
 
 	retaining sync.Mutex // held for a whole Retain, over the disk too
 
@@ -85,6 +86,7 @@ type Journal struct {
 // counter holds the positions of a timeline.
 type counter struct {
 	id       TimelineID
+	replID   string
 	received atomic.Int64
 	durable  atomic.Int64
 }
@@ -120,6 +122,7 @@ func Open(opts Options) (*Journal, error) {
 	}
 	j := &Journal{opts: opts, lock: lock, failed: make(chan struct{}), stop: make(chan struct{})}
 	j.work = sync.NewCond(&j.mu)
+	j.state.Store(new(StateOK))
 	if err := j.recover(); err != nil {
 		_ = lock.Close() // the first error is the one that counts
 		return nil, err
@@ -200,6 +203,15 @@ func (j *Journal) Durable() Position {
 		return Position{}
 	}
 	return Position{c.id, c.durable.Load()}
+}
+
+// DurableIn is Durable with the timeline's replication id. It never blocks.
+func (j *Journal) DurableIn() (id TimelineID, replID string, offset int64) {
+	c := j.durable.Load()
+	if c == nil {
+		return 0, "", 0
+	}
+	return c.id, c.replID, c.durable.Load()
 }
 
 // Subscribe has fn called after each fsync with the new durable position, on the goroutine that

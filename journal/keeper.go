@@ -77,12 +77,13 @@ func (j *Journal) lookAtDisk() {
 		return
 	}
 	j.mu.Lock()
-	defer j.mu.Unlock()
 	d, limits := &j.disk, j.opts.Disk
 	d.percent, d.free, d.known = u.UsedPercent(), u.Free, u.Total > 0
 	d.timeToFull = timeToFull(u, limits.Stop, d.rate)
 	j.crossed(&d.warned, limits.Warn, "warn")
 	j.crossed(&d.stopped, limits.Stop, "stop")
+	j.mu.Unlock()
+	j.noteState()
 }
 
 // crossed notes and logs that a limit was reached or left behind.

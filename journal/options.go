@@ -23,9 +23,12 @@ type Options struct {
 	Retention  Retention
 	Disk       DiskLimits
 	// Poll is how often the disk is looked at; 0 is a second. Retention runs every 60 of them.
-	Poll   time.Duration
-	Logger *slog.Logger     // nil discards
-	Now    func() time.Time // nil is time.Now
+	Poll time.Duration
+	// OnState is called after State changed, by the goroutine that changed it: it must not block,
+	// and must not call the journal but for what never blocks. nil: nobody.
+	OnState func()
+	Logger  *slog.Logger     // nil discards
+	Now     func() time.Time // nil is time.Now
 }
 
 // Retention limits what is kept. The first limit that is reached counts. The newest base of the
@@ -61,6 +64,9 @@ func (o *Options) fill() error {
 	}
 	if o.Poll == 0 {
 		o.Poll = defaultPoll
+	}
+	if o.OnState == nil {
+		o.OnState = func() {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

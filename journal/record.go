@@ -25,7 +25,7 @@ func (j *Journal) StartTimeline(ctx context.Context, s TimelineStart) (Timeline,
 		t = Timeline{ID: j.nextID, ReplID: s.ReplID, Start: s.Start, End: s.Start,
 			Parent: s.Parent, Fork: s.Fork, Why: s.Why, Opened: now, Last: now}
 		j.nextID++
-		c = &counter{id: t.ID}
+		c = &counter{id: t.ID, replID: t.ReplID}
 		c.received.Store(t.Start)
 		c.durable.Store(t.Start)
 		j.received.Store(c)

@@ -38,7 +38,7 @@ func (j *Journal) recover() error {
 		return err
 	}
 	if t, ok := j.catalog.current(); ok {
-		c := &counter{id: t.ID}
+		c := &counter{id: t.ID, replID: t.ReplID}
 		c.received.Store(t.End)
 		c.durable.Store(t.End)
 		j.received.Store(c)

@@ -238,9 +238,11 @@ func (j *Journal) pause() error {
 
 func (j *Journal) setFull(full bool) {
 	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.disk.full != full {
-		j.disk.full = full
+	changed := j.disk.full != full
+	j.disk.full = full
+	j.mu.Unlock()
+	if changed {
 		j.opts.Logger.Warn("journal: disk full", "full", full)
+		j.noteState()
 	}
 }

@@ -126,6 +126,23 @@ func (j *Journal) Stats() Stats {
 	return s
 }
 
+// State is how the journal is. It never blocks.
+func (j *Journal) State() State { return *j.state.Load() }
+
+// noteState tells of a change of what stateLocked looks at.
+func (j *Journal) noteState() {
+	j.mu.Lock()
+	now := j.stateLocked()
+	changed := *j.state.Load() != now
+	if changed {
+		j.state.Store(&now)
+	}
+	j.mu.Unlock()
+	if changed {
+		j.opts.OnState()
+	}
+}
+
 func (j *Journal) stateLocked() State {
 	switch {
 	case j.err != nil:

@@ -134,7 +134,7 @@ func (j *Journal) moveDurableLocked(t Timeline) {
 	if c == nil || c.id != t.ID {
 		c = j.received.Load()
 		if c.id != t.ID { // an even newer one was begun meanwhile
-			c = &counter{id: t.ID}
+			c = &counter{id: t.ID, replID: t.ReplID}
 		}
 	}
 	c.durable.Store(t.End)
@@ -163,11 +163,12 @@ func (j *Journal) settleLocked(frames uint64, bytes int64) {
 // fail latches the error that nothing helped against, and tells everyone who waits.
 func (j *Journal) fail(err error) {
 	j.mu.Lock()
-	defer j.mu.Unlock()
 	j.err = fmt.Errorf("%w: %w", ErrFailed, err)
 	j.opts.Logger.Error("journal: failed, nothing more is made durable", "err", err)
 	close(j.failed)
 	j.wakeLocked()
+	j.mu.Unlock()
+	j.noteState()
 }
 
 // noteError remembers the first error of the disk and logs each.

@@ -49,10 +49,12 @@ type recorder struct {
 	stop context.CancelFunc
 	done chan struct{} // closed when tap.Run has returned
 
+	tap      atomic.Pointer[tap.Tap]
+	watchers atomic.Pointer[[]*watcher] // journal_proof.go
+
 	mu    sync.Mutex
 	opts  JournalOptions // in force
-	tap   *tap.Tap
-	known time.Time // incidents up to here were acknowledged on the console
+	known time.Time      // incidents up to here were acknowledged on the console
 }
 
 // openRecorder opens the journal and attaches it; nil where there is to be none.
@@ -60,14 +62,18 @@ func openRecorder(o JournalOptions, up upstream.Options, log *slog.Logger) (*rec
 	if o.Dir == "" {
 		return nil, nil
 	}
+	r := &recorder{log: log}
 	j, err := journal.Open(journal.Options{
-		Dir: o.Dir, Retention: o.Retention, Disk: o.Disk, Logger: log,
+		Dir: o.Dir, Retention: o.Retention, Disk: o.Disk, Logger: log, OnState: r.notify,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("journal in %s: %w", o.Dir, err)
 	}
-	r := &recorder{log: log, journal: j}
-	r.unhook = j.Subscribe(func(journal.Position) { r.moved.Store(time.Now().UnixNano()) })
+	r.journal = j
+	r.unhook = j.Subscribe(func(journal.Position) {
+		r.notify() // before anything else: someone may wait for it
+		r.moved.Store(time.Now().UnixNano())
+	})
 	if err := r.attach(o, up); err != nil {
 		return nil, errors.Join(err, j.Close())
 	}
@@ -78,15 +84,16 @@ func openRecorder(o JournalOptions, up upstream.Options, log *slog.Logger) (*rec
 func (r *recorder) attach(o JournalOptions, up upstream.Options) error {
 	t, err := tap.New(tap.Options{
 		Journal: r.journal, Address: up.Address, Username: up.Username, Password: up.Password,
-		FACK: o.FACK, Base: o.Base, BacklogTime: o.Backlog, Logger: r.log,
+		FACK: o.FACK, Base: o.Base, BacklogTime: o.Backlog, Logger: r.log, OnChange: r.notify,
 	})
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop, r.done, r.up = cancel, make(chan struct{}), up
+	r.tap.Store(t)
 	r.mu.Lock()
-	r.tap, r.opts = t, o
+	r.opts = o
 	r.mu.Unlock()
 	go r.run(ctx, t, r.done)
 	return nil
@@ -142,7 +149,7 @@ func (r *recorder) close() {
 func (r *recorder) parts() (t *tap.Tap, o JournalOptions, known time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.tap, r.opts, r.known
+	return r.tap.Load(), r.opts, r.known
 }
 
 // troubles lists what is wrong with the journal, for readiness.

@@ -86,7 +86,7 @@ func (t *Tap) snapshotFor(ctx, asked context.Context) (journal.Base, error) {
 func (t *Tap) baseDue() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.covered.Load() {
+	if !t.Covered() {
 		return t.committing == 0
 	}
 	p := t.opts.Base

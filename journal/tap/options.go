@@ -42,6 +42,10 @@ type Options struct {
 	// below it the tap warns. 0: one minute.
 	BacklogTime time.Duration
 
+	// OnChange is called after Attached or Covered changed, by the goroutine that changed it: it
+	// must not block, and must not call the Tap but for what takes no lock. When more is confirmed
+	// Journal.Subscribe tells. nil: nobody.
+	OnChange func()
 	// Dial opens connections. nil: a plain dialer.
 	Dial wire.DialFunc
 	// Logger receives what an operator should know. nil: discard.
@@ -77,6 +81,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.BacklogTime == 0 {
 		o.BacklogTime = time.Minute
+	}
+	if o.OnChange == nil {
+		o.OnChange = func() {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -12,7 +12,7 @@ import (
 // Run keeps the journal attached until the context ends, which is no error, or the journal fails.
 func (t *Tap) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer t.stats.enter(Stopped)
+	defer t.enter(Stopped)
 	t.life = ctx
 	if err := t.lookBack(); err != nil {
 		cancel()
@@ -45,7 +45,7 @@ func (t *Tap) lookBack() error {
 		return err
 	}
 	cur, ok := view.Current()
-	if !ok || !t.covered.Load() {
+	if !ok || !t.Covered() {
 		return nil
 	}
 	t.lastBase, err = view.BaseFor(cur.ID, cur.End)
@@ -68,7 +68,7 @@ func (t *Tap) stayAttached(ctx context.Context) error {
 			return err
 		}
 		t.stats.update(func(s *Stats) { s.LastErr = err })
-		t.stats.enter(Connecting)
+		t.enter(Connecting)
 		t.report(err)
 		if time.Since(began) > t.opts.BackoffMax || errors.Is(err, errRedirected) {
 			pause = t.opts.BackoffMin
@@ -109,6 +109,10 @@ func (t *Tap) report(err error) {
 func (t *Tap) refreshCovered() error {
 	t.coverage.Lock()
 	defer t.coverage.Unlock()
+	return t.refreshCoveredLocked()
+}
+
+func (t *Tap) refreshCoveredLocked() error {
 	view, err := t.opts.Journal.View()
 	if err != nil {
 		return err
@@ -118,7 +122,10 @@ func (t *Tap) refreshCovered() error {
 		return nil
 	}
 	_, err = view.BaseFor(cur.ID, cur.End)
-	t.covered.Store(err == nil)
+	if err != nil {
+		cur.ID = 0
+	}
+	t.cover(cur.ID)
 	if errors.Is(err, journal.ErrNoBase) || errors.Is(err, journal.ErrGap) {
 		return nil
 	}

@@ -68,7 +68,7 @@ func (t *Tap) Stats() Stats {
 	s := t.stats.s
 	t.stats.mu.Unlock()
 	s.Primary = t.address()
-	s.Covered = t.covered.Load()
+	s.Covered = t.Covered()
 	s.BytesRead = t.bytesRead.Load()
 	s.Acks = t.acks.Load()
 	if ns := t.lastByte.Load(); ns != 0 {

@@ -31,10 +31,7 @@ func (t *Tap) connection(ctx context.Context) error {
 	}
 	t.stats.update(func(s *Stats) { s.Continues++ })
 	if id := l.answer.replID; id != "" && id != cur.ReplID {
-		cur, err = t.opts.Journal.StartTimeline(ctx, journal.TimelineStart{ReplID: id,
-			Start: cur.End, Parent: cur.ID, Fork: cur.End,
-			Why: "the primary continues under a new replication id"})
-		if err != nil {
+		if cur, err = t.rename(ctx, cur, id); err != nil {
 			return err
 		}
 	}
@@ -43,11 +40,26 @@ func (t *Tap) connection(ctx context.Context) error {
 	return t.stream(ctx, l, cur, cur.End)
 }
 
+// rename goes on under a new replication id: what covered the old timeline covers the new one.
+func (t *Tap) rename(ctx context.Context, cur journal.Timeline, id string) (
+	journal.Timeline, error,
+) {
+	t.coverage.Lock()
+	defer t.coverage.Unlock()
+	tl, err := t.opts.Journal.StartTimeline(ctx, journal.TimelineStart{ReplID: id,
+		Start: cur.End, Parent: cur.ID, Fork: cur.End,
+		Why: "the primary continues under a new replication id"})
+	if err == nil {
+		err = t.refreshCoveredLocked()
+	}
+	return tl, err
+}
+
 // fullResync receives the snapshot, records what it means, and goes on with the stream while the
 // snapshot is being made durable, which a broken connection does not end.
 func (t *Tap) fullResync(ctx context.Context, l *link) error {
 	began := time.Now()
-	t.stats.enter(Syncing)
+	t.enter(Syncing)
 	t.stats.update(func(s *Stats) { s.FullResyncs++ })
 	t.log.Info("journal: full resync", "primary", t.address(), "replid", l.answer.replID,
 		"offset", l.answer.offset)
@@ -80,7 +92,7 @@ func (t *Tap) turn(ctx context.Context, l *link) (journal.Timeline, error) {
 	if err != nil {
 		return journal.Timeline{}, err
 	}
-	t.covered.Store(false)
+	t.cover(0)
 	timelines := view.Timelines()
 	if cur, ok := t.opts.Journal.Current(); ok {
 		timelines[len(timelines)-1] = cur // which counts what is not durable yet
@@ -97,7 +109,7 @@ var getAck = []byte("\r\nREPLCONF\r\n$6\r\nGETACK\r\n")
 // stream reads the replication stream into the journal until the connection ends.
 func (t *Tap) stream(ctx context.Context, l *link, tl journal.Timeline, offset int64) error {
 	t.stats.update(func(s *Stats) { s.ReplID, s.LastErr = tl.ReplID, nil })
-	t.stats.enter(Streaming)
+	t.enter(Streaming)
 	t.mu.Lock()
 	t.reported = ""
 	t.mu.Unlock()

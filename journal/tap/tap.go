@@ -41,7 +41,8 @@ type Tap struct {
 	log  *slog.Logger
 
 	// Any goroutine.
-	covered   atomic.Bool // a durable base leads to the current timeline's end; see coverage
+	covered   atomic.Uint32 // the timeline to whose end a durable base leads; 0: none; see coverage
+	attached  atomic.Bool   // the stream flows
 	bytesRead atomic.Int64
 	acks      atomic.Int64
 	lastByte  atomic.Int64 // nanoseconds since 1970
@@ -84,17 +85,49 @@ func New(o Options) (*Tap, error) {
 // Confirmed is what the journal holds and can restore: everything below it is durable and a base
 // leads to it. It is the zero Position until that is so. It takes no lock.
 func (t *Tap) Confirmed() journal.Position {
-	if !t.covered.Load() {
+	// Looked at on both sides, so that a position of one history never meets the cover of another.
+	covered := t.covered.Load()
+	p := t.opts.Journal.Durable()
+	if covered != uint32(p.Timeline) || covered != t.covered.Load() {
 		return journal.Position{}
 	}
-	return t.opts.Journal.Durable()
+	return p
 }
 
-// Attached reports whether the stream flows.
-func (t *Tap) Attached() bool {
-	t.stats.mu.Lock()
-	defer t.stats.mu.Unlock()
-	return t.stats.s.State == Streaming
+// ConfirmedIn is Confirmed by the history's replication id, as INFO of the primary shows it: the
+// journal holds and can restore everything of that history below offset. "" confirms nothing. It
+// takes no lock.
+func (t *Tap) ConfirmedIn() (replID string, offset int64) {
+	covered := t.covered.Load()
+	tl, replID, offset := t.opts.Journal.DurableIn()
+	if covered != uint32(tl) || covered != t.covered.Load() {
+		return "", 0
+	}
+	return replID, offset
+}
+
+// Attached reports whether the stream flows. It takes no lock.
+func (t *Tap) Attached() bool { return t.attached.Load() }
+
+// Covered reports whether a durable base leads to the present: without one Confirmed stands still.
+// It takes no lock.
+func (t *Tap) Covered() bool {
+	return t.covered.Load() != 0 && t.covered.Load() == uint32(t.opts.Journal.Durable().Timeline)
+}
+
+// cover notes which timeline a base leads to. The caller holds coverage.
+func (t *Tap) cover(id journal.TimelineID) {
+	if t.covered.Swap(uint32(id)) != uint32(id) {
+		t.opts.OnChange()
+	}
+}
+
+// enter notes what the tap is doing now.
+func (t *Tap) enter(state State) {
+	t.stats.enter(state)
+	if streams := state == Streaming; t.attached.Swap(streams) != streams {
+		t.opts.OnChange()
+	}
 }
 
 // Redirect names another primary and leaves the present one at once.

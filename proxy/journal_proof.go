@@ -1,0 +1,81 @@
+package proxy
+
+import (
+	"slices"
+
+	"holdfast/journal"
+)
+
+// What durable routes ask of the journal. Everything here but watch may be called from event loops:
+// it takes no lock and waits for nothing.
+//
+// Whoever waits for an offset must not miss its coming. Both sides use atomics, so this is enough:
+//
+//	event loop                                journal's goroutine
+//	waiting.Store(true)                       the durable position moves
+//	confirmed(): there? then do not wait      watcher: waiting.Load()? then post to the loop
+
+// confirmed gives what is proven: the journal holds, fsynced and with a base that leads to it,
+// everything of the history replID below offset. replID is the primary's master_replid. "" proves
+// nothing.
+func (r *recorder) confirmed() (replID string, offset int64) {
+	return r.tap.Load().ConfirmedIn()
+}
+
+// unavailable is why the journal cannot prove what is written now; "" means that it can.
+func (r *recorder) unavailable() string {
+	switch r.journal.State() {
+	case journal.StateFailed:
+		return "the journal has failed"
+	case journal.StateFull:
+		return "the journal's disk is full"
+	}
+	switch t := r.tap.Load(); {
+	case !t.Attached():
+		return "the journal does not follow the server"
+	case !t.Covered():
+		return "the journal has no snapshot that leads to the present yet"
+	}
+	return ""
+}
+
+// hurry says that something was sent whose proof someone waits for.
+func (r *recorder) hurry() { r.tap.Load().Hurry() }
+
+// watcher is one function that watch was given.
+type watcher struct{ call func() }
+
+// watch has fn called after what confirmed or unavailable answers may have changed: at once after
+// each fsync, when the journal attaches or detaches, becomes restorable, fails, fills its disk or
+// goes on, and when the history changes. Calls come from several goroutines, perhaps at once; fn
+// must not block, and should do no more than load a flag while nobody waits. After cancel returned
+// fn may still be running.
+func (r *recorder) watch(fn func()) (cancel func()) {
+	w := &watcher{fn}
+	r.changeWatchers(func(all []*watcher) []*watcher { return append(all, w) })
+	return func() {
+		r.changeWatchers(func(all []*watcher) []*watcher {
+			return slices.DeleteFunc(all, func(o *watcher) bool { return o == w })
+		})
+	}
+}
+
+func (r *recorder) changeWatchers(change func([]*watcher) []*watcher) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []*watcher
+	if old := r.watchers.Load(); old != nil {
+		all = slices.Clone(*old)
+	}
+	all = change(all)
+	r.watchers.Store(&all)
+}
+
+// notify calls the watchers.
+func (r *recorder) notify() {
+	if all := r.watchers.Load(); all != nil {
+		for _, w := range *all {
+			w.call()
+		}
+	}
+}
