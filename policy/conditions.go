@@ -145,7 +145,7 @@ func opaqueCode(req *Request, cmd *Command) truth {
 // are. FLUSHALL is about all there are, SWAPDB, MOVE and COPY about those that they name as well,
 // and code can SELECT any.
 func (c *conditions) database(req *Request, cmd *Command, strict bool) truth {
-	if req.anyDB {
+	if req.AnyDB {
 		return maybe
 	}
 	in := slices.Contains(c.databases, req.DB)

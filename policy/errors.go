@@ -27,3 +27,22 @@ func (e *RuleError) Error() string {
 	}
 	return fmt.Sprintf("rule %s: %s: %s", name, e.Field, e.Text)
 }
+
+// RouteError is one thing that is wrong with one route. NewRoutes joins all that it finds, as New
+// does.
+type RouteError struct {
+	Route string // the route's name; may be empty
+	Index int    // the route's place among the specs, from 0
+	Field string // as in the configuration file: "name", "keys", "ack.replicas", ...
+	Item  int    // the element of a list field, from 0; -1 where the field itself is meant
+	Text  string // what is wrong
+}
+
+// Error names the route, the field and what is wrong.
+func (e *RouteError) Error() string {
+	name := fmt.Sprintf("%q", e.Route)
+	if e.Route == "" {
+		name = fmt.Sprintf("#%d", e.Index+1)
+	}
+	return fmt.Sprintf("route %s: %s: %s", name, e.Field, e.Text)
+}

@@ -54,8 +54,7 @@ type Request struct {
 	DB     int
 	Script *Script // what the code that it runs or loads was found to do; nil: not known
 	Now    int64   // Unix time in ms, for EXPIREAT and its kin; 0: not known
-
-	anyDB bool // code may have selected another database
+	AnyDB  bool    // DB is not known, as where code may have selected another one
 }
 
 // Verdict is what to do with a request.

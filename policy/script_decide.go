@@ -17,7 +17,7 @@ func (p *Policy) DecideScript(req *Request, guard *Guard) Verdict {
 		anyDB := s.calls("select")
 		for i := range s.Calls {
 			c := bind(req, &s.Calls[i])
-			c.req.anyDB = anyDB
+			c.req.AnyDB = anyDB
 			v = stricter(v, c.verdict(p))
 		}
 	}
@@ -177,7 +177,7 @@ func (c *Command) fixedKeys() bool {
 func (p *Policy) strictestDestructive(req *Request, guard *Guard) Verdict {
 	var v Verdict
 	c := &boundCall{req: *req, open: true}
-	c.req.Cmd, c.req.Args, c.req.Script, c.req.anyDB = nil, nil, nil, true
+	c.req.Cmd, c.req.Args, c.req.Script, c.req.AnyDB = nil, nil, nil, true
 	readOnly := req.Cmd != nil && req.Cmd.Flags.Has(FlagReadonly) // EVAL_RO: the server sees to it
 	for _, cmd := range p.table.cmds {
 		if cmd.Flags.Has(FlagNoScript) || !cmd.Effects.Any(Destructive|EffectStall) ||

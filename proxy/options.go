@@ -25,6 +25,7 @@ type Options struct {
 	Rules       []policy.RuleSpec
 	Enforcement string // "enforce" (the default) or "observe"
 	Trash       Trash
+	Routes      []policy.RouteSpec // what is acknowledged only when it is durable
 
 	Journal JournalOptions // no Dir: no journal
 
@@ -128,6 +129,7 @@ func (o *Options) fixed(n *Options) []string {
 func (o *Options) take(n *Options) {
 	o.Upstream, o.Limits = n.Upstream, n.Limits
 	o.Rules, o.Enforcement, o.Trash = n.Rules, n.Enforcement, n.Trash
+	o.Routes = n.Routes
 	o.Admin, o.HTTP, o.Pprof, o.Telemetry = n.Admin, n.HTTP, n.Pprof, n.Telemetry
 	o.Drain, o.Settings = n.Drain, n.Settings
 	o.Audit, o.Budgets, o.Guard = n.Audit, n.Budgets, n.Guard

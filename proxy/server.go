@@ -127,7 +127,11 @@ func (srv *Server) compile(o Options, t *policy.Table, info *upstream.Info) (*ru
 	if err != nil {
 		return nil, fmt.Errorf("rules: %w", err)
 	}
-	return newRules(p, planTrash(&o, p, info)), nil
+	routes, err := policy.NewRoutes(p.Table(), o.Routes)
+	if err != nil {
+		return nil, fmt.Errorf("routes: %w", err)
+	}
+	return newRules(p, routes, planTrash(&o, p, info)), nil
 }
 
 // Run serves until ctx ends or DRAIN is asked for, then lets what is in flight finish, for

@@ -72,15 +72,16 @@ type worker struct {
 // rules is what a worker knows of commands and rules: replaced as a whole.
 type rules struct {
 	policy     *policy.Policy
+	routes     *policy.Routes // nil: none
 	labels     *telemetry.Labels
 	behaviours []behaviour
 	classes    []telemetry.Class
 	trash      *trashPlan
 }
 
-func newRules(p *policy.Policy, trash *trashPlan) *rules {
+func newRules(p *policy.Policy, routes *policy.Routes, trash *trashPlan) *rules {
 	t := p.Table()
-	r := &rules{policy: p, labels: &telemetry.Labels{}, trash: trash}
+	r := &rules{policy: p, routes: routes, labels: &telemetry.Labels{}, trash: trash}
 	r.behaviours = behavioursOf(t)
 	r.classes = make([]telemetry.Class, t.Len())
 	r.labels.Commands = make([]string, t.Len())
