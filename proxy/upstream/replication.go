@@ -1,0 +1,151 @@
+package upstream
+
+import "bytes"
+
+// Replication is what `INFO replication` says. Its texts are parts of the reply that it was read
+// from, and good for as long as that is.
+type Replication struct {
+	Role    []byte // "master" or "slave"
+	ReplID  []byte // replication id: 40 hexadecimal digits
+	ReplID2 []byte // of the history before this one; all zeros: there was none
+	Offset  int64  // replication offset, up to which the server has written
+	// SecondOffset is the offset at which ReplID2's history ended; -1 without one.
+	SecondOffset int64
+
+	// Replicas are those that are online and have a port; Journals are the attached ones without
+	// one, online or not. A journal says that its port is 0 since nobody can connect to it: WAIT
+	// counts it like a replica, and nothing can fail over to it.
+	Replicas, Journals int
+
+	lines []byte // from the first replica's line on
+}
+
+// IsPrimary reports whether the server takes writes of its own.
+func (r *Replication) IsPrimary() bool { return string(r.Role) == "master" }
+
+// HasPast reports whether the server took over from another history: it is a replica that was
+// promoted, or one that was started anew.
+func (r *Replication) HasPast() bool { return len(bytes.Trim(r.ReplID2, "0")) > 0 }
+
+// Acked counts the replicas that are online, have a port, and have acknowledged the offset.
+func (r *Replication) Acked(offset int64) (n int) {
+	var line []byte
+	for rest := r.lines; len(rest) > 0; {
+		line, rest = nextLine(rest)
+		if s, ok := parseReplica(line); ok && s.counts() && s.Offset >= offset {
+			n++
+		}
+	}
+	return n
+}
+
+// ParseReplication reads the text of INFO, of the section replication or of more. Fields that are
+// not there have their zero value. It allocates nothing.
+func ParseReplication(text []byte) (r Replication) {
+	var line []byte
+	for rest := text; len(rest) > 0; {
+		from := rest
+		line, rest = nextLine(rest)
+		if s, ok := parseReplica(line); ok {
+			if r.lines == nil {
+				r.lines = from
+			}
+			r.count(s)
+			continue
+		}
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		switch string(name) {
+		case "role":
+			r.Role = value
+		case "master_replid":
+			r.ReplID = value
+		case "master_replid2":
+			r.ReplID2 = value
+		case "master_repl_offset":
+			r.Offset = parseNumber(value)
+		case "second_repl_offset":
+			r.SecondOffset = parseNumber(value)
+		}
+	}
+	return r
+}
+
+func (r *Replication) count(s replicaLine) {
+	switch {
+	case s.Port == 0:
+		r.Journals++
+	case s.counts():
+		r.Replicas++
+	}
+}
+
+// replicaLine is one replica as its line has it:
+// slave0:ip=127.0.0.1,port=6380,state=online,offset=42,lag=1,type=replica
+type replicaLine struct {
+	IP, State   []byte
+	Port        int64
+	Offset, Lag int64
+	channel     bool // it brings a snapshot to a replica that has a line of its own
+}
+
+// counts reports that it is a replica that can prove something.
+func (s *replicaLine) counts() bool {
+	return s.Port != 0 && !s.channel && string(s.State) == "online"
+}
+
+// parseReplica reads the line of a replica; ok is false for any other line.
+func parseReplica(line []byte) (s replicaLine, ok bool) {
+	rest, ok := bytes.CutPrefix(line, []byte("slave"))
+	digits := 0
+	for digits < len(rest) && rest[digits] >= '0' && rest[digits] <= '9' {
+		digits++
+	}
+	if !ok || digits == 0 || digits == len(rest) || rest[digits] != ':' {
+		return s, false
+	}
+	for rest = rest[digits+1:]; len(rest) > 0; {
+		var field []byte
+		field, rest, _ = bytes.Cut(rest, []byte(","))
+		name, value, _ := bytes.Cut(field, []byte("="))
+		switch string(name) {
+		case "ip":
+			s.IP = value
+		case "port":
+			s.Port = parseNumber(value)
+		case "state":
+			s.State = value
+		case "offset":
+			s.Offset = parseNumber(value)
+		case "lag":
+			s.Lag = parseNumber(value)
+		case "type":
+			s.channel = string(value) == "rdb-channel"
+		}
+	}
+	return s, true
+}
+
+// nextLine cuts the first line off, without its end.
+func nextLine(text []byte) (line, rest []byte) {
+	line, rest, _ = bytes.Cut(text, []byte("\n"))
+	return bytes.TrimSuffix(line, []byte("\r")), rest
+}
+
+// parseNumber reads a decimal number; what is none counts as 0.
+func parseNumber(text []byte) int64 {
+	negative := false
+	if len(text) > 0 && text[0] == '-' {
+		negative, text = true, text[1:]
+	}
+	n := int64(0)
+	for _, c := range text {
+		if c < '0' || c > '9' || n > (1<<63-1-9)/10 {
+			return 0
+		}
+		n = n*10 + int64(c-'0')
+	}
+	if negative {
+		return -n
+	}
+	return n
+}
