@@ -30,10 +30,14 @@ import (
 	"time"
 
 	"holdfast/journal"
+	"holdfast/loadtest/fusedisk"
 )
 
 // diskSize is small enough to be copied each round.
 const diskSize = 96 << 20
+
+// disk is slow enough for a cut to meet most often the middle of a flush.
+var disk = fusedisk.Options{Flush: 3 * time.Millisecond, PowerCuts: true}
 
 func main() {
 	if len(os.Args) == 4 && os.Args[1] == "write" {
@@ -99,26 +103,26 @@ func (t *trial) round(ctx context.Context, n int) error {
 	if n%roundsPerDisk == 0 {
 		t.image, t.promised = nil, 0
 	}
-	m, err := boot(t.dir, t.image, diskSize)
+	m, err := fusedisk.Boot(t.dir, t.image, diskSize, disk)
 	if err != nil {
 		return err
 	}
-	m.platter.setLie(t.lie)
+	m.Disk.SetLie(t.lie)
 	before := t.promised
 	lost, err := t.cutWhileWriting(ctx, m)
-	if err = errors.Join(err, m.down()); err != nil {
+	if err = errors.Join(err, m.Down()); err != nil {
 		return err
 	}
-	if m, err = boot(t.dir, append([]byte(nil), t.image...), 0); err != nil {
+	if m, err = fusedisk.Boot(t.dir, append([]byte(nil), t.image...), 0, disk); err != nil {
 		return fmt.Errorf("after the cut: %w", err)
 	}
-	held, err := t.recover(ctx, filepath.Join(m.root, "journal"))
+	held, err := t.recover(ctx, filepath.Join(m.Root, "journal"))
 	if err == nil {
 		// What recovery wrote is on the disk when it says so; the rest of the file system follows.
 		syscall.Sync()
-		t.image, _ = m.platter.cut(func() bool { return true })
+		t.image, _ = m.Disk.Cut(func() bool { return true })
 	}
-	if err = errors.Join(err, m.down()); err != nil {
+	if err = errors.Join(err, m.Down()); err != nil {
 		return err
 	}
 	t.total += t.promised - before
@@ -128,12 +132,12 @@ func (t *trial) round(ctx context.Context, n int) error {
 }
 
 // cutWhileWriting runs a writer and takes the power away at some moment.
-func (t *trial) cutWhileWriting(ctx context.Context, m *machine) (lost int, err error) {
+func (t *trial) cutWhileWriting(ctx context.Context, m *fusedisk.Machine) (lost int, err error) {
 	program, err := os.Executable()
 	if err != nil {
 		return 0, err
 	}
-	w := exec.CommandContext(ctx, program, "write", filepath.Join(m.root, "journal"),
+	w := exec.CommandContext(ctx, program, "write", filepath.Join(m.Root, "journal"),
 		fmt.Sprint(t.rng.Uint64()))
 	w.Stderr = os.Stderr
 	out, err := w.StdoutPipe()
@@ -150,7 +154,7 @@ func (t *trial) cutWhileWriting(ctx context.Context, m *machine) (lost int, err 
 		if t.rng.IntN(3) == 0 {
 			share = 0
 		}
-		t.image, lost = m.platter.cut(func() bool { return t.rng.Float64() < share })
+		t.image, lost = m.Disk.Cut(func() bool { return t.rng.Float64() < share })
 		_ = w.Process.Kill() // it may have ended by itself, of EIO
 	})
 	err = t.readPromises(out)
