@@ -27,6 +27,27 @@ type SpanRecord struct {
 	Rule     string // that decided; "" when none did
 	DB       int
 	Session  uint64
+
+	// Hold is set where the reply was held until the write was proven; End is then when the
+	// client got its reply. Whoever hands the record over does not touch it any more.
+	Hold *HoldRecord
+}
+
+// HoldRecord is how one reply was held. It becomes a span of its own within the command's, and
+// the fences become spans within that.
+type HoldRecord struct {
+	Start   time.Time // the server's reply; it ends with the command's span
+	Route   string
+	Demand  string // policy.Demand.String
+	Outcome HoldOutcome
+	Fences  []FenceRecord
+}
+
+// FenceRecord is one fence that a held reply waited for: of each kind the last one that ended.
+type FenceRecord struct {
+	Kind       string // "replicas 1"
+	Start, End time.Time
+	Outcome    FenceOutcome
 }
 
 // SpanCount counts spans since the start.
@@ -146,12 +167,39 @@ func (q *spanQueue) emit(r *SpanRecord) {
 	if r.Error != "" {
 		attrs = append(attrs, attribute.String("db.response.status_code", r.Error))
 	}
-	_, span := q.tracer.Start(context.Background(), name,
+	ctx, span := q.tracer.Start(context.Background(), name,
 		trace.WithTimestamp(r.End.Add(-r.Duration)),
 		trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(attrs...))
 	if r.Error != "" || r.Outcome == OutcomeError || r.Outcome == OutcomeUpstream {
 		span.SetStatus(codes.Error, r.Error)
+	}
+	if r.Hold != nil {
+		q.emitHold(ctx, r)
+	}
+	span.End(trace.WithTimestamp(r.End))
+}
+
+// emitHold makes the spans within that of a command whose reply was held.
+func (q *spanQueue) emitHold(ctx context.Context, r *SpanRecord) {
+	h := r.Hold
+	ctx, span := q.tracer.Start(ctx, "held", trace.WithTimestamp(h.Start), trace.WithAttributes(
+		attribute.String("holdfast.route", h.Route),
+		attribute.String("holdfast.demand", h.Demand),
+		attribute.Stringer("holdfast.hold.outcome", h.Outcome)))
+	if h.Outcome.Unconfirmed() {
+		span.SetStatus(codes.Error, "UNCONFIRMED")
+	}
+	for i := range h.Fences {
+		f := &h.Fences[i]
+		_, fence := q.tracer.Start(ctx, "fence "+f.Kind, trace.WithTimestamp(f.Start),
+			trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+				attribute.String("holdfast.fence.kind", f.Kind),
+				attribute.Stringer("holdfast.fence.outcome", f.Outcome)))
+		if f.Outcome != FenceProven {
+			fence.SetStatus(codes.Error, f.Outcome.String())
+		}
+		fence.End(trace.WithTimestamp(f.End))
 	}
 	span.End(trace.WithTimestamp(r.End))
 }

@@ -114,6 +114,66 @@ func TestSpansReachTheCollector(t *testing.T) {
 	}
 }
 
+// A held write is three spans deep: the command, how long its reply was held, the fences.
+func TestSpanOfAHeldWrite(t *testing.T) {
+	c := newCollector(t)
+	f := &fakeProxy{snap: fullSnapshot()}
+	tel, err := New(Options{OTLP: c.URL, Sample: 1, Logger: quiet()}, f, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(us int) time.Time { return time.Unix(1_700_000_000, int64(us)*1000) }
+	tel.RecordSpan(SpanRecord{
+		End: at(100), Duration: 100 * time.Microsecond, Command: "set", Class: ClassWrite,
+		Hold: &HoldRecord{
+			Start: at(30), Route: "pay", Demand: "journal, replicas 1", Outcome: HoldTimeout,
+			Fences: []FenceRecord{
+				{Kind: "journal", Start: at(40), End: at(60), Outcome: FenceProven},
+				{Kind: "replicas 1", Start: at(40), End: at(90), Outcome: FenceShort},
+			},
+		},
+	})
+	if err := tel.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	spans := map[string]*tracepb.Span{}
+	for _, s := range c.spans {
+		spans[s.Name] = s
+	}
+	set, held := spans["SET"], spans["held"]
+	journal, replicas := spans["fence journal"], spans["fence replicas 1"]
+	if c.err != nil || len(c.spans) != 4 || len(spans) != 4 {
+		t.Fatalf("collector: %v, spans %v", c.err, c.spans)
+	}
+	for _, pair := range [][2]*tracepb.Span{{set, held}, {held, journal}, {held, replicas}} {
+		parent, child := pair[0], pair[1]
+		if string(child.ParentSpanId) != string(parent.SpanId) ||
+			string(child.TraceId) != string(parent.TraceId) ||
+			child.StartTimeUnixNano < parent.StartTimeUnixNano ||
+			child.EndTimeUnixNano > parent.EndTimeUnixNano {
+			t.Errorf("%s is not within %s: %v, %v", child.Name, parent.Name, child, parent)
+		}
+	}
+	attrs := map[string]string{}
+	for _, kv := range append(held.Attributes, replicas.Attributes...) {
+		attrs[kv.Key] = kv.Value.GetStringValue()
+	}
+	for key, want := range map[string]string{
+		"holdfast.route": "pay", "holdfast.demand": "journal, replicas 1",
+		"holdfast.hold.outcome": "timeout", "holdfast.fence.kind": "replicas 1",
+		"holdfast.fence.outcome": "short",
+	} {
+		if attrs[key] != want {
+			t.Errorf("attribute %s = %q, want %q", key, attrs[key], want)
+		}
+	}
+	if held.Status.GetCode() != tracepb.Status_STATUS_CODE_ERROR ||
+		journal.Status.GetCode() != tracepb.Status_STATUS_CODE_UNSET ||
+		replicas.Status.GetCode() != tracepb.Status_STATUS_CODE_ERROR {
+		t.Errorf("statuses: %v, %v, %v", held.Status, journal.Status, replicas.Status)
+	}
+}
+
 // hangingExporter waits until its context ends or it is released.
 type hangingExporter struct {
 	release chan struct{}
