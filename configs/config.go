@@ -18,6 +18,7 @@ type Config struct {
 	Enforcement string        `yaml:"enforcement"`     // enforce | observe
 	Rules       []Rule        `yaml:"rules,omitempty"` // nil: the built-in rules; empty: none
 	Budgets     []Budget      `yaml:"budgets,omitempty"`
+	Routes      []Route       `yaml:"routes,omitempty"`
 	Audit       Audit         `yaml:"audit"`
 	Trash       Trash         `yaml:"trash"`
 	Limits      Limits        `yaml:"limits"`

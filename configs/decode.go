@@ -43,6 +43,9 @@ func (c *Config) complete() {
 			l.Mode = unixSocketMode
 		}
 	}
+	for i := range c.Routes {
+		c.Routes[i].complete(c.origin.at, fmt.Sprintf("routes[%d]", i))
+	}
 	if c.Admin.Address == off {
 		c.Admin.Address = ""
 	}
@@ -119,10 +122,6 @@ func (d *decoder) entry(
 	}
 	seen[key] = positionOf(e.Key)
 	full := join(path, key)
-	if feature, ok := later[generic(full)]; ok {
-		d.fail(full, e.Key, "not supported by this version: %s", feature)
-		return
-	}
 	field := fieldNamed(v, key)
 	if !field.IsValid() {
 		d.unknown(path, e.Key, key, v)
@@ -143,12 +142,19 @@ func (d *decoder) unknown(path string, n ast.Node, key string, v reflect.Value) 
 	d.fail(path, n, "unknown key %q%s", key, hint)
 }
 
+// absenceDiffers holds the lists whose absence means something else than an empty one.
+var absenceDiffers = map[string]bool{"rules": true, "trash.databases": true}
+
 // list decodes a sequence into the slice v, which loses its default. An empty value is an error:
 // whether it means none or the default is for the file to say.
 func (d *decoder) list(path string, n ast.Node, v reflect.Value) {
 	seq, ok := n.(*ast.SequenceNode)
 	if !ok {
 		d.fail(path, n, "expected a list ([] for none), got %s", kindOf(n))
+		return
+	}
+	if len(seq.Values) == 0 && !absenceDiffers[path] {
+		v.SetZero() // as it reads back from String
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values)))

@@ -112,9 +112,6 @@ var parseCases = []struct {
 		}},
 	{"journal required but absent", "journal: {dir: \"\", required: true}\n",
 		[]string{`f:1:30: journal.required: needs journal.dir`}},
-	{"routes", "routes: []\n",
-		[]string{`f:1:1: routes: not supported by this version: ` +
-			`there are no durability routes yet`}},
 	{"guard", "upstream: {guard: on}\n",
 		[]string{`f:1:19: upstream.guard: must be acl or off, got "on"`}},
 	{"keep without trash",
@@ -158,6 +155,61 @@ var parseCases = []struct {
 		[]string{`f:2:10: rules[0].name: must be printable text of one line`}},
 	{"long name", "listeners: [{address: \":1\", name: " + strings.Repeat("n", 65) + "}]\n",
 		[]string{`f:1:35: listeners[0].name: at most 64 bytes`}},
+
+	{"routes", "routes:\n- {name: a, ack: {replicas: 1}}\n- {name: b, ack: {aof: {replicas: 1}}}\n",
+		nil},
+	{"empty lists", "routes: []\nbudgets: []\n" +
+		"rules: [{name: a, commands: [get], except: [], keys: [], action: deny}]\n", nil},
+	{"a route to listeners", "listeners: [{address: \":1\", name: x}, {address: \":2\"}]\n" +
+		"routes: [{name: a, listeners: [x, \":2\"], ack: {replicas: 1}}]\n", nil},
+	{"a route to listeners that are not there",
+		"listeners: [{address: \":1\", name: x}]\n" +
+			"routes: [{name: a, listeners: [x, \":1\", y], ack: {replicas: 1}}]\n",
+		[]string{
+			`f:2:35: routes[0].listeners[1]: no listener has the name ":1", or that address and no name`,
+			`f:2:41: routes[0].listeners[2]: no listener has the name "y", or that address and no name`,
+		}},
+	{"empty routes", "routes:\n- {}\n- {name: a, ack: {}}\n" +
+		"- {name: a, ack: {journal: false, aof: {local: false}}}\n",
+		[]string{
+			`f:2:3: routes[0].name: is missing: errors and metrics show it`,
+			`f:2:3: routes[0].ack: asks for nothing: journal, replicas or aof`,
+			`f:3:18: routes[1].ack: asks for nothing: journal, replicas or aof`,
+			`f:4:10: routes[2].name: another route has the same name`,
+			`f:4:18: routes[2].ack: asks for nothing: journal, replicas or aof`,
+		}},
+	{"a journal that is not there", "routes: [{name: a, ack: {journal: true}}]\n",
+		[]string{`f:1:35: routes[0].ack.journal: needs journal.dir`}},
+	{"a journal that is there",
+		"journal: {dir: j, fack: true}\n" +
+			"routes: [{name: a, ack: {journal: true, aof: {replicas: 1}}}]\n", nil},
+	{"values of routes",
+		"routes:\n- name: a\n  ack: {replicas: -1, aof: {replicas: -2}}\n  timeout: 0s\n" +
+			"  on_timeout: wait\n  when_unavailable: allow\n  databases: [0, -1]\n  users: [\"\"]\n" +
+			"  scripts: true\n",
+		[]string{
+			`f:3:19: routes[0].ack.replicas: must not be negative`,
+			`f:3:39: routes[0].ack.aof.replicas: must not be negative`,
+			`f:4:12: routes[0].timeout: must be at least 1ms`,
+			`f:5:15: routes[0].on_timeout: must be error or close, got "wait"`,
+			`f:6:21: routes[0].when_unavailable: must be reject or pass, got "allow"`,
+			`f:7:18: routes[0].databases[1]: must not be negative`,
+			`f:8:11: routes[0].users[0]: is empty`,
+			`f:9:12: routes[0].scripts: is about keys that scripts do not declare, ` +
+				`and this route has no keys`,
+		}},
+	{"shapes of routes", "routes:\n- {name: a, ack: journal, timeout: 5, keys: pay, scripts: yes}\n" +
+		"- {name: b, ack: {aof: true, quorum: 2}, on_timeuot: close}\n",
+		[]string{
+			`f:2:18: routes[0].ack: expected keys and values, got text`,
+			`f:2:36: routes[0].timeout: expected a duration such as 500ms, 10s, 24h or 7d: ` +
+				`a number needs its unit, got "5"`,
+			`f:2:45: routes[0].keys: expected a list ([] for none), got text`,
+			`f:2:59: routes[0].scripts: expected true or false, got text`,
+			`f:3:24: routes[1].ack.aof: expected keys and values, got a truth value`,
+			`f:3:30: routes[1].ack: unknown key "quorum"`,
+			`f:3:42: routes[1]: unknown key "on_timeuot" (did you mean on_timeout?)`,
+		}},
 
 	{"no listener", "listeners: []\n", []string{`f:1:12: listeners: at least one is needed`}},
 	{"nameless listeners", "listeners: [{address: \":1\"}, {address: \":2\"}]\n", nil},
@@ -285,6 +337,11 @@ rules:
 trash: {databases: [4, 5], memory: 0.5}
 audit: {file: a.log, max_size: 1MiB, keep: 3}
 budgets: [{name: b, keys: 5, window: 1m, open: 2m, per: user, users: [x]}]
+routes:
+  - {name: p, keys: ["p:*"], users: [u*], listeners: [local], databases: [1], scripts: true,
+    ack: {journal: true, replicas: 2, aof: {local: true, replicas: 3}}, timeout: 2s,
+    on_timeout: close, when_unavailable: pass}
+  - {name: q, ack: {replicas: 1}}
 limits: {max_clients: 1, client_input: 2MiB, client_output: 3mb, link_queue: 65536, memory: 1gib,
   max_args: 7, max_bulk: 1MB, max_inline: 2 KiB, pinned_links: 9, idle_timeout: 1d12h}
 telemetry: {otlp: "https://h", sample: 1, service_name: s}
@@ -315,6 +372,12 @@ drain: 7d
 		Trash: Trash{Databases: []int{4, 5}, Memory: 0.5},
 		Budgets: []Budget{{Name: "b", Keys: 5, Window: time.Minute, Open: 2 * time.Minute,
 			Per: "user", Users: []string{"x"}}},
+		Routes: []Route{{Name: "p", Keys: []string{"p:*"}, Users: []string{"u*"},
+			Listeners: []string{"local"}, Databases: []int{1}, Scripts: true,
+			Ack:     RouteAck{Journal: true, Replicas: 2, AOF: AckAOF{Local: true, Replicas: 3}},
+			Timeout: 2 * time.Second, OnTimeout: TimeoutClose, WhenUnavailable: UnavailablePass},
+			{Name: "q", Ack: RouteAck{Replicas: 1}, Timeout: time.Second, OnTimeout: TimeoutError,
+				WhenUnavailable: UnavailableReject}},
 		Audit: Audit{File: "a.log", MaxSize: MiB, Keep: 3},
 		Limits: Limits{MaxClients: 1, ClientInput: 2 * MiB, ClientOutput: 3 * MiB,
 			LinkQueue: 64 * KiB, Memory: GiB, MaxArgs: 7, MaxBulk: MiB, MaxInline: 2 * KiB,

@@ -16,6 +16,10 @@ func TestStringReadsBack(t *testing.T) {
 			"client_names: [web], listeners: [x], databases: [0, 3], keys: [\"a:*\"], keys_over: 9, " +
 			"scripts: opaque, action: deny, limit: {rate: 5/10s, burst: 3, per: user}}\n",
 		"budgets": "budgets: [{name: b, keys: 5, window: 1m}]\n",
+		"routes": "routes:\n- {name: a, keys: [\"a:*\"], listeners: [\"127.0.0.1:6380\"], scripts: true, " +
+			"ack: {replicas: 2, aof: {local: true, replicas: 1}}, on_timeout: close}\n" +
+			"- {name: b, databases: [0, 3], users: [app], ack: {replicas: 1}, timeout: 1500ms, " +
+			"when_unavailable: pass}\n",
 		"unix and off": "listeners: [{address: \"unix:/s p\", mode: 0600, name: \"5\"}]\n" +
 			"admin: {address: off, http: off}\n",
 		"odd values": "limits: {client_input: 1048577, idle_timeout: 36h1ms}\n" +

@@ -36,16 +36,17 @@ func (c *Config) validate(known Errors) Errors {
 	v.upstream()
 	v.admin()
 	v.journal()
-	v.oneOf("enforcement", c.Enforcement, nil, Enforce, Observe)
+	v.oneOf("enforcement", c.Enforcement, Enforce, Observe)
 	v.rules()
 	v.budgets()
+	v.routes()
 	v.require(c.Audit.MaxSize >= 64*KiB, "audit.max_size", "must be at least 64KiB")
 	v.require(c.Audit.Keep >= 1 && c.Audit.Keep <= 1000, "audit.keep", "must be from 1 to 1000")
 	v.trash()
 	v.limits()
 	v.telemetry()
-	v.oneOf("log.level", c.Log.Level, nil, "debug", "info", "warn", "error")
-	v.oneOf("log.format", c.Log.Format, nil, "text", "json")
+	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	v.oneOf("log.format", c.Log.Format, "text", "json")
 	v.require(c.Drain >= 0, "drain", "must not be negative")
 	return v.errs
 }
@@ -73,16 +74,10 @@ func (v *validator) check(path string, err error) {
 	}
 }
 
-// oneOf requires value to be one of allowed, and names those that later versions know.
-func (v *validator) oneOf(path, value string, later []string, allowed ...string) {
-	switch {
-	case slices.Contains(allowed, value):
-	case slices.Contains(later, value):
-		v.fail(path, "%q is not supported by this version, which knows %s",
-			value, strings.Join(allowed, ", "))
-	default:
-		v.fail(path, "must be %s, got %q", strings.Join(allowed, " or "), value)
-	}
+// oneOf requires value to be one of allowed.
+func (v *validator) oneOf(path, value string, allowed ...string) {
+	v.require(slices.Contains(allowed, value), path, "must be %s, got %q",
+		strings.Join(allowed, " or "), value)
 }
 
 // name requires a name to be short, of one line, and printable.
@@ -117,7 +112,7 @@ func (v *validator) upstream() {
 			"is listeners[%d] of this proxy: it would connect to itself", i)
 	}
 	v.password("upstream", u.Password, u.PasswordFile)
-	v.oneOf("upstream.guard", u.Guard, nil, GuardACL, off)
+	v.oneOf("upstream.guard", u.Guard, GuardACL, off)
 	v.require(u.ConnectTimeout >= 10*time.Millisecond, "upstream.connect_timeout",
 		"must be at least 10ms")
 	v.require(u.TCPKeepalive == 0 || u.TCPKeepalive >= time.Second, "upstream.tcp_keepalive",
@@ -196,12 +191,12 @@ func (v *validator) rules() {
 		for j, name := range r.Except {
 			v.require(name != "", fmt.Sprintf("%s.except[%d]", path, j), "is empty")
 		}
-		v.oneOf(path+".action", r.Action, nil, actions...)
+		v.oneOf(path+".action", r.Action, actions...)
 		v.require(r.Keep == 0 || r.Action == "trash", path+".keep", "is for the action trash only")
 		v.require(r.Keep >= 0, path+".keep", "must not be negative")
 		v.require(r.Limit == RuleLimit{} || r.Limit.Rate != "", path+".limit.rate", "is missing")
 		if r.Enforcement != "" {
-			v.oneOf(path+".enforcement", r.Enforcement, nil, Enforce, Observe)
+			v.oneOf(path+".enforcement", r.Enforcement, Enforce, Observe)
 		}
 		names[r.Name] = true
 	}
@@ -231,7 +226,7 @@ func (v *validator) budgets() {
 		v.require(b.Window >= time.Millisecond, path+".window", "must be at least 1ms")
 		v.require(b.Open >= 0, path+".open", "must not be negative")
 		if b.Per != "" {
-			v.oneOf(path+".per", b.Per, nil, "global", "user", "address", "session")
+			v.oneOf(path+".per", b.Per, "global", "user", "address", "session")
 		}
 		names[b.Name] = true
 	}

@@ -38,6 +38,7 @@ func (s *service) options(c *configs.Config) proxy.Options {
 		},
 		Journal: journalOptions(c),
 		Trash:   trash(c),
+		Routes:  routeSpecs(c),
 		Drain:   max(c.Drain, time.Millisecond), // zero would be the default
 		Admin: admin.Options{
 			Address: c.Admin.Address, Password: string(c.Admin.Password),
