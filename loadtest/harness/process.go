@@ -3,10 +3,12 @@ package harness
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -38,17 +40,13 @@ func Start(dir, name, addr string, argv ...string) (*Process, error) {
 	defer log.Close()
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
-	// Its own process group: an interrupt at the terminal reaches the harness, which then stops
-	// everything in order.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	cmd.SysProcAttr = attributes()
+	p := &Process{Name: name, Addr: addr, cmd: cmd, exited: make(chan struct{})}
+	started := make(chan error)
+	go p.run(started)
+	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	p := &Process{
-		Name: name, Addr: addr, Pid: cmd.Process.Pid,
-		cmd: cmd, exited: make(chan struct{}),
-	}
-	go p.wait()
 	if err := p.await(); err != nil {
 		p.Stop()
 		return nil, fmt.Errorf("%s does not serve %s: %w; see %s", name, addr, err, path)
@@ -56,8 +54,17 @@ func Start(dir, name, addr string, argv ...string) (*Process, error) {
 	return p, nil
 }
 
-// wait reaps the process.
-func (p *Process) wait() {
+// run starts the process and reaps it. It stays on one thread, because the kernel ties the signal
+// that ends the process with the harness to the thread that started it.
+func (p *Process) run(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := p.cmd.Start(); err != nil {
+		started <- err
+		return
+	}
+	p.Pid = p.cmd.Process.Pid
+	started <- nil
 	_ = p.cmd.Wait() // how it ended is in its log; Stop and await look only at the fact
 	close(p.exited)
 }
@@ -108,13 +115,31 @@ func (p *Process) Stop() {
 	}
 }
 
-// FreeAddr returns a loopback address on which nothing listens. Another program can take it
-// before it is used; Start then fails and says so.
-func FreeAddr() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+// Signal sends a signal; a process that has ended takes none, and that is no error.
+func (p *Process) Signal(sig syscall.Signal) {
+	if p.Running() {
+		_ = p.cmd.Process.Signal(sig) // an error means that it has just ended
 	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
+}
+
+// Kill ends the process at once (SIGKILL, which ends a stopped one, too) and waits for its end.
+func (p *Process) Kill() {
+	p.Signal(syscall.SIGKILL)
+	<-p.exited
+}
+
+// FreeAddr returns a loopback address on which nothing listens. It lies below the range that the
+// kernel gives to outgoing connections, so that none of these takes it while a server is down.
+// Another program can take it before it is used; Start then fails and says so.
+func FreeAddr() (string, error) {
+	var last error
+	for range 64 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		ln, err := net.Listen("tcp", addr)
+		if err == nil {
+			return addr, ln.Close()
+		}
+		last = err
+	}
+	return "", fmt.Errorf("no free port: %w", last)
 }
