@@ -3,6 +3,7 @@ package upstream
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +37,7 @@ type Info struct {
 	RunID      string // differs after each start of the server
 	Role       string // in INFO's words: "master" or "slave"
 	ReplID     string // replication id
+	ReplID2    string // of the history before this one; all zeros: there was none
 	Loading    bool   // it is loading its data and answers most commands -LOADING
 	Cluster    bool   // cluster mode is on
 
@@ -48,7 +50,12 @@ type Info struct {
 	AppendFsync     string // "always", "everysec", "no"
 	Save            string // save points as CONFIG GET shows them: "3600 1 300 100"; "" for none
 	LastSave        string // "ok" or "err": the last RDB save
-	LastAOFWrite    string // "ok" or "err": the last write to the append-only file
+	LastAOFWrite    string // "ok" or "err": the last write to the append-only file, or its fsync
+	// NoFsyncOnRewrite is no-appendfsync-on-rewrite. See AOFProof.
+	NoFsyncOnRewrite bool
+
+	// Replicas are those that are attached, in the order of INFO.
+	Replicas []Replica
 
 	// AuthRequired says that a connection that has not logged in is answered -NOAUTH.
 	AuthRequired bool
@@ -80,9 +87,38 @@ func (i *Info) sameAs(o *Info) bool {
 	return reflect.DeepEqual(a, b) && sameReply(i.CommandReply, o.CommandReply)
 }
 
+// Replica is one that is attached to the server, as INFO shows it.
+type Replica struct {
+	// Addr is the address that it connects from, or announces, without the port.
+	Addr string
+	// Port is where it can be reached. It is 0 for what cannot, as a journal.
+	Port  int
+	State string // "online", "send_bulk", "wait_bgsave"
+
+	Offset int64 // that it has acknowledged
+	Lag    int   // seconds since it last did
+}
+
+// Online reports that it follows the stream and can take over: it is not a journal.
+func (r *Replica) Online() bool { return r.Port != 0 && r.State == "online" }
+
+// OnlineReplicas counts the replicas that follow the stream, journals left out.
+func (i *Info) OnlineReplicas() (n int) {
+	for k := range i.Replicas {
+		if i.Replicas[k].Online() {
+			n++
+		}
+	}
+	return n
+}
+
 // substance is a copy without what may differ from check to check.
 func (i *Info) substance() Info {
 	s := *i
+	s.Replicas = slices.Clone(i.Replicas)
+	for k := range s.Replicas {
+		s.Replicas[k].Offset, s.Replicas[k].Lag = 0, 0
+	}
 	s.Since, s.Checked, s.CommandReply = time.Time{}, time.Time{}, nil
 	if !s.Up {
 		s.Err = nil
@@ -117,16 +153,36 @@ func (i *Info) applyInfo(f map[string]string) {
 	i.Maxclients = atoi(f["maxclients"])
 	i.MaxMemory, i.MaxMemoryPolicy = atoi64(f["maxmemory"]), f["maxmemory_policy"]
 	i.AppendOnly = f["aof_enabled"] == "1"
+	i.ReplID2 = f["master_replid2"]
+	i.applyReplicas(f)
+}
+
+// applyReplicas takes the replicas from the fields slave0, slave1 and so on. Valkey shows a replica
+// that gets its snapshot on a connection beside as two; that connection is left out.
+func (i *Info) applyReplicas(f map[string]string) {
+	i.Replicas = nil
+	for k := range atoi(f["connected_slaves"]) {
+		name := "slave" + strconv.Itoa(k)
+		if s, ok := parseReplica([]byte(name + ":" + f[name])); ok && f[name] != "" && !s.channel {
+			i.Replicas = append(i.Replicas, Replica{
+				Addr: string(s.IP), Port: int(s.Port), State: string(s.State),
+				Offset: s.Offset, Lag: int(s.Lag),
+			})
+		}
+	}
 }
 
 // configNames are the parameters that applyConfig reads.
-var configNames = []any{"databases", "proto-max-bulk-len", "appendfsync", "save"}
+var configNames = []any{
+	"databases", "proto-max-bulk-len", "appendfsync", "no-appendfsync-on-rewrite", "save",
+}
 
 // applyConfig sets what CONFIG GET says.
 func (i *Info) applyConfig(c map[string]string) {
 	i.Databases = atoi(c["databases"])
 	i.ProtoMaxBulk = atoi64(c["proto-max-bulk-len"])
 	i.AppendFsync, i.Save = c["appendfsync"], c["save"]
+	i.NoFsyncOnRewrite = c["no-appendfsync-on-rewrite"] == "yes"
 }
 
 // parseInfo reads the "name:value" lines of an INFO reply.

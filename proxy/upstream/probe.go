@@ -104,6 +104,18 @@ func (u *Upstream) examine(
 	case full, !before.Up, (before.Err == nil) != (after.Err == nil),
 		before.Loading != after.Loading, time.Since(u.refreshed) >= u.opts.Refresh:
 		u.examineAll(ctx, after, err)
+	case u.closely.Load() && after.Err == nil:
+		u.examineFsync(ctx, after)
+	}
+}
+
+// examineFsync looks again at how the server fsyncs, between two slow parts of a check. What it
+// cannot learn is tried again with the next check, which is a complete one if the user has lost
+// the permission.
+func (u *Upstream) examineFsync(ctx context.Context, after *Info) {
+	err := u.readConfig(ctx, after)
+	if text, _ := serverError(err); strings.HasPrefix(text, "NOPERM") {
+		u.refreshed = time.Time{}
 	}
 }
 
@@ -165,6 +177,9 @@ func (u *Upstream) readInfo(ctx context.Context) (map[string]string, error) {
 func (u *Upstream) readConfig(ctx context.Context, after *Info) error {
 	reply, err := u.Do(ctx, append([]any{"config", "get"}, configNames...)...)
 	if err != nil {
+		if text, _ := serverError(err); strings.HasPrefix(text, "NOPERM") {
+			after.AppendFsync = "" // what was read once may not be so any more
+		}
 		return err
 	}
 	pairs, ok := reply.([]any)

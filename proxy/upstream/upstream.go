@@ -79,8 +79,9 @@ func (o Options) withDefaults() Options {
 //
 // One goroutine (run) checks the server in turn: INFO each Interval (see Seen), and with it, each
 // Refresh or when the server is another one than before, CONFIG GET, COMMAND and an
-// unauthenticated PING. Each check ends in a new Info that replaces the last; if it differs in substance, the functions
-// of OnChange hear of it. While the server is down the checks go on at the pace of a Backoff.
+// unauthenticated PING; of these CONFIG GET at every check with WatchClosely. Each check ends in a
+// new Info that replaces the last; if it differs in substance, the functions of OnChange hear of
+// it. While the server is down the checks go on at the pace of a Backoff.
 //
 // A check that fails is made once more on a new connection before the server counts as down: a
 // control connection that died alone (CLIENT KILL, the server's timeout) says nothing about the
@@ -102,6 +103,7 @@ type Upstream struct {
 	recheck      chan struct{}        // one token: check soon
 	controlAddrs addrSet              // has a mutex of its own
 	seen         atomic.Bool          // a data connection had an answer since this was last asked
+	closely      atomic.Bool          // see WatchClosely
 
 	probing   sync.Mutex // held during a check; owns the fields below it
 	refreshed time.Time  // when the slow part of a check was last complete
@@ -248,10 +250,18 @@ func (u *Upstream) Seen() {
 	}
 }
 
+// WatchClosely has every check, each Interval whatever Seen says, look at the replicas and at how
+// the server fsyncs: what an acknowledgement is worth depends on them. It never blocks.
+func (u *Upstream) WatchClosely(on bool) {
+	if u.closely.Swap(on) != on && on {
+		u.Recheck()
+	}
+}
+
 // idle reports that a check is due although the server may be up: it was not seen since the last
 // time of asking, or the last check was long ago.
 func (u *Upstream) idle(info *Info) bool {
-	return !u.seen.Swap(false) || time.Since(info.Checked) >= u.opts.Refresh
+	return !u.seen.Swap(false) || u.closely.Load() || time.Since(info.Checked) >= u.opts.Refresh
 }
 
 // pause waits until the next check is due and reports whether there is to be one.
