@@ -75,6 +75,7 @@ func (j *Journal) takeLocked(tl TimelineID, offset int64, p []byte) int {
 		}
 	}
 	j.received.Load().received.Add(int64(taken))
+	j.gather.came(taken)
 	j.work.Signal()
 	return taken
 }

@@ -71,6 +71,7 @@ type Journal struct {
 	spares   int    // ever made
 	baseSeq  int    // of snapshots ever begun
 
+	gather    gathering
 	rateBytes int64 // of stats.streamBytes when the rate was last looked at
 
 	failed  chan struct{}

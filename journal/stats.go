@@ -82,6 +82,7 @@ func (j *Journal) noteFsync(d time.Duration) {
 	j.stats.fsyncMax = max(j.stats.fsyncMax, d)
 	at, _ := slices.BinarySearch(FsyncBounds[:], d)
 	j.stats.fsyncCounts[at]++
+	j.gather.synced(d, time.Now())
 }
 
 // Stats looks at the journal. It takes the mutex for a moment; event loops use Durable instead.

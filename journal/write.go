@@ -32,6 +32,8 @@ func (j *Journal) take() bool {
 		}
 		j.work.Wait()
 	}
+	j.gatherLocked()
+	j.gather.taken()
 	if len(j.queue) < batchBlocks {
 		j.queueLocked()
 	}
