@@ -13,7 +13,7 @@ FUZZTIME ?= 20s
 CUTS     ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-short fmt vet servers conformance bench bench-journal demo powercut soak fuzz clean
+.PHONY: help build run test test-short fmt vet servers conformance bench bench-journal bench-durable demo powercut soak fuzz clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,11 @@ demo: build ## Play the incident: a million keys, 100,000 FLUSHALLs, UNDO (DEMOF
 bench-journal: build ## Measure the journal: disk, proxied SETs on and off, restore; loadtest/RESULTS.md (JBENCHFLAGS=...).
 	@scripts/servers.sh valkey
 	$(GO) run ./loadtest/journalbench $(JBENCHFLAGS)
+
+bench-durable: build ## Measure what durable acknowledgements cost; slow disks need root (ROUNDS=5, DBENCHFLAGS=--quick).
+	@scripts/servers.sh valkey
+	$(GO) build -o bin/durablebench ./loadtest/durablebench
+	bin/durablebench --rounds $(ROUNDS) $(DBENCHFLAGS)
 
 powercut: ## Cut the power under a journal, again and again: FUSE, loop, ext4; needs root (CUTS=20).
 	$(GO) run ./loadtest/powercut --rounds $(CUTS)

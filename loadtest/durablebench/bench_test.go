@@ -1,0 +1,151 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// drain returns all replies in text, which comes in pieces of n bytes.
+func drain(text string, n int) (out []string) {
+	var r replies
+	for at := 0; at < len(text); at += n {
+		data := []byte(text[at:min(at+n, len(text))])
+		for len(data) > 0 {
+			one, rest, ok := r.next(data)
+			if data = rest; ok {
+				out = append(out, string(one.kind)+string(one.text))
+			}
+		}
+	}
+	return out
+}
+
+func TestRepliesInPieces(t *testing.T) {
+	const text = "+OK\r\n:12\r\n$-1\r\n$0\r\n\r\n$7\r\na\r\n+b-\r\r\n-ERR no\r\n+OK\r\n"
+	want := []string{"+OK", ":12", "$-1", "$0", "$7", "-ERR no", "+OK"}
+	for n := 1; n <= len(text); n++ {
+		if got := drain(text, n); strings.Join(got, "|") != strings.Join(want, "|") {
+			t.Errorf("in pieces of %d: %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestWhatCountsAsAcknowledged(t *testing.T) {
+	tests := []struct {
+		name, text string
+		work       work
+		good, bad  int
+	}{
+		{"SETs", "+OK\r\n+OK\r\n", work{depth: 2}, 2, 0},
+		{"one refused", "+OK\r\n-NODURABLE no\r\n", work{depth: 2}, 1, 1},
+		{"GETs", "$-1\r\n$3\r\nabc\r\n", work{depth: 2}, 2, 0},
+		{"before WAIT is answered", "+OK\r\n+OK\r\n", work{depth: 2, wait: true}, 0, 0},
+		{"behind WAIT", "+OK\r\n+OK\r\n:1\r\n", work{depth: 2, wait: true}, 2, 0},
+		{"no replica", "+OK\r\n+OK\r\n:0\r\n", work{depth: 2, wait: true}, 0, 2},
+		{"WAIT fails", "+OK\r\n+OK\r\n-ERR\r\n", work{depth: 2, wait: true}, 0, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := &client{work: tt.work, waiting: tt.work.depth}
+			if tt.work.wait {
+				c.waiting++
+			}
+			good, bad, _ := c.take([]byte(tt.text))
+			if good != tt.good || bad != tt.bad {
+				t.Errorf("good %d, bad %d; want %d, %d", good, bad, tt.good, tt.bad)
+			}
+		})
+	}
+}
+
+func TestBatch(t *testing.T) {
+	b := newBatch(work{command: "SET", prefix: "pay:", depth: 2, wait: true}, 1)
+	first := string(b.next())
+	set := "*3\r\n$3\r\nSET\r\n$10\r\npay:"
+	if strings.Count(first, set) != 2 || !strings.HasSuffix(first, waitCommand) {
+		t.Errorf("batch is %q", first)
+	}
+	if second := string(b.next()); len(second) != len(first) || second == first {
+		t.Errorf("the next batch is %q", second)
+	}
+}
+
+func TestHistogram(t *testing.T) {
+	h := &histogram{}
+	for i := 1; i <= 1000; i++ {
+		h.add(time.Duration(i)*100*time.Microsecond, 1)
+	}
+	for q, want := range map[float64]float64{0.5: 50, 0.99: 99, 1: 100} {
+		if got := h.quantile(q); got < want*0.97 || got > want*1.03 {
+			t.Errorf("quantile %g is %.2f ms, want about %g", q, got, want)
+		}
+	}
+	if got := (&histogram{}).quantile(0.5); got != 0 {
+		t.Errorf("median of nothing is %v", got)
+	}
+	for _, d := range []time.Duration{0, time.Nanosecond, time.Hour} {
+		h.add(d, 1) // counted at the ends, and no panic
+	}
+}
+
+// result fills in what one contender reached in a cell or as a reader.
+func (b *bench) result(disk, name, what string, rate float64, each time.Duration) {
+	m := measured{good: int(rate), seconds: 1, times: &histogram{}}
+	m.times.add(each, m.good)
+	b.record(key{disk, name, what}, m, 0, time.Second)
+}
+
+// A report of made-up figures: goals that are reached, that are not, and that nobody measured.
+func TestReport(t *testing.T) {
+	b := &bench{series: map[key]*series{}, probes: map[string]string{"50ms": "NOT MEASURED: no"}}
+	b.opts = options{designs: designs, disks: disks, cells: []cell{{1, 1}, {50, 1}}}
+	for _, d := range disks[:2] {
+		for i, who := range designs {
+			for _, c := range b.opts.cells {
+				b.result(d.name, who.name, c.String(), float64(1000+100*i), time.Duration(1+i)*time.Millisecond)
+			}
+		}
+		for _, p := range pairs {
+			rate := 100.0
+			if p.prefix == durablePrefix && d.name == "5ms" {
+				rate = 50
+			}
+			b.result(d.name, p.name, p.String(), rate, time.Millisecond)
+		}
+	}
+	b.of(key{"own", "c", cell{1, 1}.String()}).bad = 7
+	text := b.report("Here.\n")
+	for _, want := range []string{
+		"| (c) at least (a)'s throughput, 50 and 200 connections | own | met | 1 of 1 |  |",
+		"| (c) at least (a)'s throughput, 50 and 200 connections | 50ms | not measured | 0 of 0 |  |",
+		"| (c) p50 within 2 times (a)'s, 1 connection | own | MISSED | 0 of 1 | 1 × depth 1: 2.9",
+		"50 and 200 connections | own | MISSED | 0 of 1 | 50 × depth 1: 1.27 |",
+		"| (c) GETs beside durable writers at least 0.9 of beside plain ones | 5ms | MISSED | 0 of 1 | 0.50 |",
+		"| (c) their p99 within 2 times | 5ms | met | 1 of 1 |  |",
+		"| 1 | 50 | (c) proxy, journal | 1200 | 1.20 | 1.09 |",
+		"NOT MEASURED: no.",
+		"- own, (c), 1 × depth 1: 7 of 1207, such as",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in:\n%s", want, text)
+		}
+	}
+}
+
+func TestGoalHolds(t *testing.T) {
+	for _, tt := range []struct {
+		limit, ratio float64
+		atMost, want bool
+	}{
+		{1, 1, false, true}, {1, 0.99, false, false}, {1, 2, false, true},
+		{2, 2, true, true}, {2, 2.01, true, false}, {2, 1, true, true},
+	} {
+		if got := (goal{limit: tt.limit, atMost: tt.atMost}).holds(tt.ratio); got != tt.want {
+			t.Errorf("%s: %v", fmt.Sprint(tt), got)
+		}
+	}
+}

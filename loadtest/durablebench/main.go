@@ -1,0 +1,126 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"holdfast/loadtest/harness"
+)
+
+// options are the command line.
+type options struct {
+	rounds  int
+	seconds float64
+	quick   bool
+	only    string
+	onDisks string
+	results string
+
+	designs []design
+	disks   []disk
+	cells   []cell
+}
+
+func main() {
+	// The loads' threads sit in system calls, and so does the slow disk's: each keeps its P.
+	runtime.GOMAXPROCS(max(16, runtime.NumCPU()))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "durablebench:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	fs := flag.NewFlagSet("durablebench", flag.ContinueOnError)
+	fs.IntVar(&o.rounds, "rounds", 5, "interleaved rounds")
+	fs.Float64Var(&o.seconds, "seconds", 0.5, "length of one run on the machine's own disk")
+	fs.BoolVar(&o.quick, "quick", false, "two rounds of few cells, no file written")
+	fs.StringVar(&o.only, "only", "abcde", "contenders")
+	fs.StringVar(&o.onDisks, "disks", "own,5ms,50ms", "disks")
+	fs.StringVar(&o.results, "results", "RESULTS.md", "file in loadtest/ to write; - for none")
+	if err := fs.Parse(args); err != nil {
+		return o, err
+	}
+	if o.quick {
+		o.rounds, o.results = min(o.rounds, 2), "-"
+	}
+	if o.rounds < 1 || o.seconds <= 0 {
+		return o, fmt.Errorf("rounds and seconds must be positive")
+	}
+	o.cells = cells(o.quick)
+	for _, d := range designs {
+		if strings.Contains(o.only, d.name) {
+			o.designs = append(o.designs, d)
+		}
+	}
+	for _, d := range disks {
+		if strings.Contains(","+o.onDisks+",", ","+d.name+",") {
+			o.disks = append(o.disks, d)
+		}
+	}
+	if len(o.designs) == 0 || len(o.disks) == 0 {
+		return o, fmt.Errorf("nothing to measure: --only %q --disks %q", o.only, o.onDisks)
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, args []string) error {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	root, err := harness.Root()
+	if err != nil {
+		return err
+	}
+	dir, err := harness.OutDir(root, "durablebench")
+	if err != nil {
+		return err
+	}
+	p, err := findPrograms(root)
+	if err != nil {
+		return err
+	}
+	b := &bench{programs: p, dir: dir, opts: o, series: map[key]*series{},
+		probes: map[string]string{}}
+	started := time.Now()
+	for _, d := range o.disks {
+		if err := b.onDisk(ctx, d); err != nil {
+			return fmt.Errorf("%w (logs are in %s)", err, dir)
+		}
+	}
+	text := b.report(describe(root, o, started))
+	fmt.Print(text)
+	if o.results == "-" {
+		return nil
+	}
+	return harness.WriteSection(filepath.Join(root, "loadtest", o.results), "durable", text)
+}
+
+// describe says where, when, with what and how the figures were made.
+func describe(root string, o options, started time.Time) string {
+	commit := "unknown"
+	out, err := exec.Command("git", "-C", root, "describe", "--always", "--dirty").Output()
+	if err == nil {
+		commit = strings.TrimSpace(string(out))
+	}
+	return fmt.Sprintf("%s, commit %s.\nMachine: %s. Load, proxies, servers and replicas share it.\n"+
+		"Command: `make bench-durable ROUNDS=%d` (%g s a run), took %s.\n",
+		started.UTC().Format("2006-01-02 15:04 UTC"), commit, harness.Machine(),
+		o.rounds, o.seconds, time.Since(started).Round(time.Second))
+}
