@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"time"
@@ -98,29 +99,35 @@ func (b *bench) onDisk(ctx context.Context, d disk) (err error) {
 	}
 	for round := range b.opts.rounds {
 		fmt.Fprintf(os.Stderr, "%s: round %d of %d\n", d.title(), round+1, b.opts.rounds)
-		if err := b.round(ctx, d, all, round); err != nil {
+		if err := b.round(ctx, d, all); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// round measures every cell and pair once.
-func (b *bench) round(ctx context.Context, d disk, all []*contender, round int) error {
+// round measures every cell and pair once. The order is another one each time, so that none always
+// follows the same.
+func (b *bench) round(ctx context.Context, d disk, all []*contender) error {
 	for _, cell := range b.opts.cells {
-		// Each round begins with another one, so that none always follows the same.
-		for i := range all {
-			c := all[(i+round)%len(all)]
+		for _, i := range rand.Perm(len(all)) {
+			c := all[i]
+			if err := settle(ctx, d, all); err != nil {
+				return err
+			}
 			if err := b.cell(ctx, d, c, cell); err != nil {
 				return fmt.Errorf("%s, (%s), %s: %w", d.name, c.name, cell, err)
 			}
 		}
 	}
-	for i := range pairs {
-		p := pairs[(i+round)%len(pairs)]
+	for _, i := range rand.Perm(len(pairs)) {
+		p := pairs[i]
 		at := slices.IndexFunc(all, func(c *contender) bool { return c.name == p.name })
 		if at < 0 {
 			continue
+		}
+		if err := settle(ctx, d, all); err != nil {
+			return err
 		}
 		if err := b.pair(ctx, d, all[at], p); err != nil {
 			return fmt.Errorf("%s, (%s), %s: %w", d.name, p.name, p, err)

@@ -10,8 +10,9 @@
 //	go run ./loadtest/durablebench [--rounds 5] [--seconds 0.5] [--quick]   (make bench-durable)
 //
 // A cell is a number of connections and a depth of pipelining. In every round each cell is run
-// against each of the five in turn, so that what else the machine does meets all of them alike.
-// Throughput and CPU are medians over the rounds, latencies are those of all rounds together.
+// against each of the five, in an order of its own and when nobody writes to the disk any more, so
+// that what else the machine does meets all of them alike. Throughput and CPU are medians over the
+// rounds, latencies are those of all rounds together.
 //
 // A client sends a batch of depth SETs, waits for all replies and sends the next. What is fair to
 // (b) is decided in its favour: it sends one WAIT behind the whole batch, in the same packet, since
