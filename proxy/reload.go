@@ -246,6 +246,8 @@ func (c *change) swap() (was replaced, err error) {
 	srv.current.take(&c.opts)
 	srv.table = table
 	was = c.swapParts()
+	srv.askForProofs(next.rules.routes.All())
+	srv.lookAtProofs()
 	next.moved, next.limits, next.maxBackoff = c.moved, c.opts.Limits, c.opts.Upstream.MaxBackoff
 	next.tel = srv.exporter.tel
 	srv.each(func(w *worker) { w.takeOver(next) })

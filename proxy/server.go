@@ -53,6 +53,7 @@ type Server struct {
 	audits       atomic.Pointer[auditLog] // nil when there is none
 	audited      auditCount
 	recorder     *recorder // nil without a journal; set by start
+	proofs       *prover
 	sessionCount atomic.Int64
 	linkCount    atomic.Int64
 	draining     atomic.Bool
@@ -95,8 +96,8 @@ func New(opts Options) (*Server, error) {
 	srv := &Server{
 		opts: opts, current: opts, log: opts.Logger, hits: newRuleLog(opts.Logger),
 		limits: policy.NewLimits(limitersPerRule), approvals: newApprovals(),
-		scripts: policy.NewScripts(0),
-		byLoop:  map[*eventloop.Loop]*worker{}, failed: make(chan error, 1),
+		scripts: policy.NewScripts(0), proofs: newProver(),
+		byLoop: map[*eventloop.Loop]*worker{}, failed: make(chan error, 1),
 		started: make(chan struct{}), drainNow: make(chan struct{}), startedAt: time.Now(),
 	}
 	srv.up.Store(upstream.New(opts.Upstream))
@@ -175,6 +176,10 @@ func (srv *Server) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if srv.recorder != nil {
+		srv.recorder.watch(srv.journalMoved)
+	}
+	srv.lookAtProofs()
 	srv.watch(up)
 	if info != nil {
 		srv.guard.await(ctx) // before clients come
@@ -207,6 +212,7 @@ func (srv *Server) startWorkers(info *upstream.Info) error {
 		return fmt.Errorf("trash: %w", r.trash.off)
 	}
 	srv.warnUnresolved(r.policy)
+	srv.askForProofs(r.routes.All())
 	for i := range srv.opts.Workers {
 		w, err := newWorker(srv, i, r)
 		if err != nil {
@@ -309,6 +315,7 @@ func (srv *Server) upstreamChanged(up *upstream.Upstream, info *upstream.Info) {
 	if srv.up.Load() != up {
 		return // another one has taken its place
 	}
+	srv.lookAtProofs()
 	if t := srv.tableOf(info); t != nil {
 		srv.table = t
 	}

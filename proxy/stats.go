@@ -127,6 +127,7 @@ func (srv *Server) Snapshot(ctx context.Context) (*telemetry.Snapshot, error) {
 	snap.Reloads = srv.reloads
 	srv.mu.Unlock()
 	snap.Audit, snap.Budgets = srv.audited.snapshot(), srv.budgetCounts()
+	snap.Proofs = srv.proofs.snapshot()
 	return snap, nil
 }
 

