@@ -116,6 +116,14 @@ func (s *Scanner) Feed(t time.Time, p []byte, fn func(*Command) error) error {
 	for len(p) > 0 && s.err == nil {
 		if s.atStart() {
 			s.cmd = Command{Start: s.offset, Time: t, DB: s.db}
+			if n := s.whole(p); n > 0 {
+				s.offset += int64(n)
+				p = p[n:]
+				if err := s.deliver(fn); err != nil {
+					return err
+				}
+				continue
+			}
 		}
 		n, err := s.read(s, p)
 		s.offset += int64(n)
@@ -277,7 +285,6 @@ func (s *Scanner) endArg() {
 // finish completes the command, hands it out and makes ready for the next.
 func (s *Scanner) finish(fn func(*Command) error) error {
 	c := &s.cmd
-	c.End = s.offset
 	c.Args = s.slots[:0]
 	begin := 0
 	for _, end := range s.ends {
@@ -285,13 +292,21 @@ func (s *Scanner) finish(fn func(*Command) error) error {
 		begin = end
 	}
 	s.slots = c.Args
+	err := s.deliver(fn)
+	s.store, s.ends = s.store[:0], s.ends[:0]
+	return err
+}
+
+// deliver hands out a command whose arguments are there.
+func (s *Scanner) deliver(fn func(*Command) error) error {
+	c := &s.cmd
+	c.End = s.offset
 	err := s.track(c)
 	if err != nil {
 		s.err = err
 	} else if fn != nil {
 		err = fn(c)
 	}
-	s.store, s.ends = s.store[:0], s.ends[:0]
 	clear(s.slots)
 	return err
 }

@@ -1,0 +1,49 @@
+package stream
+
+import "bytes"
+
+// whole takes a command that stands in p from its first byte to its last, which most do, without
+// copying: the arguments are pieces of p. It answers how many bytes that were; 0 means that there
+// is no such command, for whatever reason, and that nothing has changed.
+func (s *Scanner) whole(p []byte) int {
+	count, at := header(p, 0, '*')
+	if count <= 0 || count > keepArgs {
+		return 0
+	}
+	s.slots = s.slots[:0]
+	cut := false
+	for range count {
+		size, text := header(p, at, '$')
+		if size < 0 || size > len(p)-text-2 || p[text+size] != '\r' || p[text+size+1] != '\n' {
+			return 0
+		}
+		at = text + size + 2
+		kept := min(size, s.maxArg)
+		cut = cut || kept < size
+		s.slots = append(s.slots, p[text:text+kept:text+kept])
+	}
+	s.cmd.Args, s.cmd.Cut = s.slots, cut
+	return at
+}
+
+// header reads a line of a sign and a number that begins at p[at]. -1: there is none, or it is one
+// for the careful way.
+func header(p []byte, at int, sign byte) (n, next int) {
+	const digits = 9 // at most, so that nothing overflows
+	if len(p)-at < 4 || p[at] != sign {
+		return -1, 0
+	}
+	line := p[at+1 : min(len(p), at+1+digits+2)]
+	for i, c := range line {
+		if c == '\r' && i > 0 && bytes.HasPrefix(line[i:], crlf) {
+			return n, at + 1 + i + len(crlf)
+		}
+		if c < '0' || c > '9' {
+			return -1, 0
+		}
+		n = n*10 + int(c-'0')
+	}
+	return -1, 0
+}
+
+var crlf = []byte("\r\n")
