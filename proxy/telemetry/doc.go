@@ -79,6 +79,18 @@
 //	holdfast_budget_throttled_total                  counter    budget                commands that a delete budget refused
 //	holdfast_budget_trips_total                      counter    budget                times that a delete budget was used up
 //	holdfast_audit_lines_total                       counter    outcome               lines of the audit log: written, dropped (queue full), failed (disk)
+//	holdfast_route_held                              gauge      route                 replies held now until their write is proven; without routes, none of these
+//	holdfast_route_commands_total                    counter    route outcome         commands that a route asks a proof for: confirmed, timeout, primary, link, failed, gone, passed, rejected
+//	holdfast_route_late_total                        counter    route                 those of outcome timeout whose proof came after all
+//	holdfast_hold_duration_seconds                   histogram  demand                for how long replies were held, confirmed or not
+//	holdfast_fences_total                            counter    kind outcome          fences: proven, short (too few in time), error, primary, broken
+//	holdfast_fence_proven_total                      counter    kind                  held replies that fences have proven; by fences it is how many share one
+//	holdfast_fence_duration_seconds                  histogram  kind                  from a fence's beginning to its end
+//	holdfast_fences_in_flight                        gauge      kind                  fences that have begun and not ended
+//	holdfast_fence_waiting                           gauge      kind                  held replies that no fence of the kind has proven yet
+//	holdfast_fence_oldest_seconds                    gauge      kind                  for how long the oldest of these has waited
+//	holdfast_proof_available                         gauge      kind                  1 while the proofs of a kind that a route asks for can be had
+//	holdfast_proof_unavailable_seconds_total         counter    kind                  for how long they could not be had
 //	holdfast_config_reloads_total                    counter    outcome               reloads of the configuration: ok, failed
 //	holdfast_config_last_reload_timestamp_seconds    gauge      -                     when the configuration in force was loaded
 //
@@ -87,6 +99,13 @@
 //
 // # Adding a metric
 //
-// A field in Counters (and in its addTotals), an entry in proxyInstruments, a line above. The
-// tests fail when one of the three is missing.
+// A field in Counters (and in its addTotals), an entry in proxyInstruments or in the list of its
+// part, a line above. The tests fail when one of the three is missing.
+//
+// A route's outcomes count a command once: confirmed; timeout, primary (the primary or its role
+// changed), link (the link broke) and failed (the proof cannot be had any more), which the client
+// was told as -UNCONFIRMED; gone (the client went before); passed and rejected (the proof could not
+// be had, and the command was sent without, or refused). A command on several routes counts for the
+// first of them in the file. A kind of proof is "journal", "replicas 1", "aof local" and so on; a
+// demand joins them.
 package telemetry

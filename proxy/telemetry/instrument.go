@@ -72,24 +72,47 @@ func (in *instrument) metric(v *view) (metricdata.Metrics, bool) {
 	}
 	if in.floats != nil {
 		dps := in.floats(v)
-		m.Data = metricdata.Gauge[float64]{DataPoints: dps}
+		m.Data = aggregate(in.kind, v, dps)
 		return m, len(dps) > 0
 	}
 	dps := in.points(v)
+	m.Data = aggregate(in.kind, v, dps)
+	return m, len(dps) > 0
+}
+
+// aggregate makes a gauge or a counter of points.
+func aggregate[N int64 | float64](k kind, v *view, dps []metricdata.DataPoint[N],
+) metricdata.Aggregation {
 	for i := range dps {
 		dps[i].Time = v.now
-		if in.kind == counter {
+		if k == counter {
 			dps[i].StartTime = v.start
 		}
 	}
-	if in.kind == gauge {
-		m.Data = metricdata.Gauge[int64]{DataPoints: dps}
-	} else {
-		m.Data = metricdata.Sum[int64]{
-			DataPoints: dps, Temporality: metricdata.CumulativeTemporality, IsMonotonic: true,
-		}
+	if k == gauge {
+		return metricdata.Gauge[N]{DataPoints: dps}
 	}
-	return m, len(dps) > 0
+	return metricdata.Sum[N]{
+		DataPoints: dps, Temporality: metricdata.CumulativeTemporality, IsMonotonic: true,
+	}
+}
+
+// appendHistogram appends a point for h, if it has counted anything.
+func (v *view) appendHistogram(dps []metricdata.HistogramDataPoint[float64], h *Histogram,
+	attrs ...attribute.KeyValue) []metricdata.HistogramDataPoint[float64] {
+	n := h.Count()
+	if n == 0 {
+		return dps
+	}
+	return append(dps, metricdata.HistogramDataPoint[float64]{
+		Attributes: attribute.NewSet(attrs...), StartTime: v.start, Time: v.now,
+		Count: n, Sum: float64(h.Sum) / 1e9, Bounds: bounds, BucketCounts: h.Buckets[:],
+	})
+}
+
+// float is one point of a number that is no whole one.
+func float(n float64, attrs ...attribute.KeyValue) metricdata.DataPoint[float64] {
+	return metricdata.DataPoint[float64]{Attributes: attribute.NewSet(attrs...), Value: n}
 }
 
 // one is the points of an instrument without attributes.

@@ -212,20 +212,7 @@ var bounds = func() []float64 {
 func latencyPoints(v *view) []metricdata.HistogramDataPoint[float64] {
 	var dps []metricdata.HistogramDataPoint[float64]
 	for i := range v.sum.Latency {
-		h := &v.sum.Latency[i]
-		n := h.Count()
-		if n == 0 {
-			continue
-		}
-		dps = append(dps, metricdata.HistogramDataPoint[float64]{
-			Attributes:   attribute.NewSet(attribute.Stringer("class", Class(i))),
-			StartTime:    v.start,
-			Time:         v.now,
-			Count:        n,
-			Sum:          float64(h.Sum) / 1e9,
-			Bounds:       bounds,
-			BucketCounts: h.Buckets[:],
-		})
+		dps = v.appendHistogram(dps, &v.sum.Latency[i], attribute.Stringer("class", Class(i)))
 	}
 	return dps
 }

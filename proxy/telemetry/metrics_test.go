@@ -87,6 +87,10 @@ func fullSnapshot() *Snapshot {
 		Reloads:  ReloadCount{OK: 2, Failed: 1, Last: time.Unix(1_700_000_000, 0)},
 		Budgets:  []BudgetCount{{Name: "b", Deleted: 3, Throttled: 2, Trips: 1}},
 		Journal:  fullJournal(),
+		Proofs: []ProofState{
+			{Kind: "journal", Available: true, Unavailable: 1500 * time.Millisecond},
+			{Kind: "replicas 1"},
+		},
 	}
 }
 
@@ -166,6 +170,19 @@ func TestMetricValues(t *testing.T) {
 		`holdfast_command_duration_seconds_bucket{class="read",le="1.536e-06"} 6`,
 		`holdfast_command_duration_seconds_bucket{class="read",le="+Inf"} 162`,
 		`holdfast_command_duration_seconds_sum{class="read"} 3e-09`,
+		`holdfast_route_held{route="pay"} 3`,
+		`holdfast_route_commands_total{outcome="timeout",route="ledger"} 3`,
+		`holdfast_route_late_total{route="ledger"} 3`,
+		`holdfast_hold_duration_seconds_bucket{demand="journal",le="+Inf"} 162`,
+		`holdfast_fences_total{kind="journal",outcome="proven"} 3`,
+		`holdfast_fence_proven_total{kind="journal"} 3`,
+		`holdfast_fence_duration_seconds_sum{kind="journal"} 3e-09`,
+		`holdfast_fences_in_flight{kind="journal"} 3`,
+		`holdfast_fence_waiting{kind="journal"} 3`,
+		`holdfast_fence_oldest_seconds{kind="journal"} 2e-09`,
+		`holdfast_proof_available{kind="journal"} 1`,
+		`holdfast_proof_available{kind="replicas 1"} 0`,
+		`holdfast_proof_unavailable_seconds_total{kind="journal"} 1.5`,
 		`holdfast_ready 1`,
 		`process_resident_memory_bytes `,
 		`process_cpu_seconds_total `,
@@ -190,6 +207,7 @@ func TestWhatNeverHappenedHasNoSeries(t *testing.T) {
 	body := scrape(t, newTelemetry(t, Options{}, f))
 	for _, not := range []string{
 		`command="set"`, `outcome="denied"`, `class="write"`, "holdfast_upstream_info",
+		"holdfast_hold_", "holdfast_fence", "holdfast_proof",
 	} {
 		if strings.Contains(body, not) {
 			t.Errorf("%s is shown although it never happened", not)
@@ -200,6 +218,7 @@ func TestWhatNeverHappenedHasNoSeries(t *testing.T) {
 		`holdfast_sessions_closed_total{reason="protocol"} 0`,
 		`holdfast_rule_hits_total{action="denied",rule="default"} 0`,
 		`holdfast_links_broken_total{kind="shared"} 0`,
+		`holdfast_route_commands_total{outcome="rejected",route="pay"} 0`,
 		`holdfast_upstream_up 0`,
 	} {
 		if !strings.Contains(body, "\n"+want+"\n") {

@@ -51,6 +51,7 @@ func (p *producer) Produce(ctx context.Context) ([]metricdata.ScopeMetrics, erro
 	if err == nil {
 		v.sum = snap.Sum()
 		ms = appendMetrics(ms, proxyInstruments, v)
+		ms = appendMetrics(ms, holdInstruments, v)
 	}
 	if err == nil && snap.Journal != nil {
 		ms = appendMetrics(ms, journalInstruments, v)
