@@ -30,6 +30,9 @@ type description struct {
 
 // describeCommand makes the description.
 func describeCommand(cmd *policy.Command, args [][]byte) string {
+	if len(args) == 1 && cmd.ID != 0 {
+		return strings.ReplaceAll(cmd.Name, "|", " ") // what floods are made of
+	}
 	d := &description{}
 	d.word([]byte(strings.ReplaceAll(commandName(cmd, args), "|", " ")))
 	if cmd.ID == 0 {

@@ -85,6 +85,7 @@ func (s *session) sendTo(l *link, c *resp.Command, cmd *policy.Command, m mode, 
 // noteSent records a command that was just appended to l.
 func (s *session) noteSent(l *link, cmd *policy.Command, m mode, k *call) {
 	s.active = s.w.loop.Now()
+	s.refused = false
 	if cmd != nil {
 		s.last = cmd
 		s.command++

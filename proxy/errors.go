@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -82,9 +83,9 @@ func textBudget(command, budget string, retry time.Duration) string {
 
 // textThrottled answers a command that is over a rule's limit.
 func textThrottled(command, rule string, retry time.Duration) string {
-	return fmt.Sprintf("THROTTLED '%s' is over the limit of rule '%s' of the proxy; "+
-		"nothing was executed; try again in %d ms",
-		strings.ReplaceAll(command, "|", " "), rule, retry.Milliseconds()+1)
+	return "THROTTLED '" + strings.ReplaceAll(command, "|", " ") + "' is over the limit of rule '" +
+		rule + "' of the proxy; nothing was executed; try again in " +
+		strconv.FormatInt(retry.Milliseconds()+1, 10) + " ms"
 }
 
 // textNoTrash answers a command that is to go to the trash where there can be none.

@@ -123,11 +123,16 @@ func (s *session) withinLimit(r *policy.Rule) (retry time.Duration, ok bool) {
 // refuse1 answers a command with an error of the proxy's own, in MULTI in such a way that EXEC
 // aborts.
 func (s *session) refuse1(cmd *policy.Command, text string) bool {
-	reply := resp.AppendError(nil, text)
 	if s.held&holdMulti != 0 && s.pin != nil {
-		return s.refuseInMulti(cmd, reply)
+		return s.refuseInMulti(cmd, resp.AppendError(nil, text))
 	}
-	s.reply(reply)
+	if s.outstanding == 0 && s.muted == replyOn {
+		s.w.encode = resp.AppendError(s.w.encode[:0], text)
+		s.deliver(s.w.encode)
+	} else {
+		s.reply(resp.AppendError(nil, text))
+	}
+	s.takeBackseat()
 	s.w.countDenied(cmd)
 	return true
 }

@@ -56,6 +56,7 @@ type session struct {
 	marked          bool     // a write was made on the own link, see waitAcks
 	dbUnsure        bool     // a SELECT was queued: only the own link knows the database
 
+	refused  bool // its newest command was, see backseat
 	eof      bool // the client sends no more; closes once everything is answered
 	ending   bool // closes once everything is answered
 	closed   bool
@@ -77,6 +78,7 @@ const (
 	waitRoom
 	waitPin
 	waitWindow
+	waitTurn // it was refused something: see backseat
 )
 
 // holdReason is why a session keeps its pinned link, as a bit set. With none of them the link is
@@ -124,6 +126,11 @@ const (
 func (s *session) OnData(_ *eventloop.Conn, p []byte) {
 	s.w.counters.ClientBytesIn += uint64(len(p))
 	if s.ending {
+		return
+	}
+	if s.refused && s.wait == waitNone {
+		s.keep(p)
+		s.queueUp()
 		return
 	}
 	if len(s.in) == 0 && s.wait == waitNone {

@@ -41,6 +41,7 @@ type worker struct {
 	control    *identity // the control user's; nil before its first use
 	counters   *telemetry.Counters
 	ready      []*session // woken, to go on at the end of the current work
+	back       backseat
 
 	lastLink   uint64
 	outBytes   int64 // unread output of the clients that hold much of it
@@ -138,6 +139,7 @@ func newWorker(srv *Server, id int, r *rules) (*worker, error) {
 	w.anonymous = w.identity(identityKey{})
 	w.anonymous.refs++ // it never goes away
 	w.anonFrames = &resp.Limits{}
+	w.back.again = func() {}
 	w.setLimits(srv.opts.Limits)
 	w.dialer.backoff.Max = srv.opts.Upstream.MaxBackoff
 	w.setTelemetry(srv.exporter.tel)
@@ -336,8 +338,14 @@ func (w *worker) resume() {
 
 // endTurn runs after the events of a turn and before its output is written.
 func (w *worker) endTurn() {
+	if len(w.back.queue) > 0 {
+		w.serveBackseat()
+	}
 	if len(w.ready) > 0 {
 		w.resume()
+	}
+	if len(w.back.queue) > 0 {
+		w.loop.Post(w.back.again)
 	}
 	if w.answered {
 		w.answered = false

@@ -1,0 +1,66 @@
+package proxy
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+)
+
+// auditEntry is one line. Its field names are part of what users build on.
+type auditEntry struct {
+	Time     time.Time `json:"time"`
+	Verdict  string    `json:"verdict"`
+	Rule     string    `json:"rule,omitempty"`
+	Command  string    `json:"command"`
+	User     string    `json:"user"`
+	Client   string    `json:"client"`
+	Name     string    `json:"name,omitempty"`
+	Listener string    `json:"listener,omitempty"`
+	DB       int       `json:"db"`
+	Token    string    `json:"token,omitempty"`    // of confirm
+	Trash    string    `json:"trash,omitempty"`    // id for UNDO
+	Operator string    `json:"operator,omitempty"` // address on the console
+}
+
+// appendJSON appends what json.Marshal makes of e, to the byte: a flood makes a hundred thousand of
+// them, and reflection would take from the loops the time that it takes.
+func (e *auditEntry) appendJSON(b []byte) []byte {
+	b = append(b, `{"time":"`...)
+	b = e.Time.AppendFormat(b, time.RFC3339Nano)
+	b = append(b, '"')
+	b = appendField(b, "verdict", e.Verdict)
+	b = appendOptional(b, "rule", e.Rule)
+	b = appendField(b, "command", e.Command)
+	b = appendField(b, "user", e.User)
+	b = appendField(b, "client", e.Client)
+	b = appendOptional(b, "name", e.Name)
+	b = appendOptional(b, "listener", e.Listener)
+	b = strconv.AppendInt(append(b, `,"db":`...), int64(e.DB), 10)
+	b = appendOptional(b, "token", e.Token)
+	b = appendOptional(b, "trash", e.Trash)
+	b = appendOptional(b, "operator", e.Operator)
+	return append(b, '}')
+}
+
+func appendOptional(b []byte, name, value string) []byte {
+	if value == "" {
+		return b
+	}
+	return appendField(b, name, value)
+}
+
+func appendField(b []byte, name, value string) []byte {
+	b = append(b, `,"`...)
+	b = append(b, name...)
+	b = append(b, `":`...)
+	for i := range len(value) {
+		switch c := value[i]; {
+		case c < ' ', c > '~', c == '"', c == '\\', c == '<', c == '>', c == '&':
+			quoted, _ := json.Marshal(value) // of a string it cannot fail
+			return append(b, quoted...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, value...)
+	return append(b, '"')
+}
