@@ -22,6 +22,7 @@ type options struct {
 	flushes int
 	conns   int
 	clients int
+	depth   int           // how many a connection sends before it reads their replies
 	span    time.Duration // of the flood
 	measure time.Duration // before it
 	slower  float64       // how much longer p99 may be during the flood; 0: not looked at
@@ -43,24 +44,33 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fs.IntVar(&o.keys, "keys", 1_000_000, "size of the data set")
 	fs.IntVar(&o.flushes, "flushes", 100_000, "FLUSHALLs that the bug sends")
 	fs.IntVar(&o.conns, "conns", 50, "connections of the bug")
+	fs.IntVar(&o.depth, "depth", 1, "how many of them a connection sends before it reads")
 	fs.IntVar(&o.clients, "clients", 20, "clients that go on reading and writing")
 	fs.DurationVar(&o.span, "span", 2*time.Second, "how long the flood lasts")
 	fs.DurationVar(&o.measure, "measure", 3*time.Second, "how long the clients are watched before it")
 	fs.Float64Var(&o.slower, "slower", 2, "how many times longer p99 may be meanwhile; 0: any")
-	only := fs.String("flood", "", "send the flood to this address and do nothing else")
+	flood := fs.String("flood", "", "send the flood to this address and do nothing else")
+	load := fs.String("traffic", "", "be the clients of this address and do nothing else")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	if o.keys < 1 || o.flushes < 1 || o.conns < 1 || o.clients < 1 {
-		return errors.New("keys, flushes, conns and clients must be positive")
+	if min(o.keys, o.flushes, o.conns, o.clients, o.depth) < 1 {
+		return errors.New("keys, flushes, conns, clients and depth must be positive")
 	}
-	if *only != "" {
-		a, err := floodHere(ctx, *only, &o)
+	switch {
+	case *load != "":
+		return runTraffic(ctx, *load, o.clients, os.Stdin, out)
+	case *flood != "":
+		a, err := runFlood(ctx, *flood, &o)
 		if err != nil {
 			return err
 		}
 		return json.NewEncoder(out).Encode(a)
 	}
+	return play(ctx, o, out)
+}
+
+func play(ctx context.Context, o options, out io.Writer) error {
 	root, err := harness.Root()
 	if err != nil {
 		return err
@@ -70,7 +80,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	return withStack(root, dir, filepath.Join(root, "bin", "proxy"), func(s *stack) error {
-		d := &demo{stack: s, options: o, out: out, flood: floodBeside}
+		d := &demo{stack: s, options: o, out: out, crew: besideCrew}
 		return d.play(ctx)
 	})
 }

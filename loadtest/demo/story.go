@@ -17,9 +17,9 @@ import (
 type demo struct {
 	*stack
 	options
-	out   io.Writer
-	flood func(context.Context, string, *options) (answers, error)
-	load  traffic
+	crew
+	out  io.Writer
+	load *clients
 
 	before  print
 	p99     time.Duration // before the flood
@@ -47,9 +47,12 @@ func (d *demo) play(ctx context.Context) error {
 			return err
 		}
 	}
-	cancel()
 	err := d.load.stop()
-	d.check(err == nil, "no client saw an error in %d commands (%v)", d.load.total, err)
+	d.check(err == nil && d.load.errs == 0, "no client saw an error in %d commands %s", d.load.total,
+		d.load.example)
+	if err != nil {
+		return fmt.Errorf("clients: %w", err)
+	}
 	if d.failing > 0 {
 		return fmt.Errorf("%d checks failed", d.failing)
 	}
@@ -67,20 +70,24 @@ func (d *demo) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-func (d *demo) watch(ctx context.Context) error {
-	d.say("%d clients read and write through the proxy", d.clients)
-	d.load.start(ctx, d.proxy.Addr, d.clients)
+func (d *demo) watch(ctx context.Context) (err error) {
+	d.say("%d clients read and write through the proxy", d.options.clients)
+	if d.load, err = d.crew.clients(ctx, d.proxy.Addr, d.options.clients); err != nil {
+		return err
+	}
 	if err := sleep(ctx, d.measure/3); err != nil { // connections, caches
 		return err
 	}
-	d.load.lap()
+	if _, err := d.load.lap(); err != nil {
+		return err
+	}
 	if err := sleep(ctx, d.measure); err != nil {
 		return err
 	}
-	p50, p99, n := d.load.lap()
-	d.p99 = p99
-	d.say("  %d commands, p50 %v, p99 %v", n, p50, p99)
-	return nil
+	l, err := d.load.lap()
+	d.p99 = l.P99
+	d.say("  %v", l)
+	return err
 }
 
 func sleep(ctx context.Context, t time.Duration) error {
@@ -106,15 +113,18 @@ func (d *demo) incident(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p50, p99, n := d.load.lap()
+	l, err := d.load.lap()
+	if err != nil {
+		return err
+	}
 	d.check(a.OK == 1, "%d was answered OK, and went to the trash", a.OK)
 	d.check(a.Throttled == d.flushes-1, "%d were throttled, in %.1f s", a.Throttled, a.Took.Seconds())
 	d.check(a.Other == 0, "%d were answered anything else %s", a.Other, a.Example)
 	d.say("  the proxy used %v of processor time", spent-cpu)
-	d.say("  meanwhile %d commands of the clients, p50 %v, p99 %v", n, p50, p99)
+	d.say("  meanwhile the clients: %v", l)
 	if d.slower > 0 {
 		limit := time.Duration(d.slower * float64(d.p99))
-		d.check(p99 <= limit, "their p99 was %v; the limit is %v times %v", p99, d.slower, d.p99)
+		d.check(l.P99 <= limit, "their p99 was %v; the limit is %v times %v", l.P99, d.slower, d.p99)
 	}
 	left, err := fingerprint(ctx, d.server.Addr)
 	d.check(err == nil && left.keys == 0, "%d keys of the data set are in their databases", left.keys)

@@ -1,90 +1,127 @@
 package main
 
 import (
+	"bufio"
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
-	"slices"
+	"io"
 	"strconv"
-	"sync"
 	"time"
 )
 
-// think is the pause of a client between two commands.
-const think = 2 * time.Millisecond
+const (
+	// think is the time from one command of a client to its next.
+	think = 2 * time.Millisecond
+	// slowest is what is told apart of the times that commands took, in µs.
+	slowest = 1 << 18
+)
 
-// traffic is clients that read and write through the proxy, and how long each of their commands took.
+// lap is how long the commands of the clients took since the last one.
+type lap struct {
+	N, Errors     int
+	Example       string // of an error
+	P50, P99, Max time.Duration
+}
+
+func (l lap) String() string {
+	return fmt.Sprintf("%d commands, p50 %v, p99 %v, the longest %v", l.N, l.P50, l.P99, l.Max)
+}
+
+// traffic is clients that read and write through the proxy until ctx ends. Whoever started it asks
+// for a lap by a line, and reads it as JSON.
 type traffic struct {
-	running sync.WaitGroup
-
-	mu    sync.Mutex
-	took  []time.Duration // since the last call of lap
-	total int
-	err   error
+	counts  [slowest]uint32 // of commands, by µs
+	n, errs int
+	example string
 }
 
-// start runs n clients until ctx ends.
-func (t *traffic) start(ctx context.Context, addr string, n int) {
-	for i := range n {
-		t.running.Go(func() {
-			if err := t.client(ctx, addr, i); err != nil {
-				t.mu.Lock()
-				t.err = errors.Join(t.err, err)
-				t.mu.Unlock()
+// runTraffic runs n clients until asks ends. A client that loses its connection ends them all.
+func runTraffic(ctx context.Context, addr string, n int, asks io.Reader, out io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	asked := make(chan struct{})
+	go passOn(ctx, asks, asked, cancel)
+	t := &traffic{}
+	laps := json.NewEncoder(out)
+	var failed error
+	p := &paced{every: think, burst: t.burst, answer: t.answer, took: t.took}
+	p.turn = func() {
+		select {
+		case <-asked:
+			if failed = laps.Encode(t.lap()); failed != nil {
+				cancel()
 			}
-		})
+		default:
+		}
 	}
-}
-
-func (t *traffic) client(ctx context.Context, addr string, i int) error {
-	c, err := dial(addr)
-	if err != nil {
+	if err := p.run(ctx, addr, n); err != nil {
 		return err
 	}
-	defer c.Close()
-	pause := time.NewTicker(think)
-	defer pause.Stop()
-	for n := 0; ; n++ {
+	return failed
+}
+
+// passOn passes lines on as they come, and tells of the end of the input. Waiting for input cannot be
+// called off, so nobody joins it.
+func passOn(ctx context.Context, in io.Reader, lines chan<- struct{}, ended func()) {
+	defer ended()
+	for s := bufio.NewScanner(in); s.Scan(); {
 		select {
+		case lines <- struct{}{}:
 		case <-ctx.Done():
-			return nil
-		case <-pause.C:
+			return
 		}
-		key := loadPrefix + strconv.Itoa(i) + ":" + strconv.Itoa(n%500)
-		args := []string{"SET", key, "written in round " + strconv.Itoa(n)}
-		if n%2 == 1 {
-			args = []string{"GET", key}
-		}
-		begin := time.Now()
-		if _, err := c.must(args...); err != nil {
-			return fmt.Errorf("client %d: %w", i, err)
-		}
-		t.note(time.Since(begin))
 	}
 }
 
-func (t *traffic) note(d time.Duration) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.took = append(t.took, d)
-	t.total++
-}
-
-// lap returns the median and the 99th percentile since the last call, and of how many commands.
-func (t *traffic) lap() (p50, p99 time.Duration, n int) {
-	t.mu.Lock()
-	took := t.took
-	t.took = nil
-	t.mu.Unlock()
-	if len(took) == 0 {
-		return 0, 0, 0
+// burst is one command: a client writes a key and then reads it.
+func (t *traffic) burst(conn, round int, out []byte) ([]byte, int) {
+	key := loadPrefix + strconv.Itoa(conn) + ":" + strconv.Itoa(round/2%500)
+	if round%2 == 1 {
+		return appendCommand(out, "GET", key), 1
 	}
-	slices.Sort(took)
-	return took[len(took)/2], took[len(took)*99/100], len(took)
+	return appendCommand(out, "SET", key, "written in round "+strconv.Itoa(round)), 1
 }
 
-// stop waits for the clients, whose context has ended.
-func (t *traffic) stop() error {
-	t.running.Wait()
-	return t.err
+func (t *traffic) answer(line []byte) {
+	if line[0] == '-' {
+		t.errs++
+		t.example = string(line)
+	}
+}
+
+func (t *traffic) took(d time.Duration) {
+	t.n++
+	t.counts[min(d/time.Microsecond, slowest-1)]++
+}
+
+// lap returns what was seen since the last one.
+func (t *traffic) lap() lap {
+	l := lap{N: t.n, Errors: t.errs, Example: t.example}
+	seen := 0
+	for us, n := range t.counts {
+		if n == 0 {
+			continue
+		}
+		seen += int(n)
+		at := time.Duration(us) * time.Microsecond
+		if l.P50 == 0 && 2*seen >= t.n {
+			l.P50 = at
+		}
+		if l.P99 == 0 && 100*seen >= 99*t.n {
+			l.P99 = at
+		}
+		l.Max = at
+	}
+	*t = traffic{}
+	return l
+}
+
+// appendCommand appends a command as clients send it.
+func appendCommand(out []byte, args ...string) []byte {
+	out = fmt.Appendf(out, "*%d\r\n", len(args))
+	for _, a := range args {
+		out = fmt.Appendf(out, "$%d\r\n%s\r\n", len(a), a)
+	}
+	return out
 }
