@@ -7,9 +7,9 @@ import "net/netip"
 // worth nothing: User must be the one that the server authenticated, and Name is whatever the
 // client says that it is.
 //
-// Verdicts leave behind which rules the client matches, so that rules about other clients cost the
-// next request nothing. A Client is therefore for one goroutine at a time, and must not be copied
-// once it is in use.
+// Verdicts leave behind which rules the client matches, and Routes.Match which routes are about it,
+// so that rules and routes about other clients cost the next request nothing. A Client is therefore
+// for one goroutine at a time, and must not be copied once it is in use.
 type Client struct {
 	User     string     // "default" where the session did not authenticate
 	Addr     netip.Addr // the zero Addr for a client on a Unix socket
@@ -17,7 +17,8 @@ type Client struct {
 	Listener string     // as configured
 	Session  uint64     // for limits per session; unique in this process
 
-	known clientRules
+	known  clientRules
+	routed clientRoutes
 }
 
 // clientRules is the rules that a client matches, and of what that was worked out.
@@ -47,9 +48,11 @@ func (p *Policy) matching(c *Client) ruleSet {
 	return k.matching
 }
 
-// ruleSet is a set of rules by Rule.Index.
+// ruleSet is a set of rules by Rule.Index, or of routes by Route.Index.
 type ruleSet []uint64
 
 func newRuleSet(rules int) ruleSet { return make(ruleSet, (rules+63)/64) }
 
 func (s ruleSet) add(rule int) { s[rule/64] |= 1 << (rule % 64) }
+
+func (s ruleSet) has(rule int) bool { return s[rule/64]&(1<<(rule%64)) != 0 }

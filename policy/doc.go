@@ -1,16 +1,17 @@
 // Package policy decides what happens to a command. It owns the command table (what the server
 // says its commands are), key extraction, what commands can destroy, the rules and the verdict that
-// they lead to, limits and delete budgets, what scripts call, and what a server's ACL must refuse.
+// they lead to, limits and delete budgets, what scripts call, what a server's ACL must refuse, and
+// the routes on which writes owe a proof that they are durable.
 //
 // It does no I/O, starts no goroutine and knows neither sessions nor links: the caller reads the
 // server's COMMAND reply, looks each request up, asks for a verdict and carries it out.
 //
-// A Table, a Policy, a Guard, a Script and what they hand out are immutable once built, and may be
-// used from any number of goroutines without a lock; a reload builds new ones beside the old and
-// the caller swaps a pointer. A Command belongs to the Table that it came from: look a request up in
-// the table of the policy that decides it (Policy.Table). Limits, Scripts and Budget change; they
-// are kept across reloads, and safe for concurrent use behind a mutex that is held for a look-up. A
-// Client belongs to one session, and to the goroutine that serves it.
+// A Table, a Policy, Routes, a Guard, a Script and what they hand out are immutable once built, and
+// may be used from any number of goroutines without a lock; a reload builds new ones beside the old
+// and the caller swaps a pointer. A Command belongs to the Table that it came from: look a request
+// up in the table of the policy that decides it (Policy.Table). Limits, Scripts and Budget change;
+// they are kept across reloads, and safe for concurrent use behind a mutex that is held for a
+// look-up. A Client belongs to one session, and to the goroutine that serves it.
 //
 // # A request, step by step
 //
@@ -20,7 +21,8 @@
 // delete (Command.MayDelete), ask Budget.Check before and tell Budget.Count after. Then carry out
 // Verdict.Effective: Trash only for what destroys something (Command.Replaces,
 // Command.DeletesByTime), Rewrite as RewriteOf says. What Guard.Refuses has to take a link of a
-// user that the guard does not bind.
+// user that the guard does not bind. What is forwarded in the end, whatever the client sent, is to be
+// put to Routes.Match, and its reply held until what that asks for is proven.
 //
 // # Names that go round a table
 //

@@ -31,7 +31,17 @@ func sortKeys(c *Command, args [][]byte, dst []Key) ([]Key, bool) {
 		return dst, false
 	}
 	dst = append(dst, Key{1, KeyRO | KeyAccess})
-	store, complete := 0, true
+	store, patterns, known := sortOptions(c, args)
+	if store > 0 {
+		dst = append(dst, Key{store, KeyOW | KeyUpdate})
+	}
+	return dst, known && !patterns
+}
+
+// sortOptions finds the place of the destination, or 0, whether keys are named by patterns, and
+// whether all words are known.
+func sortOptions(c *Command, args [][]byte) (store int, patterns, known bool) {
+	known = true
 	for i := 2; i < len(args); i++ {
 		left := len(args) - i - 1
 		switch word := args[i]; {
@@ -40,18 +50,15 @@ func sortKeys(c *Command, args [][]byte, dst []Key) ([]Key, bool) {
 			i += 2
 		case (isWord(word, "by") || isWord(word, "get")) && left >= 1:
 			i++
-			complete = complete && bytes.IndexByte(args[i], '*') < 0
+			patterns = patterns || bytes.IndexByte(args[i], '*') >= 0
 		case isWord(word, "store") && left >= 1 && c.Flags.Has(FlagWrite):
 			i++
 			store = i
 		default:
-			complete = false
+			known = false
 		}
 	}
-	if store > 0 {
-		dst = append(dst, Key{store, KeyOW | KeyUpdate})
-	}
-	return dst, complete
+	return store, patterns, known
 }
 
 // georadiusKeys: GEORADIUS key x y radius unit [options] and GEORADIUSBYMEMBER key member radius

@@ -3,16 +3,27 @@ package policy
 import (
 	"cmp"
 	"errors"
-	"slices"
 	"time"
 )
 
 // Routes is a list of routes compiled against one command table. It is immutable.
+//
+// What a write costs does not grow with the number of routes that it is not on. Routes by key are
+// found in an index over their globs; which routes are about a client is worked out when it is
+// first seen and kept with it (clientRoutes); what is left to look at is the routes without a
+// condition on keys that are about the client, and for each route that is found, its databases.
 type Routes struct {
-	table  *Table
-	all    []*Route
-	conds  []conditions // by Route.Index
-	writes []writeKind  // by Command.ID
+	table   *Table
+	all     []*Route
+	conds   []conditions // by Route.Index
+	matches []Match      // of each route alone, by Route.Index
+	writes  []writer     // by Command.ID
+
+	keyless []int    // the routes without a condition on keys, by Route.Index
+	keyed   []int    // the others
+	scripts []int    // those of keyed that every script is on
+	index   keyIndex // of keyed
+	clients bool     // some route asks who sends the request
 }
 
 // NewRoutes compiles routes against a table; nil means Builtin. The error joins everything that is
@@ -21,7 +32,7 @@ func NewRoutes(t *Table, specs []RouteSpec) (*Routes, error) {
 	if t == nil {
 		t = Builtin()
 	}
-	r := &Routes{table: t, writes: make([]writeKind, t.Len())}
+	r := &Routes{table: t, writes: make([]writer, t.Len())}
 	var errs []error
 	names := map[string]int{}
 	for i, spec := range specs {
@@ -38,18 +49,37 @@ func NewRoutes(t *Table, specs []RouteSpec) (*Routes, error) {
 		r.all = append(r.all, &Route{i, spec})
 		r.conds = append(r.conds, conditions{
 			users: compileGlobs(spec.Users), anyAddress: true, listeners: spec.Listeners,
-			databases: spec.Databases, keys: compileGlobs(spec.Keys),
+			databases: spec.Databases,
 		})
+		r.matches = append(r.matches, r.all[i].match())
+		r.place(i)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	if len(specs) > 0 {
 		for _, cmd := range t.cmds {
-			r.writes[cmd.ID] = writeKindOf(cmd)
+			r.writes[cmd.ID] = newWriter(cmd)
 		}
 	}
 	return r, nil
+}
+
+// place files the newest route.
+func (r *Routes) place(i int) {
+	spec := &r.all[i].Spec
+	r.clients = r.clients || r.conds[i].asksClient()
+	if len(spec.Keys) == 0 {
+		r.keyless = append(r.keyless, i)
+		return
+	}
+	r.keyed = append(r.keyed, i)
+	if spec.Scripts {
+		r.scripts = append(r.scripts, i)
+	}
+	for _, text := range spec.Keys {
+		r.index.add(text, i)
+	}
 }
 
 // All returns the routes in order. The slice must not be changed. A nil receiver has none.
@@ -72,11 +102,17 @@ type Match struct {
 
 // With is what two matches ask for together, as for the commands of one transaction.
 func (m Match) With(o Match) Match {
+	m.add(&o)
+	return m
+}
+
+func (m *Match) add(o *Match) {
 	switch {
 	case o.Route == nil:
-		return m
+		return
 	case m.Route == nil:
-		return o
+		*m = *o
+		return
 	}
 	if o.Route.Index < m.Route.Index {
 		m.Route = o.Route
@@ -84,7 +120,6 @@ func (m Match) With(o Match) Match {
 	m.Demand = m.Demand.With(o.Demand)
 	m.Timeout = min(m.Timeout, o.Timeout)
 	m.Close, m.Pass = m.Close || o.Close, m.Pass && o.Pass
-	return m
 }
 
 // match is the Match of one route.
@@ -104,11 +139,12 @@ func (r *Routes) Match(req *Request) Match {
 		return Match{}
 	}
 	cmd := r.command(req.Cmd)
-	kind := r.writes[cmd.ID]
-	if kind == notWrite || kind == mayRead && cmd.onlyReads(req.Args) {
+	w := r.writes[cmd.ID]
+	if w.kind == notWrite {
 		return Match{}
 	}
-	return r.match(req, cmd, kind)
+	q := routeQuery{Routes: r, req: req, cmd: cmd, writer: w}
+	return q.match()
 }
 
 // command finds a command of another table again, as when a reload overtakes a request.
@@ -122,44 +158,4 @@ func (r *Routes) command(cmd *Command) *Command {
 		}
 	}
 	return r.table.cmds[0]
-}
-
-func (r *Routes) match(req *Request, cmd *Command, kind writeKind) (m Match) {
-	k := keySets.Get().(*keySet)
-	k.findWritten(req.Args, cmd, kind)
-	for i, route := range r.all {
-		if r.on(i, req, cmd, kind, k) {
-			m = m.With(route.match())
-		}
-	}
-	k.release()
-	return m
-}
-
-// on reports whether the request is on the route of that index.
-func (r *Routes) on(i int, req *Request, cmd *Command, kind writeKind, k *keySet) bool {
-	c := &r.conds[i]
-	if req.Client != nil && !c.client(req.Client) || !c.routesDatabase(req, cmd, kind) {
-		return false
-	}
-	if len(c.keys) == 0 || k.unnamed || kind == writeCode && r.all[i].Spec.Scripts {
-		return true
-	}
-	for _, key := range k.keys {
-		if c.keys.match(req.Args[key.Pos]) {
-			return true
-		}
-	}
-	return false
-}
-
-// routesDatabase reports whether the request may be about one of the route's databases.
-func (c *conditions) routesDatabase(req *Request, cmd *Command, kind writeKind) bool {
-	if len(c.databases) == 0 {
-		return true
-	}
-	if s := req.Script; kind == writeCode && s != nil && !s.Opaque && !s.calls("select") {
-		return req.AnyDB || slices.Contains(c.databases, req.DB)
-	}
-	return c.database(req, cmd, true) != no
 }

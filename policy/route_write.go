@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // writeKind says whether requests of a command can change data, as far as routes care.
 type writeKind uint8
 
@@ -9,6 +11,27 @@ const (
 	writeCode           // a script or a function, by the keys that it declares
 	mayRead             // as writeKeys, but what it does depends on its options
 )
+
+// writer is what routes care for in a command.
+type writer struct {
+	kind writeKind
+	key  int // the place of its one key; 0: its arguments say which keys there are
+}
+
+func newWriter(c *Command) writer {
+	w := writer{kind: writeKindOf(c)}
+	if w.kind != writeKeys || len(c.KeySpecs) != 1 || c.unnamed || c.Flags.Has(FlagModule) ||
+		c.special != nil && c.Name != "set" {
+		return w
+	}
+	s := &c.KeySpecs[0]
+	fixed := FindKeys{Kind: FindRange, Step: 1}
+	if s.Begin.Kind == BeginIndex && s.Find == fixed && !s.Flags.Has(KeyIncomplete) &&
+		!s.Flags.Has(KeyNotKey) {
+		w.key = s.Begin.Index
+	}
+	return w
+}
 
 // writeKindOf goes by the flags that the server gives the command. What carries neither "write"
 // nor "readonly" changes no data, except for code, which may call anything, for commands of
@@ -23,46 +46,40 @@ func writeKindOf(c *Command) writeKind {
 		return writeCode
 	case c.ID == 0, c.Flags.Has(FlagModule):
 		return writeKeys
-	case !c.Flags.Has(FlagWrite):
+	case c.IsContainer() && slices.ContainsFunc(c.Subs, (*Command).isFlaggedWrite):
+		return writeKeys // the subcommand is not known
+	case !c.isFlaggedWrite():
 		return notWrite
-	case readOptions[c.Name] != nil:
+	case mayReads[c.Name] != nil:
 		return mayRead
 	}
 	return writeKeys
 }
 
-// readOptions says of commands which the server flags as writes for the sake of one option whether
-// a request has none of it, and so only reads.
-var readOptions = map[string]func(c *Command, args [][]byte) bool{
-	"sort":              readsKeys,
-	"georadius":         readsKeys,
-	"georadiusbymember": readsKeys,
-	"bitfield":          readsKeys,
-	"getex":             func(_ *Command, args [][]byte) bool { return len(args) == 2 },
+func (c *Command) isFlaggedWrite() bool { return c.Flags.Has(FlagWrite) }
+
+// mayReads holds the commands that the server flags as writes for the sake of some of their
+// options. Each says whether a request only reads, and if not, whether all keys that it changes are
+// among those that it names.
+var mayReads = map[string]func(c *Command, args [][]byte) (reads, named bool){
+	"sort":              sortReads,
+	"georadius":         keysRead,
+	"georadiusbymember": keysRead,
+	"bitfield":          keysRead,
+	"getex":             func(_ *Command, args [][]byte) (bool, bool) { return len(args) == 2, true },
 }
 
-// onlyReads reports whether a request of a command of the kind mayRead cannot change data.
-func (c *Command) onlyReads(args [][]byte) bool { return readOptions[c.Name](c, args) }
+// sortReads: without STORE, SORT only reads. What its patterns lead to is read in any case.
+func sortReads(c *Command, args [][]byte) (reads, named bool) {
+	store, _, known := sortOptions(c, args)
+	return known && store == 0, known
+}
 
-// readsKeys reports whether all keys of the request are known and only read. SORT with patterns
-// reads others as well, but a word that it does not know may be an option that writes.
-func readsKeys(c *Command, args [][]byte) bool {
+// keysRead reports whether all keys of the request are known, and only read.
+func keysRead(c *Command, args [][]byte) (reads, named bool) {
 	k := keySets.Get().(*keySet)
-	defer k.release()
-	complete := false
-	k.keys, complete = c.Keys(args, k.keys[:0])
-	for _, key := range k.keys {
-		complete = complete && !key.Flags.Writes()
-	}
-	return complete
-}
-
-// findWritten finds the keys of a request that may write.
-func (k *keySet) findWritten(args [][]byte, cmd *Command, kind writeKind) {
-	complete := false
-	k.keys, complete = cmd.Keys(args, k.keys[:0])
-	k.unnamed = !complete
-	if kind != writeCode {
-		k.unnamed = k.unnamed || cmd.unnamed || len(k.keys) == 0
-	}
+	k.keys, named = c.Keys(args, k.keys[:0])
+	reads = named && !slices.ContainsFunc(k.keys, func(key Key) bool { return key.Flags.Writes() })
+	k.release()
+	return reads, named
 }
