@@ -21,8 +21,8 @@
 // delete (Command.MayDelete), ask Budget.Check before and tell Budget.Count after. Then carry out
 // Verdict.Effective: Trash only for what destroys something (Command.Replaces,
 // Command.DeletesByTime), Rewrite as RewriteOf says. What Guard.Refuses has to take a link of a
-// user that the guard does not bind. What is forwarded in the end, whatever the client sent, is to be
-// put to Routes.Match, and its reply held until what that asks for is proven.
+// user that the guard does not bind. A request that is to be executed is put to Routes.Match, and its
+// reply is held until what that asks for is proven.
 //
 // # Names that go round a table
 //
