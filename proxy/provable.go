@@ -106,8 +106,9 @@ func whyNotPrimary(i *upstream.Info) string {
 type prover struct {
 	now atomic.Pointer[provable] // never nil
 
-	mu    sync.Mutex
-	kinds []*proofKind // that routes ask for, or asked for once
+	mu     sync.Mutex
+	routes []*policy.Route // in force
+	kinds  []*proofKind    // that routes ask for, or asked for once
 }
 
 // proofKind is one kind of proof: the part of a demand that fences of one kind prove.
@@ -143,6 +144,7 @@ func partsOf(d policy.Demand) (parts []policy.Demand) {
 func (p *prover) setRoutes(routes []*policy.Route) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.routes = routes
 	for _, k := range p.kinds {
 		k.asked = false
 	}
@@ -199,9 +201,45 @@ func (p *prover) snapshot() (out []telemetry.ProofState) {
 		}
 		s := telemetry.ProofState{Kind: k.label, Available: k.since.IsZero(), Unavailable: k.total}
 		if !s.Available {
+			s.Why = p.now.Load().why(k.part)
 			s.Unavailable += at.Sub(k.since)
 		}
 		out = append(out, s)
+	}
+	return out
+}
+
+// routesShown is how many routes readiness names that have the same trouble.
+const routesShown = 5
+
+// troubles lists the routes whose demand cannot be met, for readiness: a line for each reason.
+func (p *prover) troubles() (out []string) {
+	p.mu.Lock()
+	routes := p.routes
+	p.mu.Unlock()
+	now := p.now.Load()
+	names, order := map[string][]string{}, []string{}
+	for _, r := range routes {
+		why := now.why(r.Spec.Demand)
+		if why == "" {
+			continue
+		}
+		what := "refused"
+		if r.Spec.PassUnavailable {
+			what = "not proven"
+		}
+		line := ": writes are " + what + ": " + why
+		if names[line] == nil {
+			order = append(order, line)
+		}
+		names[line] = append(names[line], r.Spec.Name)
+	}
+	for _, line := range order {
+		text := "route " + strings.Join(names[line][:min(len(names[line]), routesShown)], ", ")
+		if more := len(names[line]) - routesShown; more > 0 {
+			text += fmt.Sprintf(" and %d more", more)
+		}
+		out = append(out, text+line)
 	}
 	return out
 }

@@ -103,3 +103,27 @@ func TestPartsOf(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+func TestRoutesInTrouble(t *testing.T) {
+	p := newProver()
+	route := func(name string, d policy.Demand, pass bool) *policy.Route {
+		return &policy.Route{Spec: policy.RouteSpec{Name: name, Demand: d, PassUnavailable: pass}}
+	}
+	replica, journal := policy.Demand{Replicas: 1}, policy.Demand{Journal: true}
+	routes := []*policy.Route{route("a", replica, false), route("ok", journal, false),
+		route("b", replica, true)}
+	for _, name := range []string{"c", "d", "e", "f", "g", "h"} {
+		routes = append(routes, route(name, replica, false))
+	}
+	p.setRoutes(routes)
+	p.now.Store(&provable{})
+	want := "route a, c, d, e, f and 2 more: writes are refused: 0 of 1 replicas are online\n" +
+		"route b: writes are not proven: 0 of 1 replicas are online"
+	if got := strings.Join(p.troubles(), "\n"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	p.now.Store(&provable{replicas: 1})
+	if got := p.troubles(); len(got) != 0 {
+		t.Errorf("got %q", got)
+	}
+}

@@ -179,9 +179,9 @@ func (srv *Server) NotReady() []string {
 func (srv *Server) Degraded() []string {
 	troubles, required := srv.journalTroubles()
 	if required {
-		return nil
+		troubles = nil
 	}
-	return troubles
+	return append(troubles, srv.proofs.troubles()...)
 }
 
 // journalTroubles is what is wrong with the journal, and whether that keeps traffic away.

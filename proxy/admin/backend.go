@@ -44,6 +44,13 @@ type Backend interface {
 
 	// Purge empties an entry of the trash for good.
 	Purge(ctx context.Context, id uint64) error
+
+	// Routes returns the durable routes in force, in their order.
+	Routes(ctx context.Context) ([]Route, error)
+
+	// Fences returns the kinds of fences that routes ask for, or asked for once, by kind.
+	Fences(ctx context.Context) ([]Fences, error)
+
 	// Journal returns the state of the journal; ErrNoJournal where there is none, as from the
 	// three methods that follow.
 	Journal(ctx context.Context) (*Journal, error)

@@ -131,6 +131,36 @@ func (b *fakeBackend) Rules(ctx context.Context) ([]Rule, error) {
 	}, b.check(ctx)
 }
 
+func (b *fakeBackend) Routes(ctx context.Context) ([]Route, error) {
+	if b.empty {
+		return nil, b.check(ctx)
+	}
+	return []Route{
+		{Name: "pay", Keys: []string{"pay:*"}, Demand: "journal, replicas 1",
+			Timeout: 500 * time.Millisecond, OnTimeout: "error", Unavailable: "reject",
+			Why: "0 of 1 replicas are online", Held: 3, Confirmed: 1000, Unconfirmed: 2, Late: 1,
+			Rejected: 7, Outcomes: map[string]uint64{"timeout": 2},
+			HoldP50: 1500 * time.Microsecond, HoldP99: 20 * time.Millisecond},
+		{Name: "log", Users: []string{"logger"}, Demand: "aof local", Timeout: time.Second,
+			OnTimeout: "close", Unavailable: "pass", Available: true, Passed: 4},
+	}, b.check(ctx)
+}
+
+func (b *fakeBackend) Fences(ctx context.Context) ([]Fences, error) {
+	if b.empty {
+		return nil, b.check(ctx)
+	}
+	return []Fences{
+		{Kind: "aof local", Rounds: 2, Outcomes: map[string]uint64{"proven": 2}, Proven: 2},
+		{Kind: "journal", Asked: true, Available: true, InFlight: 2, Waiting: 12,
+			Oldest: 1200 * time.Microsecond, Rounds: 100, Proven: 480,
+			Outcomes: map[string]uint64{"proven": 96, "broken": 4},
+			RoundP50: 800 * time.Microsecond, RoundP99: 2 * time.Millisecond},
+		{Kind: "replicas 1", Asked: true, Why: "0 of 1 replicas are online",
+			Unavailable: 75 * time.Second},
+	}, b.check(ctx)
+}
+
 func (b *fakeBackend) Budgets(ctx context.Context) ([]Budget, error) {
 	if b.empty {
 		return nil, b.check(ctx)

@@ -33,8 +33,8 @@ const anyArgs = maxArgs
 
 func init() {
 	// Not in the declaration, because HELP and COMMAND list the table that they are part of.
-	commands = slices.Concat(showCommands, confirmCommands, budgetCommands, trashCommands, controlCommands,
-		connectionCommands)
+	commands = slices.Concat(showCommands, routeCommands, confirmCommands, budgetCommands,
+		trashCommands, controlCommands, connectionCommands)
 }
 
 func (c *command) usage() string { return strings.TrimSpace(c.name + " " + c.args) }

@@ -45,6 +45,17 @@ RULE     ACTION  ENFORCEMENT  DONE  ALLOWED  DENIED  THROTTLED  OBSERVED  COMMAN
 default  deny    enforce      0     0        3       2          0         flushall flushdb config|rewrite
 admin    deny    observe      0     0        0       0          12        @dangerous except info keys
 `,
+		"SHOW ROUTES": `
+ROUTE  DEMAND               TIMEOUT  THEN   ELSE    HELD  CONFIRMED  UNCONFIRMED  LATE  PASSED  REJECTED  P50    P99   AVAILABLE
+pay    journal, replicas 1  500ms    error  reject  3     1000       2            1     0       7         1.5ms  20ms  NO: 0 of 1 replicas are online
+log    aof local            1s       close  pass    0     0          0            0     4       0         0s     0s    yes
+`,
+		"SHOW GATE": `
+KIND        IN-FLIGHT  WAITING  OLDEST  ROUNDS  FAILED  PROVEN  PER-ROUND  P50    P99  AWAY   AVAILABLE
+aof local   0          0        0s      2       0       2       1.0        0s     0s   0s     no route asks for just this now
+journal     2          12       1.2ms   100     4       480     5.0        800µs  2ms  0s     yes
+replicas 1  0          0        0s      0       0       0       0.0        0s     0s   1m15s  NO: 0 of 1 replicas are online
+`,
 		"SHOW BUDGETS": `
 BUDGET  WHO       DELETED  OF    WINDOW  OPEN   TRIPS
 all     -         0        1000  1m00s   -      0
@@ -126,6 +137,8 @@ func TestShowNothing(t *testing.T) {
 		"SHOW SESSIONS": "0 sessions\n",
 		"SHOW LINKS":    "0 links\n",
 		"SHOW RULES":    "no rules: every command passes\n",
+		"SHOW ROUTES":   "no routes: a write is acknowledged when the server has executed it\n",
+		"SHOW GATE":     "no fences: no route asks for a proof\n",
 		"SHOW BUDGETS":  "no delete budgets\n",
 		"SHOW PENDING":  "nothing waits for approval\n",
 

@@ -22,6 +22,7 @@ type Snapshot struct {
 type ProofState struct {
 	Kind        string // as FenceCounters.Kind: "replicas 1"
 	Available   bool
+	Why         string        // why they cannot
 	Unavailable time.Duration // for how long they could not be had in all while a route asked
 }
 
