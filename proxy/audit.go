@@ -255,6 +255,7 @@ func (a *auditLog) rotate() error {
 var rulingNames = [...]string{
 	allowed: "allowed", denied: "denied", observed: "observed", rewritten: "rewritten",
 	held: "held", approved: "approved", trashed: "trashed", throttled: "throttled",
+	passed: "passed",
 }
 
 // audit notes a verdict. ref is the token of what a person

@@ -8,8 +8,15 @@ import (
 // dispatch decides about one frame and carries the decision out. It returns false when the frame
 // has to wait, with s.wait set; the frame is then presented again.
 func (s *session) dispatch(c *resp.Command) bool {
+	if s.gate != nil && s.gate.full() {
+		s.wait = waitGate
+		return false
+	}
 	ok := s.decide(c)
 	s.deleting = nil
+	if s.due.Route != nil {
+		s.due = policy.Match{}
+	}
 	if ok {
 		s.again = again{}
 	}
@@ -21,6 +28,11 @@ func (s *session) dispatch(c *resp.Command) bool {
 func (s *session) decide(c *resp.Command) bool {
 	w := s.w
 	cmd := w.policy.Table().Lookup(c.Args)
+	if cmd.Name == "" {
+		if done, ok := s.holdfast(c); done {
+			return ok
+		}
+	}
 	v := s.judge(c, cmd)
 	if s.again.reading {
 		return false
@@ -28,11 +40,19 @@ func (s *session) decide(c *resp.Command) bool {
 	if s.changesCode {
 		s.codeQueued(cmd)
 	}
+	if w.routes != nil {
+		s.match()
+	}
 	if v.Rule != nil {
 		if done, ok := s.ruled(c, cmd, v); done {
 			return ok
 		}
 		cmd = w.policy.Table().Lookup(c.Args)
+	}
+	if s.due.Route != nil {
+		if done, ok := s.undurable(c, cmd); done {
+			return ok
+		}
 	}
 	if done, ok := s.withinBudget(c, cmd); done {
 		return ok
@@ -100,12 +120,18 @@ func (s *session) noteSent(l *link, cmd *policy.Command, m mode, k *call) {
 	if s.deleting != nil && cmd != nil {
 		m, k = s.watchReply(m, k)
 	}
+	var h *hold
+	if s.due.Route != nil && cmd != nil && m != modeReplace {
+		if h = s.hold(l, cmd); h != nil && m == modeForward {
+			m = modeGated
+		}
+	}
 	if s.held&holdMulti != 0 {
 		s.queuedCommands++
 	}
 	l.commands++
 	r := l.reqs.push()
-	r.s, r.cmd, r.call, r.mode = s, cmd, k, m
+	r.s, r.cmd, r.call, r.mode, r.hold = s, cmd, k, m, h
 	r.start, r.end = s.active, l.queued
 	s.cur = l
 	s.outstanding++

@@ -33,6 +33,10 @@ const (
 		"server; the command was not executed; it is safe to send it again in a moment"
 	// textScanReply answers a KEYS whose SCAN the proxy did not understand.
 	textScanReply = "UPSTREAM the server's answer to SCAN cannot be read; nothing was changed"
+	// textHoldfast answers what is no command of the proxy's own.
+	textHoldfast = "ERR unknown command of the proxy's own; there is HOLDFAST ACK"
+	// textHoldfastMulti answers HOLDFAST ACK between MULTI and EXEC.
+	textHoldfastMulti = "ERR HOLDFAST ACK is not part of a transaction; send it after EXEC"
 	// textDraining answers commands that arrive after shutdown began.
 	textDraining = "UPSTREAM this proxy is shutting down; the command was not executed; connect again"
 )
@@ -112,6 +116,31 @@ func textNoDryRun(command, rule, why string) string {
 	return fmt.Sprintf("DENIED '%s' is carried out for you by rule '%s' of the proxy, whose own user "+
 		"must be allowed ACL DRYRUN for that: %s; nothing was executed; ask the operator",
 		command, rule, why)
+}
+
+// textNoDurable answers a command before it is executed, when what its route asks for cannot be had.
+func textNoDurable(command, route, why string) string {
+	return fmt.Sprintf("NODURABLE '%s' is on route '%s' of the proxy, whose proof cannot be had now: "+
+		"%s; nothing was executed; try again later, or ask the operator",
+		strings.ReplaceAll(command, "|", " "), route, why)
+}
+
+// textUnconfirmedTimeout answers a write that was not proven in time. proofs says what was.
+func textUnconfirmedTimeout(after time.Duration, proofs string) string {
+	return fmt.Sprintf("UNCONFIRMED executed, but not proven durable within %v: %s; check before "+
+		"sending it again", after, proofs)
+}
+
+// textUnconfirmedPrimary answers a write whose primary is not the one any more that executed it.
+func textUnconfirmedPrimary(proofs string) string {
+	return "UNCONFIRMED executed, but the primary changed before it was proven durable: " + proofs +
+		"; it may be lost; check before sending it again"
+}
+
+// textUnconfirmedLink answers a write whose link broke after the reply.
+func textUnconfirmedLink(proofs string) string {
+	return "UNCONFIRMED executed, but the link to the server broke before it was proven durable: " +
+		proofs + "; check before sending it again"
 }
 
 // executed says what became of a command whose reply will never come.

@@ -39,6 +39,12 @@ func (r *recorder) unavailable() string {
 	return ""
 }
 
+// facks reports that the journal's fsyncs count in the server's own WAITAOF.
+func (r *recorder) facks() bool {
+	_, o, _ := r.parts()
+	return o.FACK
+}
+
 // hurry says that something was sent whose proof someone waits for.
 func (r *recorder) hurry() { r.tap.Load().Hurry() }
 

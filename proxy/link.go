@@ -32,6 +32,12 @@ type link struct {
 	lane  *lane      // shared links
 	guard *guardUser // as whom it has logged in instead of its identity; nil: as that
 	owner *session   // pinned links on loan
+	side  *sideLink  // links of fences: neither of the two
+
+	// Which server process it leads to, see lineage.go.
+	runID  string // that was known when it was dialled
+	dialNo uint64 // of the dial
+	connNo uint64 // dials begun until it was connected; 0: it is not
 
 	conn       *eventloop.Conn // nil while connecting
 	scan       resp.ReplyScanner
@@ -124,6 +130,11 @@ func (l *link) connected(up *upstream.Upstream, nc net.Conn, err error) {
 		}
 		return
 	}
+	if err == nil && l.w.stale(l) {
+		nc.Close()
+		l.w.dial(l)
+		return
+	}
 	if err != nil {
 		wait := l.w.dialer.failed(l.w.loop.Now(), err)
 		l.fail(errDown{err, int64(wait)})
@@ -137,7 +148,7 @@ func (l *link) connected(up *upstream.Upstream, nc net.Conn, err error) {
 	l.w.dialer.succeeded()
 	l.w.counters.LinksOpened[l.kind()]++
 	l.w.srv.linkCount.Add(1)
-	l.conn, l.localAddr = c, c.LocalAddr()
+	l.conn, l.localAddr, l.connNo = c, c.LocalAddr(), l.w.dialSeq
 	steps := append(l.openSteps(), l.later...)
 	l.later = nil
 	l.prepare(steps)

@@ -12,6 +12,9 @@ func (l *link) fail(cause error) {
 		return
 	}
 	l.close()
+	if d := l.w.durable; d != nil && l.side == nil && !l.retiring {
+		d.linkBroke(l)
+	}
 	if l.streaming && l.reqs.len() > 0 {
 		// The client has a part of this reply: nothing but the rest of it may follow.
 		if s := l.reqs.front().s; s != nil {
@@ -70,6 +73,9 @@ func (l *link) answerBroken(r *request, cause error, sent uint64) {
 		text = textUpstreamLost(l.up.Address(), cause, e)
 	}
 	reply := resp.AppendError(nil, text)
+	if r.hold != nil {
+		l.w.durable.drop(r.hold) // nothing is known of it, and that is what the client is told
+	}
 	if r.mode == modeCall {
 		r.call.done(reply, true) // done answers the client, too
 	} else if r.s != nil && r.mode != modeSwallow {

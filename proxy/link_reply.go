@@ -67,7 +67,7 @@ func (l *link) forwardRun(p []byte) int {
 	var to *session
 	for pos < len(p) && l.reqs.n > 0 {
 		r := l.reqs.front()
-		if r.mode != modeForward || l.guard != nil && p[pos] == '-' {
+		if r.mode > modeGated || l.guard != nil && p[pos] == '-' {
 			break
 		}
 		n, done, err := l.scan.Scan(p[pos:])
@@ -89,12 +89,21 @@ func (l *link) forwardRun(p []byte) int {
 			to, from = r.s, pos
 		}
 		w.count(r, p[pos:pos+n], now)
+		if r.hold != nil {
+			if pos > from {
+				to.deliver(p[from:pos])
+			}
+			to.answer(r.hold, p[pos:pos+n])
+			from = pos + n
+		}
 		pos += n
 		l.answered = r.end
 		if to.outstanding == 1 || l.locals > 0 {
 			// Deliver before the session learns that it has nothing outstanding, and before
 			// a local reply takes its turn.
-			to.deliver(p[from:pos])
+			if pos > from {
+				to.deliver(p[from:pos])
+			}
 			to = nil
 		}
 		s := r.s
@@ -104,7 +113,7 @@ func (l *link) forwardRun(p []byte) int {
 			l.emitLocals()
 		}
 	}
-	if to != nil {
+	if to != nil && pos > from {
 		to.deliver(p[from:pos])
 	}
 	l.pressure()
@@ -136,7 +145,11 @@ func (l *link) streamable() bool {
 	if !l.ready || l.sub.active || l.reqs.len() == 0 || l.scan.Type() == '>' {
 		return false
 	}
-	m := l.reqs.front().mode
+	r := l.reqs.front()
+	if r.hold != nil {
+		return false
+	}
+	m := r.mode
 	return m == modeForward || m == modeChecked || m == modeSwallow || m == modeReplace
 }
 
@@ -207,12 +220,20 @@ func (l *link) carryOut(r *request, reply []byte, typ byte) {
 		if reply != nil {
 			r.s.deliver(l.unguarded(reply))
 		}
+	case modeGated:
+		r.s.answer(r.hold, l.unguarded(reply))
 	case modeReplace:
 		r.s.deliver(r.call.local)
 	case modeCall:
-		r.call.done(reply, false)
+		if r.hold != nil {
+			r.s.answerBy(r.hold, func() { r.call.done(reply, false) })
+		} else {
+			r.call.done(reply, false)
+		}
 	case modeChecked:
-		if reply != nil {
+		if r.hold != nil {
+			r.s.answer(r.hold, reply)
+		} else if reply != nil {
 			r.s.deliver(reply)
 		}
 		r.call.done(reply, false)
@@ -240,11 +261,12 @@ func (l *link) emitLocals() {
 
 // pressure stops reading a pinned link while its client does not take what was read.
 func (l *link) pressure() {
-	if l.owner == nil || l.closed || l.owner.closed || l.owner.conn.Buffered() <= pinnedHigh {
+	if l.owner == nil || l.closed || l.owner.closed || l.owner.unread() <= pinnedHigh {
 		return
 	}
-	// What is left after a flush waits for the client, so that OnDrain is sure to come.
-	if l.owner.conn.Flush(); l.owner.conn.Buffered() > pinnedHigh {
+	// What is left after a flush waits for the client, so that OnDrain is sure to come; or for
+	// the gate, which comes back to this link, too.
+	if l.owner.conn.Flush(); l.owner.unread() > pinnedHigh {
 		l.conn.PauseRead()
 	}
 }

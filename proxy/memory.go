@@ -13,7 +13,7 @@ func (w *worker) holdMemory() {
 	var worst *session
 	most := 0
 	for _, s := range w.sessions {
-		if n := len(s.in) + s.conn.Buffered() + int(s.gathered); n > most {
+		if n := len(s.in) + s.unread() + int(s.gathered); n > most {
 			worst, most = s, n
 		}
 	}

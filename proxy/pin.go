@@ -74,7 +74,7 @@ func (i *identity) rest(l *link) {
 
 // forget takes a closed link out of the identity's lists.
 func (i *identity) forget(l *link) {
-	if l.lane != nil {
+	if l.lane != nil || l.side != nil {
 		return
 	}
 	for n, x := range i.idle {

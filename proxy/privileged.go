@@ -15,6 +15,11 @@ import (
 
 // privileged returns the link of the control user for the next command.
 func (w *worker) privileged() *link {
+	return w.controlIdentity().lane(laneKey{kind: laneScript, proto: 2}).pick(w)
+}
+
+// controlIdentity is the control user, as the configuration names him now.
+func (w *worker) controlIdentity() *identity {
 	user, password := w.up.Login()
 	key := identityKey{user: user, password: password, authed: password != "", single: user == "",
 		control: true}
@@ -25,7 +30,7 @@ func (w *worker) privileged() *link {
 		w.control = w.identity(key)
 		w.control.refs++
 	}
-	return w.control.lane(laneKey{kind: laneScript, proto: 2}).pick(w)
+	return w.control
 }
 
 // askPrivileged sends a command for no session and hands the reply to done.

@@ -8,6 +8,8 @@ type mode uint8
 const (
 	// modeForward: the reply goes to the session as it is.
 	modeForward mode = iota
+	// modeGated: as modeForward, but the reply is held until the write is proven (gate.go).
+	modeGated
 	// modeLocal: there is no upstream reply; call.local takes its place in the order.
 	modeLocal
 	// modeSwallow: the request was the proxy's own; its reply is dropped.
@@ -28,6 +30,7 @@ type request struct {
 	s     *session // nil for the proxy's own
 	cmd   *policy.Command
 	call  *call  // for the modes that need more; nil for plain forwarding
+	hold  *hold  // set where a route asks for a proof
 	start int64  // loop time when the frame was found, nanoseconds
 	end   uint64 // position in the link's request stream just after this command
 	mode  mode

@@ -59,6 +59,7 @@ const (
 	approved // by one
 	trashed
 	throttled
+	passed // sent though the proof that its route asks for could not be had
 )
 
 // again is what is remembered of a frame that has to wait, for when it is presented again: it

@@ -178,6 +178,10 @@ func (srv *Server) start(ctx context.Context) error {
 	}
 	if srv.recorder != nil {
 		srv.recorder.watch(srv.journalMoved)
+		for _, w := range srv.workers {
+			srv.recorder.watch(w.journalNotified)
+		}
+		srv.each(func(w *worker) { w.recorder = srv.recorder })
 	}
 	srv.lookAtProofs()
 	srv.watch(up)

@@ -35,6 +35,12 @@ type session struct {
 	off   int    // consumed part of in
 	scan  resp.CommandScanner
 
+	gate      *gate        // nil unless replies are held; see gate.go
+	releasing bool         // it is in durability.released
+	due       policy.Match // what the routes ask of the command in hand
+	queuedDue policy.Match // and of those between MULTI and EXEC
+	ack       *ack         // what became of the last write; nil: no route ever asked
+
 	cur         *link // the link of the outstanding commands; nil when there are none
 	outstanding int
 	window      window
@@ -79,6 +85,7 @@ const (
 	waitPin
 	waitWindow
 	waitTurn // it was refused something: see backseat
+	waitGate // for held replies
 )
 
 // holdReason is why a session keeps its pinned link, as a bit set. With none of them the link is
@@ -293,23 +300,37 @@ func (s *session) replyCall(c *call) {
 	s.outstanding++
 }
 
-// deliver writes reply bytes to the client.
+// deliver gives reply bytes to the client, behind what is held.
 func (s *session) deliver(p []byte) {
 	if s.closed {
 		return
 	}
+	if s.gate != nil {
+		s.behindGate(p)
+		return
+	}
+	s.write(p)
+}
+
+// write writes reply bytes to the client.
+func (s *session) write(p []byte) {
 	s.conn.Write(p)
 	s.w.counters.ClientBytesOut += uint64(len(p))
 	s.window.bytes += uint64(len(p))
-	held := int64(s.conn.Buffered())
-	if held < heldOutput {
+	s.account()
+}
+
+// account enforces the limits on what waits for the client.
+func (s *session) account() {
+	held := int64(s.unread())
+	if held < heldOutput && s.outHeld == 0 {
 		return
 	}
 	s.w.outBytes += held - s.outHeld
 	s.outHeld = held
 	if uint64(held) > s.w.limits.ClientOutput {
 		s.w.log.Warn("a client does not read its replies", "client", s.conn.RemoteAddr(),
-			"bytes", s.conn.Buffered(), "limit", s.w.limits.ClientOutput)
+			"bytes", held, "limit", s.w.limits.ClientOutput)
 		s.close(telemetry.CloseOutputLimit)
 	}
 }
@@ -368,6 +389,9 @@ func (s *session) proceed() {
 func (s *session) maybeEnd() {
 	if s.closed {
 		return
+	}
+	if s.gate != nil {
+		return // release comes back here
 	}
 	if s.eof && s.blocked() {
 		s.close(telemetry.CloseClient)
@@ -452,8 +476,9 @@ func (s *session) OnClose(_ *eventloop.Conn, err error) {
 func (s *session) OnDrain(*eventloop.Conn) {
 	s.w.outBytes -= s.outHeld
 	s.outHeld = 0
-	if s.pin != nil && s.pin.conn != nil && s.pin.conn.ReadPaused() {
-		s.pin.conn.ResumeRead()
+	s.account()
+	if l := s.pin; l != nil && l.conn != nil && l.conn.ReadPaused() && s.unread() <= pinnedHigh {
+		l.conn.ResumeRead()
 	}
 }
 
@@ -493,6 +518,7 @@ func (s *session) detach(reason telemetry.CloseReason) {
 		}
 	}
 	s.releaseInput()
+	s.dropGate()
 	s.w.outBytes -= s.outHeld
 	s.outHeld = 0
 	s.gather(-s.gathered)

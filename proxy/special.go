@@ -156,7 +156,7 @@ func (s *session) begin(c *resp.Command, cmd *policy.Command) bool {
 		return false
 	}
 	s.held |= holdMulti
-	s.queuedCommands, s.queuedDeletions = 0, nil
+	s.queuedCommands, s.queuedDeletions, s.queuedDue = 0, nil, policy.Match{}
 	return true
 }
 
@@ -222,6 +222,9 @@ func (s *session) inMulti(c *resp.Command, cmd *policy.Command, b behaviour) boo
 
 // endMulti sends EXEC or DISCARD; both end the transaction and unwatch, whatever they answer.
 func (s *session) endMulti(c *resp.Command, cmd *policy.Command) bool {
+	if done, ok := s.dueAtExec(c, cmd); done {
+		return ok
+	}
 	pause, l, deletions := s.queuedPause, s.pin, s.queuedDeletions
 	k := &call{done: func(reply []byte, broken bool) {
 		l.checkEnded(reply)

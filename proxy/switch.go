@@ -36,6 +36,9 @@ func (w *worker) switchTo(up *upstream.Upstream, moved bool) {
 	// What was learnt of the old server does not hold for the new one.
 	w.dialer.succeeded()
 	w.paused, w.pausedAll = false, false
+	if w.durable != nil {
+		w.durable.upstreamMoved()
+	}
 	for l := range w.links {
 		l.leave(up)
 	}

@@ -44,6 +44,8 @@ type Trash struct {
 // trashPlan is what a worker knows of the trash. It is immutable. Its zero value reserves nothing.
 type trashPlan struct {
 	reserved []int  // ascending
+	hidden   []int  // from clients: reserved, and where the watermark of fences is
+	mark     int32  // the database of the watermark
 	config   string // for the scripts
 	memory   string
 	// off is why there is no trash, though a rule asks for it.
@@ -96,7 +98,11 @@ func PlanTrash(t Trash, p *policy.Policy, info *upstream.Info) (reserved []int, 
 func planTrash(o *Options, p *policy.Policy, info *upstream.Info) *trashPlan {
 	list, err := PlanTrash(o.Trash, p, info)
 	if err != nil || list == nil {
-		return &trashPlan{off: err}
+		t := &trashPlan{off: err}
+		if last := info.Databases - 1; last > 0 && !info.Cluster && routesMark(o.Routes) {
+			t.hidden, t.mark = []int{last}, int32(last)
+		}
+		return t
 	}
 	n := len(list) - 1
 	config, err := json.Marshal(struct {
@@ -104,7 +110,7 @@ func planTrash(o *Options, p *policy.Policy, info *upstream.Info) *trashPlan {
 		Slots     []int `json:"slots"`
 		Databases int   `json:"databases"`
 	}{list[n], list[:n], info.Databases})
-	return &trashPlan{reserved: list, config: string(config), memory: fmt.Sprint(o.Trash.Memory),
+	return &trashPlan{reserved: list, hidden: list, mark: int32(list[n]), config: string(config), memory: fmt.Sprint(o.Trash.Memory),
 		off: err}
 }
 
@@ -112,8 +118,8 @@ func planTrash(o *Options, p *policy.Policy, info *upstream.Info) *trashPlan {
 // not seen yet may do.
 func (t *trashPlan) definitive() bool { return t.off != nil && t.off != errTrashUnknown }
 
-// hides reports whether a database is reserved.
-func (t *trashPlan) hides(db int) bool { return slices.Contains(t.reserved, db) }
+// hides reports whether a database is not for clients.
+func (t *trashPlan) hides(db int) bool { return slices.Contains(t.hidden, db) }
 
 //go:embed trash/*.lua
 var trashFiles embed.FS

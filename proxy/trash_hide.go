@@ -14,7 +14,7 @@ import (
 
 // hideReserved returns c, or what is to be sent instead.
 func (s *session) hideReserved(c *resp.Command, cmd *policy.Command) *resp.Command {
-	if s.w.trash.reserved == nil {
+	if s.w.trash.hidden == nil {
 		return c
 	}
 	var masked *resp.Command
@@ -66,7 +66,7 @@ func copyDatabases(args [][]byte) []int {
 
 // hideKeyspace takes the lines of reserved databases out of an INFO text.
 func (t *trashPlan) hideKeyspace(text []byte) []byte {
-	if t.reserved == nil || !bytes.Contains(text, []byte("\ndb")) {
+	if t.hidden == nil || !bytes.Contains(text, []byte("\ndb")) {
 		return text
 	}
 	out := make([]byte, 0, len(text))

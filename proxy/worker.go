@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"holdfast/policy"
@@ -52,6 +53,12 @@ type worker struct {
 	paused, pausedAll bool // CLIENT PAUSE is in force
 	pausedUntil       int64
 
+	durable  *durability // from the first route on; see fence.go
+	recorder *recorder   // nil without a journal
+	// journalWaits: a fence waits for the journal's position. Any goroutine.
+	journalWaits atomic.Bool
+	dialSeq      uint64 // counts dials
+
 	guard *guardUser // whom scripts of the user default run as; nil: themselves
 
 	asked policy.Request // the newest that was put to the policy
@@ -81,6 +88,9 @@ type rules struct {
 }
 
 func newRules(p *policy.Policy, routes *policy.Routes, trash *trashPlan) *rules {
+	if len(routes.All()) == 0 {
+		routes = nil
+	}
 	t := p.Table()
 	r := &rules{policy: p, routes: routes, labels: &telemetry.Labels{}, trash: trash}
 	r.behaviours = behavioursOf(t)
@@ -125,6 +135,8 @@ func (d *dialer) succeeded() {
 
 // dial opens the connection of l on a goroutine of its own.
 func (w *worker) dial(l *link) {
+	w.dialSeq++
+	l.dialNo, l.runID = w.dialSeq, w.knownRunID()
 	w.dials.Add(1)
 	go w.dialLink(w.ctx, l, l.up)
 }
@@ -171,6 +183,7 @@ func (w *worker) run() {
 	defer w.srv.running.Done()
 	w.loop.AfterFunc(sweepEvery, w.sweep)
 	w.loop.AfterFunc(0, w.setClock)
+	w.loop.AfterFunc(0, w.routesChanged)
 	if w.id == 0 {
 		w.loop.AfterFunc(sweepTrashEvery, w.sweepTrash)
 	}
@@ -220,6 +233,7 @@ func (w *worker) renewAnonymous() {
 func (w *worker) setRules(r *rules) {
 	w.rules = *r
 	w.counters.Relabel(r.labels)
+	w.routesChanged()
 	for l := range w.links {
 		for i := 0; i < l.reqs.len(); i++ {
 			if q := l.reqs.at(i); q.cmd != nil {
@@ -344,6 +358,10 @@ func (w *worker) endTurn() {
 	if len(w.ready) > 0 {
 		w.resume()
 	}
+	if w.durable != nil {
+		w.durable.turn()
+		w.resume()
+	}
 	if len(w.back.queue) > 0 {
 		w.loop.Post(w.back.again)
 	}
@@ -384,7 +402,7 @@ func (w *worker) sweep() {
 	w.setClock()
 	now := w.loop.Now()
 	for l := range w.links {
-		if l.reqs.len() > 0 || l.owner != nil {
+		if l.reqs.len() > 0 || l.owner != nil || l.side != nil {
 			continue
 		}
 		idle := now - l.lastActive
@@ -402,10 +420,13 @@ func (w *worker) sweep() {
 	}
 	if idle := int64(w.limits.IdleTimeout); idle > 0 {
 		for _, s := range w.sessions {
-			if s.pin == nil && s.outstanding == 0 && now-s.active > idle {
+			if s.pin == nil && s.outstanding == 0 && s.gate == nil && now-s.active > idle {
 				s.close(telemetry.CloseIdle)
 			}
 		}
+	}
+	if w.durable != nil {
+		w.durable.sweepSides()
 	}
 	if w.paused && now > w.pausedUntil {
 		w.paused, w.pausedAll = false, false

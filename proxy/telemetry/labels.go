@@ -63,6 +63,7 @@ const (
 	CloseUpstream                       // the pinned link that held its state broke
 	CloseMaxClients                     // refused at once: too many clients
 	CloseDrain                          // the proxy is shutting down
+	CloseUnconfirmed                    // a route closes where a proof does not come in time
 
 	NumCloseReasons = int(iota)
 )
@@ -70,6 +71,7 @@ const (
 var closeReasonNames = [NumCloseReasons]string{
 	"client", "network", "protocol", "output_limit", "input_limit", "memory", "idle", "killed",
 	"upstream", "max_clients", "drain",
+	"unconfirmed",
 }
 
 // String is the value of the metric attribute "reason".

@@ -1,0 +1,79 @@
+package proxy
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"holdfast/policy"
+	"holdfast/proxy/resp"
+)
+
+// facts is what fences have seen of the server. Whether a proof can be had at all, which is looked
+// at before a write is sent, is the matter of provable.go.
+type facts struct {
+	replicas int // online, journals not counted
+	journals int
+
+	config []byte // the last reply to CONFIG GET, and what it is worth
+	worth  bool
+	why    string
+}
+
+// lacks says what a kind has not proven.
+func (f *fencer) lacks() string {
+	why := ""
+	if f.short != "" {
+		why = " (" + reason(errNotNow(f.short)) + ")"
+	}
+	if f.kind.replicas == 0 || f.kind.aof {
+		return f.name + " not confirmed" + why
+	}
+	return fmt.Sprintf("replicas %d of %d", min(f.acked, f.kind.replicas-1), f.kind.replicas)
+}
+
+// aofWorth reads CONFIG GET behind a WAITAOF: whether its answer is to be believed.
+func (d *durability) aofWorth(reply []byte) (ok bool, why string) {
+	f := &d.facts
+	if f.config != nil && bytes.Equal(f.config, reply) {
+		return f.worth, f.why
+	}
+	v, _, err := resp.Parse(reply)
+	if err != nil || len(v.Elems)%2 != 0 {
+		return false, "the server's configuration cannot be read"
+	}
+	var appendOnly, appendFsync, noFsync []byte
+	for i := 0; i < len(v.Elems); i += 2 {
+		value := v.Elems[i+1].Str
+		switch string(v.Elems[i].Str) {
+		case "appendonly":
+			appendOnly = value
+		case "appendfsync":
+			appendFsync = value
+		case "no-appendfsync-on-rewrite":
+			noFsync = value
+		}
+	}
+	f.worth, f.why = d.w.up.Info().FsyncProof(appendOnly, appendFsync, noFsync)
+	f.config = append(f.config[:0], reply...)
+	if !f.worth {
+		d.w.up.Recheck()
+	}
+	return f.worth, f.why
+}
+
+// journalsFacked is how many journals acknowledge their fsyncs as replicas do.
+func (d *durability) journalsFacked() int {
+	if r := d.w.recorder; r == nil || !r.facks() {
+		return 0
+	}
+	return d.facts.journals
+}
+
+// routesMark reports whether a route needs fences that write.
+func routesMark(routes []policy.RouteSpec) bool {
+	return slices.ContainsFunc(routes, func(r policy.RouteSpec) bool {
+		r.Demand.Journal = false
+		return !r.Demand.IsZero()
+	})
+}
