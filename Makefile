@@ -11,9 +11,10 @@ ROUNDS   ?= 5
 SECONDS  ?= 2
 FUZZTIME ?= 20s
 CUTS     ?= 20
+KILLS    ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-short fmt vet servers conformance bench bench-journal bench-durable demo powercut soak fuzz clean
+.PHONY: help build run test test-short fmt vet servers conformance bench bench-journal bench-durable demo powercut crash soak fuzz clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +65,10 @@ powercut: ## Cut the power under a journal, again and again: FUSE, loop, ext4; n
 	$(GO) run ./loadtest/powercut --rounds $(CUTS)
 	$(GO) build -o bin/powercut ./loadtest/powercut
 	! bin/powercut --rounds 5 --lie  # a disk that lies must be caught
+
+crash: build ## Kill servers and proxies under load; no acknowledged write may be lost (KILLS=20, CRASHFLAGS=...).
+	@scripts/servers.sh valkey
+	$(GO) run ./loadtest/crash --rounds $(KILLS) --results $(CRASHFLAGS)
 
 soak: build ## Churn connections and hold 10,000 idle ones; memory must stay flat.
 	@scripts/servers.sh valkey

@@ -1,0 +1,365 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	"holdfast/loadtest/crash/history"
+)
+
+// strike begins a turmoil: from here on the primary may be gone.
+func (r *round) strike() {
+	r.struck = r.load.clock()
+	if r.first == 0 {
+		r.first = r.struck
+	}
+}
+
+// settle ends it: one primary is there, alone.
+func (r *round) settle() {
+	r.turmoils = append(r.turmoils, history.Turmoil{From: r.struck, To: r.load.clock()})
+}
+
+// aftermath is how long the clients see what a kill leaves behind.
+const aftermath = 20 * time.Millisecond
+
+// end kills the last primary, and with it whatever else the caller says, and stops the load.
+func (r *round) end(victims ...interface{ kill() }) {
+	if r.disk == nil {
+		r.strike()
+	}
+	for _, v := range victims {
+		v.kill()
+	}
+	r.load.pause(aftermath)
+	log, strange := r.load.stop()
+	r.log, r.problems = log, append(r.problems, strange...)
+	r.calm()
+}
+
+// victims are the primary and perhaps the proxies, in some order.
+func (r *round) victims() (list []interface{ kill() }) {
+	order := r.rng.IntN(3)
+	if order != 0 {
+		list = append(list, r.primary)
+	}
+	if order != 1 {
+		for _, p := range r.proxies {
+			list = append(list, p)
+		}
+	}
+	if order == 0 {
+		list = append(list, r.primary)
+	}
+	return list
+}
+
+// judge compares what a server holds with a part of the log.
+func (r *round) judge(what string, s *server, log *history.Log, registers bool) error {
+	state, err := dump(s)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	found := history.CheckLedger(log.Writes, state)
+	if registers {
+		ops := slices.Clone(log.Ops)
+		now := r.load.clock()
+		for n := range registerKeys {
+			key := registerKey(n)
+			ops = append(ops, history.Op{Key: key, Kind: history.Get, Saw: state.Registers[key],
+				Span: history.Span{Client: -1, Call: now, Return: now, Outcome: history.Acked}})
+		}
+		found = append(found, history.Across(ops, r.turmoils)...)
+	}
+	for _, p := range found {
+		p.Text = what + ": " + p.Text
+		r.problems = append(r.problems, p)
+	}
+	return nil
+}
+
+// finishJournal kills the primary, the proxies, or both in some order, and restores from the journals.
+func finishJournal(r *round) error {
+	r.end(r.victims()...)
+	r.settle()
+	return r.fromJournals()
+}
+
+func (r *round) fromJournals() error {
+	for i, p := range r.proxies {
+		p.kill()
+		log := r.log
+		if len(r.proxies) > 1 {
+			log = log.Through(i)
+		}
+		if err := r.fromJournal(p, log, 0, len(r.proxies) == 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *round) fromJournal(p *proxy, log *history.Log, timeline int, registers bool) error {
+	s, err := newServer(r.ctx, r.server, r.dir, r.dir, fmt.Sprint("restored", len(r.gone)))
+	if err != nil {
+		return err
+	}
+	r.gone = append(r.gone, s)
+	defer s.kill()
+	if err := p.restore(r.ctx, s, timeline); err != nil {
+		return r.gaveNothing("journal", err, log)
+	}
+	return r.judge("journal", s, log, registers)
+}
+
+// gaveNothing is for what cannot be recovered at all. Where nothing was acknowledged there need not
+// be anything.
+func (r *round) gaveNothing(what string, err error, log *history.Log) error {
+	for _, w := range log.Writes {
+		if w.Outcome == history.Acked {
+			r.problems = append(r.problems, history.Problem{What: history.Lost,
+				Text: fmt.Sprintf("%s: everything, such as %s: %v", what, &w, err)})
+			return nil
+		}
+	}
+	return r.ctx.Err()
+}
+
+// comeBackEmpty kills the primary, which is there again at once, with nothing.
+func comeBackEmpty(r *round) error {
+	r.strike()
+	r.primary.kill()
+	r.load.pause(r.span(20 * time.Millisecond))
+	r.calm()
+	err := r.primary.start(r.ctx)
+	r.settle()
+	return err
+}
+
+// finishTimelines restores both histories. What was under way between them may be in either.
+func finishTimelines(r *round) error {
+	r.end(r.primary)
+	r.settle()
+	p := r.proxies[0]
+	p.kill()
+	ids, err := p.timelines()
+	if err != nil {
+		return err
+	}
+	first, second := r.turmoils[0], r.turmoils[1]
+	defer func() { r.turmoils = []history.Turmoil{first, second} }()
+	r.turmoils = []history.Turmoil{first}
+	if err := r.fromJournal(p, r.log.Within(history.Turmoil{}, first), ids[0], true); err != nil {
+		return err
+	}
+	if len(ids) > 1 {
+		r.turmoils = []history.Turmoil{second}
+		return r.fromJournal(p, r.log.Within(first, second), ids[len(ids)-1], true)
+	}
+	for _, w := range r.log.Writes {
+		if w.Outcome == history.Acked && w.Call > first.To {
+			r.problems = append(r.problems, history.Problem{What: history.Lost,
+				Text: "the journal has no timeline of the second server: " + w.String()})
+			break
+		}
+	}
+	return nil
+}
+
+// finishPower cuts the power of the machine that has the journal or the append-only file: server and
+// proxy die, and what was not flushed is gone.
+func finishPower(r *round) error {
+	r.strike()
+	r.disk.cut(r.rng)
+	r.end(r.victims()...)
+	for _, p := range r.proxies {
+		p.kill()
+	}
+	if err := r.disk.boot(); err != nil {
+		return err
+	}
+	if r.journal {
+		r.settle()
+		return r.fromJournals()
+	}
+	if err := r.primary.start(r.ctx); err != nil {
+		return r.gaveNothing("aof", err, r.log)
+	}
+	r.settle()
+	return r.judge("aof", r.primary, r.log, true)
+}
+
+// restartPrimary kills the primary and starts it from its append-only file.
+func restartPrimary(r *round) error {
+	r.strike()
+	r.primary.kill()
+	r.load.pause(r.span(20 * time.Millisecond))
+	r.calm()
+	err := r.primary.start(r.ctx)
+	r.settle()
+	return err
+}
+
+func finishAOF(r *round) error {
+	r.end(r.victims()...)
+	if err := r.primary.start(r.ctx); err != nil {
+		return err
+	}
+	r.settle()
+	return r.judge("aof", r.primary, r.log, true)
+}
+
+// failOver kills the primary, promotes the replica that is ahead, and has the others follow it. The
+// next kill waits for them, as each promise is about the loss of one machine.
+func failOver(r *round) error {
+	r.strike()
+	r.primary.kill()
+	r.load.pause(r.span(20 * time.Millisecond))
+	r.calm()
+	if err := r.promote(); err != nil {
+		return err
+	}
+	if err := r.move(); err != nil {
+		return err
+	}
+	r.settle()
+	return r.followed()
+}
+
+// followed waits until every replica has everything.
+func (r *round) followed() error {
+	return until(r.ctx, "the replicas follow", func() bool {
+		for _, s := range r.others {
+			if !s.linked() || s.offset() < 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// promote makes a primary of the replica that is ahead.
+func (r *round) promote() error {
+	best := slices.MaxFunc(r.others, func(a, b *server) int {
+		return cmp.Compare(a.offset(), b.offset())
+	})
+	if err := best.promote(); err != nil {
+		return err
+	}
+	r.gone = append(r.gone, r.primary)
+	r.primary = best
+	r.others = slices.DeleteFunc(r.others, func(s *server) bool { return s == best })
+	host, port := split2(best.addr)
+	for _, s := range r.others {
+		if _, err := s.ask("REPLICAOF", host, port); err != nil {
+			return err
+		}
+		s.args = append([]string{"--replicaof", host, port}, s.args[3:]...)
+	}
+	return nil
+}
+
+// move brings the proxies to the new primary: the address leads there, or they are told another one.
+func (r *round) move() error {
+	if r.rng.IntN(2) == 0 {
+		r.front.lead(r.primary.addr)
+		return nil
+	}
+	r.fronts = append(r.fronts, r.front)
+	var err error
+	if r.front, err = newRelay(r.primary.addr); err != nil {
+		return err
+	}
+	for _, p := range r.proxies {
+		if err := p.reload(r.front.addr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// split promotes the replica while the primary lives on: new connections are led to the one, old ones
+// remain with the other. Neither has the other's writes any longer, so that nothing that is executed
+// on the old one from then on may be acknowledged. Then the old one dies.
+func split(r *round) error {
+	r.calm()
+	r.strike()
+	old, next := r.primary, r.others[0]
+	steps := []func() error{next.promote, func() error { r.front.lead(next.addr); return nil }}
+	if r.rng.IntN(2) == 0 {
+		slices.Reverse(steps)
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+		r.load.pause(r.span(30 * time.Millisecond))
+	}
+	for range 3 { // some go over to the new one
+		r.front.cut(func(p *pair) bool { return r.rng.IntN(3) == 0 })
+		r.load.pause(r.span(80 * time.Millisecond))
+	}
+	old.kill()
+	r.gone = append(r.gone, old)
+	r.primary, r.others = next, r.others[1:]
+	r.ways[0].stop()
+	r.ways = r.ways[1:]
+	r.settle()
+	return r.followed()
+}
+
+func finishPromote(r *round) error {
+	r.end(r.victims()...)
+	if err := r.promote(); err != nil {
+		return err
+	}
+	r.settle()
+	return r.judge("replica", r.primary, r.log, true)
+}
+
+// finishReplicaAOF kills primary and replica, and starts the replica from its append-only file.
+func finishReplicaAOF(r *round) error {
+	s := r.others[0]
+	r.end(append(r.victims(), s)...)
+	if err := r.restartReplica(s); err != nil {
+		return err
+	}
+	r.settle()
+	return r.judge("aof of the replica", s, r.log, true)
+}
+
+// restartReplica starts a replica from its own file. Its primary is dead, so that it keeps that.
+func (r *round) restartReplica(s *server) error {
+	s.kill()
+	s.args = s.args[3:] // no primary any more
+	return s.start(r.ctx)
+}
+
+// finishAll kills everything, and looks at each place that must hold all of it.
+func finishAll(r *round) error {
+	s := r.others[0]
+	r.end(append(r.victims(), s)...)
+	r.settle()
+	if err := r.fromJournals(); err != nil {
+		return err
+	}
+	if err := r.primary.start(r.ctx); err != nil {
+		return err
+	}
+	if err := r.judge("aof", r.primary, r.log, true); err != nil {
+		return err
+	}
+	r.primary.kill()
+	if err := r.restartReplica(s); err != nil {
+		return err
+	}
+	return r.judge("aof of the replica", s, r.log, true)
+}
+
+func split2(addr string) (host, port string) {
+	host, port, _ = net.SplitHostPort(addr)
+	return host, port
+}

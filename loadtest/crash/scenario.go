@@ -1,0 +1,110 @@
+package main
+
+// A scenario is a demand, the machines that it needs, what happens to them, and what must hold
+// everything that was acknowledged in the end.
+type scenario struct {
+	name  string
+	about string
+	ack   string // the route's demand in YAML; empty: there is no route
+
+	journal, fack bool
+	aof           bool // of all servers
+	replicas      int
+	chain         bool // each replica follows the one before it
+	proxies       int
+
+	lives  int // of primaries, one after the other
+	faults []fault
+	revive func(*round) error // brings the service back between two lives
+	finish func(*round) error // ends the last life, and judges what is left
+
+	prepare func(*round) error // before the load; nil: nothing
+	lie     *lie               // told by the network before the server; nil: none
+	idle    bool               // nothing may be acknowledged in it
+
+	power     bool // the data of server or proxy are on a disk that loses power in the end
+	falseDisk bool // which does not do what a flush asks
+}
+
+const (
+	ackJournal  = "{journal: true}"
+	ackAOF      = "{aof: {local: true}}"
+	ackReplicas = "{replicas: 1}"
+	ackAll      = "{journal: true, replicas: 1, aof: {local: true, replicas: 1}}"
+)
+
+// scenarios are what is to hold. The fault that a scenario names twice happens twice as often.
+func scenarios() []scenario {
+	network := []fault{cutLinks, stallLinks, freezePrimary, killClients}
+	proxies := []fault{killProxy, killProxy, freezeProxy}
+	tap := []fault{cutTap, stallTap, slowTap}
+	replica := []fault{freezeReplica, cutReplica, stallReplica, killReplica}
+	return []scenario{
+		{name: "journal", about: "server without persistence is killed, or the proxy, or both; " +
+			"restored from the journal",
+			ack: ackJournal, journal: true, proxies: 1, lives: 1,
+			faults: join(tap, proxies, network), finish: finishJournal},
+		{name: "journal, server comes back empty", about: "as its service manager restarts it; each " +
+			"history is restored from its timeline",
+			ack: ackJournal, journal: true, proxies: 1, lives: 2,
+			faults: join(tap, network), revive: comeBackEmpty, finish: finishTimelines},
+		{name: "journal, two proxies", about: "each with a journal of its own",
+			ack: ackJournal, journal: true, proxies: 2, lives: 1,
+			faults: join(tap, proxies, network), finish: finishJournal},
+		{name: "aof local", about: "server with appendfsync always is killed and restarted; AOF is " +
+			"switched off and on, and rewritten",
+			ack: ackAOF, aof: true, proxies: 1, lives: 3,
+			faults: join(network, proxies, []fault{switchAOF, rewriteAOF, rewriteAOF}),
+			revive: restartPrimary, finish: finishAOF},
+		{name: "replicas 1", about: "the primary is killed, the replica that is ahead is promoted, " +
+			"twice; behind a moving address or by reload",
+			ack: ackReplicas, replicas: 2, proxies: 1, lives: 2,
+			faults: join(network, proxies, replica, replica), revive: failOver,
+			finish: finishPromote},
+		{name: "replicas 1 beside a journal", about: "which attaches as a replica, and must not count",
+			ack: ackReplicas, journal: true, fack: true, replicas: 1, proxies: 1, lives: 1,
+			faults: join(tap, replica, replica, []fault{freezeReplica}), finish: finishPromote},
+		{name: "replicas 1, only a journal", about: "nothing may be acknowledged at all",
+			ack: ackReplicas, journal: true, fack: true, proxies: 1, lives: 1, idle: true,
+			faults: join(tap, network), finish: finishJournal},
+		{name: "replicas 1, two primaries", about: "the replica is promoted and new connections led to " +
+			"it while the old primary lives on",
+			ack: ackReplicas, replicas: 2, chain: true, proxies: 1, lives: 2,
+			faults: join(network, replica), revive: split, finish: finishPromote},
+		{name: "aof of a replica", about: "primary and replica are killed; the replica is restarted " +
+			"from its AOF",
+			ack: "{aof: {replicas: 1}}", journal: true, fack: true, aof: true, replicas: 1,
+			proxies: 1, lives: 1,
+			faults: join(network, proxies, []fault{freezeReplica, cutReplica, stallReplica}),
+			finish: finishReplicaAOF},
+		{name: "all", about: "journal, replica, AOF of both: everything is killed, and each of the four " +
+			"holds all",
+			ack: ackAll, journal: true, aof: true, replicas: 1, proxies: 1, lives: 1,
+			faults: join(network, proxies, tap, []fault{freezeReplica, cutReplica, stallReplica}),
+			finish: finishAll},
+		{name: "all, two proxies", about: "one server with two proxies and their journals",
+			ack: ackAll, journal: true, aof: true, replicas: 1, proxies: 2, lives: 1,
+			faults: join(network, proxies, tap, []fault{freezeReplica, cutReplica, stallReplica}),
+			finish: finishAll},
+	}
+}
+
+// powerScenarios need root, see package fusedisk.
+func powerScenarios() []scenario {
+	return []scenario{
+		{name: "journal, power loss", about: "of the machine with proxy and server: what was not " +
+			"flushed is gone",
+			ack: ackJournal, journal: true, proxies: 1, lives: 1, power: true,
+			faults: []fault{cutTap, slowTap, cutLinks, killProxy}, finish: finishPower},
+		{name: "aof local, power loss", about: "of the server's machine",
+			ack: ackAOF, aof: true, proxies: 1, lives: 1, power: true,
+			faults: []fault{cutLinks, killClients, rewriteAOF}, finish: finishPower},
+	}
+}
+
+func join(lists ...[]fault) (all []fault) {
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"holdfast/loadtest/harness"
+)
+
+// startTimeout bounds how long something may take to come up, on a busy machine too.
+const startTimeout = 30 * time.Second
+
+// A server is one Redis or Valkey that can be killed and started again at the same address.
+type server struct {
+	name, program, addr string
+	dir, logs           string // of its data, and of what it says
+	args                []string
+	runs                int
+	proc                *harness.Process // nil before the first start
+}
+
+// newServer starts a server whose data are in data/name. It keeps nothing there but what args say.
+func newServer(ctx context.Context, program, logs, data, name string, args ...string,
+) (*server, error) {
+	s := &server{name: name, program: program, dir: filepath.Join(data, name), logs: logs, args: args}
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return nil, err
+	}
+	var err error
+	for range 5 { // another program may take the port in between
+		if s.addr, err = harness.FreeAddr(); err != nil {
+			return nil, err
+		}
+		if err = s.start(ctx); err == nil || ctx.Err() != nil {
+			return s, err
+		}
+		s.kill()
+	}
+	return nil, err
+}
+
+// start starts it again, and waits until it has loaded what it has.
+func (s *server) start(ctx context.Context) error {
+	_, port, err := net.SplitHostPort(s.addr)
+	if err != nil {
+		return err
+	}
+	s.runs++
+	argv := append([]string{s.program, "--port", port, "--bind", "127.0.0.1", "--dir", s.dir,
+		"--save", "", "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "64mb",
+		"--appendfsync", "always", "--hz", "100"}, s.args...)
+	s.proc, err = harness.Start(s.logs, fmt.Sprintf("%s-%d", s.name, s.runs), s.addr,
+		argv...)
+	if err != nil {
+		return err
+	}
+	return until(ctx, s.name+" answers", func() bool {
+		pid, err := s.field("server", "process_id")
+		if err != nil || pid != strconv.Itoa(s.proc.Pid) {
+			return false
+		}
+		loading, err := s.field("persistence", "loading")
+		return err == nil && loading == "0"
+	})
+}
+
+func (s *server) kill() {
+	if s != nil && s.proc != nil {
+		s.proc.Kill()
+	}
+}
+
+func (s *server) freeze() { s.proc.Signal(syscall.SIGSTOP) }
+func (s *server) thaw()   { s.proc.Signal(syscall.SIGCONT) }
+
+// ask sends one command on a connection of its own, not through any proxy.
+func (s *server) ask(args ...string) (any, error) {
+	c, err := dial(s.addr)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return c.must(args...)
+}
+
+// field is one field of INFO.
+func (s *server) field(section, name string) (string, error) {
+	v, err := s.ask("INFO", section)
+	if err != nil {
+		return "", err
+	}
+	text, _ := v.(string)
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value), nil
+		}
+	}
+	return "", fmt.Errorf("no %s in INFO %s", name, section)
+}
+
+// offset is how far a replica is, -1 if it is loading everything anew.
+func (s *server) offset() int64 {
+	syncing, err := s.field("replication", "master_sync_in_progress")
+	if err != nil || syncing != "0" {
+		return -1
+	}
+	text, err := s.field("replication", "slave_repl_offset")
+	if err != nil {
+		return -1
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// linked reports that a replica follows its primary.
+func (s *server) linked() bool {
+	state, err := s.field("replication", "master_link_status")
+	return err == nil && state == "up"
+}
+
+// online is how many replicas follow a primary, journals among them.
+func (s *server) online() int {
+	v, err := s.ask("INFO", "replication")
+	text, _ := v.(string)
+	if err != nil {
+		return -1
+	}
+	return strings.Count(text, "state=online")
+}
+
+// promote makes a primary of a replica.
+func (s *server) promote() error {
+	_, err := s.ask("REPLICAOF", "NO", "ONE")
+	return err
+}
+
+var errLate = errors.New("waited in vain")
+
+// until polls for a condition.
+func until(ctx context.Context, what string, ok func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	tick := time.NewTicker(3 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w for: %s", errLate, what)
+		case <-tick.C:
+		}
+	}
+	return nil
+}

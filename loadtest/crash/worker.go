@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"holdfast/loadtest/crash/history"
+)
+
+// A load is workers that write and read through the proxies until stop.
+type load struct {
+	addrs   []string // of the proxies
+	clock   func() time.Duration
+	ending  chan struct{} // closed by stop
+	working sync.WaitGroup
+
+	mu      sync.Mutex
+	conns   map[*client]struct{}
+	closed  bool // no new connections
+	strange []history.Problem
+	workers []*worker
+}
+
+// grace is how long workers may finish what they are at when the load stops.
+const grace = 200 * time.Millisecond
+
+func startLoad(addrs []string, workers int, seed uint64) *load {
+	begin := time.Now()
+	l := &load{addrs: addrs, ending: make(chan struct{}), conns: map[*client]struct{}{},
+		clock: func() time.Duration { return time.Since(begin) }}
+	for i := range workers {
+		w := &worker{load: l, id: i, proxy: i % len(addrs), log: &history.Log{},
+			rng: rand.New(rand.NewPCG(seed, uint64(i)))}
+		l.workers = append(l.workers, w)
+		l.working.Go(w.run)
+	}
+	return l
+}
+
+// stop ends the load and returns what everybody knows.
+func (l *load) stop() (*history.Log, []history.Problem) {
+	close(l.ending)
+	force := time.AfterFunc(grace, l.closeAll)
+	l.working.Wait()
+	force.Stop()
+	l.closeAll()
+	logs := make([]*history.Log, len(l.workers))
+	for i, w := range l.workers {
+		logs[i] = w.log
+	}
+	return history.Join(logs), l.strange
+}
+
+func (l *load) closeAll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for c := range l.conns {
+		c.Close()
+	}
+}
+
+func (l *load) stopping() bool {
+	select {
+	case <-l.ending:
+		return true
+	default:
+		return false
+	}
+}
+
+// pause waits a while, or until the end.
+func (l *load) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.ending:
+	}
+}
+
+// complain notes an answer that must not be given.
+func (l *load) complain(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.strange = append(l.strange, history.Problem{What: history.Misbehaved,
+		Text: fmt.Sprintf(format, args...)})
+}
+
+// connect opens a connection that stop closes.
+func (l *load) connect(addr string, resp3 bool) (*client, error) {
+	c, err := dial(addr)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		c.Close()
+		return nil, context.Canceled
+	}
+	l.conns[c] = struct{}{}
+	l.mu.Unlock()
+	if resp3 {
+		if _, err := c.must("HELLO", "3"); err != nil {
+			l.drop(c)
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func (l *load) drop(c *client) {
+	l.mu.Lock()
+	delete(l.conns, c)
+	l.mu.Unlock()
+	c.Close()
+}
+
+// A worker is one client of the load, in a goroutine of its own. It keeps to one proxy as long as its
+// connection lives, and goes to the next one when that breaks.
+type worker struct {
+	*load
+	id    int
+	proxy int
+	rng   *rand.Rand
+	log   *history.Log
+	conn  *client // nil: none
+	side  *client // for what blocks
+	tags  int
+}
+
+func (w *worker) run() {
+	for !w.stopping() {
+		if w.ready() {
+			w.step()
+		}
+	}
+	w.disconnect()
+}
+
+// ready makes sure of a connection.
+func (w *worker) ready() bool {
+	if w.conn != nil {
+		return true
+	}
+	c, err := w.connect(w.addrs[w.proxy], w.rng.IntN(2) == 0)
+	if err != nil {
+		w.proxy = (w.proxy + 1) % len(w.addrs)
+		w.rest()
+		return false
+	}
+	w.conn = c
+	return true
+}
+
+// disconnect gives both connections up: what was under way there is in doubt.
+func (w *worker) disconnect() {
+	for _, c := range []*client{w.conn, w.side} {
+		if c != nil {
+			w.drop(c)
+		}
+	}
+	w.conn, w.side = nil, nil
+}
+
+// rest is the pause after something went wrong.
+func (w *worker) rest() {
+	w.pause(time.Duration(2+w.rng.IntN(15)) * time.Millisecond)
+}
+
+// tag returns a value that nobody else writes.
+func (w *worker) tag() string {
+	w.tags++
+	return fmt.Sprintf("%d.%d", w.id, w.tags)
+}
+
+// span begins an interval.
+func (w *worker) span() history.Span {
+	return history.Span{Client: w.id, Proxy: w.proxy, Call: w.clock(), Return: history.Never}
+}
+
+// finish ends an interval with a reply or the lack of one. It returns whether the command was
+// acknowledged.
+func (w *worker) finish(s *history.Span, v any, err error) bool {
+	s.Return = w.clock()
+	if err != nil {
+		s.Text = err.Error()
+		if timedOut(err) {
+			s.Text = "no answer"
+		}
+		w.disconnect()
+		return false
+	}
+	e, failed := v.(errReply)
+	if !failed {
+		s.Outcome = history.Acked
+		return true
+	}
+	s.Text = string(e)
+	o, known := outcome(e)
+	if !known {
+		w.complain("%s", e)
+	}
+	s.Outcome = o
+	return false
+}
+
+// ask sends one command and waits for its reply.
+func (w *worker) ask(args ...string) (any, history.Span) {
+	s := w.span()
+	v, err := w.conn.do(args...)
+	if !w.finish(&s, v, err) {
+		w.rest()
+	}
+	return v, s
+}
