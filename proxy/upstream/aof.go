@@ -117,5 +117,9 @@ func (i *Info) FsyncProof(appendOnly, appendFsync, noFsyncOnRewrite []byte) (ok 
 // AOFReplicas counts the online replicas whose acknowledgement of an fsync can be believed. doubt
 // says why that of another one cannot; "" if there is none.
 func (i *Info) AOFReplicas() (n int, doubt string) {
+	if i.VersionNum < minWaitAOF { // unknown, or one that counts nobody's fsyncs
+		_, doubt = i.AOFProof()
+		return 0, doubt
+	}
 	return i.OnlineReplicas(), ""
 }
