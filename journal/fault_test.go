@@ -108,6 +108,48 @@ func TestErrorIsSteppedRound(t *testing.T) {
 	}
 }
 
+// Pages whose fsync failed are seen until the machine stops, and are not on the disk. Open must not
+// believe them: whatever it says is durable survives a power cut.
+func TestOpenDoesNotTrustWhatItSees(t *testing.T) {
+	for _, step := range []string{"fsync", "seal"} {
+		disk := newFaultyDisk()
+		j, err := Open(testOptions(disk.fs()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tl := start(t, j, "a", 0)
+		add(t, j, tl.ID, 0, 1000)
+		disk.fail(func(op vfs.Op) error {
+			if op.Kind == vfs.OpSync {
+				disk.Forget(op.Path)
+				disk.Forget(strings.TrimSuffix(op.Path, tmpSuffix)) // its name by now
+				return syscall.EIO
+			}
+			return nil
+		})
+		if step == "fsync" {
+			if err := j.Append(t.Context(), tl.ID, 1000, contentOf(1000, 2000)); err != nil {
+				t.Fatal(err)
+			}
+			<-j.Failed()
+		}
+		if err := j.Close(); err == nil {
+			t.Fatal("closed in good order")
+		}
+		disk.fail(nil)
+		j = open(t, testOptions(disk.fs()))
+		p := j.Durable()
+		crashed := disk.CrashClone(nil)
+		closeJournal(t, j)
+		if p.Offset < 1000 {
+			t.Errorf("%s: opened at %+v", step, p)
+		}
+		wantContent(t, view(t, crashed), tl.ID, 0, p.Offset)
+		wantSound(t, view(t, crashed))
+		closeJournal(t, open(t, testOptions(crashed)))
+	}
+}
+
 // While the way round fails too nothing is acknowledged; everyone is told, and what was promised
 // stays.
 func TestErrorThatStaysFailsTheJournal(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 //
 //	damage below a promise           nothing is changed, Open fails
 //	torn batch behind the last       copy it to a .broken file, then cut it off
+//	last batch                       write it again: its fsync may have failed
 //	last segment without a Seal      write one
 //	segment given up after an error  cut off what was written again elsewhere
 //	unfinished files, lost bases     remove
@@ -95,14 +96,11 @@ func (j *Journal) cut(file vfs.File, s segment.ScanResult, last *Segment) error 
 			"segment", last.File, "at", s.End, "bytes", s.TornEnd-s.End, "why", s.Why,
 			"copy", name)
 	}
-	size, err := file.Size()
-	if err != nil {
+	if err := file.Truncate(s.End); err != nil {
 		return err
 	}
-	if size > s.End {
-		if err := errors.Join(file.Truncate(s.End), file.Sync()); err != nil {
-			return err
-		}
+	if err := writeAgain(file, s); err != nil {
+		return err
 	}
 	if s.Sealed {
 		return nil
@@ -112,6 +110,28 @@ func (j *Journal) cut(file vfs.File, s segment.ScanResult, last *Segment) error 
 	}
 	last.Sealed = true
 	return nil
+}
+
+// writeAgain writes what nothing has promised yet, the last batch, over itself, and syncs it. It can
+// be read, but that proves nothing: when an fsync fails the system keeps the pages and marks them
+// clean, so that they are seen until the machine stops, and no later fsync writes them.
+func writeAgain(file vfs.File, s segment.ScanResult) error {
+	from := max(min(s.Promised, s.End), segment.HeaderSize)
+	b := make([]byte, s.End-from)
+	if _, err := file.ReadAt(b, from); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if _, err := file.WriteAt(b, from); err != nil {
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	again, err := segment.Scan(file, nil)
+	if err == nil && (again.End != s.End || again.Chain != s.Chain) {
+		err = fmt.Errorf("the last batch could be read before and cannot any more: %s", again.Why)
+	}
+	return err
 }
 
 // keepBroken copies what is about to be cut off.

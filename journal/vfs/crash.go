@@ -28,6 +28,16 @@ func (m *Mem) Clone() *Mem {
 	return m.copyOf(m.names, func(n *node) []byte { return append([]byte{}, n.data...) })
 }
 
+// Forget treats a file as systems do after an fsync that failed: what was not synced is still seen,
+// and no later Sync makes it durable, only writing it again.
+func (m *Mem) Forget(path string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := m.names[path]; n != nil {
+		n.pending = nil
+	}
+}
+
 func (m *Mem) copyOf(names map[string]*node, contents func(*node) []byte) *Mem {
 	clone := NewMem()
 	clone.total = m.total
