@@ -14,8 +14,9 @@ import (
 )
 
 const aboutCheck = `Reads the configuration file, then looks at the server that it names: whether it
-can be reached, its version, role and persistence, what the proxy's own user may do there, and
-which of the rules would not hold. Changes nothing. Exits with 1 if anything is marked FAIL.`
+can be reached, its version, role and persistence, what the proxy's own user may do there, which of
+the rules would not hold, and which routes' proofs cannot be had, with what to set. Changes nothing.
+Exits with 1 if anything is marked FAIL.`
 
 // check is the subcommand check.
 func check(ctx context.Context, c *command, args []string) error {
@@ -30,6 +31,7 @@ func check(ctx context.Context, c *command, args []string) error {
 	if config := checkFile(r, *path); config != nil {
 		if *offline {
 			checkRules(r, config, policy.Builtin(), true)
+			checkRoutesFile(r, config)
 		} else {
 			checkServer(ctx, r, config)
 		}
@@ -159,6 +161,7 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 	if err != nil {
 		r.fail("upstream", "%v", err)
 		checkRules(r, c, policy.Builtin(), true)
+		checkRoutesFile(r, c)
 		return
 	}
 	checkLogin(r, c, info)
@@ -174,6 +177,7 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 		checkGuard(ctx, r, c, u, p)
 	}
 	checkTrash(ctx, r, c, u, info)
+	checkRoutesServer(ctx, r, c, u, info)
 }
 
 // checkTable checks the rules against the server's own commands if they can be had.

@@ -30,7 +30,7 @@ func ruleSpecs(c *configs.Config) []policy.RuleSpec {
 	return specs
 }
 
-// located gives the errors of policy.New the line and the column of what they are about.
+// located gives the errors of policy.New and policy.NewRoutes the line and the column of what they are about.
 func located(c *configs.Config, err error) configs.Errors {
 	var joined interface{ Unwrap() []error }
 	if errors.As(err, &joined) {
@@ -41,12 +41,23 @@ func located(c *configs.Config, err error) configs.Errors {
 		return all
 	}
 	var rule *policy.RuleError
-	if !errors.As(err, &rule) {
-		return configs.Errors{{Text: err.Error()}}
+	var route *policy.RouteError
+	switch {
+	case errors.As(err, &rule):
+		path := fieldPath("rules", rule.Index, rule.Field, rule.Item)
+		return configs.Errors{c.At(path, fmt.Sprintf("rule %q: %s", rule.Rule, rule.Text))}
+	case errors.As(err, &route):
+		path := fieldPath("routes", route.Index, route.Field, route.Item)
+		return configs.Errors{c.At(path, fmt.Sprintf("route %q: %s", route.Route, route.Text))}
 	}
-	path := fmt.Sprintf("rules[%d].%s", rule.Index, rule.Field)
-	if rule.Item >= 0 {
-		path += fmt.Sprintf("[%d]", rule.Item)
+	return configs.Errors{{Text: err.Error()}}
+}
+
+// fieldPath is the path of a field of an entry of a list, or of one item of the field.
+func fieldPath(list string, index int, field string, item int) string {
+	path := fmt.Sprintf("%s[%d].%s", list, index, field)
+	if item >= 0 {
+		path += fmt.Sprintf("[%d]", item)
 	}
-	return configs.Errors{c.At(path, fmt.Sprintf("rule %q: %s", rule.Rule, rule.Text))}
+	return path
 }
