@@ -185,7 +185,7 @@ func (w *worker) run() {
 	w.loop.AfterFunc(0, w.setClock)
 	w.loop.AfterFunc(0, w.routesChanged)
 	if w.id == 0 {
-		w.loop.AfterFunc(sweepTrashEvery, w.sweepTrash)
+		w.loop.AfterFunc(0, w.sweepTrash) // what a proxy before this one has not finished
 	}
 	if err := w.loop.Run(); err != nil {
 		w.log.Error("an event loop ended", "worker", w.id, "error", err)

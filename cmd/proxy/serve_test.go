@@ -64,9 +64,15 @@ type process struct {
 // test.
 func startProxy(t *testing.T, srv *proxytest.Server, more string) *process {
 	t.Helper()
+	return startProxyAt(t, srv.Addr, more)
+}
+
+// startProxyAt is startProxy in front of an address.
+func startProxyAt(t *testing.T, upstream, more string) *process {
+	t.Helper()
 	p := &process{t: t, exited: make(chan struct{}),
 		addr: freeAddr(t), console: freeAddr(t), http: freeAddr(t)}
-	p.file = configFile(t, p.config(srv, more))
+	p.file = configFile(t, p.configAt(upstream, more))
 	p.cmd = exec.Command(os.Args[0], "serve", "--config", p.file)
 	p.cmd.Env = append(os.Environ(), beProxy+"=1")
 	p.cmd.Stderr = &p.log
@@ -96,8 +102,12 @@ func (p *process) wait() {
 }
 
 func (p *process) config(srv *proxytest.Server, more string) string {
+	return p.configAt(srv.Addr, more)
+}
+
+func (p *process) configAt(upstream, more string) string {
 	return fmt.Sprintf("listeners: [{address: %q}]\nupstream: {address: %q}\n"+
-		"admin: {address: %q, http: %q}\n%s", p.addr, srv.Addr, p.console, p.http, more)
+		"admin: {address: %q, http: %q}\n%s", p.addr, upstream, p.console, p.http, more)
 }
 
 func freeAddr(t *testing.T) string {
