@@ -209,9 +209,6 @@ func (p *prover) snapshot() (out []telemetry.ProofState) {
 	return out
 }
 
-// routesShown is how many routes readiness names that have the same trouble.
-const routesShown = 5
-
 // troubles lists the routes whose demand cannot be met, for readiness: a line for each reason.
 func (p *prover) troubles() (out []string) {
 	p.mu.Lock()
@@ -235,11 +232,7 @@ func (p *prover) troubles() (out []string) {
 		names[line] = append(names[line], r.Spec.Name)
 	}
 	for _, line := range order {
-		text := "route " + strings.Join(names[line][:min(len(names[line]), routesShown)], ", ")
-		if more := len(names[line]) - routesShown; more > 0 {
-			text += fmt.Sprintf(" and %d more", more)
-		}
-		out = append(out, text+line)
+		out = append(out, "route "+nameRoutes(names[line])+line)
 	}
 	return out
 }

@@ -247,6 +247,7 @@ func (c *change) swap() (was replaced, err error) {
 	srv.table = table
 	was = c.swapParts()
 	srv.askForProofs(next.rules.routes.All())
+	srv.reportRoutes(next.rules, info)
 	srv.lookAtProofs()
 	next.moved, next.limits, next.maxBackoff = c.moved, c.opts.Limits, c.opts.Upstream.MaxBackoff
 	next.tel = srv.exporter.tel

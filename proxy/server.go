@@ -75,6 +75,7 @@ type Server struct {
 	mu        sync.Mutex
 	current   Options // in force now
 	table     *policy.Table
+	routeLog  routeLog
 	listeners []*listener
 	reloads   telemetry.ReloadCount
 	exporter  *exporter
@@ -97,7 +98,8 @@ func New(opts Options) (*Server, error) {
 		opts: opts, current: opts, log: opts.Logger, hits: newRuleLog(opts.Logger),
 		limits: policy.NewLimits(limitersPerRule), approvals: newApprovals(),
 		scripts: policy.NewScripts(0), proofs: newProver(),
-		byLoop: map[*eventloop.Loop]*worker{}, failed: make(chan error, 1),
+		routeLog: routeLog{log: opts.Logger},
+		byLoop:   map[*eventloop.Loop]*worker{}, failed: make(chan error, 1),
 		started: make(chan struct{}), drainNow: make(chan struct{}), startedAt: time.Now(),
 	}
 	srv.up.Store(upstream.New(opts.Upstream))
@@ -217,6 +219,7 @@ func (srv *Server) startWorkers(info *upstream.Info) error {
 	}
 	srv.warnUnresolved(r.policy)
 	srv.askForProofs(r.routes.All())
+	srv.reportRoutes(r, srv.up.Load().Info())
 	for i := range srv.opts.Workers {
 		w, err := newWorker(srv, i, r)
 		if err != nil {
@@ -330,6 +333,9 @@ func (srv *Server) upstreamChanged(up *upstream.Upstream, info *upstream.Info) {
 	} else if r.trash.definitive() {
 		srv.log.Error("there can be no trash on this server: rules with this action deny",
 			"error", r.trash.off)
+	}
+	if r != nil {
+		srv.reportRoutes(r, info)
 	}
 	srv.each(func(w *worker) {
 		w.learn(info)

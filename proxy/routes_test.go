@@ -1,0 +1,79 @@
+package proxy_test
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+
+	"holdfast/policy"
+	"holdfast/proxy"
+	"holdfast/proxy/proxytest"
+)
+
+// logText is a log that a test reads while it is written.
+type logText struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logText) has(parts ...string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.text.String()) {
+		found := 0
+		for _, part := range parts {
+			if strings.Contains(line, part) {
+				found++
+			}
+		}
+		if found == len(parts) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestRoutesAreReported: at the start, after a reload and when the server changes, the log says
+// which routes cannot have their proofs.
+func TestRoutesAreReported(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	var log logText
+	route := func(name string, d policy.Demand) policy.RouteSpec {
+		return policy.RouteSpec{Name: name, Keys: []string{name + ":*"}, Demand: d}
+	}
+	r := serveReloader(t, srv.Addr, func(o *proxy.Options) {
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		o.Routes = []policy.RouteSpec{route("disk", policy.Demand{AOFLocal: true})}
+	})
+	if !log.has("level=ERROR", "can never be proven like this", "routes=disk", "CONFIG SET appendonly yes") {
+		t.Errorf("at the start: %s", log.text.String())
+	}
+	r.mustReload(func(o *proxy.Options) {
+		o.Routes = []policy.RouteSpec{route("peer", policy.Demand{Replicas: 1}),
+			route("paper", policy.Demand{Journal: true})}
+	})
+	if !log.has("level=WARN", "routes=peer", "0 of 1 replicas are online", "REPLICAOF") ||
+		!log.has("level=ERROR", "routes=paper", "set journal.dir") {
+		t.Errorf("after a reload: %s", log.text.String())
+	}
+	r.mustReload(func(o *proxy.Options) { o.Routes = o.Routes[:1] })
+	host, port, _ := strings.Cut(srv.Addr, ":")
+	replica := proxytest.StartServer(t)
+	replica.MustDo("REPLICAOF", host, port)
+	proxytest.Poll(t, "the log says that the replica came", func() bool {
+		return log.has("level=INFO", "everything that routes demand can be proven")
+	})
+	if _, err := r.reload(func(o *proxy.Options) {
+		o.Routes = []policy.RouteSpec{route("", policy.Demand{})}
+	}); err == nil || !strings.Contains(err.Error(), "route #1: name: must not be empty") {
+		t.Errorf("a bad route: %v", err)
+	}
+}
