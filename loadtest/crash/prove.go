@@ -22,8 +22,9 @@ func proofs() []scenario {
 		{name: "no gate, replicas", about: "the replica is behind",
 			replicas: 1, proxies: 1, lives: 1, faults: []fault{freezeReplica, stallReplica},
 			finish: finishPromote},
-		{name: "WAIT lies", about: "it is answered at once with the count that was asked for",
-			ack: ackReplicas, replicas: 1, proxies: 1, lives: 1, lie: &lie{wait: true},
+		{name: "WAIT and INFO lie", about: "the one is answered at once with the count that was asked " +
+			"for, the other tells an old offset of the primary",
+			ack: ackReplicas, replicas: 1, proxies: 1, lives: 1, lie: &lie{wait: true, offset: true},
 			faults: []fault{freezeReplica, stallReplica}, finish: finishPromote},
 		{name: "WAITAOF and CONFIG lie", about: "the server has no AOF and says it has",
 			ack: ackAOF, proxies: 1, lives: 1, lie: &lie{wait: true, aof: true}, finish: finishAOF},

@@ -191,6 +191,7 @@ func (w *worker) finish(s *history.Span, v any, err error) bool {
 		s.Text = err.Error()
 		if timedOut(err) {
 			s.Text = "no answer"
+			w.complain("no answer to what client %d asked at %v", w.id, s.Call)
 		}
 		w.disconnect()
 		return false

@@ -16,7 +16,8 @@
 // Wing), which porcupine checks key by key. Every value is written once at most. An unknown write
 // stays open to the end: it may be executed at any time, or never. One whose value nobody ever saw
 // is left out, which is sound, because every operation that depends on the value that it finds
-// also tells it: without the unseen write, the others find the same.
+// also tells it: without the unseen write, the others find the same. (A swap that is itself unknown
+// and was seen counts as having seen what it expected.)
 //
 // What is checked depends on what is promised. Reads are not held, so a read may show a write that
 // was never confirmed, and that is lost with the primary. What survives a primary is a prefix of its

@@ -144,6 +144,8 @@ func TestRegisters(t *testing.T) {
 		{"unknown cas of what never was", []Op{set(1, 2, Acked, "a"),
 			cas(3, 0, Unknown, "z", "b", ""), get(7, 8, "b"), get(21, 22, "b")}, Disordered,
 			Disordered},
+		{"a chain of unknown cas", []Op{set(1, 0, Unknown, "a"), cas(3, 0, Unknown, "a", "b", ""),
+			cas(5, 0, Unknown, "b", "c", ""), get(21, 22, "c")}, "", ""},
 		{"an unseen write makes a cas fail", []Op{set(1, 2, Acked, "a"), set(3, 0, Unknown, "b"),
 			cas(5, 6, Acked, "a", "c", "b"), get(7, 8, "b")}, "", ""},
 	}

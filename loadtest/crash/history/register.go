@@ -71,12 +71,7 @@ func linearizable(ops []Op) (found []Problem) {
 		byKey[op.Key] = append(byKey[op.Key], op)
 	}
 	for key, part := range byKey {
-		seen := map[string]bool{}
-		for _, op := range part {
-			if op.Outcome == Acked && op.Kind != Set {
-				seen[op.Saw] = true
-			}
-		}
+		seen := seenValues(part)
 		var events []porcupine.Operation
 		for _, op := range part {
 			if op.Kind != Get && op.Outcome == Refused && seen[op.Write] {
@@ -96,6 +91,26 @@ func linearizable(ops []Op) (found []Problem) {
 		}
 	}
 	return found
+}
+
+// seenValues are those that somebody saw. An open CAS whose own value was seen has seen what it
+// expected.
+func seenValues(ops []Op) map[string]bool {
+	seen := map[string]bool{}
+	for _, op := range ops {
+		if op.Outcome == Acked && op.Kind != Set {
+			seen[op.Saw] = true
+		}
+	}
+	for grown := true; grown; {
+		grown = false
+		for _, op := range ops {
+			if op.Kind == CAS && op.Outcome.open() && seen[op.Write] && !seen[op.Expect] {
+				seen[op.Expect], grown = true, true
+			}
+		}
+	}
+	return seen
 }
 
 // operation is what the checker is given of an operation, if anything.
