@@ -14,9 +14,7 @@ func (s *session) dispatch(c *resp.Command) bool {
 	}
 	ok := s.decide(c)
 	s.deleting = nil
-	if s.due.Route != nil {
-		s.due = policy.Match{}
-	}
+	s.forgetDue()
 	if ok {
 		s.again = again{}
 	}

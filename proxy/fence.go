@@ -55,6 +55,8 @@ type durability struct {
 
 	free  []*hold
 	gates []*gate
+
+	nowhere telemetry.RouteCounters // for routes that a reload has taken away
 }
 
 const (
@@ -72,6 +74,10 @@ type fenceKind struct {
 	aof      bool // replicas counts those that have it in their AOF
 }
 
+func newDurability(w *worker) *durability {
+	return &durability{w: w, plans: map[policy.Demand]*proofPlan{}}
+}
+
 // routesChanged is called when other routes are in force.
 func (w *worker) routesChanged() {
 	d := w.durable
@@ -82,7 +88,7 @@ func (w *worker) routesChanged() {
 		return
 	}
 	if d == nil {
-		d = &durability{w: w, plans: map[policy.Demand]*proofPlan{}}
+		d = newDurability(w)
 		w.durable = d
 	}
 	d.routes = true
@@ -147,11 +153,18 @@ type fencer struct {
 	began   int64  // loop time when the newest began
 	round   int64  // nanoseconds from the beginning of a fence to its end, smoothed
 	retry   int64  // loop time before which no fence begins, after a failure
+	latest  lastFence
 	short   string // why the last fence proved nothing
 	acked   int    // replicas that it found
 	spare   []*flight
 	pace    *eventloop.Timer
 	paced   bool // pace is armed
+}
+
+// lastFence is the fence of a kind that ended last.
+type lastFence struct {
+	began, ended int64
+	outcome      telemetry.FenceOutcome
 }
 
 // flight is one fence in the air.
@@ -322,6 +335,7 @@ func (f *fencer) ended(fl *flight, outcome telemetry.FenceOutcome, why string) {
 		}
 	}
 	now := f.d.w.loop.Now()
+	f.latest = lastFence{fl.began, now, outcome}
 	f.count.Outcomes[outcome]++
 	f.count.Round.Observe(now - fl.began)
 	if outcome == telemetry.FenceProven {
@@ -418,6 +432,9 @@ func (d *durability) settle(h *hold, outcome telemetry.HoldOutcome, instead []by
 	h.route.Held--
 	h.route.Hold.Observe(took)
 	h.plan.held.Hold.Observe(took)
+	if h.span != nil {
+		d.recordSpan(h, took)
+	}
 	if s := h.s; s != nil {
 		s.noteAck(h, took)
 		if !s.releasing {
@@ -439,6 +456,9 @@ func (d *durability) take() *hold {
 
 // drop gives back a hold that nothing refers to: there is nothing to prove.
 func (d *durability) drop(h *hold) {
+	if h.span != nil {
+		d.w.tel.RecordSpan(*h.span) // it was not held
+	}
 	*h = hold{}
 	if len(d.free) < sparesKept {
 		d.free = append(d.free, h)

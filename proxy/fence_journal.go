@@ -7,6 +7,13 @@ import "holdfast/proxy/telemetry"
 // a snapshot that leads to it. The server is done with such a fence at once, and the journal is not
 // asked anything: its position comes by itself.
 
+// journalProof is what fences want of the journal; recorder has it. It takes no lock for long.
+type journalProof interface {
+	confirmed() (replID string, offset int64)
+	hurry()
+	facks() bool
+}
+
 // awaitJournal notes that a fence waits for the journal from now on.
 func (d *durability) awaitJournal(fl *flight) {
 	d.w.journalWaits.Store(true)

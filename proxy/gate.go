@@ -262,8 +262,9 @@ type hold struct {
 	from uint64 // the reply in the gate
 	size int
 
-	strict, exec bool  // see wrote
-	refs         uint8 // queues and gates that it is in
+	strict, exec bool                  // see wrote
+	refs         uint8                 // queues and gates that it is in
+	span         *telemetry.SpanRecord // where it is sampled
 
 	missing uint8 // what is not proven: a bit for each kind of the plan, and needsLink
 	settled bool

@@ -9,6 +9,15 @@ import (
 // What dispatch does about routes, before a command is sent: which proof it needs, and whether that
 // can be had at the moment.
 
+// matchAgain is match for a command that is sent after a conversation about it.
+func (s *session) matchAgain(cmd *policy.Command, args [][]byte) {
+	if s.w.routes == nil {
+		return
+	}
+	s.w.asked = policy.Request{Cmd: s.w.command(cmd.Name), Args: args, Client: &s.client, DB: int(s.db)}
+	s.match()
+}
+
 // match notes what the routes ask of the command in hand, which is in w.asked.
 func (s *session) match() {
 	w := s.w
@@ -45,7 +54,7 @@ func (s *session) undurable(c *resp.Command, cmd *policy.Command) (done, ok bool
 // refuseUndurable answers -NODURABLE.
 func (s *session) refuseUndurable(c *resp.Command, cmd *policy.Command) bool {
 	if !s.again.waited {
-		s.w.counters.Routes[s.due.Route.Index].Outcomes[telemetry.HoldRejected]++
+		s.w.durable.routeCounters(s.due.Route).Outcomes[telemetry.HoldRejected]++
 	}
 	return s.refuse1(cmd, s.textUndurable(cmd, c.Args))
 }
@@ -94,7 +103,7 @@ func (s *session) discardUndurable(c *resp.Command, cmd *policy.Command) bool {
 		s.wait = waitRoom
 		return false
 	}
-	s.w.counters.Routes[s.due.Route.Index].Outcomes[telemetry.HoldRejected]++
+	s.w.durable.routeCounters(s.due.Route).Outcomes[telemetry.HoldRejected]++
 	s.due = policy.Match{}
 	l.send(resp.AppendCommandStrings(nil, "dIsCaRd"))
 	s.noteSent(l, cmd, modeCall, &call{done: func(reply []byte, broken bool) {
@@ -116,7 +125,7 @@ func (s *session) hold(l *link, cmd *policy.Command) *hold {
 	w := s.w
 	d := w.durable
 	demand := s.due.Demand
-	route := w.counters.Routes[s.due.Route.Index]
+	route := d.routeCounters(s.due.Route)
 	if missing := w.srv.proofs.now.Load().lacks(demand); !missing.IsZero() && s.due.Pass {
 		demand = without(demand, missing)
 		if demand.IsZero() {
@@ -151,4 +160,11 @@ func without(d, missing policy.Demand) policy.Demand {
 		d.AOFReplicas = 0
 	}
 	return d
+}
+
+// forgetDue ends what match has begun.
+func (s *session) forgetDue() {
+	if s.due.Route != nil {
+		s.due = policy.Match{}
+	}
 }

@@ -88,6 +88,10 @@ func (sl *sideLink) hello(reply []byte) {
 		copy(d.replID[:], r.ReplID)
 		d.leaveOthers()
 	case string(id) != d.runID:
+		if sl.dialNo < d.newest {
+			sl.close(errSideSpare) // an older one, which was slow to answer
+			return
+		}
 		d.anotherProcess(sl, id, &r)
 	default:
 		d.newest = max(d.newest, sl.dialNo)
@@ -114,10 +118,6 @@ func infoField(text []byte, name string) []byte {
 // anotherProcess begins with the one that a new side link leads to: the older ones, and the links
 // that were dialled before it, lead elsewhere.
 func (d *durability) anotherProcess(sl *sideLink, id []byte, r *upstream.Replication) {
-	if sl.dialNo < d.newest {
-		sl.close(errSideSpare) // an older one, which was slow to answer
-		return
-	}
 	d.newEpoch("another server process")
 	d.runID, d.newest = string(id), sl.dialNo
 	copy(d.replID[:], r.ReplID)

@@ -402,6 +402,9 @@ func (l *link) delist() {
 	if l.lane != nil {
 		l.lane.remove(l)
 	}
+	if l.side != nil {
+		l.side.broke()
+	}
 	for _, f := range l.onReady {
 		f(l)
 	}

@@ -75,6 +75,7 @@ func (l *link) answerBroken(r *request, cause error, sent uint64) {
 	reply := resp.AppendError(nil, text)
 	if r.hold != nil {
 		l.w.durable.drop(r.hold) // nothing is known of it, and that is what the client is told
+		r.hold = nil
 	}
 	if r.mode == modeCall {
 		r.call.done(reply, true) // done answers the client, too

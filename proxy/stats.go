@@ -47,7 +47,7 @@ func (w *worker) record(r *request, outcome telemetry.Outcome, reply []byte, now
 
 // span hands one finished command to the tracer, which does not block.
 func (w *worker) span(r *request, outcome telemetry.Outcome, reply []byte, now int64) {
-	rec := telemetry.SpanRecord{
+	rec := &telemetry.SpanRecord{
 		End: time.Now(), Duration: time.Duration(now - r.start), Command: r.cmd.Name,
 		Class: w.classes[r.cmd.ID], Outcome: outcome,
 	}
@@ -58,7 +58,11 @@ func (w *worker) span(r *request, outcome telemetry.Outcome, reply []byte, now i
 	if r.s != nil {
 		rec.DB, rec.Session = int(r.s.db), r.s.id
 	}
-	w.tel.RecordSpan(rec)
+	if r.hold != nil {
+		r.hold.span = rec // which ends when the client has its reply
+		return
+	}
+	w.tel.RecordSpan(*rec)
 }
 
 // countDenied records a command that a rule refused.
@@ -83,6 +87,9 @@ func (w *worker) snapshot() *telemetry.Counters {
 		if s.conn.ReadPaused() {
 			g.SessionsPaused++
 		}
+	}
+	if w.durable != nil {
+		w.durable.gauges()
 	}
 	for l := range w.links {
 		g.Outstanding += int64(l.reqs.len())

@@ -61,6 +61,11 @@ func (s *session) trash(c *resp.Command, cmd *policy.Command, r *policy.Rule) (d
 		s.note(c, cmd, r, denied, "")
 		return true, s.refuse1(cmd, textNoTrash(name, r.Name, reason(plan.off)))
 	}
+	if s.due.Route != nil {
+		if done, ok := s.undurable(c, cmd); done {
+			return true, ok
+		}
+	}
 	if s.outstanding > 0 {
 		s.wait = waitOrder
 		return true, false
@@ -145,6 +150,8 @@ func (j *trashJob) eval(s *session, form string) []string {
 
 // trashFlush moves databases aside by the control user's link.
 func (s *session) trashFlush(j *trashJob) {
+	s.matchAgain(j.cmd, j.frame.Args)
+	defer s.forgetDue()
 	s.askString(s.w.privileged(), j.cmd, j.eval(s, "id"), func(reply []byte, broken bool) {
 		switch v, _, err := resp.Parse(reply); {
 		case broken:
@@ -192,6 +199,10 @@ func (s *session) trashOnOwnLink(j *trashJob) {
 	l, cmd := s.pin, s.w.command(j.cmd.Name)
 	s.note(j.frame, cmd, j.rule, trashed, "")
 	l.send(resp.AppendCommandStrings(nil, j.eval(s, "ok")...))
+	if s.held&holdMulti == 0 {
+		s.matchAgain(cmd, j.frame.Args)
+		defer s.forgetDue()
+	}
 	if !l.sub.active || s.muted != replyOn {
 		s.noteSent(l, cmd, modeForward, nil)
 		return

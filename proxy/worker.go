@@ -53,8 +53,8 @@ type worker struct {
 	paused, pausedAll bool // CLIENT PAUSE is in force
 	pausedUntil       int64
 
-	durable  *durability // from the first route on; see fence.go
-	recorder *recorder   // nil without a journal
+	durable  *durability  // from the first route on; see fence.go
+	recorder journalProof // nil without a journal
 	// journalWaits: a fence waits for the journal's position. Any goroutine.
 	journalWaits atomic.Bool
 	dialSeq      uint64 // counts dials
@@ -159,6 +159,9 @@ func newWorker(srv *Server, id int, r *rules) (*worker, error) {
 		Driver: srv.opts.Driver, ReadBuffer: readBuffer, Logger: srv.log, BeforeFlush: w.endTurn,
 	})
 	w.loop = loop
+	if w.routes != nil {
+		w.durable = newDurability(w)
+	}
 	return w, err
 }
 

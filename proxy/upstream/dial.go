@@ -32,7 +32,10 @@ func splitAddress(address string) (network, rest string) {
 }
 
 // newDialer builds the dialer for data and control connections alike.
-func newDialer(opts Options) *net.Dialer {
+func newDialer(opts Options) Dialer {
+	if opts.Dialer != nil {
+		return opts.Dialer
+	}
 	d := &net.Dialer{
 		Timeout:  opts.ConnectTimeout,
 		Resolver: opts.Resolver,

@@ -50,8 +50,16 @@ type Options struct {
 	// Resolver looks names up; nil is the system's.
 	Resolver *net.Resolver
 
+	// Dialer takes the place of the network's, for tests: a server that is part of the program.
+	Dialer Dialer
+
 	// Logger receives what changes; nil is slog.Default.
 	Logger *slog.Logger
+}
+
+// Dialer opens connections, as net.Dialer does. It must be comparable.
+type Dialer interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // withDefaults fills in what is zero.
@@ -95,7 +103,7 @@ func (o Options) withDefaults() Options {
 type Upstream struct {
 	// Immutable after New.
 	opts     Options
-	dialer   *net.Dialer
+	dialer   Dialer
 	log      *slog.Logger
 	greeting time.Duration // greetingTimeout but in tests
 
