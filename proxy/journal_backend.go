@@ -13,7 +13,8 @@ import (
 // state is what the metrics show.
 func (r *recorder) state() *telemetry.JournalState {
 	t, _, _ := r.parts()
-	s := &telemetry.JournalState{Journal: r.journal.Stats(), Tap: t.Stats()}
+	s := &telemetry.JournalState{Journal: r.journal.Load().Stats(), Tap: t.Stats(),
+		Reopens: r.reopens.Load()}
 	s.Lag = lag(s, r.moved.Load())
 	return s
 }
@@ -40,7 +41,7 @@ func (srv *Server) Journal(context.Context) (*admin.Journal, error) {
 		return nil, admin.ErrNoJournal
 	}
 	t, o, _ := r.parts()
-	j, s := r.journal.Stats(), t.Stats()
+	j, s := r.journal.Load().Stats(), t.Stats()
 	out := &admin.Journal{
 		Dir: o.Dir, State: string(j.State), Required: o.Required, Server: s.Primary,
 		Attached: string(s.State), Since: time.Since(s.Since), Restorable: s.Covered,
@@ -52,7 +53,8 @@ func (srv *Server) Journal(context.Context) (*admin.Journal, error) {
 		BacklogTime: s.BacklogTime, DiskPercent: j.DiskPercent, DiskFree: j.DiskFree,
 		TimeToFull: j.TimeToFull, Attempts: s.Connects, Continues: s.Continues,
 		FullResyncs: s.FullResyncs, BasesTaken: s.Bases, BasesFailed: s.BaseErrors,
-		Error: errorText(j.Err), LastError: errorText(s.LastErr),
+		Reopens: r.reopens.Load(), FirstError: errorText(j.FirstError), DiskErrors: j.DiskErrors,
+		Error: errorText(r.failure()), LastError: errorText(s.LastErr),
 	}
 	if j.Fsyncs > 0 {
 		out.FsyncMean = j.FsyncTotal / time.Duration(j.Fsyncs)
@@ -75,7 +77,7 @@ func (srv *Server) contents() (*journal.View, error) {
 	if srv.recorder == nil {
 		return nil, admin.ErrNoJournal
 	}
-	return srv.recorder.journal.View()
+	return srv.recorder.journal.Load().View()
 }
 
 // Timelines implements admin.Backend.

@@ -24,7 +24,7 @@ func (r *recorder) confirmed() (replID string, offset int64) {
 
 // unavailable is why the journal cannot prove what is written now; "" means that it can.
 func (r *recorder) unavailable() string {
-	switch r.journal.State() {
+	switch r.journal.Load().State() {
 	case journal.StateFailed:
 		return "the journal has failed"
 	case journal.StateFull:

@@ -20,6 +20,12 @@ func journalLines(j *Journal) []string {
 	if j.Error != "" {
 		p.add("failed", "%s", clean(j.Error))
 	}
+	if j.DiskErrors > 0 {
+		p.add("disk errors", "%d, the first: %s", j.DiskErrors, clean(j.FirstError))
+	}
+	if j.Reopens > 0 {
+		p.add("reopened", "%d times, after it had failed", j.Reopens)
+	}
 	p.add("server", "%s, %s for %s, %s", j.Server, j.Attached, duration(j.Since), restorable(j))
 	if j.LastError != "" {
 		p.add("last error", "%s", clean(j.LastError))

@@ -9,6 +9,10 @@ type Journal struct {
 	Error    string `json:"error,omitempty"` // why it has failed
 	Required bool   `json:"required"`        // what is wrong with it makes the proxy not ready
 
+	DiskErrors uint64 `json:"disk_errors"`           // since it was opened, also where a way round was found
+	FirstError string `json:"first_error,omitempty"` // of them
+	Reopens    int64  `json:"reopens"`               // after it had failed
+
 	Server     string        `json:"server"`   // address
 	Attached   string        `json:"attached"` // "connecting", "syncing", "streaming", "stopped"
 	Since      time.Duration `json:"since_ns"` // for so long

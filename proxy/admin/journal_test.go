@@ -25,11 +25,13 @@ func fullJournal() *Journal {
 func TestJournalInTrouble(t *testing.T) {
 	text := strings.Join(journalLines(&Journal{
 		State: "failed", Error: "write: input/output error", Attached: "connecting",
-		LastError: "connection refused\x1b[2J", BaseRunning: true,
+		LastError: "connection refused\x1b[2J", BaseRunning: true, Reopens: 2, DiskErrors: 3,
+		FirstError: "fsync: input/output error",
 	}), "\n")
 	for _, want := range []string{
-		"failed      write: input/output error", "last error  connection refused?[2J",
-		"a base is being taken", "since -", "rate        0/s\n", "0 free\n",
+		"failed       write: input/output error", "last error   connection refused?[2J",
+		"disk errors  3, the first: fsync: input/output error", "reopened     2 times, after",
+		"a base is being taken", "since -", "rate         0/s\n", "0 free\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)

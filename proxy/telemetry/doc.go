@@ -53,7 +53,8 @@
 //	holdfast_loop_sessions                           gauge      loop                  its client connections
 //	holdfast_journal_attached                        gauge      -                     1 while the journal follows the upstream; without a journal, none of these
 //	holdfast_journal_covered                         gauge      -                     1 when a snapshot leads to the present, so that it can be restored
-//	holdfast_journal_failed                          gauge      -                     1 when the journal has failed and only a restart helps
+//	holdfast_journal_failed                          gauge      -                     1 while the journal has failed; it is opened again when its disk works again
+//	holdfast_journal_reopens_total                   counter    -                     times that it was opened again after it had failed
 //	holdfast_journal_timeline                        gauge      -                     number of the current timeline
 //	holdfast_journal_received_offset                 gauge      -                     replication offset up to which bytes have arrived
 //	holdfast_journal_durable_offset                  gauge      -                     replication offset up to which they are fsynced

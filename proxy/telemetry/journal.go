@@ -15,6 +15,7 @@ type JournalState struct {
 	Journal journal.Stats
 	Tap     tap.Stats
 	Lag     time.Duration // for how long it is behind; 0: it is not
+	Reopens int64         // times that the journal was opened again after it had failed
 }
 
 // journalInstruments are shown by proxies that keep a journal.
@@ -26,8 +27,11 @@ var journalInstruments = []instrument{
 		help:   "1 when a snapshot leads to the present, so that it can be restored.",
 		points: ofTap(func(t *tap.Stats) int64 { return flag(t.Covered) })},
 	{name: "holdfast.journal.failed", kind: gauge,
-		help:   "1 when the journal has failed and only a restart helps.",
+		help:   "1 while the journal has failed; it is opened again when its disk works again.",
 		points: ofJournal(func(j *journal.Stats) int64 { return flag(j.Err != nil) })},
+	{name: "holdfast.journal.reopens", kind: counter,
+		help:   "Times that the journal was opened again after it had failed.",
+		points: one(func(v *view) int64 { return v.snap.Journal.Reopens })},
 	{name: "holdfast.journal.timeline", kind: gauge,
 		help:   "Number of the current timeline.",
 		points: ofJournal(func(j *journal.Stats) int64 { return int64(j.Received.Timeline) })},

@@ -11,7 +11,7 @@ import (
 )
 
 func fullJournal() *JournalState {
-	s := &JournalState{Lag: 1500 * time.Millisecond}
+	s := &JournalState{Lag: 1500 * time.Millisecond, Reopens: 7}
 	s.Journal = journal.Stats{
 		State: journal.StateOK, Received: journal.Position{Timeline: 2, Offset: 9100},
 		Durable: journal.Position{Timeline: 2, Offset: 9000}, Batches: 10, StreamBytes: 8000,
@@ -29,6 +29,7 @@ func TestJournalMetrics(t *testing.T) {
 	body := scrape(t, newTelemetry(t, Options{}, &fakeProxy{snap: fullSnapshot()}))
 	for _, want := range []string{
 		"holdfast_journal_attached 1", "holdfast_journal_covered 1", "holdfast_journal_failed 0",
+		"holdfast_journal_reopens_total 7",
 		"holdfast_journal_lag_bytes 100", "holdfast_journal_lag_seconds 1.5",
 		"holdfast_journal_durable_offset 9000", "holdfast_journal_stream_bytes_total 8000",
 		`holdfast_journal_fsync_duration_seconds_bucket{le="0.0001"} 2`,

@@ -1,0 +1,141 @@
+package proxy_test
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"holdfast/journal"
+	"holdfast/journal/vfs"
+	"holdfast/proxy"
+	"holdfast/proxy/proxytest"
+)
+
+// brokenDisk is a disk that fails while it is told to.
+type brokenDisk struct{ broken atomic.Bool }
+
+func (d *brokenDisk) fs() vfs.FS {
+	return vfs.WithFaults(vfs.OS{}, func(op vfs.Op) error {
+		writes := op.Kind == vfs.OpSync || op.Kind == vfs.OpCreate || op.Kind == vfs.OpWrite
+		if writes && d.broken.Load() {
+			return syscall.EIO
+		}
+		return nil
+	})
+}
+
+// A journal that failed goes on by itself when the disk works again, without a gap: what it had not
+// made durable comes from the server's backlog.
+func TestJournalComesBack(t *testing.T) {
+	server, dir, disk := journalServer(t), t.TempDir(), &brokenDisk{}
+	addr, srv := serveServer(t, server.Addr, withJournal(dir), func(o *proxy.Options) {
+		o.Journal.FS, o.Journal.Retry = disk.fs(), time.Millisecond
+		o.Journal.Required = true
+	})
+	c := dial(t, addr)
+	recorded(t, srv, server)
+	for round := range 3 {
+		disk.broken.Store(true)
+		c.do("SET lost-and-found 1")
+		proxytest.Poll(t, "the journal to fail, and readiness to say so", func() bool {
+			return strings.Contains(strings.Join(srv.NotReady(), "\n"), "journal: journal has failed") ||
+				strings.Contains(strings.Join(srv.NotReady(), "\n"), "input/output error")
+		})
+		if got := c.do("SET meanwhile 1"); got != "+OK\r\n" {
+			t.Errorf("a client is answered %q", got)
+		}
+		disk.broken.Store(false)
+		proxytest.Poll(t, "the journal to be open again", func() bool {
+			j, err := srv.Journal(context.Background())
+			return err == nil && j.Error == "" && j.Reopens == int64(round+1)
+		})
+		j := recorded(t, srv, server)
+		if j.Gaps != 0 || j.Timeline != 1 || j.FullResyncs != 0 || j.Continues != 1 {
+			t.Errorf("round %d: %+v", round, j)
+		}
+	}
+	view, err := journal.OpenView(nil, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if problems, err := view.Verify(t.Context(), nil); err != nil || len(problems) != 0 {
+		t.Errorf("verify: %v, %v", problems, err)
+	}
+	if got := srv.NotReady(); len(got) != 0 {
+		t.Errorf("not ready: %q", got)
+	}
+}
+
+// A journal that turns out to be damaged is left alone, and the proxy serves on.
+func TestJournalDamagedStaysClosed(t *testing.T) {
+	server, dir, disk := journalServer(t), t.TempDir(), &brokenDisk{}
+	addr, srv := serveServer(t, server.Addr, withJournal(dir), func(o *proxy.Options) {
+		o.Journal.FS, o.Journal.Retry = disk.fs(), time.Millisecond
+	})
+	c := dial(t, addr)
+	c.do("SET a 1")
+	recorded(t, srv, server)
+	disk.broken.Store(true)
+	c.do("SET a 2")
+	proxytest.Poll(t, "the journal to fail", func() bool {
+		j, err := srv.Journal(context.Background())
+		return err == nil && j.Error != ""
+	})
+	spoil(t, dir)
+	before := contentsOf(t, dir)
+	disk.broken.Store(false)
+	proxytest.Poll(t, "the damage to be found", func() bool {
+		j, err := srv.Journal(context.Background())
+		return err == nil && strings.Contains(j.Error, "damaged")
+	})
+	if got := contentsOf(t, dir); got != before {
+		t.Errorf("the folder was changed from\n%s\nto\n%s", before, got)
+	}
+	if j, err := srv.Journal(context.Background()); err != nil || j.Reopens != 0 || j.Error == "" {
+		t.Errorf("%+v, %v", j, err)
+	}
+	if got := c.do("PING"); got != "+PONG\r\n" {
+		t.Errorf("a client is answered %q", got)
+	}
+}
+
+// spoil flips a bit below the promise of the first segment.
+func spoil(t *testing.T, dir string) {
+	t.Helper()
+	name := filepath.Join(dir, "0000000001.seg")
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[200] ^= 1
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// contentsOf lists a journal's files with the times of their last changes.
+func contentsOf(t *testing.T, dir string) string {
+	t.Helper()
+	var out strings.Builder
+	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if d.Name() == "LOCK" {
+			return err
+		}
+		out.WriteString(path + " " + info.ModTime().String() + "\n")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
