@@ -269,11 +269,7 @@ func (s *session) audit(c *resp.Command, cmd *policy.Command, r *policy.Rule, is
 		a.count.dropped.Add(1)
 		return
 	}
-	e := auditEntry{
-		Time: time.UnixMilli(s.w.unixMilli()).UTC(), Verdict: rulingNames[is], Rule: r.Name,
-		Command: describeCommand(cmd, c.Args), User: s.ident.userName(),
-		Client: s.conn.RemoteAddr(), Name: s.name, Listener: s.listener.name, DB: int(s.db),
-	}
+	e := s.auditEntry(c, cmd, r, is)
 	if is == trashed {
 		e.Trash = ref
 	} else {
@@ -282,14 +278,41 @@ func (s *session) audit(c *resp.Command, cmd *policy.Command, r *policy.Rule, is
 	a.put(e)
 }
 
-// auditOperator notes what an operator decided about a command that waited.
-func (srv *Server) auditOperator(p *admin.Pending, verdict, by string) {
-	if a := srv.audits.Load(); a != nil && p != nil {
-		a.put(auditEntry{
-			Time: time.Now().UTC().Truncate(time.Millisecond), Verdict: verdict, Rule: p.Rule,
-			Command: p.Command, User: p.User, Client: p.Addr, Name: p.Name, DB: p.DB,
-			Token: p.Token, Operator: by,
-		})
+// auditEntry is the line about a command, without the reference.
+func (s *session) auditEntry(c *resp.Command, cmd *policy.Command, r *policy.Rule, is ruling,
+) auditEntry {
+	return auditEntry{
+		Time: time.UnixMilli(s.w.unixMilli()).UTC(), Verdict: rulingNames[is], Rule: r.Name,
+		Command: describeCommand(cmd, c.Args), User: s.ident.userName(),
+		Client: s.conn.RemoteAddr(), Name: s.name, Listener: s.listener.name, DB: int(s.db),
+	}
+}
+
+// auditDecision notes what an operator decided about a command that waited; p is nil if nothing
+// waited under that token.
+func (srv *Server) auditDecision(p *admin.Pending, verdict, token, by string) {
+	e := auditEntry{Verdict: verdict, Token: token, Operator: by, Result: "OK"}
+	if p == nil {
+		e.Result = "nothing waits under this token"
+	} else {
+		e.Rule, e.Command, e.User, e.Client = p.Rule, p.Command, p.User, p.Addr
+		e.Name, e.DB, e.Token = p.Name, p.DB, p.Token
+	}
+	srv.putAudit(e)
+}
+
+// Audit implements admin.Backend.
+func (srv *Server) Audit(a admin.Action) {
+	srv.putAudit(auditEntry{
+		Verdict: a.Name, Command: a.Command, Operator: a.Operator, Result: a.Result,
+	})
+}
+
+// putAudit hands over an entry that is not of an event loop.
+func (srv *Server) putAudit(e auditEntry) {
+	if a := srv.audits.Load(); a != nil {
+		e.Time = time.Now().UTC().Truncate(time.Millisecond)
+		a.put(e)
 	}
 }
 

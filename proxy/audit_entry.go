@@ -20,6 +20,7 @@ type auditEntry struct {
 	Token    string    `json:"token,omitempty"`    // of confirm
 	Trash    string    `json:"trash,omitempty"`    // id for UNDO
 	Operator string    `json:"operator,omitempty"` // address on the console
+	Result   string    `json:"result,omitempty"`   // of what the operator did
 }
 
 // appendJSON appends what json.Marshal makes of e, to the byte: a flood makes a hundred thousand of
@@ -39,6 +40,7 @@ func (e *auditEntry) appendJSON(b []byte) []byte {
 	b = appendOptional(b, "token", e.Token)
 	b = appendOptional(b, "trash", e.Trash)
 	b = appendOptional(b, "operator", e.Operator)
+	b = appendOptional(b, "result", e.Result)
 	return append(b, '}')
 }
 

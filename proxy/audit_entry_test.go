@@ -15,7 +15,7 @@ func TestAuditEntryJSON(t *testing.T) {
 			Client: "127.0.0.1:39542", Listener: "127.0.0.1:36847"},
 		{Time: at.Add(890 * time.Microsecond), Verdict: "held", Command: `set "a b" …`, User: "bób",
 			Client: "[::1]:1", Name: "a\tb\\c<d>&\u2028\x7f", DB: 15, Token: "t", Trash: "7",
-			Operator: "\xff\xfe"},
+			Operator: "\xff\xfe", Result: "ERR no"},
 	} {
 		want, err := json.Marshal(e)
 		if err != nil {

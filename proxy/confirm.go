@@ -219,13 +219,13 @@ func (srv *Server) Pending(context.Context) ([]admin.Pending, error) {
 // Approve implements admin.Backend.
 func (srv *Server) Approve(_ context.Context, token, by string) (*admin.Pending, error) {
 	p := srv.approvals.decide(token, true, time.Now())
-	srv.auditOperator(p, "approve", by)
+	srv.auditDecision(p, "approve", token, by)
 	return p, nil
 }
 
 // Reject implements admin.Backend.
 func (srv *Server) Reject(_ context.Context, token, by string) (*admin.Pending, error) {
 	p := srv.approvals.decide(token, false, time.Now())
-	srv.auditOperator(p, "reject", by)
+	srv.auditDecision(p, "reject", token, by)
 	return p, nil
 }

@@ -57,6 +57,7 @@ type session struct {
 	muted           replyMode // CLIENT REPLY
 	queuedCommands  int       // between MULTI and EXEC
 	queuedDeletions []*deletion
+	queuedTrash     []queuedTrash
 	queuedPause     [][]byte // a CLIENT PAUSE inside MULTI, in force after EXEC
 	redirect        redirect // what CLIENT TRACKING … REDIRECT named
 	marked          bool     // a write was made on the own link, see waitAcks

@@ -157,6 +157,7 @@ func (s *session) begin(c *resp.Command, cmd *policy.Command) bool {
 	}
 	s.held |= holdMulti
 	s.queuedCommands, s.queuedDeletions, s.queuedDue = 0, nil, policy.Match{}
+	s.queuedTrash = nil
 	return true
 }
 
@@ -225,7 +226,7 @@ func (s *session) endMulti(c *resp.Command, cmd *policy.Command) bool {
 	if done, ok := s.dueAtExec(c, cmd); done {
 		return ok
 	}
-	pause, l, deletions := s.queuedPause, s.pin, s.queuedDeletions
+	pause, l, deletions, gone := s.queuedPause, s.pin, s.queuedDeletions, s.queuedTrash
 	k := &call{done: func(reply []byte, broken bool) {
 		l.checkEnded(reply)
 		s.transactionRan(deletions, reply, broken)
@@ -233,11 +234,14 @@ func (s *session) endMulti(c *resp.Command, cmd *policy.Command) bool {
 		if pause != nil && !broken && ran && cmd.Name == "exec" {
 			s.w.srv.clientsPaused(pause)
 		}
+		if len(gone) > 0 && (broken || ran) && cmd.Name == "exec" {
+			s.w.tellTrashed(gone, !broken)
+		}
 	}}
 	if !s.sendTo(l, c, cmd, modeChecked, k) {
 		return false
 	}
-	s.queuedPause, s.queuedDeletions = nil, nil
+	s.queuedPause, s.queuedDeletions, s.queuedTrash = nil, nil, nil
 	s.held &^= holdMulti | holdWatch
 	return true
 }

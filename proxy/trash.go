@@ -171,6 +171,7 @@ var (
 	scriptPurge    = trashScript(anyMemory, "keylist", "purge")
 	scriptSweep    = trashScript(anyMemory, "keylist", "sweep")
 	scriptList     = trashScript(anyMemory, "keylist", "list")
+	scriptTold     = trashScript(anyMemory, "told")
 )
 
 // eval is the command that runs a script of the trash.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,17 +76,50 @@ func (w *worker) runTrash(script string, args []string, done func(*resp.Value, e
 	})
 }
 
-// Trash implements admin.Backend.
-func (srv *Server) Trash(ctx context.Context) ([]admin.TrashEntry, error) {
-	v, err := srv.runTrash(ctx, scriptList)
-	if err != nil {
-		return nil, err
+// trashPage is how many entries of single keys one script lists: a millisecond of the server's.
+const trashPage = 200
+
+// Trash implements admin.Backend. The pages are taken one by one: what comes or goes meanwhile may
+// be missing, or be there twice.
+func (srv *Server) Trash(ctx context.Context, limit int) ([]admin.TrashEntry, int, error) {
+	var ledger, keyed, slots []admin.TrashEntry
+	for total := -1; ; {
+		n := trashPage
+		if limit > 0 {
+			n = min(n, limit-len(keyed))
+		}
+		v, err := srv.runTrash(ctx, scriptList, fmt.Sprint(len(keyed)), fmt.Sprint(n))
+		if err != nil {
+			return nil, 0, err
+		}
+		page, err := listed(v, 1)
+		if err == nil && total < 0 {
+			if ledger, err = listed(v, 2); err == nil {
+				slots, err = listed(v, 3)
+			}
+		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("the ledger of the trash: %w", err)
+		}
+		total = int(v.Elems[0].Int)
+		keyed = append(keyed, page...)
+		if len(page) < n || len(keyed) == limit {
+			slices.Reverse(keyed) // oldest first, as the ledger
+			return slices.Concat(ledger, keyed, slots), total + len(ledger) + len(slots), nil
+		}
 	}
-	out := make([]admin.TrashEntry, 0, len(v.Elems))
-	for _, text := range v.Elems {
+}
+
+// listed is one of the lists that the script answers.
+func listed(v *resp.Value, i int) ([]admin.TrashEntry, error) {
+	if len(v.Elems) != 4 {
+		return nil, errors.New("the script answered something else")
+	}
+	out := make([]admin.TrashEntry, 0, len(v.Elems[i].Elems))
+	for _, text := range v.Elems[i].Elems {
 		var e trashEntry
 		if err := json.Unmarshal(text.Str, &e); err != nil {
-			return nil, fmt.Errorf("the ledger of the trash: %w", err)
+			return nil, err
 		}
 		out = append(out, e.describe())
 	}

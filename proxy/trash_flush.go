@@ -21,6 +21,7 @@ type trashEntry struct {
 	Name    string    `json:"name,omitempty"`
 	Command string    `json:"command,omitempty"`
 	Rule    string    `json:"rule,omitempty"`
+	Mark    string    `json:"mark,omitempty"` // see told in ledger.lua; not kept
 	DBs     []trashDB `json:"dbs,omitempty"`
 	Merge   *struct{} `json:"merge,omitempty"`
 }
@@ -41,7 +42,8 @@ type trashJob struct {
 	name  string
 	what  string // see flush.lua
 	meta  string
-	keyed bool // it is about single keys
+	mark  string // under which the script tells the id of the entry; "": it does not
+	keyed bool   // it is about single keys
 }
 
 // trash moves aside what a command would destroy. done is false when this command destroys nothing.
@@ -76,8 +78,11 @@ func (s *session) trash(c *resp.Command, cmd *policy.Command, r *policy.Rule) (d
 		j.frame = s.hideReserved(j.frame, cmd) // COPY … DB
 	}
 	j.what = s.flushes(cmd, c.Args)
-	j.meta = s.trashMeta(c.Args, r)
 	held := s.held&holdMulti != 0
+	if held && s.w.srv.audits.Load() != nil {
+		j.mark = s.newMark()
+	}
+	j.meta = s.trashMeta(c.Args, r, j.mark)
 	s.permitted(cmd, j.frame.Args, r.Name, func() {
 		switch {
 		case s.w.trash.config != plan.config:
@@ -120,10 +125,10 @@ func (s *session) flushes(cmd *policy.Command, args [][]byte) string {
 }
 
 // trashMeta is the part of an entry that the proxy knows.
-func (s *session) trashMeta(args [][]byte, r *policy.Rule) string {
+func (s *session) trashMeta(args [][]byte, r *policy.Rule, mark string) string {
 	text, err := json.Marshal(trashEntry{
 		User: s.ident.userName(), Addr: s.conn.RemoteAddr(), Name: s.name,
-		Command: string(short(bytes.Join(args, []byte(" ")))), Rule: r.Name,
+		Command: string(short(bytes.Join(args, []byte(" ")))), Rule: r.Name, Mark: mark,
 	})
 	if err != nil {
 		return "{}" // strings and numbers: it cannot fail
@@ -197,7 +202,11 @@ func (j *trashJob) refusal(reply []byte) string {
 // transaction, it is carried out at EXEC. The server checks the client's user.
 func (s *session) trashOnOwnLink(j *trashJob) {
 	l, cmd := s.pin, s.w.command(j.cmd.Name)
-	s.note(j.frame, cmd, j.rule, trashed, "")
+	if j.mark == "" {
+		s.note(j.frame, cmd, j.rule, trashed, "")
+	} else {
+		s.noteAtExec(j, cmd)
+	}
 	l.send(resp.AppendCommandStrings(nil, j.eval(s, "ok")...))
 	if s.held&holdMulti == 0 {
 		s.matchAgain(cmd, j.frame.Args)

@@ -71,7 +71,7 @@ func sameDigest(t testing.TB, srv *proxytest.Server, db int, want map[string]str
 
 func theTrash(t testing.TB, p *proxy.Server) []admin.TrashEntry {
 	t.Helper()
-	list, err := p.Trash(context.Background())
+	list, _, err := p.Trash(context.Background(), 100)
 	if err != nil {
 		t.Fatal(err)
 	}

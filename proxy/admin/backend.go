@@ -29,13 +29,17 @@ type Backend interface {
 	// changed in the file but needs a restart. An error means that nothing changed.
 	Reload(ctx context.Context) (warnings []string, err error)
 
+	// Audit notes in the audit log, if there is one, what an operator did. It never waits.
+	Audit(a Action)
+
 	// Drain begins an orderly end of the process: no new clients, what is in flight finishes.
 	// It returns at once; a second call does nothing.
 	Drain(ctx context.Context) error
 
-	// Trash returns what is in the trash, oldest first. Entries with the id 0 are what was found in
-	// reserved databases and is in no entry.
-	Trash(ctx context.Context) ([]TrashEntry, error)
+	// Trash returns what is in the trash, oldest first: all that was flushed, and of single keys
+	// at most limit entries, those that are kept longest; 0 means all. Entries with the id 0 are
+	// what was found in reserved databases and is in no entry. total is how many there are.
+	Trash(ctx context.Context, limit int) (list []TrashEntry, total int, err error)
 
 	// Undo puts an entry of the trash back. how is REPLACE (what was written since goes to the
 	// trash), MERGE (what was written since wins; at the end of ctx it goes on by itself) or empty
@@ -79,9 +83,17 @@ type Backend interface {
 	Pending(ctx context.Context) ([]Pending, error)
 
 	// Approve lets the command with that token pass once, and Reject forgets it. Nil: there is
-	// none. by is the operator's address, for the audit log.
+	// none. by is the operator's address: these two tell the audit log themselves.
 	Approve(ctx context.Context, token, by string) (*Pending, error)
 	Reject(ctx context.Context, token, by string) (*Pending, error)
+}
+
+// Action is what an operator did on the console.
+type Action struct {
+	Operator string // address
+	Name     string // "undo"
+	Command  string // "UNDO 4 REPLACE"
+	Result   string // "OK …", or the error as the operator saw it
 }
 
 // Budget is a delete budget in force.

@@ -23,6 +23,7 @@ type fakeBackend struct {
 	undone []string
 
 	acknowledged int
+	actions      []Action
 
 	reloads int
 	drains  int
@@ -209,9 +210,13 @@ func (b *fakeBackend) Reject(ctx context.Context, token, _ string) (*Pending, er
 	return b.decide(ctx, token)
 }
 
-func (b *fakeBackend) Trash(ctx context.Context) ([]TrashEntry, error) {
+func (b *fakeBackend) Trash(ctx context.Context, limit int) ([]TrashEntry, int, error) {
 	if b.empty {
-		return nil, b.check(ctx)
+		return nil, 0, b.check(ctx)
+	}
+	total := 3
+	if limit == 1 {
+		total = 412 // single keys
 	}
 	at := time.Date(2024, 5, 1, 12, 30, 0, 0, time.UTC)
 	return []TrashEntry{
@@ -220,7 +225,7 @@ func (b *fakeBackend) Trash(ctx context.Context) ([]TrashEntry, error) {
 		{ID: 5, At: at, Until: at.Add(time.Hour), User: "app", Addr: "10.0.0.9:41000",
 			Command: "flushdb\x1b[2J", Rule: "flush", Databases: []int{1}, Keys: 7, Merging: true},
 		{Databases: []int{9}, Keys: 2},
-	}, b.check(ctx)
+	}, total, b.check(ctx)
 }
 
 func (b *fakeBackend) Undo(ctx context.Context, id uint64, how string) (*Undone, error) {
@@ -281,6 +286,8 @@ func (b *fakeBackend) TakeBase(ctx context.Context) (*Base, error) {
 	return &Base{File: "base-2.rdb", Timeline: 2, Offset: 8000, Size: 5 << 20, Time: testTime},
 		b.check(ctx)
 }
+
+func (b *fakeBackend) Audit(a Action) { b.locked(func() { b.actions = append(b.actions, a) }) }
 
 func (b *fakeBackend) Reload(ctx context.Context) ([]string, error) {
 	b.mu.Lock()

@@ -15,6 +15,8 @@ type client struct {
 	proto  int // 2 or 3
 	name   string
 	quit   bool // close once the reply is written
+	// result is what the audit log says came of the command, unless that failed.
+	result string
 }
 
 func (s *Server) newClient(nc net.Conn, id uint64) *client {

@@ -8,7 +8,7 @@ import (
 var budgetCommands = []*command{
 	{name: "SHOW BUDGETS", args: "[JSON]", help: "delete budgets, and what is left of them",
 		max: 1, run: showBudgets},
-	{name: "RESET BUDGET", args: "name [user]", min: 1, max: 2, run: resetBudget,
+	{name: "RESET BUDGET", acts: true, args: "name [user]", min: 1, max: 2, run: resetBudget,
 		help: "forget what was deleted, and let deletes pass again"},
 }
 
@@ -58,5 +58,6 @@ func resetBudget(ctx context.Context, c *client, args []string) (reply, error) {
 	}
 	c.server.log.Info("console: budget reset", "addr", c.addr, "budget", args[0], "user", user,
 		"open", open)
-	return lines([]string{fmt.Sprintf("OK: %d were open", open)}), nil
+	c.result = fmt.Sprintf("OK: %d were open", open)
+	return lines([]string{c.result}), nil
 }

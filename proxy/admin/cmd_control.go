@@ -4,18 +4,19 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 var controlCommands = []*command{
-	{name: "RELOAD", help: "read the configuration file again; a bad one changes nothing",
+	{name: "RELOAD", acts: true, help: "read the configuration file again; a bad one changes nothing",
 		run: reload},
-	{name: "DRAIN", help: "end the process in good order: no new clients, finish what is in flight",
-		run: drain},
-	{name: "SNAPSHOT", help: "take a fresh base of the journal now; answers when it is on disk",
-		slow: true, run: snapshot},
-	{name: "ACKNOWLEDGE INCIDENTS", help: "no longer show the incidents so far in readiness",
-		run: acknowledge},
-	{name: "KILL SESSION", args: "id", help: "close a client connection", min: 1, max: 1,
+	{name: "DRAIN", acts: true, run: drain,
+		help: "end the process in good order: no new clients, finish what is in flight"},
+	{name: "SNAPSHOT", acts: true, slow: true, run: snapshot,
+		help: "take a fresh base of the journal now; answers when it is on disk"},
+	{name: "ACKNOWLEDGE INCIDENTS", acts: true, run: acknowledge,
+		help: "no longer show the incidents so far in readiness"},
+	{name: "KILL SESSION", acts: true, args: "id", help: "close a client connection", min: 1, max: 1,
 		run: killSession},
 }
 
@@ -33,6 +34,7 @@ func reload(ctx context.Context, c *client, _ []string) (reply, error) {
 	for _, w := range warnings {
 		text = append(text, clean(w))
 	}
+	c.result = strings.Join(text, " ")
 	return lines(text), nil
 }
 
@@ -66,8 +68,9 @@ func snapshot(ctx context.Context, c *client, _ []string) (reply, error) {
 		c.server.log.Warn("console: snapshot failed", "addr", c.addr, "err", err)
 		return nil, err
 	}
-	return simple(fmt.Sprintf("%s, %s, timeline %d, offset %d", b.File, size(b.Size), b.Timeline,
-		b.Offset)), nil
+	c.result = fmt.Sprintf("%s, %s, timeline %d, offset %d", b.File, size(b.Size), b.Timeline,
+		b.Offset)
+	return simple(c.result), nil
 }
 
 func acknowledge(ctx context.Context, c *client, _ []string) (reply, error) {

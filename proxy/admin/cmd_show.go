@@ -80,9 +80,9 @@ func parseQuery(args []string) (SessionQuery, error) {
 		}
 		switch strings.ToUpper(args[0]) {
 		case "LIMIT":
-			n, err := strconv.Atoi(args[1])
-			if err != nil || n < 0 {
-				return q, errLimit
+			n, err := parseLimit(args[:2])
+			if err != nil {
+				return q, err
 			}
 			q.Limit = n
 		case "MATCH":
@@ -93,6 +93,18 @@ func parseQuery(args []string) (SessionQuery, error) {
 		args = args[2:]
 	}
 	return q, nil
+}
+
+// parseLimit reads LIMIT n.
+func parseLimit(args []string) (int, error) {
+	if len(args) != 2 || !strings.EqualFold(args[0], "LIMIT") {
+		return 0, errSyntax
+	}
+	n, err := strconv.Atoi(args[1])
+	if err != nil || n < 0 {
+		return 0, errLimit
+	}
+	return n, nil
 }
 
 // sessionLines shows what fits a wide terminal; JSON has the rest.

@@ -9,23 +9,38 @@ import (
 )
 
 var trashCommands = []*command{
-	{name: "SHOW TRASH", args: "[JSON]", help: "what was moved aside instead of destroyed",
-		max: 1, run: showTrash},
-	{name: "UNDO", args: "id [REPLACE|MERGE]", help: "put an entry of the trash back; REPLACE: what " +
-		"was written since goes to the trash; MERGE: it stays, and wins", min: 1, max: 2, run: undo},
-	{name: "PURGE", args: "id", help: "empty an entry of the trash for good", min: 1, max: 1,
-		run: purge},
+	{name: "SHOW TRASH", args: "[LIMIT n] [JSON]", max: 3, run: showTrash,
+		help: "what was moved aside instead of destroyed; of single keys, the newest n entries"},
+	{name: "UNDO", acts: true, args: "id [REPLACE|MERGE]", min: 1, max: 2, run: undo,
+		help: "put an entry of the trash back; REPLACE: what was written since goes to the trash; " +
+			"MERGE: it stays, and wins"},
+	{name: "PURGE", acts: true, args: "id", min: 1, max: 1, run: purge,
+		help: "empty an entry of the trash for good"},
 }
 
 func showTrash(ctx context.Context, c *client, args []string) (reply, error) {
-	list, err := c.server.backend.Trash(ctx)
+	args, asJSON := cutJSON(args)
+	limit := defaultLimit
+	if len(args) > 0 {
+		var err error
+		if limit, err = parseLimit(args); err != nil {
+			return nil, err
+		}
+	}
+	list, total, err := c.server.backend.Trash(ctx, limit)
 	if err != nil {
 		return nil, err
 	}
-	return show(args, notNil(list), trashLines)
+	if asJSON {
+		return jsonReply(struct {
+			Entries []TrashEntry `json:"entries"`
+			Total   int          `json:"total"`
+		}{notNil(list), total})
+	}
+	return lines(trashLines(list, total)), nil
 }
 
-func trashLines(list []TrashEntry) []string {
+func trashLines(list []TrashEntry, total int) []string {
 	if len(list) == 0 {
 		return []string{"the trash is empty"}
 	}
@@ -44,7 +59,11 @@ func trashLines(list []TrashEntry) []string {
 		t.row(ref(e.ID), moment(e.At), e.User, e.Addr, e.Name, command, dbs, e.Keys,
 			moment(e.Until), e.Rule)
 	}
-	return t.lines()
+	out := t.lines()
+	if len(list) < total {
+		out = append(out, fmt.Sprintf("%d of %d entries; LIMIT 0 shows all", len(list), total))
+	}
+	return out
 }
 
 // moment is a time for people; in UTC, so that it can be compared with logs.
@@ -73,7 +92,8 @@ func undo(ctx context.Context, c *client, args []string) (reply, error) {
 	}
 	c.server.log.Info("console: undone", "addr", c.addr, "id", id, "how", how, "keys", u.Keys,
 		"trash", u.Trash)
-	return simple(undoneText(u)), nil
+	c.result = undoneText(u)
+	return simple(c.result), nil
 }
 
 func undoneText(u *Undone) string {

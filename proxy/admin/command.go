@@ -20,6 +20,8 @@ type command struct {
 	quiet bool
 	// slow: it may take as long as the work on a whole data set.
 	slow bool
+	// acts: it changes something, and the audit log says who did it, and what came of it.
+	acts bool
 	run  handler
 }
 
@@ -90,8 +92,26 @@ func (c *client) run(ctx context.Context, args []string) (reply, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	return cmd.run(ctx, c, rest)
+	c.result = "OK"
+	r, err := cmd.run(ctx, c, rest)
+	if cmd.acts {
+		c.audit(cmd, args, err)
+	}
+	return r, err
 }
+
+// audit tells the audit log what an operator did.
+func (c *client) audit(cmd *command, args []string, err error) {
+	a := Action{Operator: c.addr, Name: strings.ToLower(cmd.name), Result: c.result}
+	if err != nil {
+		a.Result = errorText(err)
+	}
+	a.Command = truncate(strings.Join(args, " "), auditedBytes)
+	c.server.backend.Audit(a)
+}
+
+// auditedBytes is how much of a command the audit log gets.
+const auditedBytes = 256
 
 func hasSubcommands(name string) bool {
 	return slices.ContainsFunc(commands, func(c *command) bool {

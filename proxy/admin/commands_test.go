@@ -79,6 +79,13 @@ ID  WHEN                  USER  ADDRESS         NAME  COMMAND                   
 5   2024-05-01T12:30:00Z  app   10.0.0.9:41000  -     flushdb?[2J (merging)                            1    7        2024-05-01T13:30:00Z  flush
 -   -                     -     -               -     (not from the trash: never used, never emptied)  9    2        -                     -
 `,
+		"SHOW TRASH LIMIT 1": `
+ID  WHEN                  USER  ADDRESS         NAME  COMMAND                                          DBS  KEYS     UNTIL                 RULE
+4   2024-05-01T12:30:00Z  app   10.0.0.9:41000  job   FLUSHALL                                         0 3  1000000  2024-05-02T12:30:00Z  flush
+5   2024-05-01T12:30:00Z  app   10.0.0.9:41000  -     flushdb?[2J (merging)                            1    7        2024-05-01T13:30:00Z  flush
+-   -                     -     -               -     (not from the trash: never used, never emptied)  9    2        -                     -
+3 of 412 entries; LIMIT 0 shows all
+`,
 		"SHOW JOURNAL": `
 folder      /var/lib/holdfast/journal, state ok
 server      127.0.0.1:6379, streaming for 1h00m, the present can be restored

@@ -48,11 +48,14 @@ for i, d in ipairs(dbs) do
   d.slot, keys = free[i], keys + d.keys
 end
 local e = cjson.decode(ARGV[3])
+local mark = e.mark
+e.mark = nil
 e.at, e.keep, e.dbs = now(), tonumber(ARGV[4]), dbs
 e['until'] = e.at + e.keep
 e.id = newID()
 save(e)
 local err = swap(dbs)
 if err then drop(e) return err end
+told(mark, e.id)
 invalidate(dbs[1].db)
 return reply(e.id, keys)

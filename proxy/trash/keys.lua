@@ -23,13 +23,14 @@ end
 if not db or reserved[db] then return redis.error_reply('ERR the database is not known') end
 
 local moved = {} -- {db, name}, by number
-local e          -- the entry, once there is something to keep
+local e, mark    -- the entry, once there is something to keep
 
 local function failed(r) return type(r) == 'table' and r.err end
 
 -- begin writes the entry, before anything moves: where the server refuses that, nothing was done.
 local function begin()
   e = cjson.decode(ARGV[3])
+  mark, e.mark = e.mark, nil
   e.at, e.keep, e.prefix, e.db, e.count = now(), tonumber(ARGV[4]), prefix, db, 0
   e['until'] = e.at + e.keep
   e.id = newID()
@@ -189,6 +190,7 @@ if #moved > 0 then
   e.count, e.db, id = #moved, moved[1].db, e.id
   saveKeys(e)
   for i, m in ipairs(moved) do redis.call('HSET', NAMES .. idOf(e), i, m.name) end
+  told(mark, id)
 end
 if ARGV[6] == 'ok' then return answer end
 return {id, answer}

@@ -8,6 +8,7 @@
 
 local conf = cjson.decode(ARGV[1])
 local LEDGER, SEQUENCE = 'holdfast:trash', 'holdfast:trash:sequence'
+local MARK = 'holdfast:trash:mark:'
 
 local reserved = {[conf.ledger] = true}
 for _, slot in ipairs(conf.slots) do reserved[slot] = true end
@@ -51,6 +52,14 @@ end
 local function newID()
   redis.call('SELECT', conf.ledger)
   return redis.call('INCR', SEQUENCE)
+end
+
+-- told leaves the id of an entry for the proxy that asked, for a minute: the reply of a script that
+-- ran in a client's transaction is the client's. mark is nil if nobody asked.
+local function told(mark, id)
+  if not mark then return end
+  redis.call('SELECT', conf.ledger)
+  redis.pcall('SET', MARK .. mark, string.format('%d', id), 'PX', 60000)
 end
 
 -- freeSlots lists the slots that hold nothing and are promised to nobody.
