@@ -139,7 +139,8 @@ func FenceNeeds(d policy.Demand) (needs [][]string) {
 	}
 	if d.Replicas > 0 || d.AOFLocal || d.AOFReplicas > 0 {
 		need("SELECT 1")
-		need("SET holdfast:fence 1")
+		need("SET " + watermark + " 1")
+		need("PEXPIREAT " + watermark + " 1") // where a full memory refuses SET
 	}
 	if d.Replicas > 0 {
 		need("WAIT 1 1")

@@ -124,9 +124,10 @@ func TestRouteTroublesAgree(t *testing.T) {
 func TestFenceNeeds(t *testing.T) {
 	for d, want := range map[policy.Demand]string{
 		{Journal: true}:  "INFO PSYNC REPLCONF",
-		{Replicas: 1}:    "INFO SELECT SET WAIT",
-		{AOFLocal: true}: "INFO SELECT SET WAITAOF CONFIG",
-		{Journal: true, Replicas: 1, AOFReplicas: 1}: "INFO PSYNC REPLCONF SELECT SET WAIT WAITAOF CONFIG",
+		{Replicas: 1}:    "INFO SELECT SET PEXPIREAT WAIT",
+		{AOFLocal: true}: "INFO SELECT SET PEXPIREAT WAITAOF CONFIG",
+		{Journal: true, Replicas: 1, AOFReplicas: 1}: "INFO PSYNC REPLCONF SELECT SET PEXPIREAT WAIT " +
+			"WAITAOF CONFIG",
 	} {
 		var names []string
 		for _, words := range FenceNeeds(d) {
