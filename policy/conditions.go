@@ -149,17 +149,22 @@ func (c *conditions) database(req *Request, cmd *Command, strict bool) truth {
 		return maybe
 	}
 	in := slices.Contains(c.databases, req.DB)
-	switch cmd.Name {
-	case "flushall", "swapdb", "move", "copy", "select", "":
-	default:
-		if !cmd.Effects.Any(EffectScript) {
-			return truthOf(in)
-		}
+	if !cmd.namesDatabases() && !cmd.Effects.Any(EffectScript) {
+		return truthOf(in)
 	}
 	if in == strict && cmd.Name != "swapdb" {
 		return truthOf(in)
 	}
 	return c.otherDatabases(req, cmd, in, strict)
+}
+
+// namesDatabases reports whether requests may be about other databases than the session's own.
+func (c *Command) namesDatabases() bool {
+	switch c.Name {
+	case "flushall", "swapdb", "move", "copy", "select", "":
+		return true
+	}
+	return false
 }
 
 // otherDatabases looks at the databases that a request names or reaches, where the session's own

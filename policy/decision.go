@@ -11,6 +11,7 @@ type decision struct {
 	candidates []candidate // the rules that may decide, in order; nil: fixed
 	mask       ruleSet     // the same as a set
 	counted    bool        // some candidate asks for keys, by name or number
+	shortcut   shortcut
 }
 
 // candidate is a rule that may decide about a command.
@@ -42,7 +43,9 @@ func (p *Policy) newDecision(rules []compiled, cmd *Command, busy []bool) decisi
 	if !conditional {
 		d.fixed = d.decide(p, &Request{}, cmd)
 		d.candidates = nil
+		return d
 	}
+	d.shortcut = newShortcut(len(rules), cmd, d.candidates)
 	return d
 }
 
@@ -56,6 +59,13 @@ type live struct {
 const maxLive = 24
 
 func (d *decision) decide(p *Policy, req *Request, cmd *Command) Verdict {
+	if d.misses(p, req) {
+		return Verdict{}
+	}
+	return d.decideInFull(p, req, cmd)
+}
+
+func (d *decision) decideInFull(p *Policy, req *Request, cmd *Command) Verdict {
 	if !d.counted {
 		return d.decideKeys(p, req, cmd, &keySet{})
 	}
@@ -78,7 +88,7 @@ func (d *decision) decideKeys(p *Policy, req *Request, cmd *Command, k *keySet) 
 			left &= matching[w]
 		}
 		for ; left != 0; left &= left - 1 {
-			i := before + bits.OnesCount64(word&(left&-left-1))
+			i := before + onesBelow(word, left)
 			l := d.candidates[i].judge(req, cmd, k)
 			if l.is == no {
 				continue
@@ -86,13 +96,16 @@ func (d *decision) decideKeys(p *Policy, req *Request, cmd *Command, k *keySet) 
 			list = append(list, l)
 			keyed = keyed || l.rule.cond.keyed()
 		}
-		before += bits.OnesCount64(word)
+		before += onesBelow(word, 0)
 	}
 	if !keyed {
 		return settle(list, nil, yes)
 	}
 	return k.strictest(req.Args, list)
 }
+
+// onesBelow counts the bits of word below the lowest one of left; all where left has none.
+func onesBelow(word, left uint64) int { return bits.OnesCount64(word & (left&-left - 1)) }
 
 // judge says whether what a candidate asks for holds, but for the client, if that is known, and
 // the globs over keys. In doubt, a rule that does not restrict does not match.

@@ -20,15 +20,8 @@ type writer struct {
 
 func newWriter(c *Command) writer {
 	w := writer{kind: writeKindOf(c)}
-	if w.kind != writeKeys || len(c.KeySpecs) != 1 || c.unnamed || c.Flags.Has(FlagModule) ||
-		c.special != nil && c.Name != "set" {
-		return w
-	}
-	s := &c.KeySpecs[0]
-	fixed := FindKeys{Kind: FindRange, Step: 1}
-	if s.Begin.Kind == BeginIndex && s.Find == fixed && !s.Flags.Has(KeyIncomplete) &&
-		!s.Flags.Has(KeyNotKey) {
-		w.key = s.Begin.Index
+	if w.kind == writeKeys {
+		w.key = c.oneKey()
 	}
 	return w
 }
