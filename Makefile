@@ -8,7 +8,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 # Variables of single targets, shown by `make help` beside them.
 SERVER   ?= redis
 ROUNDS   ?= 5
-SECONDS  ?= 2
+SECONDS  ?= 1
 FUZZTIME ?= 20s
 CUTS     ?= 20
 KILLS    ?= 20

@@ -49,9 +49,7 @@ func (b *bench) rounds(ctx context.Context, n int) error {
 	for round := range n {
 		for _, c := range b.cells {
 			fmt.Fprintf(os.Stderr, "round %d of %d: %s\n", round+1, n, c)
-			// Each round begins with another target, so that none always follows the same one.
-			for i := range b.targets {
-				t := b.targets[(i+round)%len(b.targets)]
+			for _, t := range b.order(round) {
 				if err := b.measure(ctx, t, c); err != nil {
 					return fmt.Errorf("%s: %s: %w", t.name, c, err)
 				}
@@ -59,6 +57,17 @@ func (b *bench) rounds(ctx context.Context, n int) error {
 		}
 	}
 	return nil
+}
+
+// order is the targets in the order of a round. Each begins with another one, and every second goes
+// backwards, so that none always follows the same one.
+func (b *bench) order(round int) []*target {
+	n := round % len(b.targets)
+	all := slices.Concat(b.targets[n:], b.targets[:n])
+	if round%2 == 1 {
+		slices.Reverse(all)
+	}
+	return all
 }
 
 // measure runs one cell against one target and records it.
@@ -122,12 +131,35 @@ func (b *bench) median(k key, figure func(sample) float64) float64 {
 	for i, s := range samples {
 		values[i] = figure(s)
 	}
+	return middle(values)
+}
+
+// middle is the median of values, of which there is one or more. It sorts them.
+func middle(values []float64) float64 {
 	slices.Sort(values)
 	half := len(values) / 2
 	if len(values)%2 == 1 {
 		return values[half]
 	}
 	return (values[half-1] + values[half]) / 2
+}
+
+// pairs are the ratios of a figure of one target to that of another, cell by cell and round by round:
+// what was measured within seconds of each other is compared, and what else the machine did then
+// meets both. With depth 0 they are of all depths.
+func (b *bench) pairs(of, to string, depth int, figure func(sample) float64) (all []float64) {
+	for _, c := range b.cells {
+		if depth != 0 && depth != c.depth {
+			continue
+		}
+		base := b.samples[key{to, c}]
+		for i, s := range b.samples[key{of, c}] {
+			if i < len(base) && figure(base[i]) > 0 {
+				all = append(all, figure(s)/figure(base[i]))
+			}
+		}
+	}
+	return all
 }
 
 func opsPerSecond(s sample) float64 { return s.opsPerSecond }

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"holdfast/configs"
 	"holdfast/loadtest/harness"
 )
 
@@ -74,6 +76,62 @@ func TestReport(t *testing.T) {
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no line %q in:\n%s", want, text)
+		}
+	}
+}
+
+// Fifty rules, which the proxy takes, and which let pass what the load sends.
+func TestManyRules(t *testing.T) {
+	c, err := configs.Parse("rules.yaml", []byte(manyRules()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Rules) != 50 {
+		t.Errorf("%d rules", len(c.Rules))
+	}
+}
+
+func TestOrder(t *testing.T) {
+	var targets []*target
+	for _, name := range targetNames {
+		targets = append(targets, &target{name: name})
+	}
+	b := newBench("", targets, nil, 1)
+	first := map[*target]int{}
+	for round := range 2 * len(targets) {
+		all := b.order(round)
+		first[all[0]]++
+		for _, want := range targets {
+			if !slices.Contains(all, want) || len(all) != len(targets) {
+				t.Errorf("round %d: %v", round, all)
+			}
+		}
+	}
+	if len(first) < 3 {
+		t.Errorf("rounds begin with %d targets", len(first))
+	}
+}
+
+// The median over pairs is not that of the medians, and a missing run breaks no pair.
+func TestRulesReport(t *testing.T) {
+	c, d := cell{"SET", 1, 50}, cell{"GET", 16, 50}
+	b := newBench("", nil, []cell{c, d}, 1)
+	for k, cpu := range map[key][]float64{
+		{"holdfast", c}: {10, 20, 10}, {withRules, c}: {10.2, 20.2, 10.1, 99},
+		{"holdfast", d}: {1, 1}, {withRules, d}: {1.04, 1.06},
+	} {
+		for _, v := range cpu {
+			b.samples[k] = append(b.samples[k], sample{proxyCPU: v})
+		}
+	}
+	var w strings.Builder
+	b.writeRules(&w)
+	for _, want := range []string{
+		"| all | 1.020 | 1.010 to 1.040 | 5 | reached |", "| 1 | 1.010 | 1.010 to 1.020 | 3 | reached |",
+		"| 16 | 1.050 | 1.040 to 1.060 | 2 | missed |",
+	} {
+		if !strings.Contains(w.String(), want) {
+			t.Errorf("no %q in:\n%s", want, w.String())
 		}
 	}
 }

@@ -37,7 +37,7 @@ func parse(args []string) (options, error) {
 	var o options
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.IntVar(&o.rounds, "rounds", 5, "rounds over all cells and targets")
-	fs.Float64Var(&o.seconds, "seconds", 2, "length of one run")
+	fs.Float64Var(&o.seconds, "seconds", 1, "length of one run")
 	fs.BoolVar(&o.quick, "quick", false, "50 connections only, one short round, no file written")
 	fs.StringVar(&o.targets, "targets", strings.Join(targetNames, ","), "what to compare")
 	fs.StringVar(&o.results, "results", "RESULTS.md", "file in loadtest/ to write; - for none")

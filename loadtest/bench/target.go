@@ -15,7 +15,10 @@ import (
 )
 
 // targetNames lists what can be compared, in the order of the table.
-var targetNames = []string{"direct", "twemproxy", "haproxy", "holdfast"}
+var targetNames = []string{"direct", "twemproxy", "haproxy", "holdfast", withRules}
+
+// withRules is the proxy with fifty rules in place of the default one.
+const withRules = "holdfast-50-rules"
 
 // target is something that valkey-benchmark can load. Each proxy has a server of its own, so that
 // nothing that one run leaves behind meets another.
@@ -40,7 +43,12 @@ type starter func(root, dir, upstream string) (*harness.Process, string, error)
 var starters = map[string]starter{
 	"twemproxy": startTwemproxy,
 	"haproxy":   startHAProxy,
-	"holdfast":  startHoldfast,
+	"holdfast": func(root, dir, upstream string) (*harness.Process, string, error) {
+		return startHoldfast(root, dir, upstream, "")
+	},
+	withRules: func(root, dir, upstream string) (*harness.Process, string, error) {
+		return startHoldfast(root, dir, upstream, manyRules())
+	},
 }
 
 // startTargets starts the named targets. What it has started is returned with an error too.
@@ -164,8 +172,8 @@ func startHAProxy(root, dir, upstream string) (*harness.Process, string, error) 
 	return p, programVersion(program, "-v"), err
 }
 
-// startHoldfast runs bin/proxy with the default rules, and its metrics served.
-func startHoldfast(root, dir, upstream string) (*harness.Process, string, error) {
+// startHoldfast runs bin/proxy with its metrics served, and the default rules unless extra has others.
+func startHoldfast(root, dir, upstream, extra string) (*harness.Process, string, error) {
 	program := filepath.Join(root, "bin", "proxy")
 	if _, err := os.Stat(program); err != nil {
 		return nil, "", errors.New("bin/proxy is not there; run make build")
@@ -178,7 +186,7 @@ func startHoldfast(root, dir, upstream string) (*harness.Process, string, error)
 	if err != nil {
 		return nil, "", err
 	}
-	config, err := harness.ProxyConfig(dir, addr, upstream, http, "")
+	config, err := harness.ProxyConfig(dir, addr, upstream, http, extra)
 	if err != nil {
 		return nil, "", err
 	}

@@ -43,11 +43,11 @@ func Program(root, name, program string) (string, error) {
 	return path, nil
 }
 
-// ProxyConfig writes a configuration for the proxy into dir and returns its path. Rules are the
-// default ones unless extra has them: extra is YAML appended at the top level.
+// ProxyConfig writes a configuration for the proxy, without a console, into dir and returns its path.
+// Rules are the default ones unless extra has them: extra is YAML appended at the top level.
 func ProxyConfig(dir, listen, upstream, http, extra string) (string, error) {
 	path := filepath.Join(dir, "holdfast.yaml")
 	text := fmt.Sprintf("listeners:\n  - address: %s\nupstream:\n  address: %s\n"+
-		"admin:\n  http: %s\n%s", listen, upstream, http, extra)
+		"admin:\n  address: off\n  http: %s\n%s", listen, upstream, http, extra)
 	return path, os.WriteFile(path, []byte(text), 0o644)
 }

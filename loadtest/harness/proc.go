@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -14,14 +15,40 @@ import (
 // (getconf CLK_TCK).
 const userHz = 100
 
-// CPUTime returns the user and system time that a process has used so far, all its threads
-// together, to 10 ms: utime and stime of /proc/PID/stat (proc(5)).
+// CPUTime returns the processor time that a process has used so far, all its threads together: from
+// /proc/PID/task/*/schedstat, to the nanosecond, or where the kernel keeps none, user and system
+// time of /proc/PID/stat, to 10 ms (proc(5)). The former leaves out threads that have ended, which
+// servers, peers and the proxy keep.
 func CPUTime(pid int) (time.Duration, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
+	if d, ok := schedTime(pid); ok {
+		return d, nil
+	}
 	return parseCPUTime(stat)
+}
+
+// schedTime sums the first field of each thread's schedstat: nanoseconds on a processor.
+func schedTime(pid int) (sum time.Duration, ok bool) {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil {
+		return 0, false
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // the thread has just ended
+		}
+		first, _, _ := strings.Cut(string(text), " ")
+		n, err := strconv.ParseInt(first, 10, 64)
+		if err != nil {
+			return 0, false
+		}
+		sum += time.Duration(n)
+	}
+	return sum, sum > 0
 }
 
 // parseCPUTime reads fields 14 and 15. The second field is the program's name in parentheses,

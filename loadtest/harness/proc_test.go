@@ -34,8 +34,8 @@ func TestOwnProcess(t *testing.T) {
 	if rss, err := RSS(pid); err != nil || rss < 1<<20 || rss > 1<<36 {
 		t.Errorf("RSS = %d, %v", rss, err)
 	}
-	if _, err := CPUTime(pid); err != nil {
-		t.Errorf("CPUTime: %v", err)
+	if d, err := CPUTime(pid); err != nil || d <= 0 || d > time.Hour {
+		t.Errorf("CPUTime: %v, %v", d, err)
 	}
 	if n, err := OpenFiles(pid); err != nil || n < 3 {
 		t.Errorf("OpenFiles = %d, %v", n, err)
