@@ -14,7 +14,27 @@ type work struct {
 	command string // SET or GET
 	prefix  string // of the keys
 	depth   int
-	wait    bool // one WAIT 1 0 behind the batch; what precedes is acknowledged by its reply
+	wait    waiting
+}
+
+// waiting is where a client sends WAIT 1 0, whose reply acknowledges what precedes it.
+type waiting int
+
+const (
+	waitNever waiting = iota
+	waitBatch         // behind the batch
+	waitEach          // behind each command
+)
+
+// replies is how many a batch gets.
+func (w work) replies() int {
+	switch w.wait {
+	case waitBatch:
+		return w.depth + 1
+	case waitEach:
+		return 2 * w.depth
+	}
+	return w.depth
 }
 
 const (
@@ -44,8 +64,11 @@ func newBatch(w work, seed uint64) *batch {
 		b.data = fmt.Appendf(b.data, "*%d\r\n$3\r\n%s\r\n$%d\r\n%s", n, w.command, len(key), key)
 		b.keys = append(b.keys, len(b.data)-keyDigits)
 		b.data = append(b.data, "\r\n"+value...)
+		if w.wait == waitEach {
+			b.data = append(b.data, waitCommand...)
+		}
 	}
-	if w.wait {
+	if w.wait == waitBatch {
 		b.data = append(b.data, waitCommand...)
 	}
 	return b

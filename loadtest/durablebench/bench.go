@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -110,27 +109,40 @@ func (b *bench) onDisk(ctx context.Context, d disk) (err error) {
 // follows the same.
 func (b *bench) round(ctx context.Context, d disk, all []*contender) error {
 	for _, cell := range b.opts.cells {
-		for _, i := range rand.Perm(len(all)) {
-			c := all[i]
+		for _, i := range rand.Perm(len(b.opts.ways)) {
+			way := b.opts.ways[i]
+			if !way.does(d, cell) {
+				continue
+			}
 			if err := settle(ctx, d, all); err != nil {
 				return err
 			}
-			if err := b.cell(ctx, d, c, cell); err != nil {
-				return fmt.Errorf("%s, (%s), %s: %w", d.name, c.name, cell, err)
+			if err := b.cell(ctx, d, find(all, way.design), way, cell); err != nil {
+				return fmt.Errorf("%s, (%s), %s: %w", d.name, way.name, cell, err)
 			}
 		}
 	}
 	for _, i := range rand.Perm(len(pairs)) {
 		p := pairs[i]
-		at := slices.IndexFunc(all, func(c *contender) bool { return c.name == p.name })
-		if at < 0 {
+		c := find(all, p.name)
+		if c == nil {
 			continue
 		}
 		if err := settle(ctx, d, all); err != nil {
 			return err
 		}
-		if err := b.pair(ctx, d, all[at], p); err != nil {
+		if err := b.pair(ctx, d, c, p); err != nil {
 			return fmt.Errorf("%s, (%s), %s: %w", d.name, p.name, p, err)
+		}
+	}
+	return nil
+}
+
+// find returns the contender of a design; nil: it does not take part.
+func find(all []*contender, name string) *contender {
+	for _, c := range all {
+		if c.name == name {
+			return c
 		}
 	}
 	return nil
@@ -146,9 +158,9 @@ func (b *bench) window(d disk, loads ...*load) (from, to time.Time) {
 	return from, to
 }
 
-func (b *bench) cell(ctx context.Context, d disk, c *contender, what cell) error {
+func (b *bench) cell(ctx context.Context, d disk, c *contender, w way, what cell) error {
 	l, err := newLoad(c.addr(), what.connections,
-		work{command: "SET", prefix: durablePrefix, depth: what.depth, wait: c.wait})
+		work{command: "SET", prefix: w.prefix, depth: what.depth, wait: w.wait})
 	if err != nil {
 		return err
 	}
@@ -156,7 +168,7 @@ func (b *bench) cell(ctx context.Context, d disk, c *contender, what cell) error
 	if err != nil {
 		return err
 	}
-	b.record(key{d.name, c.name, what.String()}, l.result, proxy, server)
+	b.record(key{d.name, w.name, what.String()}, l.result, proxy, server)
 	return nil
 }
 
@@ -164,7 +176,7 @@ func (b *bench) cell(ctx context.Context, d disk, c *contender, what cell) error
 // name, the writers.
 func (b *bench) pair(ctx context.Context, d disk, c *contender, p pair) error {
 	writers, err := newLoad(c.addr(), pairWriters,
-		work{command: "SET", prefix: p.prefix, depth: 1, wait: c.wait})
+		work{command: "SET", prefix: p.prefix, depth: 1})
 	if err != nil {
 		return err
 	}

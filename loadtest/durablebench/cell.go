@@ -2,7 +2,10 @@
 
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // cell is one way to load a contender with writers.
 type cell struct {
@@ -12,17 +15,28 @@ type cell struct {
 
 func (c cell) String() string { return fmt.Sprintf("%d × depth %d", c.connections, c.depth) }
 
-func cells(quick bool) []cell {
-	if quick {
-		return []cell{{1, 1}, {50, 1}, {50, 16}}
-	}
-	var all []cell
-	for _, depth := range []int{1, 16} {
-		for _, n := range []int{1, 10, 50, 200} {
-			all = append(all, cell{n, depth})
+// quickCells is what --quick measures.
+const quickCells = "1x1,50x1,50x16"
+
+// cells reads a list of connections and depths, such as "1x1,50x16". "" is all that there are.
+func cells(list string) (all []cell, err error) {
+	if list == "" {
+		for _, depth := range []int{1, 16} {
+			for _, n := range []int{1, 10, 50, 200} {
+				all = append(all, cell{n, depth})
+			}
 		}
+		return all, nil
 	}
-	return all
+	for text := range strings.SplitSeq(list, ",") {
+		var c cell
+		_, err := fmt.Sscanf(text, "%dx%d", &c.connections, &c.depth)
+		if err != nil || c.connections < 1 || c.depth < 1 {
+			return nil, fmt.Errorf("%q is not connections x depth, such as 50x16", text)
+		}
+		all = append(all, c)
+	}
+	return all, nil
 }
 
 // pair is one way to load a contender with writers and a reader.

@@ -57,10 +57,7 @@ func dial(addr string, w work, seed uint64) (*client, error) {
 
 // send begins the next batch.
 func (c *client) send(now time.Time) error {
-	c.unsent, c.sent, c.waiting, c.good = c.batch.next(), now, c.work.depth, 0
-	if c.work.wait {
-		c.waiting++
-	}
+	c.unsent, c.sent, c.waiting, c.good = c.batch.next(), now, c.work.replies(), 0
 	return c.flush()
 }
 
@@ -94,15 +91,15 @@ func (c *client) take(data []byte) (good, bad int, problem string) {
 		case one.kind == '-':
 			bad++
 			problem = string(one.text)
-		case !c.work.wait:
+		case c.work.wait == waitNever:
 			good++
-		case c.waiting > 0:
+		case one.kind != ':':
 			c.good++
-		case one.kind == ':' && string(one.text) != "0":
-			good += c.good
+		case string(one.text) != "0":
+			good, c.good = good+c.good, 0
 		default:
-			bad += c.good
-			problem = "WAIT was answered " + string(one.kind) + string(one.text)
+			bad, c.good = bad+c.good, 0
+			problem = "WAIT was answered 0"
 		}
 	}
 	return good, bad, problem

@@ -15,23 +15,48 @@ import (
 	"holdfast/loadtest/harness"
 )
 
-// design is one way to know that a write is durable.
+// design is what processes there are.
 type design struct {
-	name    string // a to e
-	text    string
+	name    string
 	aof     bool   // the server has appendonly yes and appendfsync always
 	replica bool   // the server has one
 	ack     string // what the proxy's route asks for; "": no proxy
 	journal bool   // the proxy has one
-	wait    bool   // the client itself sends WAIT
 }
 
 var designs = []design{
-	{name: "a", text: "server, appendfsync always", aof: true},
-	{name: "b", text: "server, client sends WAIT 1", replica: true, wait: true},
-	{name: "c", text: "proxy, journal", ack: "{journal: true}", journal: true},
-	{name: "d", text: "proxy, aof local", ack: "{aof: {local: true}}", aof: true},
-	{name: "e", text: "proxy, replicas 1", ack: "{replicas: 1}", replica: true},
+	{name: "a", aof: true},
+	{name: "b", replica: true},
+	{name: "c", ack: "{journal: true}", journal: true},
+	{name: "d", ack: "{aof: {local: true}}", aof: true},
+	{name: "e", ack: "{replicas: 1}", replica: true},
+}
+
+// way is a design and how it is used.
+type way struct {
+	name   string
+	text   string
+	design string
+	prefix string
+	wait   waiting
+	extra  bool // on the machine's own disk only: it says nothing about disks
+}
+
+// ways lists the rows of the tables. "b each" differs from b where a batch has several SETs, and
+// "e off" shows what of (e)'s price is the proxy's and not the proof's.
+var ways = []way{
+	{"a", "server, appendfsync always", "a", durablePrefix, waitNever, false},
+	{"b", "server, the client sends WAIT 1", "b", durablePrefix, waitBatch, false},
+	{"b each", "the same, a WAIT behind each SET", "b", durablePrefix, waitEach, true},
+	{"c", "proxy, journal", "c", durablePrefix, waitNever, false},
+	{"d", "proxy, aof local", "d", durablePrefix, waitNever, false},
+	{"e", "proxy, replicas 1", "e", durablePrefix, waitNever, false},
+	{"e off", "its proxy, keys off the route: no proof", "e", plainPrefix, waitNever, true},
+}
+
+// does reports whether there is such a row for a cell on a disk.
+func (w way) does(d disk, c cell) bool {
+	return (!w.extra || d.flush == 0) && (w.wait != waitEach || c.depth > 1)
 }
 
 // Keys with durablePrefix are on the route that the proxies have; others are not.
@@ -187,7 +212,7 @@ func (c *contender) tryProof() (answer string, err error) {
 	text := "SET " + durablePrefix + "first x\r\n"
 	want := []string{"+OK"}
 	switch {
-	case c.wait:
+	case c.proxy == nil && c.replica != nil:
 		text, want = text+"WAIT 1 1000\r\n", []string{"+OK", ":1"}
 	case c.proxy != nil:
 		text, want = text+"HOLDFAST ACK\r\n", []string{"+OK", "confirmed", c.demand()}

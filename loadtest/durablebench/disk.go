@@ -25,7 +25,7 @@ type disk struct {
 var disks = []disk{
 	{"own", 0, 1, 100 * time.Millisecond},
 	{"5ms", 5 * time.Millisecond, 1.2, 100 * time.Millisecond},
-	{"50ms", 50 * time.Millisecond, 2.2, 200 * time.Millisecond},
+	{"50ms", 50 * time.Millisecond, 2, 200 * time.Millisecond},
 }
 
 func (d disk) title() string {

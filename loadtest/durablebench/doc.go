@@ -17,7 +17,10 @@
 // A client sends a batch of depth SETs, waits for all replies and sends the next. What is fair to
 // (b) is decided in its favour: it sends one WAIT behind the whole batch, in the same packet, since
 // WAIT covers all that its connection wrote. A SET of (b) is acknowledged when WAIT's reply is
-// there. All of one contender's files are on one disk, the journal and the AOF alike.
+// there. Another row shows a WAIT behind each SET, which is what independent callers on one
+// connection would send. All of one contender's files are on one disk, the journal and the AOF
+// alike. A last row has keys that are on no route, by (e)'s proxy: what of its price is the
+// proxy's, and not the proof's. Both of these rows are for the machine's own disk only.
 //
 // The whole is done on the machine's own disk, and on disks whose flush takes 5 ms and 50 ms
 // (package fusedisk). How long fdatasync takes there, for a file that grows and for blocks that are
@@ -28,8 +31,8 @@
 //
 // The load comes from this process, by an epoll loop of its own for writers and another one for
 // the reader. CPU per command is what the process's CPU clock advanced during the run, over the
-// number of SETs that were acknowledged; kernel threads, the replica and this process are in nobody's
-// account.
+// number of SETs that were acknowledged; kernel threads, the replica and this process are in
+// nobody's account.
 //
 // The result goes to standard output and into loadtest/RESULTS.md, between marks.
 package main

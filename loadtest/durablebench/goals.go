@@ -20,6 +20,7 @@ type goal struct {
 
 func many(c cell) bool { return c.connections >= 50 }
 func few(c cell) bool  { return c.connections < 50 }
+func deep(c cell) bool { return c.depth > 1 }
 func one(c cell) bool  { return c.connections == 1 }
 
 // rates is the ratio of two contenders' throughputs.
@@ -55,6 +56,8 @@ func goalList() []goal {
 		{"(e) at least 1.5 times (b)'s throughput, 50 and 200 connections", 1.5, false, "", many,
 			rates("e", "b")},
 		{"the same, 1 and 10 connections", 1.5, false, "", few, rates("e", "b")},
+		{"the same against a WAIT behind each SET, depth 16", 1.5, false, "own", deep,
+			rates("e", "b each")},
 	}
 	for _, name := range []string{"c", "d", "e"} {
 		all = append(all,

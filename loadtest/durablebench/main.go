@@ -24,10 +24,12 @@ type options struct {
 	seconds float64
 	quick   bool
 	only    string
+	inCells string
 	onDisks string
 	results string
 
 	designs []design
+	ways    []way
 	disks   []disk
 	cells   []cell
 }
@@ -51,21 +53,30 @@ func parse(args []string) (options, error) {
 	fs.Float64Var(&o.seconds, "seconds", 0.5, "length of one run on the machine's own disk")
 	fs.BoolVar(&o.quick, "quick", false, "two rounds of few cells, no file written")
 	fs.StringVar(&o.only, "only", "abcde", "contenders")
+	fs.StringVar(&o.inCells, "cells", "", "connections x depth, such as 1x1,50x16; all if empty")
 	fs.StringVar(&o.onDisks, "disks", "own,5ms,50ms", "disks")
 	fs.StringVar(&o.results, "results", "RESULTS.md", "file in loadtest/ to write; - for none")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
 	if o.quick {
-		o.rounds, o.results = min(o.rounds, 2), "-"
+		o.rounds, o.inCells, o.results = min(o.rounds, 2), quickCells, "-"
 	}
 	if o.rounds < 1 || o.seconds <= 0 {
 		return o, fmt.Errorf("rounds and seconds must be positive")
 	}
-	o.cells = cells(o.quick)
+	var err error
+	if o.cells, err = cells(o.inCells); err != nil {
+		return o, err
+	}
 	for _, d := range designs {
 		if strings.Contains(o.only, d.name) {
 			o.designs = append(o.designs, d)
+		}
+	}
+	for _, w := range ways {
+		if strings.Contains(o.only, w.design) {
+			o.ways = append(o.ways, w)
 		}
 	}
 	for _, d := range disks {

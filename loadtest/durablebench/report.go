@@ -12,11 +12,6 @@ import (
 func (b *bench) report(description string) string {
 	var w strings.Builder
 	w.WriteString(description)
-	for _, d := range b.opts.designs {
-		fmt.Fprintf(&w, "%s(%s) %s", map[bool]string{true: "", false: "; "}[d.name ==
-			b.opts.designs[0].name], d.name, d.text)
-	}
-	w.WriteString(".\n")
 	b.writeGoals(&w)
 	for _, d := range b.opts.disks {
 		fmt.Fprintf(&w, "\n### %s\n\n%s.\n", d.title(), b.probes[d.name])
@@ -44,11 +39,14 @@ func (b *bench) writeCells(w *strings.Builder, d disk) {
 		" proxy's CPU µs/SET | server's CPU µs/SET |\n" +
 		"|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, c := range b.opts.cells {
-		for _, who := range b.opts.designs {
+		for _, who := range b.opts.ways {
+			if !who.does(d, c) {
+				continue
+			}
 			s := b.of(key{d.name, who.name, c.String()})
 			cpu := ""
-			if who.ack != "" {
-				cpu = fmt.Sprintf("%.1f", median(s.proxyCPU))
+			if p := median(s.proxyCPU); p > 0 {
+				cpu = fmt.Sprintf("%.1f", p)
 			}
 			fmt.Fprintf(w, "| %d | %d | (%s) %s | %.0f | %s | %s | %.2f | %.2f | %s | %.1f |\n",
 				c.depth, c.connections, who.name, who.text, median(s.rates),
@@ -69,7 +67,7 @@ func (b *bench) writePairs(w *strings.Builder, d disk) {
 		if len(reader.rates) == 0 {
 			continue
 		}
-		who := designs[slices.IndexFunc(designs, func(d design) bool { return d.name == p.name })]
+		who := ways[slices.IndexFunc(ways, func(w way) bool { return w.name == p.name })]
 		keys := "plain"
 		if p.prefix == durablePrefix {
 			keys = "durable"
