@@ -26,9 +26,12 @@ type Routes struct {
 	clients bool     // some route asks who sends the request
 }
 
-// NewRoutes compiles routes against a table; nil means Builtin. The error joins everything that is
-// wrong, each a *RouteError.
+// NewRoutes compiles routes against a table; nil means Builtin. Of no routes it makes nil, which is
+// as good as an empty list. The error joins everything that is wrong, each a *RouteError.
 func NewRoutes(t *Table, specs []RouteSpec) (*Routes, error) {
+	if len(specs) == 0 {
+		return nil, nil
+	}
 	if t == nil {
 		t = Builtin()
 	}
@@ -57,10 +60,8 @@ func NewRoutes(t *Table, specs []RouteSpec) (*Routes, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	if len(specs) > 0 {
-		for _, cmd := range t.cmds {
-			r.writes[cmd.ID] = newWriter(cmd)
-		}
+	for _, cmd := range t.cmds {
+		r.writes[cmd.ID] = newWriter(cmd)
 	}
 	return r, nil
 }
@@ -135,7 +136,7 @@ func (r *Route) match() Match {
 // Doubt falls on the strict side: what is not known (who asks, where, which keys) is taken to be
 // what a route asks for.
 func (r *Routes) Match(req *Request) Match {
-	if r == nil || len(r.all) == 0 {
+	if r == nil {
 		return Match{}
 	}
 	cmd := r.command(req.Cmd)

@@ -18,7 +18,7 @@ func tenantRoutes(n int) []RouteSpec {
 // BenchmarkRoutes shows what routes cost: a read nothing, a write on none of them a look at the
 // beginning of its key, and one that is on a route a walk along its key, however many there are.
 func BenchmarkRoutes(b *testing.B) {
-	for _, n := range []int{0, 1, 50, 1000} {
+	for _, n := range []int{1, 50, 1000} {
 		r := mustRoutes(b, tenantRoutes(n))
 		for _, line := range []string{"GET tenant:0:balance", "SET session:123456 v",
 			"INCR tenant:0:balance", "HSET {t0}:ledger:77:open f v", "MSET a 1 b 2 c 3 d 4"} {
