@@ -40,6 +40,7 @@ func serve(ctx context.Context, c *command, args []string) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
+	defer holdHeap()()
 
 	s := &service{path: *path}
 	opts, err := s.start(c.stderr)
