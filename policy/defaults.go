@@ -10,8 +10,12 @@ package policy
 func DefaultRules() []RuleSpec {
 	return []RuleSpec{{Name: "default", Action: "deny", Commands: []string{
 		// The data set goes, or another takes its place.
-		"flushall", "flushdb", "swapdb", "function|flush",
+		"flushall", "flushdb", "swapdb", "function|flush", "function|restore",
 		"cluster|reset", "cluster|flushslots",
+
+		// Who may do what is the operator's to say, on the server itself. A client that may change
+		// it lifts what the server refuses to scripts, and to everybody who does not come this way.
+		"acl|setuser", "acl|deluser", "acl|load",
 
 		// The server goes, or follows another. FAILOVER and CLUSTER FAILOVER depose it.
 		"shutdown", "replicaof", "slaveof", "failover",

@@ -23,10 +23,14 @@ type Guard struct {
 	Refused []*Command // what the user must not be allowed, by ID; for the proof by DryRun
 	Gaps    []Gap      // what rules refuse, sometimes or always, and the user is allowed
 
+	of       *Policy
 	table    *Table
 	refused  []bool // by Command.ID
 	nameless bool   // commands that the table does not know are refused: allow by name only
 }
+
+// Of reports whether the guard was made for p.
+func (g *Guard) Of(p *Policy) bool { return g.of == p }
 
 // Gap is a command that a rule restricts and the guard does not.
 type Gap struct {
@@ -45,7 +49,7 @@ type GuardOptions struct {
 // Guard works out the guard for sessions of one user. An error names what Need holds and the table
 // does not have.
 func (p *Policy) Guard(o GuardOptions) (*Guard, error) {
-	g := &Guard{table: p.table, refused: make([]bool, p.table.Len())}
+	g := &Guard{of: p, table: p.table, refused: make([]bool, p.table.Len())}
 	need := make([]bool, p.table.Len())
 	for _, name := range o.Need {
 		cmd := p.table.ByName(name)

@@ -81,7 +81,7 @@ var behaviours = map[string]behaviour{
 	"client|tracking": clientTracking, "client|getredir": clientRedirect,
 	"client|reply": clientReply, "client|pause": clientPause, "client|unpause": clientPause,
 	"client|capa": stateful, "client|import-source": stateful, "client": aside, "info": info,
-	"config|set": login, "acl|setuser": login, "acl|load": login,
+	"config|set": login, "acl|setuser": login, "acl|load": login, "acl|deluser": login,
 }
 
 // behaviourOf classifies one command. Module commands may block their client, or run beside the

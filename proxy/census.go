@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"holdfast/proxy/upstream"
@@ -145,7 +146,7 @@ func (c *census) ours(line []byte) bool {
 		return true
 	}
 	name := string(field(line, "name"))
-	return name == linkName || name == upstream.DefaultClientName
+	return name == linkName || strings.HasPrefix(name, upstream.DefaultClientName)
 }
 
 // field returns the value of key in a line of CLIENT LIST; nil when it is not there.

@@ -203,6 +203,7 @@ func (s *session) login(c *resp.Command, cmd *policy.Command) bool {
 	if l == nil {
 		return false
 	}
+	s.whenIdle = append(s.whenIdle, s.w.srv.guard.wake) // the guard copies the user default
 	if !closesDoor(c.Args) {
 		return s.sendTo(l, c, cmd, modeForward, nil)
 	}

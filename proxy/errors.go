@@ -31,6 +31,11 @@ const (
 	// textGuardMissing answers a script whose link could not log in as the guard's user.
 	textGuardMissing = "UPSTREAM the user under which the proxy runs scripts was missing on the " +
 		"server; the command was not executed; it is safe to send it again in a moment"
+	// textGuardUser answers ACL SETUSER and DELUSER of a user that the proxy keeps on the server.
+	textGuardUser = "DENIED '%s' is about a user that the proxy keeps for scripts; nothing was " +
+		"executed; it changes with the rules of the proxy"
+	// textWrongPass is the server's own wording for a user that does not exist.
+	textWrongPass = "WRONGPASS invalid username-password pair or user is disabled."
 	// textScanReply answers a KEYS whose SCAN the proxy did not understand.
 	textScanReply = "UPSTREAM the server's answer to SCAN cannot be read; nothing was changed"
 	// textHoldfast answers what is no command of the proxy's own.

@@ -25,10 +25,11 @@ import (
 // so that what a rule lets pass is never in the guard's way, and so do scripts inside MULTI and of
 // sessions with a link of their own: those are judged as without a guard, which is stricter.
 //
-// The user's name comes from what it may do, so proxies with the same rules share one, and proxies
-// with other rules have another. Each process adds a random password of its own, which is in memory
-// only, and takes it away at its end. A user that is gone, after a restart of the server for
-// instance, is noticed when a link cannot log in, and made again.
+// The user's name comes from what it may do and from the process, which alone knows the random
+// password and deletes the user at its end. A user that is gone, after a restart of the server for
+// instance, is noticed when a link cannot log in, and made again; one that somebody has changed, or
+// that the user default has left behind in what it may do, at the next look, some seconds later.
+// What a process that was killed left behind is others' to delete, see guard_stale.go.
 type guardUser struct {
 	name     string
 	password string
@@ -39,8 +40,12 @@ type guardUser struct {
 // GuardPrefix begins the names of such users.
 const GuardPrefix = "holdfast-guard-"
 
-// guardTimeout bounds one look at the guard.
-const guardTimeout = 5 * time.Second
+const (
+	// guardTimeout bounds one look at the guard.
+	guardTimeout = 5 * time.Second
+	// guardEvery is the pace at which the keeper looks by itself.
+	guardEvery = 5 * time.Second
+)
 
 // A guardKeeper is the goroutine that keeps the user. It alone owns its fields but the channels.
 type guardKeeper struct {
@@ -52,14 +57,16 @@ type guardKeeper struct {
 	password string
 	current  *guardUser            // nil: none
 	made     map[string]*guardUser // by name: those with this process's password
+	as       string                // what the server says of current
 	warned   string                // the last warning, which is not repeated
+	others   map[string]foreignGuard
 }
 
 func newGuardKeeper(srv *Server) *guardKeeper {
 	return &guardKeeper{
 		srv: srv, kick: make(chan struct{}, 1), asks: make(chan chan struct{}),
 		quit: make(chan struct{}), done: make(chan struct{}), made: map[string]*guardUser{},
-		password: rand.Text() + rand.Text(),
+		password: rand.Text() + rand.Text(), others: map[string]foreignGuard{},
 	}
 }
 
@@ -88,8 +95,12 @@ func (k *guardKeeper) await(ctx context.Context) {
 // run is the goroutine. Started with the workers, ended by stop.
 func (k *guardKeeper) run() {
 	defer close(k.done)
+	tick := time.NewTicker(guardEvery)
+	defer tick.Stop()
 	for {
 		select {
+		case <-tick.C:
+			k.refresh()
 		case <-k.kick:
 			k.refresh()
 		case done := <-k.asks:
@@ -124,12 +135,17 @@ func (k *guardKeeper) refresh() {
 	srv.mu.Unlock()
 	var g *guardUser
 	if wanted {
-		if g, err = k.make(ctx, srv.up.Load(), parts[0]); err != nil {
+		up := srv.up.Load()
+		k.clearStale(ctx, up)
+		if g, err = k.make(ctx, up, parts[0]); err != nil {
 			if !refusedByServer(err) && k.current != nil {
 				return // nothing is known of the server now: what was, stays
 			}
 			k.warn(err)
 		}
+	}
+	if sameGuard(k.current, g) && (g == nil || k.current.policy.Of(parts[0])) {
+		return
 	}
 	k.current = g
 	_, _ = gather(ctx, srv, func(w *worker) struct{} { w.setGuard(g); return struct{}{} })
@@ -192,25 +208,31 @@ func (k *guardKeeper) make(ctx context.Context, up *upstream.Upstream, p *policy
 		return nil, errNoDefault
 	}
 	sum := sha256.Sum256([]byte(strings.Join(words, "\n")))
-	g := &guardUser{
-		name: GuardPrefix + hex.EncodeToString(sum[:4]), password: k.password, of: up, policy: pg,
+	g := &guardUser{name: GuardPrefix + hex.EncodeToString(sum[:4]) + "-" + k.srv.instance,
+		password: k.password, of: up, policy: pg}
+	if is, err := up.Do(ctx, "ACL", "GETUSER", g.name); err == nil && is != nil &&
+		sameGuard(k.current, g) && fmt.Sprint(is) == k.as {
+		return g, nil // nobody has touched it
 	}
 	k.made[g.name] = g
-	if _, err := up.Do(ctx, g.setUser(words, "#")...); err != nil {
+	if _, err := up.Do(ctx, g.setUser(words)...); err != nil {
 		return nil, fmt.Errorf("ACL SETUSER: %w", err)
 	}
-	k.warned = ""
+	k.as, k.warned = "", ""
+	if is, err := up.Do(ctx, "ACL", "GETUSER", g.name); err == nil {
+		k.as = fmt.Sprint(is)
+	}
 	return g, nil
 }
 
-// setUser is the request that makes the user; mark adds (#) or takes away (!) the password.
-func (g *guardUser) setUser(words []string, mark string) []any {
-	args := []any{"ACL", "SETUSER", g.name}
+// setUser is the request that makes the user what words say.
+func (g *guardUser) setUser(words []string) []any {
+	args := []any{"ACL", "SETUSER", g.name, "reset"}
 	for _, w := range words {
 		args = append(args, w)
 	}
 	sum := sha256.Sum256([]byte(g.password))
-	return append(args, mark+hex.EncodeToString(sum[:]))
+	return append(args, "#"+hex.EncodeToString(sum[:]))
 }
 
 // guardWords is the rules of the user default without what restrict takes away; false when that
@@ -243,24 +265,15 @@ func guardWords(user map[string]any, restrict []string) ([]string, bool) {
 	return words, true
 }
 
-// leave takes this process's password from the users that it made; one that has no other is
-// deleted.
+// leave deletes the users that this process made.
 func (k *guardKeeper) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	for _, g := range k.made {
-		up := k.srv.up.Load()
-		if g.of != up {
+		if g.of != k.srv.up.Load() {
 			continue // another server is in force, and the old one was let go of
 		}
-		if _, err := up.Do(ctx, g.setUser(nil, "!")...); err != nil {
-			continue // it is gone, or the server is
-		}
-		reply, err := up.Do(ctx, "ACL", "GETUSER", g.name)
-		if left, _ := fieldsOf(reply)["passwords"].([]any); err != nil || len(left) > 0 {
-			continue
-		}
-		if _, err := up.Do(ctx, "ACL", "DELUSER", g.name); err != nil {
+		if _, err := g.of.Do(ctx, "ACL", "DELUSER", g.name); err != nil {
 			k.srv.log.Warn("the guard's user cannot be deleted", "user", g.name, "error", err)
 		}
 	}

@@ -172,7 +172,7 @@ func TestGuardIsKept(t *testing.T) {
 	}
 }
 
-// Proxies with the same rules share a user, and one that ends takes nothing from the other.
+// Each proxy has a user of its own, and one that ends takes nothing from the other.
 func TestGuardOfTwoProxies(t *testing.T) {
 	srv := proxytest.StartServer(t)
 	rules := withRules(rule("deny", "flushall"))
@@ -183,10 +183,13 @@ func TestGuardOfTwoProxies(t *testing.T) {
 			expectRefused(t, a.eval("flushall"))
 			expectRefused(t, b.eval("flushall"))
 		}
-		if users := guardUsers(srv); len(users) != 1 {
+		if users := guardUsers(srv); len(users) != 2 {
 			t.Errorf("users: %v", users)
 		}
 	})
+	if users := guardUsers(srv); len(users) != 1 {
+		t.Fatalf("users: %v", users)
+	}
 	srv.MustDo("CLIENT", "KILL", "USER", guardUsers(srv)[0])
 	proxytest.Poll(t, "a new link", func() bool { return a.eval("ping") == "+PONG\r\n" })
 	expectRefused(t, a.eval("flushall"))
@@ -235,5 +238,86 @@ func TestGuardLetsNobodyIn(t *testing.T) {
 	names := fmt.Sprint(srv.MustDo("CLIENT", "LIST"))
 	if !slices.ContainsFunc(guardUsers(srv), func(u string) bool { return strings.Contains(names, u) }) {
 		t.Error("no link is the guard's")
+	}
+}
+
+// What a proxy that was killed left behind is deleted, and what a living one needs is not.
+func TestGuardsOfTheDeadAreDeleted(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	dead, living := proxy.GuardPrefix+"00000000-dead0000", proxy.GuardPrefix+"00000000-cafe0000"
+	foreign := proxy.GuardPrefix + "mine"
+	for _, name := range []string{dead, living, foreign} {
+		srv.MustDo("ACL", "SETUSER", name, "on", ">x")
+	}
+	other := dial(t, srv.Addr)
+	other.do("CLIENT SETNAME holdfast-control-cafe0000")
+	serve(t, srv.Addr, withGuard, withRules(rule("deny", "flushall")))
+	proxytest.Poll(t, "the user is deleted", func() bool {
+		return !slices.Contains(guardUsers(srv), dead)
+	})
+	for _, name := range []string{living, foreign} {
+		if !slices.Contains(guardUsers(srv), name) {
+			t.Errorf("%s is gone", name)
+		}
+	}
+}
+
+// Nobody becomes the guard's user, or changes it, through the proxy; what others change is put right.
+func TestGuardIsOutOfReach(t *testing.T) {
+	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+		srv.MustDo("SET", "k", "v")
+		addr := serve(t, srv.Addr, withGuard, withRules(rule("deny", "flushall")))
+		name := guardUsers(srv)[0]
+		srv.MustDo("ACL", "SETUSER", name, ">known")
+		c := dial(t, addr)
+		c.do("SET a 1")
+		for _, row := range []struct{ line, want string }{
+			{"AUTH " + name + " known", "-WRONGPASS"},
+			{"HELLO 3 AUTH " + name + " known", "-WRONGPASS"},
+			{"ACL SETUSER " + name + " +flushall", "-DENIED 'acl setuser'"},
+			{"acl setuser \"" + name + "\" reset", "-DENIED 'acl setuser'"},
+			{"ACL DELUSER x " + name, "-DENIED 'acl deluser'"},
+			{"MULTI", "+OK"},
+			{"ACL SETUSER " + name + " +flushall", "-DENIED 'acl setuser'"},
+			{"AUTH " + name + " known", "-WRONGPASS"},
+			{"EXEC", "-EXECABORT"},
+			{"WATCH k", "+OK"},
+			{"AUTH " + name + " known", "-WRONGPASS"},
+			{"ACL SETUSER " + name + " +flushall", "-DENIED 'acl setuser'"},
+			{"UNWATCH", "+OK"},
+			{"SUBSCRIBE x", "*3"},
+			{"ACL SETUSER " + name + " +flushall", "-DENIED 'acl setuser'"},
+			{"UNSUBSCRIBE x", "*3"},
+			{"ACL WHOAMI", "$7\r\ndefault"},
+		} {
+			if got := c.do(row.line); !strings.HasPrefix(got, row.want) {
+				t.Errorf("%s: got %q, want %s", row.line, got, row.want)
+			}
+		}
+		// What is done to it on the server itself does not last.
+		srv.MustDo("ACL", "SETUSER", name, "+flushall", "+@all")
+		proxytest.Poll(t, "the user is as it was", func() bool {
+			user := fmt.Sprint(srv.MustDo("ACL", "GETUSER", name))
+			return strings.Contains(user, "-flushall") && strings.Count(user, "passwords") == 1
+		})
+		expectRefused(t, dial(t, addr).eval("flushall"))
+	})
+}
+
+// What the user default loses, the guard's user loses.
+func TestGuardFollowsTheDefaultUser(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	c := dial(t, serve(t, srv.Addr, withGuard, withRules(rule("deny", "flushall"))))
+	if got := c.eval("set", "k", "v"); got != "+OK\r\n" {
+		t.Fatalf("got %q", got)
+	}
+	if got := c.do("ACL SETUSER default -set"); got != "+OK\r\n" {
+		t.Fatalf("got %q", got)
+	}
+	proxytest.Poll(t, "the guard follows", func() bool {
+		return !strings.HasPrefix(c.eval("set", "k", "v"), "+")
+	})
+	if users := guardUsers(srv); len(users) > 2 {
+		t.Errorf("users: %v", users)
 	}
 }

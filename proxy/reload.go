@@ -133,7 +133,7 @@ func (c *change) askUpstream(ctx context.Context) error {
 	if sameUpstream(o, c.old.Upstream) {
 		return nil
 	}
-	up := upstream.New(o)
+	up := c.srv.newUpstream(o)
 	c.next.up, c.moved = up, o.Address != c.old.Upstream.Address
 	ctx, cancel := context.WithTimeout(ctx, o.ConnectTimeout)
 	defer cancel()

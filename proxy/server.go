@@ -49,6 +49,7 @@ type Server struct {
 	scripts      *policy.Scripts // likewise
 	libraries    libraries
 	guard        *guardKeeper // from startWorkers on
+	instance     string       // tells this process from other proxies of the same server
 	budgets      atomic.Pointer[budgets]
 	audits       atomic.Pointer[auditLog] // nil when there is none
 	audited      auditCount
@@ -101,8 +102,9 @@ func New(opts Options) (*Server, error) {
 		routeLog: routeLog{log: opts.Logger},
 		byLoop:   map[*eventloop.Loop]*worker{}, failed: make(chan error, 1),
 		started: make(chan struct{}), drainNow: make(chan struct{}), startedAt: time.Now(),
+		instance: newInstance(),
 	}
-	srv.up.Store(upstream.New(opts.Upstream))
+	srv.up.Store(srv.newUpstream(opts.Upstream))
 	srv.reloads.Last = srv.startedAt
 	// Two proxies, and one before and after a restart, give out different ids.
 	srv.nextID.Store(idBase + uint64(time.Now().Unix())%(1<<29)<<20)

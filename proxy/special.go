@@ -13,6 +13,11 @@ func (s *session) special(c *resp.Command, cmd *policy.Command, b behaviour) boo
 	if b == selectDB || b == otherDB {
 		c = s.hideReserved(c, cmd)
 	}
+	if b == auth || b == hello || b == login {
+		if done, ok := s.touchesGuard(c, cmd); done {
+			return ok
+		}
+	}
 	if b == quit && len(c.Args) >= 1 {
 		return s.quit()
 	}

@@ -66,6 +66,11 @@ func mayKeepGuard(ctx context.Context, r *report, u *upstream.Upstream, control 
 			return false
 		}
 	}
+	v, err := u.Do(ctx, "ACL", "DRYRUN", control, "CLIENT", "LIST")
+	if text, _ := v.(string); err != nil || text != "OK" {
+		r.warn("guard", "the control user %s may not run CLIENT LIST: the users that killed proxies "+
+			"leave behind stay on the server (%s…)", control, proxy.GuardPrefix)
+	}
 	return true
 }
 

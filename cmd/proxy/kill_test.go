@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"holdfast/proxy"
 	"holdfast/proxy/proxytest"
 )
 
@@ -112,8 +113,17 @@ func TestKilledAtEveryStep(t *testing.T) {
 			if kills < 4 {
 				t.Errorf("killed %d times", kills)
 			}
+			expectOneGuard(t, srv)
 		})
 	}
+}
+
+// expectOneGuard waits until the user of the living proxy is the only one of its kind.
+func expectOneGuard(t *testing.T, srv *proxytest.Server) {
+	t.Helper()
+	proxytest.Poll(t, "the dead proxies' users are deleted", func() bool {
+		return strings.Count(fmt.Sprint(srv.MustDo("ACL", "USERS")), proxy.GuardPrefix) == 1
+	})
 }
 
 // rehearse runs the case without a kill, and returns what was where before and afterwards.
