@@ -38,8 +38,8 @@ vet: ## Run go vet for this system and for macOS.
 	$(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...
 
-servers: ## Get Valkey 8.0, Redis 8.0 and Redis 7.0 into .tools/servers.
-	@scripts/servers.sh valkey redis redis7
+servers: ## Get Valkey 8.0, Redis 8.0, Redis 7.0 and strace into .tools/servers.
+	@scripts/servers.sh valkey redis redis7 strace
 
 conformance: build ## Run the server's own test suite directly and through the proxy (SERVER=redis|valkey).
 	@scripts/conformance.sh --server $(SERVER)

@@ -3,13 +3,14 @@
 # .tools/servers, which git ignores. No root, no service started, the machine's packages and
 # sources left as they are.
 #
-#   scripts/servers.sh [name…]      (default: valkey redis redis7)
+#   scripts/servers.sh [name…]      (default: valkey redis redis7 strace)
 #
 #   valkey       Valkey 8.0.1       servers, each with .tools/servers/<name>/bin/
 #   redis        Redis 8.0.2
 #   redis7       Redis 7.0.15       the oldest version that the proxy supports
 #   nutcracker   twemproxy 0.5.0    peers for `make bench`; `peers` gets both
 #   haproxy      HAProxy 2.6
+#   strace       strace 6.1         for tests with disks that fail, where PATH has none
 #   tcl          Tcl 8.6            what the servers' own test suites run on
 #   gcc          GCC 12             for the race detector, where there is no C compiler
 #   suite        the test suite of Redis 8.0.2: .tools/servers/suite/tests
@@ -288,6 +289,7 @@ get() {
 	redis7) server redis7 redis-server 7.0 ;;
 	nutcracker) from_debian nutcracker bookworm '^nutcracker$' nutcracker ;;
 	haproxy) from_debian haproxy bookworm '^haproxy$' haproxy ;;
+	strace) want_program strace strace ;;
 	tcl) from_debian tcl bookworm '^tclsh' tcl8.6 ;;
 	gcc) from_debian gcc bookworm compiler gcc-12 libc6-dev ;;
 	suite) source_from_debian suite trixie redis ;;
@@ -302,7 +304,7 @@ get() {
 
 main() {
 	local name failed=0
-	[ $# -gt 0 ] || set -- valkey redis redis7
+	[ $# -gt 0 ] || set -- valkey redis redis7 strace
 	# One run at a time: the second finds everything there.
 	mkdir -p "$dest"
 	if command -v flock >/dev/null; then

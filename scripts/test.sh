@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 step() { printf '== %s\n' "$*"; }
 
 step "servers"
-scripts/servers.sh valkey redis redis7
+scripts/servers.sh valkey redis redis7 strace
 if ! command -v "${CC:-gcc}" >/dev/null && ! command -v cc >/dev/null; then
 	step "C compiler, which the race detector needs"
 	scripts/servers.sh gcc

@@ -160,3 +160,21 @@ func repoRoot() (string, error) {
 		dir = up
 	}
 }
+
+// Tool returns a program that is no server, from where `make servers` puts it or from PATH. It
+// fails the test when there is none.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	root, err := repoRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(root, serversDir, name, "bin", name)
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	if path, err = exec.LookPath(name); err != nil {
+		t.Fatalf("no %s in %s nor in PATH: run `make servers`", name, filepath.Join(root, serversDir))
+	}
+	return path
+}
