@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"holdfast/policy"
 	"holdfast/proxy"
@@ -113,4 +114,38 @@ func TestFencesOfTheConsole(t *testing.T) {
 	if got := srv.Degraded(); len(got) != 0 {
 		t.Errorf("without routes: readiness says %q", got)
 	}
+}
+
+// A replica that acknowledges before its fsync proves nothing, and does not stand in for one that
+// does.
+func TestReplicaThatCannotBeBelieved(t *testing.T) {
+	up := proxytest.Spec{Kind: "valkey", Args: []string{"--repl-diskless-sync-delay", "0"}}.Start(t)
+	addr, srv := serveServer(t, up.Addr, func(o *proxy.Options) {
+		o.Routes = []policy.RouteSpec{{Name: "aof", Demand: policy.Demand{AOFReplicas: 1},
+			Timeout: time.Minute}}
+	})
+	c := dial(t, addr)
+	replica := func(fsync string) *proxytest.Server {
+		return proxytest.Spec{Kind: "valkey", Args: []string{"--appendonly", "yes", "--appendfsync",
+			fsync, "--replicaof", "127.0.0.1 " + strconv.Itoa(up.Port)}}.Start(t)
+	}
+	early := replica("everysec")
+	proxytest.Poll(t, "it is seen through", func() bool {
+		return strings.Contains(routeState(t, srv, "aof").Why, early.Addr+": under appendfsync everysec")
+	})
+	if got := c.do("SET k v"); !strings.HasPrefix(got, "-NODURABLE") {
+		t.Errorf("with a replica that answers early: got %q", got)
+	}
+	replica("always")
+	proxytest.Poll(t, "one that can be believed", func() bool {
+		return routeState(t, srv, "aof").Available
+	})
+	if got := c.do("SET k v"); got != "+OK\r\n" {
+		t.Errorf("with both: got %q", got)
+	}
+	early.Pause() // WAITAOF counts it, too: which of the two it has counted nobody can tell
+	c.send("SET k w\r\n")
+	c.quiet(100 * time.Millisecond)
+	early.Resume()
+	c.expect("+OK\r\n")
 }

@@ -7,6 +7,7 @@ import (
 
 	"holdfast/policy"
 	"holdfast/proxy/resp"
+	"holdfast/proxy/upstream"
 )
 
 // facts is what fences have seen of the server. Whether a proof can be had at all, which is looked
@@ -16,6 +17,7 @@ type facts struct {
 	journals int
 
 	config []byte // the last reply to CONFIG GET, and what it is worth
+	of     *upstream.Info
 	worth  bool
 	why    string
 }
@@ -34,9 +36,9 @@ func (f *fencer) lacks() string {
 
 // aofWorth reads CONFIG GET behind a WAITAOF: whether its answer is to be believed.
 func (d *durability) aofWorth(reply []byte) (ok bool, why string) {
-	f := &d.facts
-	if f.config != nil && bytes.Equal(f.config, reply) {
-		return f.worth, f.why
+	f, info := &d.facts, d.w.up.Info()
+	if f.of == info && bytes.Equal(f.config, reply) {
+		return f.worth, f.why // its version and its disk count, too
 	}
 	v, _, err := resp.Parse(reply)
 	if err != nil || len(v.Elems)%2 != 0 {
@@ -54,20 +56,22 @@ func (d *durability) aofWorth(reply []byte) (ok bool, why string) {
 			noFsync = value
 		}
 	}
-	f.worth, f.why = d.w.up.Info().FsyncProof(appendOnly, appendFsync, noFsync)
-	f.config = append(f.config[:0], reply...)
+	f.worth, f.why = info.FsyncProof(appendOnly, appendFsync, noFsync)
+	f.of, f.config = info, append(f.config[:0], reply...)
 	if !f.worth {
 		d.w.up.Recheck()
 	}
 	return f.worth, f.why
 }
 
-// journalsFacked is how many journals acknowledge their fsyncs as replicas do.
+// journalsFacked is how many journals acknowledge their fsyncs as replicas do, and replicas that
+// acknowledge them although they cannot be believed: WAITAOF counts both.
 func (d *durability) journalsFacked() int {
-	if r := d.w.recorder; r == nil || !r.facks() {
-		return 0
+	n := d.w.up.Info().AOFDoubtful()
+	if r := d.w.recorder; r != nil && r.facks() {
+		n += d.facts.journals
 	}
-	return d.facts.journals
+	return n
 }
 
 // routesMark reports whether a route needs fences that write.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -250,6 +251,10 @@ func (srv *Server) journalMoved() {
 
 // askForProofs says which routes are in force from now on.
 func (srv *Server) askForProofs(routes []*policy.Route) {
-	srv.up.Load().WatchClosely(len(routes) > 0)
+	up := srv.up.Load()
+	up.WatchClosely(len(routes) > 0)
+	up.WatchReplicas(slices.ContainsFunc(routes, func(r *policy.Route) bool {
+		return r.Spec.Demand.AOFReplicas > 0
+	}))
 	srv.proofs.setRoutes(routes)
 }

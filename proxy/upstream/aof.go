@@ -114,12 +114,35 @@ func (i *Info) FsyncProof(appendOnly, appendFsync, noFsyncOnRewrite []byte) (ok 
 	return p.Proof()
 }
 
-// AOFReplicas counts the online replicas whose acknowledgement of an fsync can be believed. doubt
-// says why that of another one cannot; "" if there is none.
+// AOFReplicas counts the online replicas whose acknowledgement of an fsync can be believed, which
+// takes WatchReplicas. doubt says why another one's cannot, and what to set; "" if there is none.
 func (i *Info) AOFReplicas() (n int, doubt string) {
 	if i.VersionNum < minWaitAOF { // unknown, or one that counts nobody's fsyncs
 		_, doubt = i.AOFProof()
 		return 0, doubt
 	}
-	return i.OnlineReplicas(), ""
+	for k := range i.Replicas {
+		switch r := &i.Replicas[k]; {
+		case !r.Online():
+		case r.Fsyncs:
+			n++
+		case doubt == "":
+			doubt = r.address() + ": " + r.Doubt
+			if r.Doubt == "" {
+				doubt += errNotAsked.Error()
+			}
+		}
+	}
+	return n, doubt
+}
+
+// AOFDoubtful counts the online replicas whose acknowledgement of an fsync WAITAOF counts although
+// it cannot be believed: so many more have to be asked for.
+func (i *Info) AOFDoubtful() (n int) {
+	for k := range i.Replicas {
+		if r := &i.Replicas[k]; r.Online() && !r.Fsyncs && !r.silent {
+			n++
+		}
+	}
+	return n
 }

@@ -17,8 +17,10 @@ const controlConns = 4
 // newControl returns a go-redis client with everything off that acts by itself: retries, names and
 // library versions that an older server answers with an error, notifications, pools for pipelines.
 // RESP2 keeps the shapes of replies plain and the connection free of pushes.
-func (u *Upstream) newControl() *redis.Client {
-	return redis.NewClient(&redis.Options{
+func (u *Upstream) newControl() *redis.Client { return redis.NewClient(u.controlOptions()) }
+
+func (u *Upstream) controlOptions() *redis.Options {
+	return &redis.Options{
 		Addr:                  u.opts.Address,
 		Dialer:                u.dialForRedis,
 		OnConnect:             u.nameControl,
@@ -38,7 +40,7 @@ func (u *Upstream) newControl() *redis.Client {
 		MaintNotificationsConfig: &maintnotifications.Config{
 			Mode: maintnotifications.ModeDisabled,
 		},
-	})
+	}
 }
 
 // dialForRedis is dialControl in the form that go-redis wants; the address is our own.
@@ -87,6 +89,7 @@ func (u *Upstream) closeControl() {
 	u.mu.Unlock()
 	if !closed {
 		u.closeClient(control)
+		u.replicas.close(u)
 	}
 }
 

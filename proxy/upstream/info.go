@@ -97,6 +97,12 @@ type Replica struct {
 
 	Offset int64 // that it has acknowledged
 	Lag    int   // seconds since it last did
+
+	// Fsyncs says that it has an append-only file, and that what it tells the primary of its
+	// fsyncs is to be believed. Doubt is why not. They are known with WatchReplicas.
+	Fsyncs bool
+	Doubt  string
+	silent bool // it has no append-only file, and tells nothing
 }
 
 // Online reports that it follows the stream and can take over: it is not a journal.

@@ -59,6 +59,7 @@ func (u *Upstream) check(ctx context.Context, full bool) (*Info, error) {
 	after.Up, after.Err = judge(err)
 	if after.Up {
 		u.examine(ctx, before, &after, fields, err, full)
+		u.examineReplicas(ctx, &after, full)
 	} else {
 		u.renewControl()
 	}

@@ -112,6 +112,8 @@ type Upstream struct {
 	controlAddrs addrSet              // has a mutex of its own
 	seen         atomic.Bool          // a data connection had an answer since this was last asked
 	closely      atomic.Bool          // see WatchClosely
+	askReplicas  atomic.Bool          // see WatchReplicas
+	replicas     replicaWatch         // has a mutex of its own
 
 	probing   sync.Mutex // held during a check; owns the fields below it
 	refreshed time.Time  // when the slow part of a check was last complete
