@@ -102,7 +102,7 @@ func TestRestoreWithoutOneCommand(t *testing.T) {
 	}
 	code, _, stderr := execute(t, "restore", "--dir", p.folder(), "--end", "--skip", "999999999",
 		"--dry-run")
-	if code != exitFailed || !strings.Contains(stderr, "skip at 999999999: ") {
+	if code != exitFailed || !strings.Contains(stderr, "offset 999999999 is not below the point, ") {
 		t.Errorf("a skip beyond the end: %d, %s", code, stderr)
 	}
 }

@@ -39,6 +39,12 @@ func NewPlan(ctx context.Context, view *journal.View, p *Point, skips []Skip) (*
 	if len(skips) == 0 {
 		return plan, nil
 	}
+	for _, s := range skips {
+		if s.From >= p.Offset {
+			return nil, fmt.Errorf("%w: offset %d is not below the point, %d; timeline %d ends at %d",
+				ErrSkip, s.From, p.Offset, p.Timeline.ID, p.Timeline.End)
+		}
+	}
 	first := slices.MinFunc(skips, func(a, b Skip) int { return cmp.Compare(a.From, b.From) })
 	var err error
 	if plan.Base, err = view.BaseFor(p.Timeline.ID, first.From); err != nil {
