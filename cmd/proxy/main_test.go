@@ -65,6 +65,26 @@ func TestHelpNamesEverySubcommand(t *testing.T) {
 	}
 }
 
+// Help fits a terminal of 100 columns.
+func TestHelpIsNarrow(t *testing.T) {
+	pages := [][]string{{"help"}}
+	for _, s := range subcommands {
+		pages = append(pages, []string{s.name, "-h"})
+	}
+	for _, name := range []string{"ls", "verify", "show", "export", "which"} {
+		pages = append(pages, []string{"journal", name, "-h"})
+	}
+	for _, page := range pages {
+		_, help, _ := execute(t, page...)
+		for line := range strings.Lines(help) {
+			line = strings.TrimRight(strings.ReplaceAll(line, "    \t", "        "), "\n")
+			if n := len([]rune(line)); n > 100 {
+				t.Errorf("%v: %d columns: %s", page, n, line)
+			}
+		}
+	}
+}
+
 func TestVersion(t *testing.T) {
 	defer func(v string) { version = v }(version)
 	version = "v1.2.3"

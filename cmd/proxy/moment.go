@@ -14,8 +14,8 @@ type place struct {
 	time   time.Time // zero: offset counts
 }
 
-const placeHelp = "an `OFFSET|TIME`: digits, 2026-03-01T14:03:05.5Z, 14:03:05 or " +
-	"2026-03-01 14:03:05 (here), 90s ago"
+const placeHelp = "an `OFFSET|TIME`: digits, 2026-03-01T14:03:05.5Z, 90s ago,\n" +
+	"14:03:05 or 2026-03-01 14:03:05 (here)"
 
 // The forms of times without a zone, which are those of this machine's clock.
 var localTimes = []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04",

@@ -33,7 +33,7 @@ func addPoint(f *flag.FlagSet) *pointFlags {
 		end:      f.Bool("end", false, "up to the last byte that is held"),
 		timeline: f.Int("timeline", 0, "of timeline `ID` instead of the current one"),
 	}
-	f.Func("skip", "leave out the command or the transaction at `OFFSET`, or all from FROM-TO; "+
+	f.Func("skip", "leave out the command or the transaction at `OFFSET`, or all from FROM-TO;\n"+
 		"may be given several times", func(text string) error {
 		s, err := replay.ParseSkip(text)
 		p.skips = append(p.skips, s)
