@@ -58,6 +58,7 @@ func inBubble(t *testing.T, routes []policy.RouteSpec, test func(b *bubble)) {
 				t.Error(err)
 			}
 			f.closeAll()
+			f.releaseAll()
 		}()
 		test(b)
 	})
@@ -196,8 +197,10 @@ type fakeWait struct {
 
 type fakeConn struct {
 	net.Conn
-	f  *fakeServer
-	id int
+	f     *fakeServer
+	id    int
+	runID string // of the process that it leads to
+	did   string // commands, in order
 }
 
 var (
@@ -226,7 +229,7 @@ func (f *fakeServer) DialContext(context.Context, string, string) (net.Conn, err
 	}
 	ours, theirs := net.Pipe()
 	f.lastID++
-	c := &fakeConn{theirs, f, f.lastID}
+	c := &fakeConn{Conn: theirs, f: f, id: f.lastID, runID: f.runID}
 	f.conns[c] = struct{}{}
 	go c.serve()
 	return ours, nil
@@ -274,6 +277,25 @@ func (f *fakeServer) catchUp() {
 			f.replicas[i].offset = f.offset
 		}
 	})
+}
+
+// cut ends the connections that have carried such a command.
+func (f *fakeServer) cut(command string) (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range f.conns {
+		if strings.Contains(c.did, command) {
+			c.Close()
+			n++
+		}
+	}
+	return n
+}
+
+// restart ends the process and begins another one.
+func (f *fakeServer) restart(runID, replID string) {
+	f.change(func() { f.runID, f.replID, f.replID2, f.offset = runID, replID, noID, 0 })
+	f.cut("")
 }
 
 func (f *fakeServer) releaseAll() {
@@ -343,9 +365,14 @@ func (f *fakeServer) reply(c *fakeConn, args []string) (string, *fakeWait) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	name := strings.ToLower(args[0])
-	f.seen = append(f.seen, strings.ToLower(strings.Join(args, " ")))
+	line := strings.ToLower(strings.Join(args, " "))
+	f.seen = append(f.seen, line)
+	c.did += line + "\n"
+	if text, ok := f.instead[line]; ok {
+		return text, nil
+	}
 	if f.held[name] || name == "wait" || name == "waitaof" {
-		w := &fakeWait{args, make(chan string)}
+		w := &fakeWait{args, make(chan string, 1)}
 		f.waits = append(f.waits, w)
 		return "", w
 	}
@@ -354,7 +381,7 @@ func (f *fakeServer) reply(c *fakeConn, args []string) (string, *fakeWait) {
 	}
 	switch name {
 	case "info":
-		return proxytest.Bulk(f.info()), nil
+		return proxytest.Bulk(f.info(c.runID)), nil
 	case "config":
 		return f.configGet(args[2:]), nil
 	case "client":
@@ -362,7 +389,13 @@ func (f *fakeServer) reply(c *fakeConn, args []string) (string, *fakeWait) {
 			return fmt.Sprintf(":%d\r\n", c.id), nil
 		}
 		return "+OK\r\n", nil
-	case "set", "multi", "exec", "discard", "select", "ping", "auth":
+	case "exec":
+		f.offset += 10
+		return "*1\r\n+OK\r\n", nil
+	case "pexpireat":
+		f.offset += 10
+		return ":1\r\n", nil
+	case "set", "multi", "discard", "select", "ping", "auth":
 		f.offset += 10
 		return "+OK\r\n", nil
 	case "get":
@@ -384,10 +417,10 @@ func (f *fakeServer) configGet(names []string) string {
 	return proxytest.Command(out...)
 }
 
-func (f *fakeServer) info() string {
+func (f *fakeServer) info(runID string) string {
 	lines := []string{
 		"# Server", "redis_version:7.2.4", "server_name:valkey", "valkey_version:8.0.1",
-		"run_id:" + f.runID, "# Persistence", "loading:0", "aof_last_write_status:ok",
+		"run_id:" + runID, "# Persistence", "loading:0", "aof_last_write_status:ok",
 		"aof_enabled:" + map[string]string{"yes": "1"}[f.config["appendonly"]],
 		"# Replication", "role:" + f.role,
 		fmt.Sprintf("connected_slaves:%d", len(f.replicas)),

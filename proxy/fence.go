@@ -75,7 +75,7 @@ type fenceKind struct {
 }
 
 func newDurability(w *worker) *durability {
-	return &durability{w: w, plans: map[policy.Demand]*proofPlan{}}
+	return &durability{w: w, db: w.trash.mark, plans: map[policy.Demand]*proofPlan{}}
 }
 
 // routesChanged is called when other routes are in force.

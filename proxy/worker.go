@@ -186,7 +186,7 @@ func (w *worker) run() {
 	defer w.srv.running.Done()
 	w.loop.AfterFunc(sweepEvery, w.sweep)
 	w.loop.AfterFunc(0, w.setClock)
-	w.loop.AfterFunc(0, w.routesChanged)
+	w.routesChanged()
 	if w.id == 0 {
 		w.loop.AfterFunc(0, w.sweepTrash) // what a proxy before this one has not finished
 	}

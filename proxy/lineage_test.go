@@ -1,0 +1,142 @@
+package proxy
+
+import (
+	"testing"
+	"time"
+
+	"holdfast/policy"
+	"holdfast/proxy/telemetry"
+)
+
+func TestRoleChangeBreaksPromises(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c := b.client()
+		c.send("SET pay:1 a", "GET x")
+		b.server.change(func() { b.server.role = "slave" })
+		b.server.catchUp()
+		b.server.answer("-UNBLOCKED force unblock from blocking operation\r\n")
+		if got := c.take(); got == "" || got[:13] != "-UNCONFIRMED " {
+			t.Fatalf("got %q", got)
+		}
+		b.expectOutcome(telemetry.HoldPrimary, 1)
+		b.sleep(2 * time.Second)
+		c.send("SET pay:2 a")
+		c.expectError("NODURABLE", "replica")
+	})
+}
+
+// Demoted and promoted again between two looks: the role is as before, the history is not.
+func TestHistoryChangeBreaksPromises(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c := b.client()
+		c.send("SET pay:1 a")
+		b.server.change(func() { b.server.replID2, b.server.replID = b.server.replID, otherID })
+		b.prove()
+		c.expectError("UNCONFIRMED", "primary changed")
+		c.send("SET pay:2 a")
+		b.prove()
+		c.expect("+OK\r\n")
+	})
+}
+
+// A primary takes another replication id, and has no past, when its first replica is attached.
+func TestNewReplicationIDWithoutAPast(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c := b.client()
+		c.send("SET pay:1 a")
+		b.server.change(func() { b.server.replID = otherID })
+		b.prove()
+		c.expect("+OK\r\n")
+		b.expectOutcome(telemetry.HoldPrimary, 0)
+	})
+}
+
+// A fence of the journal that was asked under the old id is asked anew.
+func TestJournalFenceUnderANewName(t *testing.T) {
+	two := policy.Demand{Journal: true, Replicas: 1}
+	inBubble(t, onRoute(two), func(b *bubble) {
+		j := &fakeJournal{}
+		b.withFakeJournal(j)
+		c := b.client()
+		c.send("SET pay:1 a")
+		b.server.change(func() { b.server.replID = otherID })
+		b.prove()
+		b.moved(j, otherID, b.server.offset)
+		b.sleep(10 * time.Millisecond)
+		b.moved(j, otherID, b.server.offset)
+		c.expect("+OK\r\n")
+	})
+}
+
+func TestRestartBreaksPromises(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c := b.client()
+		c.send("SET pay:1 a")
+		b.server.restart("run-2", otherID)
+		b.server.answer(":1\r\n") // to nobody
+		c.expectError("UNCONFIRMED")
+		b.sleep(2 * time.Second)
+		c.send("SET pay:2 a")
+		b.prove()
+		c.expect("+OK\r\n")
+	})
+}
+
+// Something between the proxy and the server leads new connections to another process, while the
+// old one goes on: what it executes is not what fences on the new one prove.
+func TestLinkToAnotherProcess(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c := b.client()
+		c.send("SET pay:1 a")
+		b.prove()
+		c.expect("+OK\r\n")
+		b.server.change(func() { b.server.held["incr"] = true })
+		c.send("INCR pay:2") // by the old link
+		b.server.change(func() { b.server.runID, b.server.replID = "run-2", otherID })
+		b.server.cut("info server replication")
+		b.sleep(2 * time.Second)
+		b.server.answer(":1\r\n")
+		c.expectError("UNCONFIRMED", "primary changed")
+		c.send("SET pay:3 a")
+		b.sleep(100 * time.Millisecond)
+		for len(b.server.waiting()) > 0 {
+			b.prove()
+		}
+		c.expect("+OK\r\n")
+	})
+}
+
+// As before, but the old side links live on: it is the new link that leads elsewhere.
+func TestNewLinkToAnotherProcess(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c := b.client()
+		c.send("SET pay:1 a")
+		b.prove()
+		c.expect("+OK\r\n")
+		b.server.cut("set pay:1")
+		b.settle()
+		b.server.change(func() { b.server.runID = "run-2" })
+		c.send("SET pay:2 a") // by a new link, to the new process
+		for len(b.server.waiting()) > 0 {
+			b.prove() // the old process proves what it likes
+		}
+		c.expectError("UNCONFIRMED", "primary changed")
+	})
+}
+
+// Each new link is verified by a side link that is dialled after it; one serves for many.
+func TestVerifyingLinksCostsOneDial(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c := b.client()
+		c.send("SET pay:1 a")
+		b.prove()
+		before := b.server.dials
+		for range 5 {
+			c.send("SET pay:1 a")
+			b.prove()
+		}
+		if n := b.server.dials - before; n != 0 {
+			t.Errorf("%d more dials", n)
+		}
+	})
+}
