@@ -20,10 +20,11 @@ import (
 type options struct {
 	rounds, workers int
 	server, proxy   string
+	dir             string
 	life            time.Duration
 	seed            uint64
 	only            string
-	results         bool
+	proofs, results bool
 }
 
 func main() {
@@ -43,9 +44,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fs.IntVar(&o.workers, "clients", 12, "clients that read and write")
 	fs.StringVar(&o.server, "server", "valkey", "valkey, redis or redis7")
 	fs.StringVar(&o.proxy, "proxy", "bin/proxy", "the proxy, from the root of the repository")
+	fs.StringVar(&o.dir, "dir", "", "for data and logs; by default loadtest/out/crash")
 	fs.DurationVar(&o.life, "life", 500*time.Millisecond, "how long a primary lives, on average")
 	fs.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()), "of the first round")
 	fs.StringVar(&o.only, "only", "", "only scenarios whose name contains this")
+	fs.BoolVar(&o.proofs, "proofs", true, "let the harness prove itself first")
 	fs.BoolVar(&o.results, "results", false, "write loadtest/RESULTS.md")
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -57,11 +60,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	dir, err := harness.OutDir(root, "crash")
-	if err != nil {
-		return err
+	if o.dir == "" {
+		if o.dir, err = harness.OutDir(root, "crash"); err != nil {
+			return err
+		}
 	}
-	set := &setting{dir: dir, proxy: o.proxy, workers: o.workers, life: o.life}
+	set := &setting{dir: o.dir, proxy: o.proxy, workers: o.workers, life: o.life}
 	if !filepath.IsAbs(set.proxy) {
 		set.proxy = filepath.Join(root, set.proxy)
 	}
@@ -100,7 +104,7 @@ func (set *setting) runAll(ctx context.Context, o *options, b *book) error {
 		all, must = append(all, powerScenarios()...), append(must, powerProofs()...)
 	}
 	for _, p := range must {
-		if !wanted(p.name) {
+		if !o.proofs || !wanted(p.name) {
 			continue
 		}
 		n, err := set.prove(ctx, &p, o.seed)

@@ -179,7 +179,8 @@ func finishPower(r *round) error {
 		p.kill()
 	}
 	if err := r.disk.boot(); err != nil {
-		return err
+		r.settle()
+		return r.gaveNothing("file system", err, r.log)
 	}
 	if r.journal {
 		r.settle()
@@ -279,36 +280,6 @@ func (r *round) move() error {
 		}
 	}
 	return nil
-}
-
-// split promotes the replica while the primary lives on: new connections are led to the one, old ones
-// remain with the other. Neither has the other's writes any longer, so that nothing that is executed
-// on the old one from then on may be acknowledged. Then the old one dies.
-func split(r *round) error {
-	r.calm()
-	r.strike()
-	old, next := r.primary, r.others[0]
-	steps := []func() error{next.promote, func() error { r.front.lead(next.addr); return nil }}
-	if r.rng.IntN(2) == 0 {
-		slices.Reverse(steps)
-	}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return err
-		}
-		r.load.pause(r.span(30 * time.Millisecond))
-	}
-	for range 3 { // some go over to the new one
-		r.front.cut(func(p *pair) bool { return r.rng.IntN(3) == 0 })
-		r.load.pause(r.span(80 * time.Millisecond))
-	}
-	old.kill()
-	r.gone = append(r.gone, old)
-	r.primary, r.others = next, r.others[1:]
-	r.ways[0].stop()
-	r.ways = r.ways[1:]
-	r.settle()
-	return r.followed()
 }
 
 func finishPromote(r *round) error {

@@ -146,8 +146,11 @@ func (r *round) up() (err error) {
 }
 
 func (r *round) addReplicas(args []string) error {
-	follow := r.primary.addr
 	for i := range r.replicas {
+		follow := r.primary.addr
+		if of, other := r.follow[i]; other {
+			follow = r.others[of].addr
+		}
 		way, err := newRelay(follow)
 		if err != nil {
 			return err
@@ -160,9 +163,6 @@ func (r *round) addReplicas(args []string) error {
 			return err
 		}
 		r.others = append(r.others, s)
-		if r.chain {
-			follow = s.addr
-		}
 	}
 	return nil
 }
@@ -182,10 +182,7 @@ func (r *round) addProxies() error {
 
 // attached waits until replicas and journals follow, and the gates let writes through.
 func (r *round) attached() error {
-	follow := len(r.others)
-	if r.chain {
-		follow = min(follow, 1)
-	}
+	follow := len(r.others) - len(r.follow)
 	if r.journal {
 		follow += len(r.proxies)
 	}

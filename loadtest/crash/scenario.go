@@ -10,7 +10,7 @@ type scenario struct {
 	journal, fack bool
 	aof           bool // of all servers
 	replicas      int
-	chain         bool // each replica follows the one before it
+	follow        map[int]int // replicas that follow another one and not the primary
 	proxies       int
 
 	lives  int // of primaries, one after the other
@@ -69,8 +69,12 @@ func scenarios() []scenario {
 			faults: join(tap, network), finish: finishJournal},
 		{name: "replicas 1, two primaries", about: "the replica is promoted and new connections led to " +
 			"it while the old primary lives on",
-			ack: ackReplicas, replicas: 2, chain: true, proxies: 1, lives: 2,
+			ack: ackReplicas, replicas: 2, follow: map[int]int{1: 0}, proxies: 1, lives: 2,
 			faults: join(network, replica), revive: split, finish: finishPromote},
+		{name: "replicas 1, split brain", about: "the same, and both primaries go on, each with a replica; " +
+			"what was acknowledged since is on one of these",
+			ack: ackReplicas, replicas: 3, follow: map[int]int{1: 0}, proxies: 1, lives: 1,
+			faults: []fault{cutLinks, cutReplica, freezeProxy}, finish: finishSplitBrain},
 		{name: "aof of a replica", about: "primary and replica are killed; the replica is restarted " +
 			"from its AOF",
 			ack: "{aof: {replicas: 1}}", journal: true, fack: true, aof: true, replicas: 1,

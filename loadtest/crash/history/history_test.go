@@ -86,6 +86,28 @@ func TestLedger(t *testing.T) {
 	}
 }
 
+func TestSomewhere(t *testing.T) {
+	one, other := NewState(), NewState()
+	one.Add("pay:l:0", "a")
+	tests := []struct {
+		name   string
+		writes []Write
+		want   string
+	}{
+		{"in the one", []Write{add(Acked, "a", "pay:l:0")}, ""},
+		{"in another key", []Write{add(Acked, "a", "pay:l:1")}, Lost},
+		{"nowhere", []Write{add(Acked, "b", "pay:l:0")}, Lost},
+		{"nowhere, unknown", []Write{add(Unconfirmed, "b", "pay:l:0")}, ""},
+		{"changed again", []Write{add(Acked, "a", "pay:l:0"), move(Acked, "")}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			expect(t, Somewhere(tt.writes, 0, other, one), tt.want)
+		})
+	}
+	expect(t, Somewhere([]Write{add(Acked, "b", "pay:l:0")}, time.Second, one), "") // before
+}
+
 // expect wants problems of one sort, or none.
 func expect(t *testing.T, got []Problem, want string) {
 	t.Helper()

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A State is what a server holds.
@@ -154,6 +155,32 @@ func torn(writes []Write, fates map[Elem]*fate, s *State) (found []Problem) {
 		if alone && done != 0 && done != len(w.Effects) {
 			found = append(found, Problem{Torn, fmt.Sprintf("%d of %d effects of %s", done,
 				len(w.Effects), w)})
+		}
+	}
+	return found
+}
+
+// Somewhere looks for what was asked after a moment and acknowledged: elements that were put there and
+// not changed again must be in one of the states at least.
+func Somewhere(writes []Write, after time.Duration, states ...*State) (found []Problem) {
+	changes := map[Elem]int{}
+	for i := range writes {
+		for _, e := range writes[i].Effects {
+			changes[e.Elem]++
+		}
+	}
+	for i := range writes {
+		w := &writes[i]
+		if w.Outcome != Acked || w.Call <= after {
+			continue
+		}
+		for _, e := range w.Effects {
+			there := slices.ContainsFunc(states, func(s *State) bool {
+				return slices.Contains(s.Places[e.Elem], e.To)
+			})
+			if changes[e.Elem] == 1 && !there {
+				found = append(found, Problem{Lost, "not in any of the states: " + w.String()})
+			}
 		}
 	}
 	return found
