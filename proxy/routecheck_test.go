@@ -13,8 +13,8 @@ import (
 func primaryOf(edit func(*upstream.Info)) *upstream.Info {
 	i := &upstream.Info{Up: true, Role: "master", Server: "valkey", Version: "8.0.1",
 		VersionNum: 80001, AppendOnly: true, AppendFsync: "always", LastAOFWrite: "ok",
-		Replicas: []upstream.Replica{{Port: 7001, State: "online"}, {Port: 7002, State: "online"},
-			{Port: 0, State: "online"}}}
+		Replicas: []upstream.Replica{{Port: 7001, State: "online", Fsyncs: true},
+			{Port: 7002, State: "online", Fsyncs: true}, {Port: 0, State: "online"}}}
 	if edit != nil {
 		edit(i)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"holdfast/configs"
@@ -157,6 +158,9 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 	defer cancel()
 	u := upstream.New(upstreamOptions(c, slog.New(slog.DiscardHandler)))
 	defer u.Stop()
+	u.WatchReplicas(slices.ContainsFunc(c.Routes, func(route configs.Route) bool {
+		return route.Ack.AOF.Replicas > 0
+	}))
 	info, err := u.Probe(ctx)
 	if err != nil {
 		r.fail("upstream", "%v", err)

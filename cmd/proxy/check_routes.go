@@ -57,10 +57,6 @@ func checkRoutesServer(
 	if len(routes) == 0 {
 		return
 	}
-	if demand.AOFReplicas > 0 {
-		r.warn("routes", "what replicas say of their append-only files is believed: check on each "+
-			"that appendonly is yes, appendfsync always and no-appendfsync-on-rewrite no")
-	}
 	if sends(all, "CONFIG SET") {
 		r.warn("routes", "CONFIG SET lasts until the server restarts: send CONFIG REWRITE after it, "+
 			"or write the same into the server's configuration file")
