@@ -40,7 +40,8 @@ type Stats struct {
 	BaseBytes    int64
 	Timelines    int
 	Gaps         int
-	Incidents    int
+	Incidents    int       // lost tails
+	Replaced     int       // histories that were replaced, with or without a loss
 	Oldest       time.Time // the oldest moment that retention still keeps a base for; zero: none
 
 	DiskPercent float64       // of the file system that is taken; 0: unknown
@@ -109,11 +110,17 @@ func (j *Journal) Stats() Stats {
 		Bases:       len(j.catalog.bases),
 		Timelines:   len(j.catalog.timelines),
 		Gaps:        len(j.catalog.gaps),
-		Incidents:   len(j.catalog.incidents),
 		DiskPercent: j.disk.percent,
 		DiskFree:    j.disk.free,
 		WriteRate:   j.disk.rate,
 		TimeToFull:  j.disk.timeToFull,
+	}
+	for _, i := range j.catalog.incidents {
+		if i.Replaced {
+			s.Replaced++
+		} else {
+			s.Incidents++
+		}
 	}
 	for _, seg := range j.segments {
 		s.SegmentBytes += seg.Bytes

@@ -51,7 +51,8 @@ type Gap struct {
 	Time     time.Time  `json:"time"`
 }
 
-// Incident is a range that the journal holds and the primary lost.
+// Incident is a range that the journal holds and the primary lost; or, where Replaced, a history that
+// ended at To and was followed by one that says nothing of how the two are related.
 type Incident struct {
 	Timeline  TimelineID `json:"timeline"`
 	From      int64      `json:"from"`
@@ -61,6 +62,7 @@ type Incident struct {
 	Commands  int64      `json:"commands"` // how many were lost; -1: not counted
 	Why       string     `json:"why,omitempty"`
 	Time      time.Time  `json:"time"` // when it was noticed
+	Replaced  bool       `json:"replaced,omitempty"`
 }
 
 // Base is a snapshot: with it and the stream from Offset on, any later moment can be rebuilt.

@@ -213,7 +213,7 @@ func (r *recorder) lostTailsSince(known time.Time) []string {
 	}
 	var out []string
 	for _, i := range view.Incidents() {
-		if i.Time.After(known) && time.Since(i.Time) < incidentShown {
+		if !i.Replaced && i.Time.After(known) && time.Since(i.Time) < incidentShown {
 			out = append(out, fmt.Sprintf("journal: the server lost %d commands that the journal "+
 				"holds (timeline %d, offsets %d to %d); see SHOW INCIDENTS", i.Commands, i.Timeline,
 				i.From, i.To))

@@ -48,7 +48,8 @@ func (srv *Server) Journal(context.Context) (*admin.Journal, error) {
 		Timeline: uint32(j.Received.Timeline), Received: j.Received.Offset, Durable: j.Durable.Offset,
 		Segments: j.Segments, SegmentBytes: j.SegmentBytes, Bases: j.Bases, BaseBytes: j.BaseBytes,
 		BaseRunning: s.BaseRunning, Oldest: j.Oldest, Gaps: j.Gaps, Incidents: j.Incidents,
-		Fsyncs: j.Fsyncs, FsyncLast: j.FsyncLast, FsyncMax: j.FsyncMax, Batches: j.Batches,
+		Replaced: j.Replaced,
+		Fsyncs:   j.Fsyncs, FsyncLast: j.FsyncLast, FsyncMax: j.FsyncMax, Batches: j.Batches,
 		StreamBytes: j.StreamBytes, Rate: int64(j.WriteRate), BacklogSize: s.BacklogSize,
 		BacklogTime: s.BacklogTime, DiskPercent: j.DiskPercent, DiskFree: j.DiskFree,
 		TimeToFull: j.TimeToFull, Attempts: s.Connects, Continues: s.Continues,
@@ -107,6 +108,7 @@ func (srv *Server) Incidents(context.Context) ([]admin.Incident, error) {
 		out = append(out, admin.Incident{
 			Timeline: uint32(i.Timeline), From: i.From, To: i.To, Commands: i.Commands,
 			First: i.FirstTime, Last: i.LastTime, Noticed: i.Time, Why: i.Why,
+			Replaced: i.Replaced,
 		})
 	}
 	return out, nil

@@ -36,7 +36,13 @@ func checkFolder(r *report, c *configs.Config) {
 	first, last := view.TimeRange()
 	r.ok("journal", "%s: %d timelines, %d bases, %d segments, from %s to %s", dir,
 		len(view.Timelines()), len(view.Bases()), len(view.Segments()), clock(first), clock(last))
-	if n := len(view.Incidents()); n > 0 {
+	n := 0
+	for _, i := range view.Incidents() {
+		if !i.Replaced {
+			n++
+		}
+	}
+	if n > 0 {
 		r.warn("journal", "%d times the server lost writes that the journal holds: proxy journal ls",
 			n)
 	}

@@ -139,7 +139,7 @@ func printHoles(row func(string, ...any), v *journalView) {
 		row("timeline %d\t%d\t%d\t%s\t%s", g.Timeline, g.From, g.To, clock(g.Time), g.Why)
 	}
 	if len(v.Incidents) > 0 {
-		row("\nLOST TAIL\tFROM\tTO\tCOMMANDS\tFIRST\tLAST\tNOTICED\tWHY")
+		row("\nINCIDENT\tFROM\tTO\tCOMMANDS\tFIRST\tLAST\tNOTICED\tWHY")
 	}
 	for _, i := range v.Incidents {
 		commands := fmt.Sprint(i.Commands)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"time"
 
 	"holdfast/journal"
@@ -22,7 +21,8 @@ import (
 //	continues ours, up to F        restart or failover                  timeline at F; lost tail
 //	                                                                    where F is below our end
 //	an earlier one, or its child   an old primary is back               the same
-//	unknown                        new data, or loaded from an AOF      timeline of its own
+//	unknown                        new data, or loaded from an AOF      timeline of its own; an
+//	                               or from a backup                     incident: history replaced
 //
 // A timeline begins where the histories part, and a gap stretches from there to the snapshot where
 // the primary has already gone on.
@@ -108,17 +108,18 @@ func (t *Tap) carryOut(ctx context.Context, pl plan) (journal.Timeline, error) {
 			return journal.Timeline{}, err
 		}
 	}
-	tl, _ := j.Current()
+	tl, ok := j.Current()
+	if ok && !pl.same && pl.start.Parent == 0 {
+		if err := t.recordReplaced(ctx, tl); err != nil {
+			return tl, err
+		}
+	}
 	if !pl.same {
 		var err error
 		if tl, err = j.StartTimeline(ctx, pl.start); err != nil {
 			return tl, err
 		}
-		level := slog.LevelInfo
-		if tl.ID > 1 && tl.Parent == 0 {
-			level = slog.LevelWarn // nobody can tell whether it lacks something
-		}
-		t.log.Log(ctx, level, "journal: new timeline", "timeline", tl.ID, "replid", tl.ReplID,
+		t.log.Info("journal: new timeline", "timeline", tl.ID, "replid", tl.ReplID,
 			"offset", tl.Start, "parent", tl.Parent, "why", pl.start.Why)
 	}
 	if tl.End == pl.resume {
@@ -143,6 +144,22 @@ func (t *Tap) recordLoss(ctx context.Context, pl plan) error {
 		"commands", incident.Commands, "first", incident.FirstTime, "last", incident.LastTime)
 	t.stats.update(func(s *Stats) { s.LostTails++ })
 	return t.opts.Journal.AddIncident(ctx, incident)
+}
+
+// recordReplaced records that a history ended without a word of what came of it: a primary that was
+// restarted from its append-only file or without any, restored from a backup, or another one.
+// Whether it lacks something nobody can tell; where to look can be said.
+func (t *Tap) recordReplaced(ctx context.Context, old journal.Timeline) error {
+	in := journal.Incident{Timeline: old.ID, From: old.End, To: old.End, FirstTime: old.Last,
+		LastTime: old.Last, Commands: -1, Replaced: true, Time: time.Now(),
+		Why: fmt.Sprintf("the server came with a history of its own: it was restarted from an "+
+			"append-only file or a backup, or is another one. Whether it lacks something cannot be "+
+			"told from that; what was held before is timeline %d up to offset %d. To compare: "+
+			"proxy restore -timeline %d -end -target ANOTHER-SERVER; proxy journal which "+
+			"BACKUP.rdb says what backups hold", old.ID, old.End, old.ID)}
+	t.log.Warn("journal: the server's history was replaced", "timeline", old.ID, "held_to", old.End,
+		"last", old.Last, "why", in.Why)
+	return t.opts.Journal.AddIncident(ctx, in)
 }
 
 // survey counts the commands of a range and notes their times.

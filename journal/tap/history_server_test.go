@@ -117,8 +117,13 @@ func TestUnknownHistory(t *testing.T) {
 	proxytest.Poll(t, "a full resync", func() bool { return r.tap.Stats().FullResyncs == 2 })
 	r.attached()
 	tls := r.view().Timelines()
-	if len(tls) != 2 || tls[1].Parent != 0 || len(r.view().Incidents()) != 0 {
-		t.Errorf("timelines %+v, incidents %+v", tls, r.view().Incidents())
+	in := r.view().Incidents()
+	if len(tls) != 2 || tls[1].Parent != 0 || len(in) != 1 || !in[0].Replaced ||
+		in[0].Timeline != 1 || in[0].To != tls[0].End || in[0].Commands != -1 {
+		t.Errorf("timelines %+v, incidents %+v", tls, in)
+	}
+	if s := r.j.Stats(); s.Incidents != 0 || s.Replaced != 1 || r.tap.Stats().LostTails != 0 {
+		t.Errorf("%+v", s)
 	}
 }
 

@@ -42,7 +42,7 @@ func journalLines(j *Journal) []string {
 	p.add("rate", "%s/s%s", size(j.Rate), backlog(j))
 	p.add("disk", "%.1f %% taken, %s free%s", j.DiskPercent, size(j.DiskFree), toFull(j))
 	p.add("missing", "%d gaps", j.Gaps)
-	p.add("incidents", "%d lost tails", j.Incidents)
+	p.add("incidents", "%d lost tails, %d histories replaced", j.Incidents, j.Replaced)
 	p.add("so far", "%d attempts to attach, %d continued, %d full resyncs; %d bases taken, "+
 		"%d failed", j.Attempts, j.Continues, j.FullResyncs, j.BasesTaken, j.BasesFailed)
 	return p.lines()

@@ -97,7 +97,7 @@ fsyncs      1000, mean 150µs, last 120µs, slowest 20ms; 5.00GiB of stream in 1
 rate        1.00MiB/s; the server's backlog is 600MiB, 10m00s at the highest rate seen
 disk        42.5 % taken, 100GiB free; full in 10d00h at this rate
 missing     1 gaps
-incidents   1 lost tails
+incidents   1 lost tails, 0 histories replaced
 so far      3 attempts to attach, 1 continued, 2 full resyncs; 4 bases taken, 1 failed
 `,
 		"SHOW TIMELINES": `

@@ -31,7 +31,8 @@ type Journal struct {
 	BaseRunning  bool      `json:"base_running"` // one is being taken
 	Oldest       time.Time `json:"oldest"`       // the oldest moment that can be restored
 	Gaps         int       `json:"gaps"`
-	Incidents    int       `json:"incidents"`
+	Incidents    int       `json:"incidents"` // lost tails
+	Replaced     int       `json:"replaced"`  // histories that another one followed without a word
 
 	Fsyncs      uint64        `json:"fsyncs"`
 	FsyncMean   time.Duration `json:"fsync_mean_ns"`
@@ -68,7 +69,8 @@ type Timeline struct {
 	Last   time.Time `json:"last"` // of the last byte
 }
 
-// Incident is a lost tail: a range that the journal holds and the server lost.
+// Incident is a lost tail: a range that the journal holds and the server lost. Replaced: a history
+// ended, and whether anything was lost cannot be told.
 type Incident struct {
 	Timeline uint32    `json:"timeline"`
 	From     int64     `json:"from"`
@@ -78,6 +80,7 @@ type Incident struct {
 	Last     time.Time `json:"last"`
 	Noticed  time.Time `json:"noticed"`
 	Why      string    `json:"why"`
+	Replaced bool      `json:"replaced,omitempty"`
 }
 
 // Base is a snapshot in the journal.
