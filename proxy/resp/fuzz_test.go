@@ -36,7 +36,7 @@ func FuzzSplitInline(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
 		before := bytes.Clone(line)
-		args, ok := SplitInline(line)
+		args, ok := splitInline(line)
 		var got []string
 		for _, arg := range args {
 			got = append(got, string(arg))

@@ -2,27 +2,19 @@ package resp
 
 import "bytes"
 
-// SplitInline splits an inline command, without its end of line, as Redis's sdssplitargs (sds.c)
-// does. Words stand between blanks. In double quotes \n \r \t \b \a and \xHH are escapes and a
-// backslash takes anything else literally; in single quotes only \' is an escape. A closing quote
-// must be followed by a blank or by the end. A NUL ends the line. ok is false for "Protocol error:
-// unbalanced quotes in request". A line of blanks has no words. Words without quotes alias line.
-func SplitInline(line []byte) (args [][]byte, ok bool) {
-	var s splitter
-	ok = s.split(line)
-	if !ok {
-		return nil, false
-	}
-	return s.args, true
-}
-
-// splitter keeps the words of a line and the memory of unescaped ones, so that both are reused.
+// splitter splits inline commands, and keeps the words of a line and the memory of unescaped ones, so
+// that both are reused.
 type splitter struct {
 	args [][]byte
 	text []byte
 }
 
-// split makes s.args the words of line, and reports whether its quotes are balanced.
+// split makes s.args the words of line, an inline command without its end, as Redis's sdssplitargs
+// (sds.c) does. Words stand between blanks. In double quotes \n \r \t \b \a and \xHH are escapes
+// and a backslash takes anything else literally; in single quotes only \' is an escape. A closing
+// quote must be followed by a blank or by the end. A NUL ends the line. It returns false for
+// "Protocol error: unbalanced quotes in request". A line of blanks has no words. Words without
+// quotes alias line.
 func (s *splitter) split(line []byte) bool {
 	s.args, s.text = s.args[:0], s.text[:0]
 	if i := bytes.IndexByte(line, 0); i >= 0 {

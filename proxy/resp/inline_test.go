@@ -49,9 +49,19 @@ var inlineLines = []struct {
 	{`"a" 'b' c "d e" "f"`, []string{"a", "b", "c", "d e", "f"}},
 }
 
+// splitInline splits one line by itself.
+func splitInline(line []byte) (args [][]byte, ok bool) {
+	var s splitter
+	ok = s.split(line)
+	if !ok {
+		return nil, false
+	}
+	return s.args, true
+}
+
 func TestSplitInline(t *testing.T) {
 	for _, tt := range inlineLines {
-		args, ok := SplitInline([]byte(tt.line))
+		args, ok := splitInline([]byte(tt.line))
 		got := []string{}
 		for _, arg := range args {
 			got = append(got, string(arg))
@@ -65,7 +75,7 @@ func TestSplitInline(t *testing.T) {
 // TestSplitInlineArgsAreSeparate appends to each word: no other word and not the line may change.
 func TestSplitInlineArgsAreSeparate(t *testing.T) {
 	line := []byte(`a "b\x41" c "d" e`)
-	args, _ := SplitInline(line)
+	args, _ := splitInline(line)
 	for i := range args {
 		_ = append(args[i], "!!!"...)
 	}

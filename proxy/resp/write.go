@@ -56,27 +56,6 @@ func AppendNull(dst []byte, proto int) []byte {
 	return append(dst, "$-1\r\n"...)
 }
 
-// AppendNullArray appends the absence of an array.
-func AppendNullArray(dst []byte, proto int) []byte {
-	if proto == 3 {
-		return append(dst, "_\r\n"...)
-	}
-	return append(dst, "*-1\r\n"...)
-}
-
-// AppendBool appends a truth value, which is 1 or 0 in RESP2.
-func AppendBool(dst []byte, v bool, proto int) []byte {
-	switch {
-	case proto == 3 && v:
-		return append(dst, "#t\r\n"...)
-	case proto == 3:
-		return append(dst, "#f\r\n"...)
-	case v:
-		return append(dst, ":1\r\n"...)
-	}
-	return append(dst, ":0\r\n"...)
-}
-
 // AppendArray appends the head of an array of n elements, which the caller appends next.
 func AppendArray(dst []byte, n int) []byte { return appendNumber(dst, '*', int64(n)) }
 
@@ -92,14 +71,6 @@ func AppendMap(dst []byte, n, proto int) []byte {
 func AppendSet(dst []byte, n, proto int) []byte {
 	if proto == 3 {
 		return appendNumber(dst, '~', int64(n))
-	}
-	return AppendArray(dst, n)
-}
-
-// AppendPush appends the head of a push message of n elements: in RESP2 an array.
-func AppendPush(dst []byte, n, proto int) []byte {
-	if proto == 3 {
-		return appendNumber(dst, '>', int64(n))
 	}
 	return AppendArray(dst, n)
 }
