@@ -262,10 +262,16 @@ func (f *fakeServer) waiting() (out []string) {
 
 // answer lets the oldest blocked command return. Where it is a WAIT that succeeds, the replicas have
 // acknowledged everything.
-func (f *fakeServer) answer(reply string) {
+func (f *fakeServer) answer(reply string) { f.answerTo("", reply) }
+
+// answerTo is answer for the oldest one of a name.
+func (f *fakeServer) answerTo(name, reply string) {
 	f.mu.Lock()
-	w := f.waits[0]
-	f.waits = f.waits[1:]
+	i := slices.IndexFunc(f.waits, func(w *fakeWait) bool {
+		return name == "" || strings.EqualFold(w.args[0], name)
+	})
+	w := f.waits[i]
+	f.waits = slices.Delete(f.waits, i, i+1)
 	f.mu.Unlock()
 	w.reply <- reply
 }

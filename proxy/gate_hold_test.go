@@ -1,0 +1,331 @@
+package proxy
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/policy"
+	"holdfast/proxy/telemetry"
+)
+
+func TestErrorsOfPlainCommandsAreNotHeld(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		b.server.change(func() { b.server.instead["set pay:1 a"] = "-WRONGTYPE no\r\n" })
+		c := b.client()
+		c.send("SET pay:1 a", "GET x")
+		c.expect("-WRONGTYPE no\r\n$1\r\nx\r\n")
+		c.send("SET pay:2 a", "SET pay:1 a", "GET x")
+		c.expect("")
+		b.prove()
+		c.expect("+OK\r\n-WRONGTYPE no\r\n$1\r\nx\r\n")
+		b.expectOutcome(telemetry.HoldConfirmed, 1)
+	})
+}
+
+// A script may have written before it failed.
+func TestErrorsOfScriptsAreHeld(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		b.server.change(func() { b.server.instead["eval"] = "-ERR half way\r\n" })
+		c := b.client()
+		c.send("EVAL x 1 pay:1")
+		c.expect("")
+		b.prove()
+		c.expect("-ERR half way\r\n")
+	})
+}
+
+func TestTransactionIsHeldAtExec(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c := b.client()
+		c.send("MULTI", "SET x a", "SET pay:1 b", "GET x")
+		c.expect("+OK\r\n+OK\r\n+OK\r\n$1\r\nx\r\n") // the server of this test does not say QUEUED
+		c.send("EXEC")
+		c.expect("")
+		b.prove()
+		c.expect("*1\r\n+OK\r\n")
+		c.send("MULTI", "SET x a", "EXEC")
+		c.expect("+OK\r\n+OK\r\n*1\r\n+OK\r\n")
+		c.send("MULTI", "SET pay:1 a", "DISCARD", "MULTI", "SET x a", "EXEC")
+		c.expect("+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n*1\r\n+OK\r\n")
+		b.expectOutcome(telemetry.HoldConfirmed, 1)
+	})
+}
+
+// What did not run wrote nothing.
+func TestExecThatDidNotRunIsNotHeld(t *testing.T) {
+	for _, reply := range []string{"*-1\r\n", "_\r\n", "-EXECABORT no\r\n"} {
+		inBubble(t, onRoute(oneReplica), func(b *bubble) {
+			b.server.change(func() { b.server.instead["exec"] = reply })
+			c := b.client()
+			c.send("WATCH x", "MULTI", "SET pay:1 b", "EXEC")
+			if got := c.take(); !strings.HasSuffix(got, reply) {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+func TestTransactionWhoseProofCannotBeHad(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c := b.client()
+		c.send("MULTI", "SET pay:1 b")
+		c.expect("+OK\r\n+OK\r\n")
+		b.srv.proofs.now.Store(&provable{})
+		c.send("EXEC", "GET x")
+		got := c.take()
+		if !strings.HasPrefix(got, "-NODURABLE ") || !strings.HasSuffix(got, "\r\n$1\r\nx\r\n") {
+			t.Errorf("got %q", got)
+		}
+		if b.server.sent("exec") != 0 || b.server.sent("discard") != 1 {
+			t.Error("it was executed, or is still open")
+		}
+		c.send("MULTI", "SET pay:1 b")
+		if got := c.take(); !strings.HasPrefix(got, "+OK\r\n-NODURABLE ") {
+			t.Errorf("got %q", got)
+		}
+		b.expectOutcome(telemetry.HoldRejected, 2)
+	})
+}
+
+func TestRefusedBeforeItIsExecuted(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		b.srv.proofs.now.Store(&provable{})
+		c := b.client()
+		c.send("SET pay:1 a")
+		c.expectError("NODURABLE", "payments", "0 of 1 replicas", "nothing was executed")
+		c.send("SET x a", "GET pay:1")
+		c.expect("+OK\r\n$1\r\nx\r\n")
+		if b.server.sent("set pay:1") != 0 {
+			t.Error("it was sent")
+		}
+		b.expectOutcome(telemetry.HoldRejected, 1)
+	})
+}
+
+func TestPassedWhileTheProofCannotBeHad(t *testing.T) {
+	pass := func(r *policy.RouteSpec) { r.PassUnavailable = true }
+	inBubble(t, onRoute(policy.Demand{Replicas: 1, AOFLocal: true}, pass), func(b *bubble) {
+		c := b.client()
+		b.srv.proofs.now.Store(&provable{aof: "off"})
+		c.send("SET pay:1 a")
+		c.expect("+OK\r\n")
+		b.expectOutcome(telemetry.HoldPassed, 1)
+		c.send("HOLDFAST ACK")
+		if got := c.take(); !strings.Contains(got, "passed") {
+			t.Errorf("got %q", got)
+		}
+		b.srv.proofs.now.Store(&provable{aof: "off", replicas: 1})
+		c.send("SET pay:1 a") // held for what can be had
+		c.expect("")
+		b.prove()
+		c.expect("+OK\r\n")
+		b.srv.proofs.now.Store(&provable{replicas: 1})
+		c.send("SET pay:1 a")
+		b.server.catchUp()
+		b.server.answerTo("wait", ":1\r\n")
+		c.expect("")
+		b.server.answerTo("waitaof", "*2\r\n:1\r\n:0\r\n")
+		c.expect("+OK\r\n")
+	})
+}
+
+func TestClosingWaitsForTheGate(t *testing.T) {
+	for name, end := range map[string]func(b *bubble, c *fakeClient){
+		"QUIT":  func(b *bubble, c *fakeClient) { c.send("QUIT") },
+		"drain": func(b *bubble, c *fakeClient) { b.onLoop(b.w.drain) },
+		"later": func(b *bubble, c *fakeClient) {
+			b.onLoop(func() {
+				for _, s := range b.w.sessions {
+					s.endLater(telemetry.CloseKilled)
+				}
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, onRoute(oneReplica), func(b *bubble) {
+				c := b.client()
+				c.send("SET pay:1 a")
+				end(b, c)
+				c.expect("")
+				b.prove()
+				want := "+OK\r\n"
+				if name == "QUIT" {
+					want += "+OK\r\n"
+				}
+				c.expect(want)
+				c.expectEnd()
+			})
+		})
+	}
+}
+
+// A session that is killed does not wait, and leaves nothing behind.
+func TestKillDoesNotWaitForTheGate(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c := b.client()
+		c.send("SET pay:1 a")
+		b.onLoop(func() {
+			for _, s := range b.w.sessions {
+				s.close(telemetry.CloseKilled)
+			}
+		})
+		c.expectEnd()
+		b.expectOutcome(telemetry.HoldGone, 1)
+		b.prove()
+		b.sleep(time.Second)
+		b.onLoop(func() {
+			d := b.w.durable
+			if d.kinds[0].live != 0 || d.kinds[0].waiting.len() != 0 || d.timeouts[0].holds.len() != 0 {
+				t.Errorf("left: live %d, waiting %d, timeouts %d", d.kinds[0].live,
+					d.kinds[0].waiting.len(), d.timeouts[0].holds.len())
+			}
+		})
+	})
+}
+
+func TestHoldfastAck(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c := b.client()
+		c.send("HOLDFAST ACK")
+		if got := c.take(); !strings.Contains(got, "state\r\n$4\r\nnone\r\n") {
+			t.Errorf("got %q", got)
+		}
+		c.send("SET pay:1 a", "holdfast ack")
+		b.sleep(3 * time.Millisecond)
+		c.expect("")
+		b.prove()
+		c.expect("+OK\r\n*10\r\n$5\r\nstate\r\n$9\r\nconfirmed\r\n$5\r\nroute\r\n$8\r\npayments\r\n" +
+			"$6\r\ndemand\r\n$10\r\nreplicas 1\r\n$6\r\nproven\r\n$10\r\nreplicas 1\r\n" +
+			"$7\r\nheld_us\r\n:3000\r\n")
+		c.send("SET pay:1 a")
+		b.sleep(501 * time.Millisecond)
+		c.expectError("UNCONFIRMED")
+		c.send("HOLDFAST ACK")
+		if got := c.take(); !strings.Contains(got, "unconfirmed") {
+			t.Errorf("got %q", got)
+		}
+		c.send("SET x a")
+		c.take()
+		c.send("HOLDFAST ACK")
+		if got := c.take(); !strings.Contains(got, "none") {
+			t.Errorf("got %q", got)
+		}
+		c.send("HOLDFAST NACK")
+		c.expectError("ERR", "HOLDFAST ACK")
+	})
+}
+
+// A client that goes on sending is not read any more once much is held for it, and read again later.
+func TestGateThatIsFullStopsReading(t *testing.T) {
+	long := func(r *policy.RouteSpec) { r.Timeout = time.Hour }
+	inBubble(t, onRoute(oneReplica, long), func(b *bubble) {
+		c := b.client()
+		const all = gateHolds + 1000
+		var text strings.Builder
+		for i := range all {
+			fmt.Fprintf(&text, "SET pay:%d a\r\n", i)
+		}
+		go c.conn.Write([]byte(text.String()))
+		b.settle()
+		if n := b.server.sent("set pay:"); n < gateHolds || n >= gateHolds+windowMax {
+			t.Errorf("%d commands were sent", n)
+		}
+		for len(b.server.waiting()) > 0 {
+			b.prove()
+		}
+		if got := c.take(); got != strings.Repeat("+OK\r\n", all) {
+			t.Errorf("got %d bytes", len(got))
+		}
+	})
+}
+
+func TestGateBytesCountAsOutput(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c := b.client()
+		b.onLoop(func() { b.w.limits.ClientOutput = 120_000 })
+		b.server.change(func() {
+			b.server.instead["get"] = "$70000\r\n" + strings.Repeat("x", 70000) + "\r\n"
+		})
+		c.send("SET pay:1 a", "GET x")
+		c.expect("")
+		b.onLoop(func() {
+			if b.w.outBytes < 70000 {
+				t.Errorf("%d bytes count", b.w.outBytes)
+			}
+		})
+		c.send("GET x")
+		c.expectEnd()
+		b.onLoop(func() {
+			if b.w.outBytes != 0 {
+				t.Errorf("%d bytes are left", b.w.outBytes)
+			}
+		})
+	})
+}
+
+// A reply that would be streamed is gathered: no part of it may be with the client before its proof.
+func TestLargeReplyIsHeldWhole(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c := b.client()
+		reply := fmt.Sprintf("$%d\r\n%s\r\n", 4*partialMax, strings.Repeat("x", 4*partialMax))
+		b.server.change(func() { b.server.instead["getdel"] = reply })
+		c.send("GETDEL pay:1", "GET x")
+		c.expect("")
+		b.prove()
+		c.expect(reply + "$1\r\nx\r\n")
+	})
+}
+
+func TestNoReplyNothingHeld(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c := b.client()
+		b.server.change(func() { b.server.instead["client reply off"] = "" })
+		b.server.change(func() { b.server.instead["set pay:1 a"] = "" })
+		c.send("CLIENT REPLY OFF", "SET pay:1 a", "CLIENT REPLY ON", "GET x")
+		c.expect("+OK\r\n$1\r\nx\r\n")
+		b.onLoop(func() {
+			if n := len(b.w.durable.free); b.w.durable.seq != 0 || n > 1 {
+				t.Errorf("seq %d", b.w.durable.seq)
+			}
+		})
+	})
+}
+
+// Requests that are on no route cost no hold, and reads on a route neither.
+func TestOthersPayNothing(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c := b.client()
+		c.send("SET x a", "GET pay:1", "DEL y", "EVAL x 1 y")
+		c.take()
+		b.onLoop(func() {
+			if d := b.w.durable; d.seq != 0 || len(d.free) != 0 || len(d.plans) != 0 {
+				t.Error("something was held")
+			}
+		})
+	})
+}
+
+// Proofs that wait do not outlive the proxy: the drain waits for them.
+func TestRoutesTakenAwayWhileRepliesAreHeld(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c := b.client()
+		c.send("MULTI", "SET pay:1 a")
+		c.take()
+		d := b.client()
+		d.send("SET pay:1 a")
+		b.onLoop(func() {
+			r := b.w.rules
+			r.routes, r.labels = nil, &telemetry.Labels{Commands: r.labels.Commands, Rules: r.labels.Rules}
+			b.w.setRules(&r)
+		})
+		c.send("EXEC", "SET pay:1 b")
+		c.expect("")
+		for len(b.server.waiting()) > 0 {
+			b.prove()
+		}
+		c.expect("*1\r\n+OK\r\n+OK\r\n")
+		d.expect("+OK\r\n")
+	})
+}
