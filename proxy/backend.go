@@ -40,7 +40,7 @@ func (s *session) describe() admin.Session {
 		Name: v.name, Protocol: int(s.proto), DB: int(s.db), Age: v.age, Idle: v.idle,
 		State: s.state(), Paused: s.conn.ReadPaused(), Commands: s.command,
 		Outstanding: s.outstanding, InputBuffer: int64(len(s.in) - s.off),
-		OutputBuffer: int64(s.conn.Buffered()),
+		OutputBuffer: int64(s.unread()),
 	}
 	if s.last != nil {
 		a.LastCommand = s.last.Name
@@ -54,9 +54,11 @@ func (s *session) describe() admin.Session {
 	return a
 }
 
-// state names what makes a session hold its pinned link.
+// state names what makes a session hold its pinned link, or that its replies wait for a proof.
 func (s *session) state() string {
 	switch {
+	case s.pin == nil && s.gate != nil && s.gate.holds.len() > 0:
+		return "held"
 	case s.pin == nil:
 		return ""
 	case s.pin.raw:

@@ -145,7 +145,12 @@ func TestReplicaThatCannotBeBelieved(t *testing.T) {
 	}
 	early.Pause() // WAITAOF counts it, too: which of the two it has counted nobody can tell
 	c.send("SET k w\r\n")
-	c.quiet(100 * time.Millisecond)
+	proxytest.Poll(t, "the reply is held", func() bool {
+		list, _, err := srv.Sessions(t.Context(), admin.SessionQuery{})
+		return err == nil && len(list) == 1 && list[0].State == "held" && list[0].OutputBuffer == 5 &&
+			routeState(t, srv, "aof").Held == 1
+	})
+	c.quiet(50 * time.Millisecond)
 	early.Resume()
 	c.expect("+OK\r\n")
 }

@@ -17,12 +17,15 @@ func TestProvable(t *testing.T) {
 		missing policy.Demand
 		why     string // part of it
 	}{
-		"all is well":  {func(*provable) {}, policy.Demand{}, ""},
-		"journal":      {func(p *provable) { p.journal = "it has failed" }, policy.Demand{Journal: true}, "it has failed"},
-		"one replica":  {func(p *provable) { p.replicas = 1 }, policy.Demand{Replicas: 2}, "1 of 2 replicas are online"},
-		"aof":          {func(p *provable) { p.aof = "set it" }, policy.Demand{AOFLocal: true}, "set it"},
-		"no aof there": {func(p *provable) { p.aofReplicas, p.aofDoubt = 0, "r1: off" }, policy.Demand{AOFReplicas: 1}, "(r1: off)"},
-		"a replica":    {func(p *provable) { p.server = "it is a replica" }, all, "it is a replica"},
+		"all is well": {func(*provable) {}, policy.Demand{}, ""},
+		"journal": {func(p *provable) { p.journal = "it has failed" },
+			policy.Demand{Journal: true}, "it has failed"},
+		"one replica": {func(p *provable) { p.replicas = 1 },
+			policy.Demand{Replicas: 2}, "1 of 2 replicas are online"},
+		"aof": {func(p *provable) { p.aof = "set it" }, policy.Demand{AOFLocal: true}, "set it"},
+		"no aof there": {func(p *provable) { p.aofReplicas, p.aofDoubt = 0, "r1: off" },
+			policy.Demand{AOFReplicas: 1}, "(r1: off)"},
+		"a replica": {func(p *provable) { p.server = "it is a replica" }, all, "it is a replica"},
 		"two reasons": {func(p *provable) { p.journal, p.aof = "J", "A" },
 			policy.Demand{Journal: true, AOFLocal: true}, "J; A"},
 	} {

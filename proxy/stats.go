@@ -83,7 +83,7 @@ func (w *worker) snapshot() *telemetry.Counters {
 	g := &c.Gauges
 	*g = telemetry.Gauges{Sessions: int64(len(w.sessions)), ClientBufferBytes: w.inputBytes}
 	for _, s := range w.sessions {
-		g.ClientBufferBytes += int64(s.conn.Buffered())
+		g.ClientBufferBytes += int64(s.unread())
 		if s.conn.ReadPaused() {
 			g.SessionsPaused++
 		}

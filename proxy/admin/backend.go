@@ -153,7 +153,7 @@ type Session struct {
 	DB           int           `json:"db"`
 	Age          time.Duration `json:"age_ns"`
 	Idle         time.Duration `json:"idle_ns"`
-	State        string        `json:"state"`        // "", "multi", "blocked", "subscribed" …
+	State        string        `json:"state"`        // "", "multi", "blocked", "held" …
 	Paused       bool          `json:"paused"`       // not read at the moment, because of pressure
 	Link         uint64        `json:"link"`         // of the pinned link that it holds; 0: none
 	LastCommand  string        `json:"last_command"` // name only, never arguments

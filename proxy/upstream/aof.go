@@ -99,7 +99,9 @@ func (i *Info) AOFProof() (ok bool, reason string) {
 // FsyncProof is AOFProof for settings that were read just now, with CONFIG GET on another
 // connection: appendonly, appendfsync and no-appendfsync-on-rewrite in the server's words. It
 // allocates nothing if the answer is yes.
-func (i *Info) FsyncProof(appendOnly, appendFsync, noFsyncOnRewrite []byte) (ok bool, reason string) {
+func (i *Info) FsyncProof(appendOnly, appendFsync, noFsyncOnRewrite []byte) (
+	ok bool, reason string,
+) {
 	p := i.Persistence()
 	p.AppendOnly = string(appendOnly) == "yes"
 	p.NoFsyncOnRewrite = string(noFsyncOnRewrite) != "no"
