@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 
 	"holdfast/policy"
@@ -71,7 +72,7 @@ func demandTroubles(
 func aofReplicaTroubles(n int, info *upstream.Info, address string) []RouteTrouble {
 	t := RouteTrouble{Part: policy.Demand{AOFReplicas: n}}
 	have, doubt := info.AOFReplicas()
-	switch {
+	switch online := info.OnlineReplicas(); {
 	case lacksWaitAOF(info.Persistence()):
 		_, t.Why = info.AOFProof()
 		t.Never = true
@@ -81,11 +82,29 @@ func aofReplicaTroubles(n int, info *upstream.Info, address string) []RouteTroub
 		t.Why = fmt.Sprintf("%d of %d replicas have an append-only file to believe", have, n)
 		if doubt != "" {
 			t.Why += " (" + doubt + ")"
-		} else {
-			t.Do = startReplicas(n-have, address)
+		}
+		wrong := 0 // by what they said: they will not do without a change
+		for k := range info.Replicas {
+			if r := &info.Replicas[k]; r.Online() && !r.Fsyncs && r.Said.VersionNum > 0 {
+				wrong++
+				t.Do = append(t.Do, replicaRemedies(r)...)
+			}
+		}
+		t.Never = online >= n && online-wrong < n
+		if online < n {
+			t.Do = append(t.Do, startReplicas(n-online, address)...)
 		}
 	}
 	return []RouteTrouble{t}
+}
+
+// replicaRemedies is what to send to a replica so that its fsyncs can be believed.
+func replicaRemedies(r *upstream.Replica) (do []string) {
+	at := net.JoinHostPort(r.Addr, strconv.Itoa(r.Port))
+	for _, request := range aofRemedies(r.Said) {
+		do = append(do, fmt.Sprintf("on %s: %s", at, request))
+	}
+	return do
 }
 
 // startReplicas says how to get n more replicas.

@@ -13,8 +13,11 @@ import (
 func primaryOf(edit func(*upstream.Info)) *upstream.Info {
 	i := &upstream.Info{Up: true, Role: "master", Server: "valkey", Version: "8.0.1",
 		VersionNum: 80001, AppendOnly: true, AppendFsync: "always", LastAOFWrite: "ok",
-		Replicas: []upstream.Replica{{Port: 7001, State: "online", Fsyncs: true},
-			{Port: 7002, State: "online", Fsyncs: true}, {Port: 0, State: "online"}}}
+		Replicas: []upstream.Replica{{Port: 0, State: "online"}}}
+	for _, port := range []int{7001, 7002} {
+		i.Replicas = append(i.Replicas, upstream.Replica{Addr: "r", Port: port, State: "online",
+			Fsyncs: true, Said: i.Persistence()})
+	}
 	if edit != nil {
 		edit(i)
 	}
@@ -30,12 +33,12 @@ func TestRouteTroubles(t *testing.T) {
 		want   []string // part: why > what to do; ! where waiting does not help
 	}{
 		"all is well": {all, nil, nil},
-		"one replica too few": {all, func(i *upstream.Info) { i.Replicas = i.Replicas[1:] }, []string{
+		"one replica too few": {all, func(i *upstream.Info) { i.Replicas = i.Replicas[:2] }, []string{
 			"replicas 2: 1 of 2 replicas are online > start one more replica, with REPLICAOF h 7000",
 			"aof replicas 2: 1 of 2 replicas have an append-only file to believe > " +
 				"start one more replica, with REPLICAOF h 7000"}},
 		"only a journal": {policy.Demand{Replicas: 2},
-			func(i *upstream.Info) { i.Replicas = i.Replicas[2:] },
+			func(i *upstream.Info) { i.Replicas = i.Replicas[:1] },
 			[]string{"replicas 2: 0 of 2 replicas are online > " +
 				"start 2 more replicas, each with REPLICAOF h 7000"}},
 		"everysec": {all, func(i *upstream.Info) { i.AppendFsync = "everysec" },
@@ -64,6 +67,29 @@ func TestRouteTroubles(t *testing.T) {
 			func(i *upstream.Info) { i.Server, i.Version, i.VersionNum = "redis", "7.0.15", 70015 },
 			[]string{"! aof local: redis 7.0.15 has no WAITAOF: use 7.2 or newer",
 				"! aof replicas 1: redis 7.0.15 has no WAITAOF: use 7.2 or newer"}},
+		"a replica that fsyncs too late": {all, func(i *upstream.Info) {
+			r := &i.Replicas[1]
+			r.Said.AppendFsync, r.Said.NoFsyncOnRewrite = "everysec", true
+			r.Fsyncs, r.Doubt = r.Said.Proof()
+		}, []string{"! aof replicas 2: 1 of 2 replicas have an append-only file to believe (r:7001: " +
+			"under appendfsync everysec, WAITAOF of valkey 8.0.1 answers before the fsync: set " +
+			"appendfsync always) > on r:7001: CONFIG SET appendfsync always > " +
+			"on r:7001: CONFIG SET no-appendfsync-on-rewrite no"}},
+		"a replica that says nothing": {all, func(i *upstream.Info) {
+			r := &i.Replicas[1]
+			r.Fsyncs, r.Doubt, r.Said = false, "it does not answer", upstream.Persistence{}
+		}, []string{"aof replicas 2: 1 of 2 replicas have an append-only file to believe " +
+			"(r:7001: it does not answer)"}},
+		"one too few, and no good": {all, func(i *upstream.Info) {
+			i.Replicas = i.Replicas[:2]
+			r := &i.Replicas[1]
+			r.Said.AppendOnly = false
+			r.Fsyncs, r.Doubt = r.Said.Proof()
+		}, []string{
+			"replicas 2: 1 of 2 replicas are online > start one more replica, with REPLICAOF h 7000",
+			"aof replicas 2: 0 of 2 replicas have an append-only file to believe (r:7001: the " +
+				"append-only file is off: set appendonly yes) > on r:7001: CONFIG SET appendonly yes > " +
+				"start one more replica, with REPLICAOF h 7000"}},
 		"a replica": {all, func(i *upstream.Info) { i.Role = "slave" },
 			[]string{all.String() + ": the server is a replica"}},
 		"role unknown": {aof, func(i *upstream.Info) { i.Role = "" }, []string{

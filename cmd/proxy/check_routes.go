@@ -89,10 +89,10 @@ func troubleFinding(c *configs.Config, t proxy.RouteTrouble) finding {
 	return routeFinding(c, t.Route, level, text)
 }
 
-// sends reports whether a remedy begins with these words.
+// sends reports whether a remedy has these words.
 func sends(troubles []proxy.RouteTrouble, words string) bool {
 	return slices.ContainsFunc(troubles, func(t proxy.RouteTrouble) bool {
-		return slices.ContainsFunc(t.Do, func(do string) bool { return strings.HasPrefix(do, words) })
+		return slices.ContainsFunc(t.Do, func(do string) bool { return strings.Contains(do, words) })
 	})
 }
 

@@ -30,15 +30,18 @@ func TestCheckRoutes(t *testing.T) {
 		"warn  routes: CONFIG SET lasts until the server restarts",
 		"ok    routes: the control user default may do what proofs take")
 
-	replica := proxytest.StartServer(t, "--appendonly", "yes", "--appendfsync", "everysec")
+	replica := proxytest.StartServer(t, "--appendonly", "yes", "--appendfsync", "no")
 	replica.MustDo("REPLICAOF", host, port)
 	srv.MustDo("CONFIG", "SET", "appendonly", "yes", "appendfsync", "always")
 	proxytest.Poll(t, "the replica is online", func() bool {
 		return strings.Contains(fmt.Sprint(srv.MustDo("INFO", "replication")), "state=online")
 	})
-	expectCheck(t, exitDone, routesFile(srv.Addr, "aof: {replicas: 1}"), nil,
-		`warn  routes: FILE:3:5: route "r0" demands aof replicas 1, which cannot be proven now: 0 of 1 `+
-			`replicas have an append-only file to believe (`+replica.Addr+`: under appendfsync everysec`)
+	expectCheck(t, exitFailed, routesFile(srv.Addr, "aof: {replicas: 1}"), nil,
+		`FAIL  routes: FILE:3:5: route "r0" demands aof replicas 1, which can never be proven like `+
+			`this: 0 of 1 replicas have an append-only file to believe (`+replica.Addr+
+			`: appendfsync no never fsyncs: set appendfsync always); to change that: on `+replica.Addr+
+			`: CONFIG SET appendfsync always`,
+		"warn  routes: CONFIG SET lasts until the server restarts")
 	replica.MustDo("CONFIG", "SET", "appendfsync", "always")
 	out := expectCheck(t, exitDone, routesFile(srv.Addr, "replicas: 1, aof: {local: true, replicas: 1}")+
 		"  - {name: far, databases: [0, 16], ack: {replicas: 2}, when_unavailable: pass}\n", nil,

@@ -102,7 +102,8 @@ type Replica struct {
 	// fsyncs is to be believed. Doubt is why not. They are known with WatchReplicas.
 	Fsyncs bool
 	Doubt  string
-	silent bool // it has no append-only file, and tells nothing
+	Said   Persistence // what it said of itself; zero: nothing
+	silent bool        // it has no append-only file, and tells nothing
 }
 
 // Online reports that it follows the stream and can take over: it is not a journal.

@@ -97,6 +97,7 @@ func (r *Replica) judge(f *replicaFacts, replID string) {
 	case f.role != "slave" || f.replID != replID:
 		r.Doubt = "what answers at its address is not this replica: see replica-announce-ip"
 	default:
+		r.Said = f.said
 		r.Fsyncs, r.Doubt = f.said.Proof()
 		r.silent = !f.said.AppendOnly
 	}
