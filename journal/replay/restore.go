@@ -47,6 +47,7 @@ type Result struct {
 
 const (
 	pollEvery   = 20 * time.Millisecond
+	pollAtEnd   = 2 * time.Millisecond // when everything was sent
 	maxAttempts = 3 // full resyncs, after which the target will not load it the next time either
 	stepTimeout = 30 * time.Second
 )
@@ -96,7 +97,8 @@ func Restore(ctx context.Context, o RestoreOptions) (Result, error) {
 func (t *target) follow(ctx context.Context, p *Primary) error {
 	want := strconv.FormatInt(t.opts.Plan.End(), 10)
 	for {
-		info, err := t.info(ctx)
+		// Not all of it: the target has better things to do.
+		info, err := t.info(ctx, "server", "persistence", "replication")
 		if err != nil {
 			return err
 		}
@@ -120,7 +122,11 @@ func (t *target) follow(ctx context.Context, p *Primary) error {
 			return fmt.Errorf("%w after %d attempts; its version is %s, its log says why: %w",
 				ErrRejected, maxAttempts, version(info), orNothing(progress.LastErr))
 		}
-		if err := pause(ctx, pollEvery); err != nil {
+		every := pollEvery
+		if progress.StreamSent == progress.StreamSize && info["loading"] != "1" {
+			every = pollAtEnd
+		}
+		if err := pause(ctx, every); err != nil {
 			return err
 		}
 	}
