@@ -24,9 +24,9 @@ import (
 //
 // There is one fencer for each distinct kind of proof (journal, replicas n, aof), and each goes at
 // its own pace; a hold that needs several kinds waits for each. Fences begin at the end of a turn,
-// which makes one of them cover all replies of the turn. A fencer may have up to maxFlights in the
-// air, begun at least a quarter of a round apart: what arrives just after a fence began waits for
-// little more than one round, and not for two.
+// which makes one of them cover all replies of the turn. A fencer may have some in the air (limit),
+// evenly over a round: what arrives just after a fence began waits for little more than one round,
+// and not for two.
 //
 // Invariants:
 //
@@ -150,9 +150,9 @@ type fencer struct {
 	flights []*flight // in the air, oldest first
 	covered uint64    // what the newest of them, or the last proof, covers
 	proven  uint64
-	began   int64  // loop time when the newest began
-	round   int64  // nanoseconds from the beginning of a fence to its end, smoothed
-	retry   int64  // loop time before which no fence begins, after a failure
+	began   int64 // loop time when the newest began
+	round   int64 // nanoseconds from the beginning of a fence to its end, smoothed
+	retry   int64 // loop time before which no fence begins, after a failure
 	latest  lastFence
 	short   string // why the last fence proved nothing
 	acked   int    // replicas that it found
@@ -267,7 +267,7 @@ func (f *fencer) begin() {
 		if n >= f.limit() {
 			return
 		}
-		if wait := f.began + f.round/4 - now; wait > 0 {
+		if wait := f.began + f.round/int64(f.limit()) - now; wait > 0 {
 			f.wakeIn(wait)
 			return
 		}
@@ -300,7 +300,9 @@ func (fl *flight) landed() {
 	}
 }
 
-// limit is how many fences may be in the air. The journal's are over for the server at once.
+// limit is how many fences may be in the air. The journal's are over for the server at once. And
+// they must lie close together: one whose offset is behind what the journal syncs at the moment
+// waits for the fsync after that, with everything that it covers.
 func (f *fencer) limit() int {
 	if f.kind.journal {
 		return 16 * maxFlights

@@ -9,6 +9,7 @@ import (
 	"holdfast/policy"
 	"holdfast/proxy/telemetry"
 )
+
 // onRoute is a route for the keys pay:*.
 func onRoute(d policy.Demand, change ...func(*policy.RouteSpec)) []policy.RouteSpec {
 	r := policy.RouteSpec{Name: "payments", Keys: []string{"pay:*"}, Demand: d, Timeout: 500 * time.Millisecond}
@@ -364,6 +365,36 @@ func TestJournalFence(t *testing.T) {
 		if n := len(b.server.waiting()); n != 0 || b.server.sent("set holdfast:fence") != 0 {
 			t.Error("the journal's fences wait, or write")
 		}
+	})
+}
+
+// What the journal makes durable together is released together, however long it took: a fence is not
+// put off for so long that it covers what comes after, too.
+func TestJournalFencesLieCloseTogether(t *testing.T) {
+	slow := func(r *policy.RouteSpec) { r.Timeout = 10 * time.Second }
+	inBubble(t, onRoute(policy.Demand{Journal: true}, slow), func(b *bubble) {
+		j := &fakeJournal{}
+		b.withFakeJournal(j)
+		c := b.client()
+		for range 16 { // so that the round is known
+			c.send("SET pay:0 a")
+			b.sleep(100 * time.Millisecond)
+			b.moved(j, firstID, b.server.offset)
+			c.expect("+OK\r\n")
+		}
+		clients := []*fakeClient{b.client(), b.client(), b.client(), b.client()}
+		for _, c := range clients[:3] {
+			c.send("SET pay:1 a")
+			b.sleep(3 * time.Millisecond)
+		}
+		synced := b.server.offset
+		clients[3].send("SET pay:1 a")
+		b.sleep(80 * time.Millisecond)
+		b.moved(j, firstID, synced)
+		for _, c := range clients[:3] {
+			c.expect("+OK\r\n")
+		}
+		clients[3].expect("")
 	})
 }
 
