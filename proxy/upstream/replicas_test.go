@@ -47,6 +47,9 @@ func TestReplicasAreAskedHowTheyFsync(t *testing.T) {
 		expect(1, 0, "")
 		u.WatchReplicas(false)
 		expect(0, 1, "not asked yet")
+		proxytest.Poll(t, "the rewrite has ended, which would outlive the server", func() bool {
+			return replica.Info("persistence")["aof_rewrite_in_progress"] == "0"
+		})
 	}, "--repl-diskless-sync-delay", "0")
 }
 
