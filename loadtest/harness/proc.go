@@ -78,6 +78,11 @@ func RSS(pid int) (int64, error) {
 	return statusBytes(pid, "VmRSS")
 }
 
+// PeakRSS returns the most resident memory that a process has had, in bytes: VmHWM.
+func PeakRSS(pid int) (int64, error) {
+	return statusBytes(pid, "VmHWM")
+}
+
 // statusBytes returns a field of /proc/PID/status that is given in kB.
 func statusBytes(pid int, field string) (int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

@@ -33,10 +33,10 @@ func measureDisk(ctx context.Context, o *options, _, dir string) (string, error)
 		}
 		bare, through = append(bare, b), append(through, j)
 	}
-	b, j := median(bare), median(through)
+	b, j, share := median(bare), median(through), medianRatio(through, bare)
 	return fmt.Sprintf("### Disk\n\n| what | MiB/s |\n|---|---|\n"+
 		"| write 4 MiB, fdatasync, and again | %.0f |\n| the journal | %.0f |\n"+
-		"| share | %.2f (%s) |\n\n", b, j, j/b, goal(j/b >= 0.8, "at least 0.8")), nil
+		"| share | %.2f (%s) |\n\n", b, j, share, goal(share >= 0.8, "at least 0.8")), nil
 }
 
 // goal says whether what was asked for was reached.
@@ -91,6 +91,15 @@ func journalDisk(ctx context.Context, dir string, data []byte, megas int) (float
 		return 0, err
 	}
 	return float64(megas) / time.Since(began).Seconds(), nil
+}
+
+// medianRatio is the median of the rounds' ratios.
+func medianRatio(a, b []float64) float64 {
+	ratios := make([]float64, len(a))
+	for i := range a {
+		ratios[i] = a[i] / b[i]
+	}
+	return median(ratios)
 }
 
 func median(list []float64) float64 {
