@@ -135,6 +135,34 @@ func TestReport(t *testing.T) {
 	}
 }
 
+func TestReadme(t *testing.T) {
+	b := &bench{series: map[key]*series{}}
+	b.opts = options{designs: designs, ways: ways, disks: disks[:2]}
+	b.result("own", "c", readmeCell.String(), 51_158, time.Millisecond)
+	b.result("own", "c", pair{"c", durablePrefix}.String(), 1234, time.Millisecond)
+	b.result("own", "e", pair{"e", plainPrefix}.String(), 99, time.Millisecond)
+	text := b.readme()
+	for _, want := range []string{
+		"| proxy, journal | 51,000, 1 ms | 1,200 |  |  | \n",
+		"no proof |  | 99 |  |  | \n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in:\n%s", want, text)
+		}
+	}
+}
+
+func TestCells(t *testing.T) {
+	for text, want := range map[string]string{
+		"1x1,50x16": "[1 × depth 1 50 × depth 16]", "5": "", "0x1": "", "1x": "",
+	} {
+		got, err := cells(text)
+		if (err == nil) != (want != "") || err == nil && fmt.Sprint(got) != want {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+}
+
 func TestGoalHolds(t *testing.T) {
 	for _, tt := range []struct {
 		limit, ratio float64

@@ -34,5 +34,6 @@
 // number of SETs that were acknowledged; kernel threads, the replica and this process are in
 // nobody's account.
 //
-// The result goes to standard output and into loadtest/RESULTS.md, between marks.
+// The result goes to standard output and into loadtest/RESULTS.md, between marks, and a short table
+// of it into README.md.
 package main

@@ -18,6 +18,9 @@ import (
 	"holdfast/loadtest/harness"
 )
 
+// defaultResults is below loadtest/.
+const defaultResults = "RESULTS.md"
+
 // options are the command line.
 type options struct {
 	rounds  int
@@ -55,7 +58,8 @@ func parse(args []string) (options, error) {
 	fs.StringVar(&o.only, "only", "abcde", "contenders")
 	fs.StringVar(&o.inCells, "cells", "", "connections x depth, such as 1x1,50x16; all if empty")
 	fs.StringVar(&o.onDisks, "disks", "own,5ms,50ms", "disks")
-	fs.StringVar(&o.results, "results", "RESULTS.md", "file in loadtest/ to write; - for none")
+	fs.StringVar(&o.results, "results", defaultResults,
+		"file in loadtest/ to write, and with this one README.md; - for none")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
@@ -120,7 +124,11 @@ func run(ctx context.Context, args []string) error {
 	if o.results == "-" {
 		return nil
 	}
-	return harness.WriteSection(filepath.Join(root, "loadtest", o.results), "durable", text)
+	err = harness.WriteSection(filepath.Join(root, "loadtest", o.results), "durable", text)
+	if err != nil || o.results != defaultResults {
+		return err
+	}
+	return harness.WriteSection(filepath.Join(root, "README.md"), "durable", b.readme())
 }
 
 // describe says where, when, with what and how the figures were made.
