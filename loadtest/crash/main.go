@@ -107,7 +107,7 @@ func (set *setting) runAll(ctx context.Context, o *options, b *book) error {
 		if !o.proofs || !wanted(p.name) {
 			continue
 		}
-		n, err := set.prove(ctx, &p, o.seed)
+		n, err := set.prove(ctx, &p, "proof", o.seed)
 		if err != nil {
 			return err
 		}

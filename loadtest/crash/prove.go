@@ -46,13 +46,14 @@ func powerProofs() []scenario {
 }
 
 // prove plays a scenario until an acknowledged write is lost, and returns how many rounds that took.
-func (set *setting) prove(ctx context.Context, sc *scenario, seed uint64) (rounds int, err error) {
+func (set *setting) prove(ctx context.Context, sc *scenario, name string, seed uint64) (
+	rounds int, err error) {
 	for n := range proofRounds {
 		fresh := *sc
 		if sc.lie != nil {
 			fresh.lie = sc.lie.again()
 		}
-		a, err := set.play(ctx, &fresh, fmt.Sprintf("proof-%d", n), seed+uint64(n))
+		a, err := set.play(ctx, &fresh, fmt.Sprintf("%s-%d", name, n), seed+uint64(n))
 		if err != nil {
 			return 0, err
 		}

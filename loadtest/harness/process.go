@@ -14,7 +14,7 @@ import (
 )
 
 // startTimeout bounds how long a started process may take until it accepts connections.
-const startTimeout = 10 * time.Second
+const startTimeout = 30 * time.Second
 
 // stopTimeout bounds how long a process may take to end after SIGTERM before it is killed.
 const stopTimeout = 15 * time.Second
