@@ -29,6 +29,12 @@
 // Everything else borrows a pinned link: for a transaction, for one blocking command, or for the
 // rest of the session.
 //
+// # Durable acknowledgements
+//
+// On a route that asks for it, a write's reply is held in its session's gate (gate.go) until fences
+// (fence.go) have proven the write: by the journal's position, by WAIT or by WAITAOF. The links know
+// nothing of this: later commands go on being executed, and their replies wait their turn.
+//
 // # Invariants
 //
 //  1. A session has commands outstanding on one link at a time. A command that needs another link
@@ -41,4 +47,7 @@
 //     whose connection state is not known to be clean is closed, not returned.
 //  5. A reply of which the client has already seen a part is never completed by anything but the
 //     rest of that reply: if the rest cannot be had, the client is disconnected.
+//  6. A reply on a durable route, and what follows it, is with the client only once the write is
+//     proven by the process that executed it; else an error or the end of the connection takes its
+//     place.
 package proxy

@@ -23,7 +23,7 @@ func (d *durability) awaitJournal(fl *flight) {
 // journalNotified is called by the journal's goroutines.
 func (w *worker) journalNotified() {
 	if w.journalWaits.Load() && w.journalWaits.CompareAndSwap(true, false) {
-		w.loop.Post(w.journalMoved)
+		w.loop.Post(w.onJournal)
 	}
 }
 

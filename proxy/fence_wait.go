@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"strings"
 
-	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
 )
@@ -96,21 +95,43 @@ func (fl *flight) before(sl *sideLink, reply []byte) {
 
 // counted takes what WAIT or WAITAOF has found.
 func (fl *flight) counted(reply []byte) {
-	v, _, err := resp.Parse(reply)
-	switch {
-	case err == nil && v.Type == ':' && !fl.f.kind.aof:
-		fl.answered = v.Int
-	case err == nil && len(v.Elems) == 2 && fl.f.kind.aof:
-		fl.answered = v.Elems[1].Int
-		if fl.f.kind.local && v.Elems[0].Int < 1 {
-			fl.fail(telemetry.FenceShort, "aof not fsynced")
+	k := fl.f.kind
+	rest, local, ok := reply, int64(0), true
+	if k.aof {
+		if rest, ok = bytes.CutPrefix(rest, []byte("*2\r\n")); ok {
+			local, rest, ok = cutInteger(rest)
 		}
-		if fl.answered < fl.asked {
-			fl.fail(telemetry.FenceShort, "aof replicas")
-		}
-	default:
-		fl.fail(telemetry.FenceError, "the server's answer cannot be read")
 	}
+	if ok {
+		fl.answered, rest, ok = cutInteger(rest)
+	}
+	switch {
+	case !ok || len(rest) > 0:
+		fl.answered = 0
+		fl.fail(telemetry.FenceError, "the server's answer cannot be read")
+	case k.local && local < 1:
+		fl.fail(telemetry.FenceShort, "it was not fsynced in time")
+	case k.aof && fl.answered < fl.asked:
+		fl.fail(telemetry.FenceShort, "too few replicas have fsynced")
+	}
+}
+
+// cutInteger reads an integer reply at the start of b.
+func cutInteger(b []byte) (n int64, rest []byte, ok bool) {
+	if len(b) < 4 || b[0] != ':' {
+		return 0, nil, false
+	}
+	for i, c := range b[1:] {
+		switch {
+		case c >= '0' && c <= '9' && n < 1<<50:
+			n = 10*n + int64(c-'0')
+		case c == '\r' && i > 0 && i+2 < len(b) && b[i+2] == '\n':
+			return n, b[i+3:], true
+		default:
+			return 0, nil, false
+		}
+	}
+	return 0, nil, false
 }
 
 func (fl *flight) after(sl *sideLink, reply []byte) {

@@ -57,6 +57,7 @@ type worker struct {
 	recorder journalProof // nil without a journal
 	// journalWaits: a fence waits for the journal's position. Any goroutine.
 	journalWaits atomic.Bool
+	onJournal    func() // journalMoved
 	dialSeq      uint64 // counts dials
 
 	guard *guardUser // whom scripts of the user default run as; nil: themselves
@@ -158,7 +159,7 @@ func newWorker(srv *Server, id int, r *rules) (*worker, error) {
 	loop, err := eventloop.New(eventloop.Options{
 		Driver: srv.opts.Driver, ReadBuffer: readBuffer, Logger: srv.log, BeforeFlush: w.endTurn,
 	})
-	w.loop = loop
+	w.loop, w.onJournal = loop, w.journalMoved
 	if w.routes != nil {
 		w.durable = newDurability(w)
 	}
