@@ -100,6 +100,7 @@ type Rule struct {
 	Databases   []int    `yaml:"databases,omitempty"`
 	Keys        []string `yaml:"keys,omitempty"`      // globs
 	KeysOver    int      `yaml:"keys_over,omitempty"` // more keys than this; 0: no condition
+	Arguments   []string `yaml:"arguments,omitempty"` // globs, in any case
 	Scripts     string   `yaml:"scripts,omitempty"`   // opaque; empty: no condition
 
 	Action      string        `yaml:"action"`         // allow | deny | confirm | trash | rewrite

@@ -78,5 +78,6 @@ var trashable = map[string]bool{
 
 // Trashable reports whether a rule may have the action trash for the command. RENAME, RESTORE and
 // COPY destroy only what they overwrite (Command.Replaces), and EXPIRE, its kin and GETEX only with
-// a time in the past (Command.DeletesByTime); anything else of theirs is to be forwarded.
+// a time in the past (Command.DeletesByTime); anything else of theirs is to be forwarded. A SET with
+// a time in the past comes to the trash by a rule about DEL, and by no rule about SET.
 func Trashable(cmd *Command) bool { return trashable[cmd.Name] }

@@ -16,9 +16,10 @@ type Command struct {
 	subs    *index  // finds Subs by the word after the container's name
 	special keyFunc // how keys are found where the specifications do not say; nil mostly
 
-	runsCode    bool // a Script tells what its code does
-	pastDeletes bool // a deadline in the past deletes the key
-	unnamed     bool // it reaches keys that are not among its arguments
+	runsCode bool // a Script tells what its code does
+	// past says whether a request's deadline is in the past, which deletes the key; nil: it has none.
+	past    func(args [][]byte, now int64) truth
+	unnamed bool // it reaches keys that are not among its arguments
 }
 
 // IsContainer reports whether the command has subcommands ("config"). A request that Lookup

@@ -17,6 +17,7 @@ type conditions struct {
 	opaque       bool
 	keysOver     int
 	keys         globs
+	arguments    globs // in lower case
 }
 
 // scriptsOpaque is the one value of RuleSpec.Scripts.
@@ -47,8 +48,12 @@ func newConditions(spec *RuleSpec, fail failure) *conditions {
 	if i := slices.Index(spec.Listeners, ""); i >= 0 {
 		fail("listeners", i, "must not be empty")
 	}
+	for _, text := range spec.Arguments {
+		c.arguments = append(c.arguments, CompileGlob(strings.ToLower(text)))
+	}
 	c.addresses(spec.Addresses, fail)
-	if len(c.users)+len(c.names)+len(c.listeners)+len(c.databases)+len(c.keys) == 0 &&
+	if len(c.users)+len(c.names)+len(c.listeners)+len(c.databases)+len(c.keys)+
+		len(c.arguments) == 0 &&
 		c.anyAddress && !c.opaque && c.keysOver == 0 {
 		return nil
 	}
@@ -103,10 +108,33 @@ func (c *conditions) holds(req *Request, cmd *Command, k *keySet, strict bool) t
 	if t != no && c.keysOver > 0 {
 		t = min(t, k.over(c.keysOver))
 	}
+	if t != no && len(c.arguments) > 0 {
+		t = min(t, c.argument(req, cmd, strict))
+	}
 	if t != no && len(c.databases) > 0 {
 		t = min(t, c.database(req, cmd, strict))
 	}
 	return t
+}
+
+// argument says whether one of the request's arguments is among the rule's, or all of them are.
+func (c *conditions) argument(req *Request, cmd *Command, strict bool) truth {
+	first := 1
+	if cmd.Parent != nil {
+		first = 2
+	}
+	if len(req.Args) <= first {
+		return maybeUnless(!req.doubt)
+	}
+	for _, arg := range req.Args[first:] {
+		if c.arguments.matchFold(arg) == strict {
+			return truthOf(strict)
+		}
+	}
+	if req.doubt {
+		return maybe
+	}
+	return truthOf(!strict)
 }
 
 // asksClient reports whether the rule asks who sends the request.

@@ -19,6 +19,24 @@ var conditional = []struct {
 		"user=APP FLUSHALL -> allow", "user=batch FLUSHALL -> allow",
 		"nobody FLUSHALL -> deny a", "user=app GET k -> allow",
 	}},
+	{"arguments", "a: deny config|set args=maxmemory*,SAVE\nb: allow config|set args=notify*,k*", []string{
+		"CONFIG SET notify-keyspace-events KEA -> allow b", "CONFIG SET hz 10 -> allow",
+		"CONFIG SET notify-keyspace-events x -> allow", "config set MaxMemory 1 -> deny a",
+		"CONFIG SET hz 10 maxmemory-policy allkeys-lru -> deny a", "CONFIG SET save x -> deny a",
+		"CONFIG SET -> allow", "CONFIG SET maxmemor 1 -> allow", "CONFIG GET maxmemory -> allow",
+	}},
+	{"arguments of code", "a: deny publish args=secret*", []string{
+		"PUBLISH x secret-1 -> deny a", "PUBLISH x y -> allow",
+	}},
+	{"a time in the past, of SET", "a: deny del\nb: trash flushall", []string{
+		"SET k v -> allow", "SET k v EX 10 -> allow", "SET k v PXAT 1 -> deny a",
+		"SET k v NX EXAT 1 -> deny a", "SET k v PXAT 99999999999999 -> allow",
+		"RESTORE k 0 x REPLACE -> allow", "RESTORE k 5 x ABSTTL -> deny a",
+	}},
+	{"a time in the past, of SET beside its own rules", "a: deny del\nb: deny set keys=pay:*", []string{
+		"SET k v -> allow", "SET pay:1 v -> deny b", "SET k v PXAT 1 -> deny a",
+		"SET pay:1 v PXAT 1 -> deny a",
+	}},
 	{"users that may", "a: allow flushall users=admin\nb: deny flushall", []string{
 		"FLUSHALL -> deny b", "user=admin FLUSHALL -> allow a", "nobody FLUSHALL -> deny b",
 		"user=admin2 FLUSHALL -> deny b",

@@ -12,6 +12,10 @@ type decision struct {
 	mask       ruleSet     // the same as a set
 	counted    bool        // some candidate asks for keys, by name or number
 	shortcut   shortcut
+
+	// unless: the candidates matter only to a request with a time in the past; otherwise fixed is
+	// the verdict. So a rule about DEL costs a plain SET nothing.
+	unless bool
 }
 
 // candidate is a rule that may decide about a command.
@@ -24,8 +28,10 @@ type candidate struct {
 func (p *Policy) newDecision(rules []compiled, cmd *Command, busy []bool) decision {
 	d := decision{mask: newRuleSet(len(rules))}
 	del, conditional := p.table.byName["del"], false
+	var present []live // those that matter whatever the time
+	unless := cmd.past != nil
 	for i, r := range rules {
-		past := !r.covers[cmd.ID] && cmd.pastDeletes && del != nil && r.covers[del.ID] &&
+		past := !r.covers[cmd.ID] && cmd.past != nil && del != nil && r.covers[del.ID] &&
 			r.rule.Action != Rewrite
 		if !r.covers[cmd.ID] && !past {
 			continue
@@ -34,6 +40,10 @@ func (p *Policy) newDecision(rules []compiled, cmd *Command, busy []bool) decisi
 		d.mask.add(i)
 		d.candidates = append(d.candidates, candidate{r.rule, past})
 		c := r.rule.cond
+		if !past {
+			present = append(present, live{r.rule, yes})
+			unless = unless && c == nil
+		}
 		conditional = conditional || c != nil || past
 		d.counted = d.counted || c.keyed() || c != nil && c.keysOver > 0
 		if c == nil && !past && !r.rule.Observe {
@@ -46,6 +56,9 @@ func (p *Policy) newDecision(rules []compiled, cmd *Command, busy []bool) decisi
 		return d
 	}
 	d.shortcut = newShortcut(len(rules), cmd, d.candidates)
+	if d.unless = unless; unless {
+		d.fixed = settle(present, nil, yes)
+	}
 	return d
 }
 
@@ -59,6 +72,9 @@ type live struct {
 const maxLive = 24
 
 func (d *decision) decide(p *Policy, req *Request, cmd *Command) Verdict {
+	if d.unless && cmd.past(req.Args, req.Now) == no {
+		return d.fixed
+	}
 	if d.misses(p, req) {
 		return Verdict{}
 	}
@@ -113,7 +129,7 @@ func (c *candidate) judge(req *Request, cmd *Command, k *keySet) live {
 	restricts := c.rule.Action.restricts()
 	is := c.rule.cond.holds(req, cmd, k, restricts)
 	if c.past && is != no {
-		is = min(is, max(k.past, pastWhen[cmd.Name](req.Args, req.Now)))
+		is = min(is, max(k.past, cmd.past(req.Args, req.Now)))
 	}
 	if is == maybe && !restricts {
 		is = no

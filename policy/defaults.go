@@ -1,12 +1,13 @@
 package policy
 
-// DefaultRules is the policy where the configuration has no rules section: one rule, "default",
-// that denies what no application needs and what cannot be undone.
+// DefaultRules is the policy where the configuration has no rules section: the rule "default"
+// denies what no application needs and what cannot be undone, and the rule "settings" those parameters
+// of CONFIG SET that come to the same.
 //
-// CONFIG SET stays allowed. Applications use it (Spring Session sets notify-keyspace-events), and
-// the settings that would turn it into a way to the machine's files, dir and dbfilename, are
-// protected by the server itself (enable-protected-configs). KEYS, MIGRATE, DEL and scripts stay
-// allowed as well: they are ordinary work, or need a look at their arguments.
+// Otherwise CONFIG SET stays allowed. Applications use it (Spring Session sets
+// notify-keyspace-events), and the settings that would turn it into a way to the machine's files,
+// dir and dbfilename, are protected by the server itself (enable-protected-configs). KEYS, MIGRATE,
+// DEL and scripts stay allowed as well: they are ordinary work, or need a look at their arguments.
 func DefaultRules() []RuleSpec {
 	return []RuleSpec{{Name: "default", Action: "deny", Commands: []string{
 		// The data set goes, or another takes its place.
@@ -35,5 +36,14 @@ func DefaultRules() []RuleSpec {
 		// What servers say to each other. SYNC and PSYNC hand out the whole data set;
 		// RESTORE-ASKING writes past a cluster's redirections.
 		"sync", "psync", "replconf", "restore-asking",
+	}}, {Name: "settings", Action: "deny", Commands: []string{"config|set"}, Arguments: []string{
+		// With little memory and an eviction policy, the server deletes what it holds.
+		"maxmemory", "maxmemory-policy", "maxmemory-clients",
+
+		// Nobody gets in any more, or everybody.
+		"requirepass", "bind", "port", "maxclients", "protected-mode", "tls-*",
+
+		// What it holds is gone after a restart.
+		"appendonly", "appendfsync", "save",
 	}}}
 }

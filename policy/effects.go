@@ -113,7 +113,9 @@ func (c *Command) classify() {
 	if c.Flags.Has(FlagModule | FlagWrite) {
 		c.Effects |= EffectDelete | EffectOverwrite // who knows
 	}
-	c.pastDeletes = c.Effects.Has(EffectExpire) && pastWhen[c.Name] != nil
+	if c.Effects.Has(EffectExpire) {
+		c.past = pastWhen[c.Name]
+	}
 	c.unnamed = c.ID == 0 || c.Effects.Any(EffectScript) ||
 		c.Flags.Has(FlagTouchesArbitraryKeys) || unnamedKeys[c.Name] ||
 		c.Parent != nil && c.Parent.unnamed
@@ -143,6 +145,9 @@ var pastWhen = map[string]func(args [][]byte, now int64) truth{
 	"expireat":  func(a [][]byte, now int64) truth { return absolutePast(a, 2, 1000, now) },
 	"pexpireat": func(a [][]byte, now int64) truth { return absolutePast(a, 2, 1, now) },
 	"getex":     getexPast,
+	"set":       func(a [][]byte, now int64) truth { return optionPast(a, 3, now) },
+
+	"restore": restorePast, "restore-asking": restorePast,
 }
 
 func relativePast(args [][]byte) truth {
@@ -171,9 +176,12 @@ func absolutePast(args [][]byte, at int, unit, now int64) truth {
 
 // getexPast: GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]; of a relative time, only a
 // positive one is let through.
-func getexPast(args [][]byte, now int64) truth {
+func getexPast(args [][]byte, now int64) truth { return optionPast(args, 2, now) }
+
+// optionPast looks at the options of GETEX and SET, from a place on.
+func optionPast(args [][]byte, from int, now int64) truth {
 	past := no
-	for i := 2; i < len(args); i++ {
+	for i := from; i < len(args); i++ {
 		switch word := args[i]; {
 		case isWord(word, "exat"):
 			past = max(past, absolutePast(args, i+1, 1000, now))
@@ -184,10 +192,20 @@ func getexPast(args [][]byte, now int64) truth {
 	return past
 }
 
+// restorePast: RESTORE key ms value [REPLACE] [ABSTTL] ...; 0 is no deadline.
+func restorePast(args [][]byte, now int64) truth {
+	for i := 4; i < len(args); i++ {
+		if isWord(args[i], "absttl") && string(args[2]) != "0" {
+			return absolutePast(args, 2, 1, now)
+		}
+	}
+	return no
+}
+
 // DeletesByTime reports whether the request gives its key a deadline in the past, which deletes
-// it: EXPIRE k -1. now is the Unix time in ms.
+// it: EXPIRE k -1, SET k v PXAT 1. now is the Unix time in ms.
 func (c *Command) DeletesByTime(args [][]byte, now int64) bool {
-	return c.pastDeletes && pastWhen[c.Name](args, now) == yes
+	return c.past != nil && c.past(args, now) == yes
 }
 
 // Replaces reports whether the request may overwrite a whole key where one stands already, for the
@@ -272,7 +290,7 @@ func (c *Command) MayDelete(args [][]byte, now int64) bool {
 	case c.Effects.Any(EffectDelete):
 		return true
 	}
-	return c.pastDeletes && pastWhen[c.Name](args, now) != no
+	return c.past != nil && c.past(args, now) != no
 }
 
 // Deleted is how many keys a request has deleted, by its reply: n is the integer of an integer
@@ -282,7 +300,7 @@ func (c *Command) Deleted(args [][]byte, n int64, null bool) int64 {
 	switch c.Name {
 	case "del", "unlink", "expire", "pexpire", "expireat", "pexpireat":
 		return max(n, 0)
-	case "getdel", "getex":
+	case "getdel", "getex", "set", "restore", "restore-asking":
 		if null {
 			return 0
 		}

@@ -66,7 +66,9 @@ func TestDeletesByTime(t *testing.T) {
 		"EXPIRE k -1": true, "EXPIRE k 0": true, "EXPIRE k 1": false, "EXPIRE k": false,
 		"PEXPIREAT k 1699999999999": true, "PEXPIREAT k 1700000000001": false,
 		"EXPIREAT k 1700000000": true, "GETEX k exat 5": true, "GETEX k EX 5": false,
-		"SET k v EXAT 1": false, "DEL k": false,
+		"SET k v EXAT 1": true, "SET k v": false, "SET k v EX 1": false, "SET k exat 5": false,
+		"SET k v KEEPTTL": false, "set k v nx get pxat 1": true, "DEL k": false,
+		"RESTORE k 1 x": false, "RESTORE k 1 x ABSTTL": true, "RESTORE k 0 x ABSTTL REPLACE": false,
 	} {
 		args := split(line)
 		if got := Builtin().Lookup(args).DeletesByTime(args, testNow); got != want {

@@ -1,6 +1,9 @@
 package policy
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // Glob is a pattern as KEYS, PSUBSCRIBE and ACL rules have them, compiled. It matches exactly what
 // the server's stringmatchlen (util.c) matches with case respected: * any bytes, ? one byte,
@@ -214,6 +217,22 @@ func (l globs) match(name []byte) bool {
 		}
 	}
 	return false
+}
+
+// matchFold is match for a name in any case; the globs are in lower case.
+func (l globs) matchFold(name []byte) bool {
+	var room [64]byte
+	if len(name) > len(room) {
+		return l.match(bytes.ToLower(name))
+	}
+	lower := room[:len(name)]
+	for i, c := range name {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		lower[i] = c
+	}
+	return l.match(lower)
 }
 
 func (l globs) matchString(name string) bool {

@@ -124,7 +124,8 @@ func (d *decision) all() []candidate {
 
 // besidesUsers reports whether there are conditions on anything but the user.
 func (c *conditions) besidesUsers() bool {
-	return c != nil && (len(c.names)+len(c.listeners)+len(c.databases)+len(c.keys) > 0 ||
+	return c != nil && (len(c.names)+len(c.listeners)+len(c.databases)+len(c.keys)+
+		len(c.arguments) > 0 ||
 		!c.anyAddress || c.opaque || c.keysOver > 0)
 }
 

@@ -65,7 +65,7 @@ var guards = []struct {
 	{"conditions on keys, strictly", "a: deny unlink keys=pay:*", GuardOptions{Strict: true},
 		"+@all -unlink"},
 	{"times", "a: deny del", GuardOptions{}, "+@all -del; gaps: expire a, expireat a, getex a, " +
-		"pexpire a, pexpireat a"},
+		"pexpire a, pexpireat a, restore a, restore-asking a, set a"},
 	{"opaque", "a: deny eval scripts=opaque", GuardOptions{}, "+@all; gaps: eval a"},
 	{"a limit", "a: allow flushall limit=1/m", GuardOptions{}, "+@all; gaps: flushall a"},
 	{"needed", "a: deny select ping", GuardOptions{Need: []string{"SELECT"}},

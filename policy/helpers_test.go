@@ -71,6 +71,8 @@ func setField(t testing.TB, r *RuleSpec, field string, values []string) {
 		r.Listeners = values
 	case "keys":
 		r.Keys = values
+	case "args":
+		r.Arguments = values
 	case "scripts":
 		r.Scripts = values[0]
 	case "dbs":

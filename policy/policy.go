@@ -55,6 +55,8 @@ type Request struct {
 	Script *Script // what the code that it runs or loads was found to do; nil: not known
 	Now    int64   // Unix time in ms, for EXPIREAT and its kin; 0: not known
 	AnyDB  bool    // DB is not known, as where code may have selected another one
+
+	doubt bool // some of Args are not known
 }
 
 // Verdict is what to do with a request.

@@ -19,8 +19,8 @@ type RuleSpec struct {
 	//   - a subcommand, "config|set" (or "config set").
 	//   - an ACL category, "@dangerous".
 	//   - "*", every command, and the only form that covers unknown commands.
-	// A rule that covers DEL covers EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT and GETEX with a time in
-	// the past as well, for they delete the key, unless its action is rewrite.
+	// A rule that covers DEL covers EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, GETEX, SET and RESTORE
+	// with a time in the past as well, for they delete the key, unless its action is rewrite.
 	Commands []string
 
 	// Except takes commands out of Commands again. The forms are the same.
@@ -36,6 +36,11 @@ type RuleSpec struct {
 	// of what its keys get. One that reaches keys which it does not name (FLUSHALL, KEYS, a
 	// script) is taken to reach all of them by a rule that restricts.
 	Keys []string
+
+	// Arguments is globs over what follows the command's name, in any case: a request matches with one
+	// argument that does, such as a parameter of CONFIG SET. A rule that does not restrict wants
+	// all of them to match.
+	Arguments []string
 
 	// KeysOver matches requests with more keys than this; 0 is no condition. Again, a request
 	// that reaches keys which it does not name has too many for a rule that restricts.

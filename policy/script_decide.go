@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // DecideScript is Decide for a request that runs or loads code (Command.RunsCode): the strictest
 // of the verdict on the request itself and those on what the code does, which req.Script tells.
 //
@@ -117,6 +119,7 @@ func (c *boundCall) decide(p *Policy, cmd *Command) Verdict {
 	if d.candidates == nil {
 		return d.fixed
 	}
+	c.req.doubt = c.open || slices.Contains(c.known, false)
 	k := &keySet{}
 	k.find(c.req.Args, cmd)
 	doubt, named := c.open, k.keys[:0]
@@ -142,14 +145,29 @@ func (c *boundCall) decide(p *Policy, cmd *Command) Verdict {
 
 // past is maybe if a time that the command may take is not among the known arguments.
 func (c *boundCall) past(cmd *Command) truth {
-	if cmd.Name != "getex" {
-		return maybeUnless(len(c.known) > 2 && c.known[2])
+	switch cmd.Name {
+	case "getex":
+		return maybeUnless(c.options(2))
+	case "set":
+		return maybeUnless(c.options(3))
+	case "restore", "restore-asking":
+		return maybeUnless(c.options(4) && len(c.known) > 2 && c.known[2])
 	}
-	certain := !c.open
-	for _, known := range c.known[min(2, len(c.known)):] {
-		certain = certain && known
+	return maybeUnless(len(c.known) > 2 && c.known[2])
+}
+
+// options reports whether what matters of the options is known, from a place on. A time relative to
+// now does not: the server refuses one in the past.
+func (c *boundCall) options(from int) bool {
+	for i := from; i < len(c.known); i++ {
+		if !c.known[i] {
+			return false
+		}
+		if word := c.req.Args[i]; isWord(word, "ex") || isWord(word, "px") {
+			i++
+		}
 	}
-	return maybeUnless(certain)
+	return !c.open
 }
 
 func maybeUnless(certain bool) truth {

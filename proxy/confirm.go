@@ -183,7 +183,8 @@ func (s *session) approved(c *resp.Command, cmd *policy.Command, r *policy.Rule)
 	if s.again.waited {
 		return s.again.approved
 	}
-	key := pendingKeyOf(s.ident.userName(), s.db, c.Args)
+	user, db := s.whoAndWhere()
+	key := pendingKeyOf(user, db, c.Args)
 	token, ok := s.w.srv.approvals.use(key, time.Now())
 	if ok {
 		s.again.approved = true
@@ -192,6 +193,22 @@ func (s *session) approved(c *resp.Command, cmd *policy.Command, r *policy.Rule)
 	return ok
 }
 
+// whoAndWhere is the user and the database that an approval is for. What only the connection knows
+// has a name of its own, so that an approval for what is known never covers it.
+func (s *session) whoAndWhere() (user string, db int32) {
+	user, db = s.ident.userName(), s.db
+	if s.userUnsure {
+		user = unsureUser
+	}
+	if s.dbUnsure {
+		db = -1
+	}
+	return user, db
+}
+
+// unsureUser is who logged in where the proxy could not see whether he was let in.
+const unsureUser = "(unknown)"
+
 // confirm answers a command that a person has to approve.
 func (s *session) confirm(c *resp.Command, cmd *policy.Command, r *policy.Rule) bool {
 	name := commandName(cmd, c.Args)
@@ -199,11 +216,11 @@ func (s *session) confirm(c *resp.Command, cmd *policy.Command, r *policy.Rule) 
 		s.note(c, cmd, r, denied, "")
 		return s.refuse1(cmd, textNotInMulti(name, r.Name))
 	}
-	user := s.ident.userName()
-	key := pendingKeyOf(user, s.db, c.Args)
+	user, db := s.whoAndWhere()
+	key := pendingKeyOf(user, db, c.Args)
 	token := s.w.srv.approvals.ask(key, time.Now(), func() admin.Pending {
 		return admin.Pending{
-			Rule: r.Name, User: user, Addr: s.conn.RemoteAddr(), Name: s.name, DB: int(s.db),
+			Rule: r.Name, User: user, Addr: s.conn.RemoteAddr(), Name: s.name, DB: int(db),
 			Command: describeCommand(cmd, c.Args),
 		}
 	})

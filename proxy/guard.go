@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -189,7 +190,13 @@ func GuardFor(p *policy.Policy, user string) (*policy.Guard, error) {
 			o.Need = append(o.Need, cmd.Name)
 		}
 	}
-	return p.Guard(o)
+	g, err := p.Guard(o)
+	if err == nil {
+		g.Gaps = slices.DeleteFunc(g.Gaps, func(gap policy.Gap) bool {
+			return gap.Command.Flags.Has(policy.FlagNoScript) // no code can call it
+		})
+	}
+	return g, err
 }
 
 // make creates the user, or updates it; nil without an error when there is nothing to guard.

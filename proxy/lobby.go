@@ -292,7 +292,7 @@ func (s *session) resetConnection(c *resp.Command, cmd *policy.Command) bool {
 // forgetConnection makes the session what a new one is, and says so.
 func (s *session) forgetConnection() {
 	s.held, s.queuedPause, s.marked, s.redirect = 0, nil, false, redirect{}
-	s.dbUnsure = false
+	s.dbUnsure, s.userUnsure = false, false
 	s.proto, s.db, s.name, s.client.Name = 2, 0, "", ""
 	s.w.changeIdentity(s, s.w.anonymous.key)
 	s.deliver(resp.AppendSimple(nil, "RESET"))

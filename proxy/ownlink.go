@@ -22,9 +22,9 @@ func (s *session) onOwnLink(c *resp.Command, cmd *policy.Command, b behaviour) b
 	l := s.pin
 	if s.muted != replyOn && b != clientReply && b != multi {
 		// The server does not answer, so there is nothing to follow or to translate.
-		if db, ok := parseDB(c.Args); ok && b == selectDB {
-			s.db, l.db = db, db
-		}
+		// Whether it agrees is unknown.
+		s.dbUnsure = s.dbUnsure || b == selectDB
+		s.userUnsure = s.userUnsure || b == auth || b == hello
 		l.sub.active = l.sub.active || b == subscribe || b == monitor
 		l.sub.monitor = l.sub.monitor || b == monitor
 		l.sub.unsure = l.sub.unsure || b == subscribe
@@ -92,12 +92,14 @@ func (s *session) followState(c *resp.Command, cmd *policy.Command, b behaviour)
 	case auth:
 		change = func(reply []byte) []byte {
 			s.w.changeIdentity(s, authKey(args))
+			s.userUnsure = false
 			return reply
 		}
 	case hello:
 		change = func(reply []byte) []byte {
 			h := parseHello(args)
 			s.applyHello(h)
+			s.userUnsure = s.userUnsure && h.auth == nil
 			l.proto = s.proto
 			return s.rewriteHello(reply)
 		}

@@ -166,7 +166,11 @@ func (s *session) refuseInMulti(cmd *policy.Command, text []byte) bool {
 func (s *session) judge(c *resp.Command, cmd *policy.Command) policy.Verdict {
 	w := s.w
 	w.asked = policy.Request{
-		Cmd: cmd, Args: c.Args, Client: &s.client, DB: int(s.db), Now: w.unixMilli(),
+		Cmd: cmd, Args: c.Args, Client: &s.client, DB: int(s.db), AnyDB: s.dbUnsure,
+		Now: w.unixMilli(),
+	}
+	if s.userUnsure {
+		w.asked.Client = nil
 	}
 	s.again.reading = false
 	if !cmd.RunsCode() {

@@ -62,6 +62,7 @@ type session struct {
 	redirect        redirect // what CLIENT TRACKING … REDIRECT named
 	marked          bool     // a write was made on the own link, see waitAcks
 	dbUnsure        bool     // a SELECT was queued: only the own link knows the database
+	userUnsure      bool     // likewise an AUTH, and the user
 
 	refused  bool // its newest command was, see backseat
 	eof      bool // the client sends no more; closes once everything is answered

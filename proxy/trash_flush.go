@@ -52,7 +52,7 @@ func (s *session) trash(c *resp.Command, cmd *policy.Command, r *policy.Rule) (d
 		return false, true // refused whatever it is
 	}
 	name, plan := commandName(cmd, c.Args), s.w.trash
-	if !policy.Trashable(cmd) { // a script that calls such a command
+	if !policy.Trashable(cmd) && !cmd.DeletesByTime(c.Args, s.w.unixMilli()) { // a script that calls such a command
 		s.note(c, cmd, r, denied, "")
 		return true, s.refuse1(cmd, textDenied(name, r.Name))
 	}
@@ -102,7 +102,7 @@ func (s *session) trash(c *resp.Command, cmd *policy.Command, r *policy.Rule) (d
 // it has selected, what came before it without an answer, or whether a subscriber may send it.
 func (s *session) ownLinkOnly() bool {
 	return s.pin != nil && s.held&holdState != 0 &&
-		(s.muted != replyOn || s.dbUnsure || s.pin.sub.active)
+		(s.muted != replyOn || s.dbUnsure || s.userUnsure || s.pin.sub.active)
 }
 
 // refuseTrash answers a command that did not go to the trash.

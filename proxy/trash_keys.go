@@ -27,7 +27,7 @@ func (s *session) destroys(cmd *policy.Command, args [][]byte) bool {
 func (j *trashJob) evalKeys(keep, prefix, form string) []string {
 	script := scriptKeys
 	switch j.cmd.Name {
-	case "restore", "restore-asking", "copy":
+	case "restore", "restore-asking", "copy", "set":
 		script = scriptValues
 	}
 	args := j.plan.eval(script, j.what, j.meta, keep, prefix, form, j.cmd.Name)

@@ -20,7 +20,7 @@ func ruleSpecs(c *configs.Config) []policy.RuleSpec {
 			Name: r.Name, Commands: r.Commands, Except: r.Except,
 			Users: r.Users, Addresses: r.Addresses, ClientNames: r.ClientNames,
 			Listeners: r.Listeners, Databases: r.Databases,
-			Keys: r.Keys, KeysOver: r.KeysOver, Scripts: r.Scripts,
+			Keys: r.Keys, KeysOver: r.KeysOver, Arguments: r.Arguments, Scripts: r.Scripts,
 			Action: r.Action, Keep: r.Keep, Enforcement: r.Enforcement,
 		}
 		if l := r.Limit; l.Rate != "" {

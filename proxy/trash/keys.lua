@@ -173,8 +173,37 @@ local function getex()
   return getdel()
 end
 
+-- set is about a SET with a time in the past: all that it leaves is its reply.
+local function set()
+  local plain, get, nx, equal, time = {'set', spare, args[3]}, false, false, nil, nil
+  local i = 4
+  while i <= #args do
+    local word = string.lower(args[i])
+    if word == 'get' then get = true
+    elseif word == 'nx' then nx = true
+    elseif word == 'ifeq' then equal, i = args[i + 1], i + 1
+    elseif word ~= 'xx' then plain[#plain + 1] = args[i] end
+    if word == 'exat' then time = (tonumber(args[i + 1]) or 0) * 1000 end
+    if word == 'pxat' then time = tonumber(args[i + 1]) end
+    i = i + 1
+  end
+  here()
+  if redis.call('EXISTS', key) == 0 or nx or not past(time, 1) then return original() end
+  local r = redis.pcall(unpack(plain)) -- the server says what is wrong with it
+  if failed(r) then return r end
+  redis.call('DEL', spare)
+  local value = false
+  if get or equal then value = redis.pcall('GET', key) end
+  if failed(value) then return value end
+  if equal and value ~= equal then return original() end
+  r = aside(db, key)
+  if failed(r) then return r end
+  if get then return value end
+  return redis.status_reply('OK')
+end
+
 local handlers = {
-  del = delete, unlink = delete, getdel = getdel, rename = rename, copy = copy, getex = getex,
+  set = set, del = delete, unlink = delete, getdel = getdel, rename = rename, copy = copy, getex = getex,
   restore = restore, ['restore-asking'] = restore,
   expire = expire, pexpire = expire, expireat = expire, pexpireat = expire,
 }
