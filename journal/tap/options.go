@@ -27,7 +27,7 @@ type Options struct {
 	Base BasePolicy
 
 	// Pace is how long bytes may wait in the socket while nobody waits for them (see Hurry), so
-	// that more of them share an fsync. 0: five milliseconds; below zero: they never wait.
+	// that more of them share an fsync. 0: 20 ms; below zero: they never wait.
 	Pace time.Duration
 	// AckEvery is the longest time between acknowledgements. 0: one second, as replicas do.
 	AckEvery time.Duration
@@ -65,7 +65,7 @@ func (o Options) withDefaults() (Options, error) {
 		return o, errors.New("tap: Journal and Address are required")
 	}
 	if o.Pace == 0 {
-		o.Pace = 5 * time.Millisecond
+		o.Pace = 20 * time.Millisecond
 	}
 	if o.AckEvery == 0 {
 		o.AckEvery = time.Second

@@ -19,6 +19,28 @@ import (
 // here. So the socket is told not to signal before much is there (SO_RCVLOWAT); a read at the end
 // of the pause takes whatever there is.
 
+// A fast stream is read more often, so that it does not have to wait in the primary's memory.
+
+// pacing is how long the next pause is. It belongs to the goroutine that reads the stream.
+type pacing struct {
+	most, now time.Duration
+	bytes     int // since the last pause
+}
+
+// paceLeast is the shortest pause.
+const paceLeast = time.Millisecond
+
+// next answers how long to pause, and begins the next round.
+func (p *pacing) next() time.Duration {
+	if p.bytes > streamBuffer/2 {
+		p.now = max(min(paceLeast, p.most), p.now/2)
+	} else {
+		p.now = min(p.most, 2*p.now)
+	}
+	p.bytes = 0
+	return p.now
+}
+
 // hurryFor is how long one call of Hurry lasts.
 const hurryFor = time.Second
 
@@ -38,14 +60,14 @@ func (t *Tap) Hurry() {
 	}
 }
 
-// linger waits for the pace, unless someone is in a hurry. False means that the context ended.
-func (t *Tap) linger(ctx context.Context, socket lowWater) bool {
-	if t.opts.Pace <= 0 || t.hurryTill.Load() > time.Now().UnixNano() {
+// linger pauses, unless someone is in a hurry. False means that the context ended.
+func (t *Tap) linger(ctx context.Context, socket lowWater, p *pacing) bool {
+	if p.most <= 0 || t.hurryTill.Load() > time.Now().UnixNano() {
 		return true
 	}
 	socket.set(streamBuffer / 2)
 	defer socket.set(1)
-	timer := time.NewTimer(t.opts.Pace)
+	timer := time.NewTimer(p.next())
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

@@ -126,6 +126,7 @@ func (t *Tap) stream(ctx context.Context, l *link, tl journal.Timeline, offset i
 	defer cancel()
 	socket := newLowWater(l.Conn.Conn)
 	in := &patientReader{conn: l.Conn, timeout: t.opts.Timeout}
+	pace := &pacing{most: t.opts.Pace, now: t.opts.Pace}
 	buf := make([]byte, streamBuffer)
 	tail := 0 // bytes at the start of buf that were in the journal before: half a GETACK, perhaps
 	for {
@@ -137,6 +138,7 @@ func (t *Tap) stream(ctx context.Context, l *link, tl journal.Timeline, offset i
 				return jerr
 			}
 			offset += int64(n)
+			pace.bytes += n
 			t.bytesRead.Add(int64(n))
 			a.flowing.Store(true)
 			if bytes.Contains(buf[:tail+n], getAck) {
@@ -148,7 +150,7 @@ func (t *Tap) stream(ctx context.Context, l *link, tl journal.Timeline, offset i
 		if err != nil {
 			return err
 		}
-		if n < streamBuffer/2 && !t.linger(ctx, socket) {
+		if n < streamBuffer/2 && !t.linger(ctx, socket, pace) {
 			return ctx.Err()
 		}
 	}
