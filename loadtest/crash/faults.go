@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"time"
 )
 
@@ -66,6 +67,24 @@ var (
 		r.load.pause(r.span(100 * time.Millisecond))
 		p.thaw()
 		return nil
+	}}
+)
+
+// What operators do to proxies.
+var (
+	restartProxy = fault{"a proxy is restarted in an orderly way", func(r *round) error {
+		p := r.proxies[r.rng.IntN(len(r.proxies))]
+		p.proc.Stop()
+		return p.start()
+	}}
+	changeRoute = fault{"a reload changes the route", func(r *round) error {
+		p := r.proxies[r.rng.IntN(len(r.proxies))]
+		from, to := timeout, otherTimeout
+		if strings.Contains(p.settings, otherTimeout) {
+			from, to = to, from
+		}
+		p.settings = strings.Replace(p.settings, from, to, 1)
+		return p.reload(p.upstream)
 	}}
 )
 

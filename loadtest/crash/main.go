@@ -73,10 +73,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	b := &book{out: out, began: time.Now(), seed: o.seed, server: o.server}
-	if err := set.runAll(ctx, &o, b); err != nil {
+	err = set.runAll(ctx, &o, b)
+	b.summary(out)
+	if err != nil {
 		return err
 	}
-	b.summary(out)
 	if o.results {
 		path := filepath.Join(root, "loadtest", "RESULTS.md")
 		if err := harness.WriteSection(path, "crash", b.section()); err != nil {

@@ -19,16 +19,18 @@ type proxy struct {
 	upstream           string
 	journal            string // its folder
 	settings           string // YAML: journal, routes
+	workers            int
 	runs               int
 	proc               *harness.Process
 }
 
 // timeout is that of the route: longer than a proof takes on a busy machine, and short enough to be
-// met in a round.
-const timeout = "400ms"
+// met in a round. A reload may change it.
+const timeout, otherTimeout = "400ms", "300ms"
 
 const proxyConfig = `listeners:
   - address: %s
+workers: %d
 upstream:
   address: %s
   max_backoff: 50ms
@@ -36,6 +38,7 @@ admin:
   address: off
   http: off
 rules: []
+drain: 500ms
 `
 
 // settings are the sections that a scenario has.
@@ -51,9 +54,9 @@ func (sc *scenario) settings(folder string) string {
 	return b.String()
 }
 
-func newProxy(dir, name, program, upstream, journal, settings string) (*proxy, error) {
-	p := &proxy{program: program, dir: filepath.Join(dir, name), upstream: upstream,
-		journal: journal, settings: settings}
+// newProxy starts a proxy with a folder of its own in dir. The caller fills in the rest.
+func newProxy(dir, name string, p proxy) (*proxy, error) {
+	p.dir = filepath.Join(dir, name)
 	if err := os.MkdirAll(p.dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -63,14 +66,14 @@ func newProxy(dir, name, program, upstream, journal, settings string) (*proxy, e
 			return nil, err
 		}
 		if err = p.start(); err == nil {
-			return p, nil
+			return &p, nil
 		}
 	}
 	return nil, err
 }
 
 func (p *proxy) configure() error {
-	text := fmt.Sprintf(proxyConfig, p.addr, p.upstream) + p.settings
+	text := fmt.Sprintf(proxyConfig, p.addr, p.workers, p.upstream) + p.settings
 	return os.WriteFile(p.file(), []byte(text), 0o644)
 }
 

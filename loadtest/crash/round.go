@@ -171,7 +171,8 @@ func (r *round) addProxies() error {
 	for i := range r.scenario.proxies {
 		name := fmt.Sprint("proxy", i+1)
 		folder := filepath.Join(r.data(), name+"-journal")
-		p, err := newProxy(r.dir, name, r.setting.proxy, r.front.addr, folder, r.settings(folder))
+		p, err := newProxy(r.dir, name, proxy{program: r.setting.proxy, upstream: r.front.addr,
+			journal: folder, settings: r.settings(folder), workers: 1 + r.rng.IntN(2)})
 		if err != nil {
 			return err
 		}

@@ -36,7 +36,7 @@ const (
 // scenarios are what is to hold. The fault that a scenario names twice happens twice as often.
 func scenarios() []scenario {
 	network := []fault{cutLinks, stallLinks, freezePrimary, killClients}
-	proxies := []fault{killProxy, killProxy, freezeProxy}
+	proxies := []fault{killProxy, killProxy, freezeProxy, restartProxy, changeRoute}
 	tap := []fault{cutTap, stallTap, slowTap}
 	replica := []fault{freezeReplica, cutReplica, stallReplica, killReplica}
 	return []scenario{
