@@ -1,7 +1,7 @@
 package proxy
 
 import (
-	"bufio"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -53,10 +53,10 @@ type auditLog struct {
 
 	// Owned by the goroutine.
 	spare []auditEntry
-	file  *os.File
-	out   *bufio.Writer
-	line  []byte
-	size  int64
+	file  *os.File  // nil: to be opened
+	size  int64     // of the file
+	buf   []byte    // lines that are not written yet
+	lines uint64    // how many
 	told  time.Time // of the last line about a failure
 }
 
@@ -66,6 +66,8 @@ type auditCount struct{ written, dropped, failed atomic.Uint64 }
 const (
 	// auditQueue is how many entries wait for the disk: a tenth of a second of a flood.
 	auditQueue = 8192
+	// auditBuffer is how many bytes one write takes.
+	auditBuffer = 64 << 10
 	// auditKeep is the capacity from which on a batch is not used again.
 	auditKeep = 1024
 	// auditPause is how long entries gather before they are written.
@@ -156,41 +158,54 @@ func (a *auditLog) writeBatch(last bool) {
 	a.batch, a.spare = a.spare[:0], nil
 	a.mu.Unlock()
 	for i := range batch {
-		a.write(&batch[i])
+		a.add(&batch[i])
 	}
-	a.check(a.out.Flush())
+	a.flush()
 	if cap(batch) <= auditKeep {
 		clear(batch)
 		a.spare = batch
 	}
 }
 
-func (a *auditLog) write(e *auditEntry) {
-	a.line = append(e.appendJSON(a.line[:0]), '\n')
-	err := a.room(int64(len(a.line)))
-	if err == nil {
-		_, err = a.out.Write(a.line)
+// add adds a line to those to be written. A file that it would make too large is rotated before.
+func (a *auditLog) add(e *auditEntry) {
+	from := len(a.buf)
+	a.buf = append(e.appendJSON(a.buf), '\n')
+	a.lines++
+	over := a.size+int64(len(a.buf)) > a.opts.MaxSize && a.size+int64(from) > 0
+	if !over && len(a.buf) <= auditBuffer {
+		return
 	}
-	if a.check(err) {
-		a.size += int64(len(a.line))
-		a.count.written.Add(1)
-	} else {
-		a.count.failed.Add(1)
+	line := a.buf[from:]
+	a.buf, a.lines = a.buf[:from], a.lines-1
+	a.flush()
+	if over {
+		a.close()
+		a.check(a.rotate()) // if it fails, the file grows: lines are worth more
 	}
+	a.buf, a.lines = append(a.buf, line...), 1
 }
 
-// room makes room for n bytes: it rotates a file that is full, and opens one that was lost.
-func (a *auditLog) room(n int64) error {
-	if a.file != nil && a.size > 0 && a.size+n > a.opts.MaxSize {
-		a.close()
-		if err := a.rotate(); err != nil {
-			return err
+// flush writes the lines. Those that the disk does not take are counted, and leave no half line.
+func (a *auditLog) flush() {
+	if a.lines == 0 {
+		return
+	}
+	err := a.open()
+	if err == nil {
+		var n int
+		if n, err = a.file.Write(a.buf); err == nil {
+			a.size += int64(n)
+		} else if n > 0 {
+			err = errors.Join(err, a.file.Truncate(a.size))
 		}
 	}
-	if a.file == nil {
-		return a.open()
+	if a.check(err) {
+		a.count.written.Add(a.lines)
+	} else {
+		a.count.failed.Add(a.lines)
 	}
-	return nil
+	a.buf, a.lines = a.buf[:0], 0
 }
 
 // check tells of an error now and then, and gives the file up for the next entry to open it again.
@@ -206,11 +221,14 @@ func (a *auditLog) check(err error) bool {
 		a.file.Close()
 		a.file = nil
 	}
-	a.out = bufio.NewWriter(nil)
 	return false
 }
 
+// open opens the file, where it is not open.
 func (a *auditLog) open() error {
+	if a.file != nil {
+		return nil
+	}
 	f, err := os.OpenFile(a.opts.File, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -220,7 +238,7 @@ func (a *auditLog) open() error {
 		f.Close()
 		return err
 	}
-	a.file, a.out, a.size = f, bufio.NewWriterSize(f, 64<<10), info.Size()
+	a.file, a.size = f, info.Size()
 	return nil
 }
 
@@ -228,11 +246,8 @@ func (a *auditLog) close() {
 	if a.file == nil {
 		return
 	}
-	if !a.check(a.out.Flush()) {
-		return
-	}
 	a.check(a.file.Close())
-	a.file = nil
+	a.file, a.size = nil, 0
 }
 
 // rotate gives each file the next number; the last one goes.

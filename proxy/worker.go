@@ -152,7 +152,6 @@ func newWorker(srv *Server, id int, r *rules) (*worker, error) {
 	w.anonymous = w.identity(identityKey{})
 	w.anonymous.refs++ // it never goes away
 	w.anonFrames = &resp.Limits{}
-	w.back.again = func() {}
 	w.setLimits(srv.opts.Limits)
 	w.dialer.backoff.Max = srv.opts.Upstream.MaxBackoff
 	w.setTelemetry(srv.exporter.tel)
@@ -367,7 +366,7 @@ func (w *worker) endTurn() {
 		w.resume()
 	}
 	if len(w.back.queue) > 0 {
-		w.loop.Post(w.back.again)
+		w.comeBack()
 	}
 	if w.answered {
 		w.answered = false
