@@ -40,8 +40,9 @@ type Scripted struct {
 	mu      sync.Mutex
 	raw     bool
 	scripts []Script
-	next    int // the script for the next connection that needs one
-	ended   int // scripts that came to their end
+	each    Script // for every connection, in place of scripts
+	next    int    // the script for the next connection that needs one
+	ended   int    // scripts that came to their end
 	failed  []error
 	replies map[string]string // by command name in lower case
 	conns   map[net.Conn]struct{}
@@ -62,6 +63,39 @@ func StartScripted(t testing.TB, scripts ...Script) *Scripted {
 func StartRaw(t testing.TB, scripts ...Script) *Scripted {
 	t.Helper()
 	return startScripted(t, true, scripts)
+}
+
+// StartAnswering starts a fake upstream without a script: on every connection, each unusual command is
+// given to answer, which may run for several connections at once. With end the connection is closed
+// behind the reply.
+func StartAnswering(t testing.TB, answer func(args []string) (raw string, end bool)) *Scripted {
+	t.Helper()
+	s := startScripted(t, false, nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.each = Script{answerAll(answer)}
+	return s
+}
+
+// answerAll answers commands until the connection ends.
+func answerAll(answer func(args []string) (raw string, end bool)) Step {
+	return func(c *ScriptConn) error {
+		c.over = true
+		_ = c.SetDeadline(time.Time{})
+		for {
+			if more, err := c.answer(); !more {
+				return err
+			}
+			args, _, err := readCommand(c.in)
+			if err != nil {
+				return err
+			}
+			raw, end := answer(args)
+			if _, err := io.WriteString(c.Conn, raw); err != nil || end {
+				return nil // the client may have gone
+			}
+		}
+	}
 }
 
 func startScripted(t testing.TB, raw bool, scripts []Script) *Scripted {
@@ -144,6 +178,9 @@ func (s *Scripted) accept() {
 func (s *Scripted) take() (Script, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.each != nil {
+		return s.each, nil
+	}
 	if s.next >= len(s.scripts) {
 		return nil, fmt.Errorf("a connection beyond the %d that have a script", len(s.scripts))
 	}
