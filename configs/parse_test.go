@@ -160,6 +160,8 @@ var parseCases = []struct {
 		nil},
 	{"empty lists", "routes: []\nbudgets: []\n" +
 		"rules: [{name: a, commands: [get], except: [], keys: [], action: deny}]\n", nil},
+	{"a rule for no listener", "rules: [{name: a, commands: [del], action: deny, listeners: [x]}]\n",
+		[]string{`f:1:62: rules[0].listeners[0]: no listener has the name "x", or that address and no name`}},
 	{"a route to listeners", "listeners: [{address: \":1\", name: x}, {address: \":2\"}]\n" +
 		"routes: [{name: a, listeners: [x, \":2\"], ack: {replicas: 1}}]\n", nil},
 	{"a route to listeners that are not there",

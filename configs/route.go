@@ -79,17 +79,23 @@ func (v *validator) routeConditions(path string, r *Route) {
 	for i, user := range r.Users {
 		v.require(user != "", fmt.Sprintf("%s.users[%d]", path, i), "is empty")
 	}
-	for i, name := range r.Listeners {
-		v.require(slices.ContainsFunc(v.c.Listeners, func(l Listener) bool {
-			return name == l.Name || l.Name == "" && name == l.Address
-		}), fmt.Sprintf("%s.listeners[%d]", path, i),
-			"no listener has the name %q, or that address and no name", name)
-	}
+	v.knownListeners(path, r.Listeners)
 	for i, db := range r.Databases {
 		v.require(db >= 0, fmt.Sprintf("%s.databases[%d]", path, i), "must not be negative")
 	}
 	v.require(!r.Scripts || len(r.Keys) > 0, path+".scripts",
 		"is about keys that scripts do not declare, and this route has no keys")
+}
+
+// knownListeners refuses names that no listener has: they would match nothing, which a rule or a
+// route that protects something must not do unseen.
+func (v *validator) knownListeners(path string, names []string) {
+	for i, name := range names {
+		v.require(slices.ContainsFunc(v.c.Listeners, func(l Listener) bool {
+			return name == l.Name || l.Name == "" && name == l.Address
+		}), fmt.Sprintf("%s.listeners[%d]", path, i),
+			"no listener has the name %q, or that address and no name", name)
+	}
 }
 
 func (v *validator) ack(path string, a RouteAck) {

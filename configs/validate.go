@@ -191,6 +191,7 @@ func (v *validator) rules() {
 		for j, name := range r.Except {
 			v.require(name != "", fmt.Sprintf("%s.except[%d]", path, j), "is empty")
 		}
+		v.knownListeners(path, r.Listeners)
 		v.oneOf(path+".action", r.Action, actions...)
 		v.require(r.Keep == 0 || r.Action == "trash", path+".keep", "is for the action trash only")
 		v.require(r.Keep >= 0, path+".keep", "must not be negative")
