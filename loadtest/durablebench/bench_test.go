@@ -143,7 +143,7 @@ func TestReadme(t *testing.T) {
 	b.result("own", "e", pair{"e", plainPrefix}.String(), 99, time.Millisecond)
 	text := b.readme()
 	for _, want := range []string{
-		"| proxy, journal | 51,000, 1 ms | 1,200 |  |  | \n",
+		"| proxy, journal | 51,000, 1.0 ms | 1,200 |  |  | \n",
 		"no proof |  | 99 |  |  | \n",
 	} {
 		if !strings.Contains(text, want) {

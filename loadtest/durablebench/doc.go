@@ -7,7 +7,7 @@
 //	(d)  the proxy with ack: {aof: {local: true}} before a server with appendfsync always
 //	(e)  the proxy with ack: {replicas: 1} before a server with a replica
 //
-//	go run ./loadtest/durablebench [--rounds 5] [--seconds 0.5] [--quick]   (make bench-durable)
+//	go run ./loadtest/durablebench [--rounds 5] [--seconds 0.45] [--quick]   (make bench-durable)
 //
 // A cell is a number of connections and a depth of pipelining. In every round each cell is run
 // against each of the five, in an order of its own and when nobody writes to the disk any more, so

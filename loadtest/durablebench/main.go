@@ -53,7 +53,7 @@ func parse(args []string) (options, error) {
 	var o options
 	fs := flag.NewFlagSet("durablebench", flag.ContinueOnError)
 	fs.IntVar(&o.rounds, "rounds", 5, "interleaved rounds")
-	fs.Float64Var(&o.seconds, "seconds", 0.5, "length of one run on the machine's own disk")
+	fs.Float64Var(&o.seconds, "seconds", 0.45, "length of one run on the machine's own disk")
 	fs.BoolVar(&o.quick, "quick", false, "two rounds of few cells, no file written")
 	fs.StringVar(&o.only, "only", "abcde", "contenders")
 	fs.StringVar(&o.inCells, "cells", "", "connections x depth, such as 1x1,50x16; all if empty")

@@ -15,7 +15,7 @@ func (b *bench) readme() string {
 	var w strings.Builder
 	w.WriteString("| 50 connections | ")
 	for _, d := range b.opts.disks {
-		fmt.Fprintf(&w, "%s: SETs/s, p50 | GETs/s of another client | ", d.short())
+		fmt.Fprintf(&w, "%s: SETs/s, p50 | a reader's GETs/s beside | ", d.short())
 	}
 	w.WriteString("\n|---|" + strings.Repeat("--:|--:|", len(b.opts.disks)) + "\n")
 	for _, who := range b.opts.ways {
@@ -44,7 +44,11 @@ func setsText(s *series) string {
 	if len(s.rates) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s, %.2g ms", count(s.rates), s.times.quantile(0.5))
+	p50 := s.times.quantile(0.5)
+	if p50 >= 10 {
+		return fmt.Sprintf("%s, %.0f ms", count(s.rates), p50)
+	}
+	return fmt.Sprintf("%s, %.1f ms", count(s.rates), p50)
 }
 
 // count is a rate for people: two or three digits say all that there is to say.
