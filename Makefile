@@ -52,7 +52,7 @@ demo: build ## Play the incident: a million keys, 100,000 FLUSHALLs, UNDO (DEMOF
 	@scripts/servers.sh valkey
 	$(GO) run ./loadtest/demo $(DEMOFLAGS)
 
-bench-journal: build ## Measure the journal: disk, proxied SETs on and off, restore; loadtest/RESULTS.md (JBENCHFLAGS=...).
+bench-journal: build ## Measure the journal: disk, proxied SETs on and off, restore; loadtest/RESULTS.md (JBENCHFLAGS=--gib=4).
 	@scripts/servers.sh valkey
 	$(GO) run ./loadtest/journalbench $(JBENCHFLAGS)
 

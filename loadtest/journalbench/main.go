@@ -94,7 +94,7 @@ func run(ctx context.Context, args []string) error {
 		fmt.Print(section)
 		text.WriteString(section)
 	}
-	if o.results == "-" {
+	if o.results == "-" || o.only != "" { // a part must not replace the whole
 		return nil
 	}
 	return harness.WriteSection(filepath.Join(root, "loadtest", o.results), "journal",
