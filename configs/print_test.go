@@ -13,7 +13,7 @@ func TestStringReadsBack(t *testing.T) {
 		"rules": "rules:\n- {name: a, commands: [get, \"config|set\", \"@admin\"], action: deny}\n" +
 			"- {name: \"yes: # no\", commands: [\"*\"], except: [set], action: allow}\n",
 		"conditions": "rules:\n- {name: a, commands: [del], users: [app*], addresses: [10.0.0.0/8], " +
-			"client_names: [web], listeners: [x], databases: [0, 3], keys: [\"a:*\"], keys_over: 9, arguments: [\"m*\"], " +
+			"client_names: [web], listeners: [\"127.0.0.1:6380\"], databases: [0, 3], keys: [\"a:*\"], keys_over: 9, arguments: [\"m*\"], " +
 			"scripts: opaque, action: deny, limit: {rate: 5/10s, burst: 3, per: user}}\n",
 		"budgets": "budgets: [{name: b, keys: 5, window: 1m}]\n",
 		"routes": "routes:\n- {name: a, keys: [\"a:*\"], listeners: [\"127.0.0.1:6380\"], scripts: true, " +
