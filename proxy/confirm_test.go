@@ -131,6 +131,37 @@ func TestConfirmInMulti(t *testing.T) {
 	}
 }
 
+// An approval is for the database that it was asked for, also where only the server knows which one is
+// selected.
+func TestConfirmIsOfOneDatabase(t *testing.T) {
+	server := proxytest.StartServer(t)
+	server.MustDo("SET", "a", "1")
+	addr, srv := serveServer(t, server.Addr, withRules(rule("confirm", "flushdb")))
+	c := dial(t, addr)
+	token := c.held("FLUSHDB\r\n")
+	approve(t, srv, token)
+	c.send("MULTI\r\nSELECT 1\r\nSET b 1\r\nEXEC\r\n")
+	for range 4 {
+		c.reply()
+	}
+	for range 2 {
+		if c.held("FLUSHDB\r\n") == token {
+			t.Fatal("the approval covers another database")
+		}
+	}
+	c.send("CLIENT REPLY OFF\r\nSELECT 0\r\nSELECT 1\r\nCLIENT REPLY ON\r\n")
+	c.expect("+OK\r\n")
+	if c.held("FLUSHDB\r\n") == token {
+		t.Fatal("the approval covers another database")
+	}
+	if got := c.do("EXISTS b"); got != ":1\r\n" {
+		t.Errorf("b: %q", got)
+	}
+	c.do("SELECT 0")
+	c.send("FLUSHDB\r\n")
+	c.expect("+OK\r\n")
+}
+
 // Nobody fills the memory with commands that wait, nor keeps others from asking.
 func TestConfirmIsBounded(t *testing.T) {
 	server := proxytest.StartServer(t)

@@ -24,7 +24,7 @@ func (s *session) onOwnLink(c *resp.Command, cmd *policy.Command, b behaviour) b
 		// The server does not answer, so there is nothing to follow or to translate.
 		// Whether it agrees is unknown.
 		s.dbUnsure = s.dbUnsure || b == selectDB
-		s.userUnsure = s.userUnsure || b == auth || b == hello
+		s.userUnsure = s.userUnsure || b == auth || b == hello && parseHello(c.Args).auth != nil
 		l.sub.active = l.sub.active || b == subscribe || b == monitor
 		l.sub.monitor = l.sub.monitor || b == monitor
 		l.sub.unsure = l.sub.unsure || b == subscribe
@@ -74,7 +74,7 @@ func (s *session) onOwnLink(c *resp.Command, cmd *policy.Command, b behaviour) b
 }
 
 // followState sends a command that changes what the proxy must know, and notes the change when
-// the server has agreed to it.
+// the server has agreed to it. What comes behind it waits: rules ask who sends it, and where.
 func (s *session) followState(c *resp.Command, cmd *policy.Command, b behaviour) bool {
 	var change func(reply []byte) []byte
 	l := s.pin
@@ -104,12 +104,13 @@ func (s *session) followState(c *resp.Command, cmd *policy.Command, b behaviour)
 			return s.rewriteHello(reply)
 		}
 	}
-	return s.sendTo(l, c, cmd, modeCall, &call{done: func(reply []byte, broken bool) {
-		if !broken && reply[0] != '-' {
+	s.ask(l, cmd, args, func(reply []byte, broken bool) {
+		if !isError(reply, broken) {
 			reply = change(reply)
 		}
 		s.deliver(reply)
-	}})
+	})
+	return true
 }
 
 // clientReply follows CLIENT REPLY, which decides whether commands are answered at all.

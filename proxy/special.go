@@ -216,7 +216,7 @@ func (s *session) inMulti(c *resp.Command, cmd *policy.Command, b behaviour) boo
 		}
 	}
 	s.dbUnsure = s.dbUnsure || b == selectDB
-	s.userUnsure = s.userUnsure || b == auth || b == hello
+	s.userUnsure = s.userUnsure || b == auth || b == hello && parseHello(c.Args).auth != nil
 	if b == clientPause {
 		s.queuedPause = cloneArgs(c.Args)
 	}

@@ -18,7 +18,8 @@ import (
 // was there must still be there in the end, or come back by UNDO.
 type way struct {
 	// sends is what the client sends, a line for each request: words with | between them in the
-	// binary form, or, behind a >, as they are, inline.
+	// binary form, or, behind a >, as they are, inline. Behind a = it is raw bytes, lines and all, and
+	// behind a / likewise, in pieces of a byte each. \n in a word is a line's end.
 	sends string
 	// want begins the answers, one for each line: "" for none; what is missing is not looked at.
 	want []string
@@ -27,14 +28,18 @@ type way struct {
 
 // ways is a table of them under the same rules.
 type ways struct {
-	rules  string // see parseRules
-	change func(*proxy.Options)
-	rows   []way
+	rules   string // see parseRules
+	change  func(*proxy.Options)
+	prepare func(*proxytest.Server)
+	rows    []way
 }
 
 // run plays each row against each server, by a connection of its own.
 func (w *ways) run(t *testing.T, args ...string) {
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+		if w.prepare != nil {
+			w.prepare(srv)
+		}
 		addr, p := serveServer(t, srv.Addr, func(o *proxy.Options) {
 			o.Rules = parseRules(t, w.rules)
 			if w.change != nil {
@@ -53,7 +58,20 @@ func (w *ways) run(t *testing.T, args ...string) {
 func (row *way) play(t *testing.T, srv *proxytest.Server, addr string, p *proxy.Server) {
 	before := treasure(t, srv)
 	c := dial(t, addr)
-	for i, line := range strings.Split(row.sends, "\n") {
+	lines := strings.Split(row.sends, "\n")
+	switch row.sends[0] {
+	case '=':
+		c.send(row.sends[1:])
+		lines = nil
+	case '/':
+		for _, b := range []byte(row.sends[1:]) {
+			if _, err := c.Write([]byte{b}); err != nil {
+				break // it was closed for what came before
+			}
+		}
+		lines = nil
+	}
+	for i, line := range lines {
 		c.send(frameOf(line))
 		if i >= len(row.want) || row.want[i] == "" {
 			continue
@@ -73,7 +91,7 @@ func frameOf(line string) string {
 	if inline, ok := strings.CutPrefix(line, ">"); ok {
 		return inline + "\r\n"
 	}
-	return proxytest.Command(strings.Split(line, "|")...)
+	return proxytest.Command(strings.Split(strings.ReplaceAll(line, `\n`, "\n"), "|")...)
 }
 
 // finish waits until the server has done all that was sent, or the connection has ended.
