@@ -122,6 +122,9 @@ func (l *link) describe() admin.Link {
 	if l.lane != nil {
 		a.Kind = l.lane.key.kind.String()
 	}
+	if l.side != nil {
+		a.Kind = "fence"
+	}
 	if l.owner != nil {
 		a.Session, a.Sessions = l.owner.id, 1
 	}

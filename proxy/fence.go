@@ -313,10 +313,11 @@ func (f *fencer) limit() int {
 // wakeIn makes the loop turn in a while. The loop's timers are in whole milliseconds: for less than
 // that the end of the fence in the air comes as soon.
 func (f *fencer) wakeIn(ns int64) {
-	if ns < int64(time.Millisecond) || f.paced {
+	if f.paced || ns < int64(time.Millisecond) && len(f.flights) > 0 {
 		return
 	}
 	f.paced = true
+	ns = max(ns, int64(time.Millisecond))
 	if f.pace == nil {
 		f.pace = f.d.w.loop.AfterFunc(time.Duration(ns), func() { f.paced = false })
 		return
@@ -376,7 +377,9 @@ func (f *fencer) prove(seq uint64) {
 	f.covered = max(f.covered, seq)
 	for f.waiting.len() > 0 && f.waiting.front().seq <= seq {
 		h := f.waiting.pop()
-		f.count.Holds++
+		if !h.settled {
+			f.count.Holds++
+		}
 		f.d.met(h, h.bit(f))
 		f.d.unref(h)
 	}

@@ -422,3 +422,20 @@ func TestHoldNeedsAllOfItsKinds(t *testing.T) {
 		c.expectError("UNCONFIRMED", "journal confirmed", "replicas 0 of 1")
 	})
 }
+
+// A fence that is due again in less than the loop's timers can tell is begun all the same, though
+// nothing else makes the loop turn.
+func TestFenceIsTriedAgainByItself(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c := b.client()
+		c.send("SET pay:1 a")
+		b.sleep(501 * time.Millisecond)
+		c.expectError("UNCONFIRMED")
+		b.server.answer(":0\r\n")
+		b.sleep(retryPause - 400*time.Microsecond)
+		c.send("SET pay:2 a")
+		b.sleep(2 * time.Millisecond)
+		b.prove()
+		c.expect("+OK\r\n")
+	})
+}

@@ -53,10 +53,11 @@ func (s *session) undurable(c *resp.Command, cmd *policy.Command) (done, ok bool
 
 // refuseUndurable answers -NODURABLE.
 func (s *session) refuseUndurable(c *resp.Command, cmd *policy.Command) bool {
-	if !s.again.waited {
+	ok := s.refuse1(cmd, s.textUndurable(cmd, c.Args))
+	if ok {
 		s.w.durable.routeCounters(s.due.Route).Outcomes[telemetry.HoldRejected]++
 	}
-	return s.refuse1(cmd, s.textUndurable(cmd, c.Args))
+	return ok
 }
 
 func (s *session) textUndurable(cmd *policy.Command, args [][]byte) string {
@@ -67,11 +68,16 @@ func (s *session) textUndurable(cmd *policy.Command, args [][]byte) string {
 // pass notes that a command is sent though its proof cannot be had. For kinds that can be had its
 // reply is held all the same.
 func (s *session) pass(c *resp.Command, cmd *policy.Command) {
-	if s.again.waited || s.held&holdMulti != 0 {
-		return
+	if s.held&holdMulti == 0 {
+		s.auditPass(c, cmd)
 	}
-	route := s.due.Route
-	s.audit(c, cmd, &policy.Rule{Name: "route " + route.Spec.Name, Action: policy.Allow}, passed, "")
+}
+
+func (s *session) auditPass(c *resp.Command, cmd *policy.Command) {
+	if !s.again.waited {
+		rule := &policy.Rule{Name: "route " + s.due.Route.Spec.Name, Action: policy.Allow}
+		s.audit(c, cmd, rule, passed, "")
+	}
 }
 
 // dueAtExec makes what a transaction gathered due for its EXEC. done is true when it cannot be had,
@@ -86,10 +92,7 @@ func (s *session) dueAtExec(c *resp.Command, cmd *policy.Command) (done, ok bool
 	case missing.IsZero():
 		return false, true
 	case s.due.Pass:
-		if !s.again.waited {
-			route := s.due.Route
-			s.audit(c, cmd, &policy.Rule{Name: "route " + route.Spec.Name, Action: policy.Allow}, passed, "")
-		}
+		s.auditPass(c, cmd)
 		return false, true
 	}
 	return true, s.discardUndurable(c, cmd)

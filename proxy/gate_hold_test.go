@@ -278,6 +278,23 @@ func TestLargeReplyIsHeldWhole(t *testing.T) {
 	})
 }
 
+// One that is too large for that ends its client, and nobody else's link.
+func TestReplyTooLargeToBeHeld(t *testing.T) {
+	defer func(before int) { callMax = before }(callMax)
+	callMax = 3 * partialMax
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c, d := b.client(), b.client()
+		d.send("GET x")
+		reply := fmt.Sprintf("$%d\r\n%s\r\n", 9*partialMax, strings.Repeat("x", 9*partialMax))
+		b.server.change(func() { b.server.instead["getdel"], b.server.held["incr"] = reply, true })
+		c.send("GETDEL pay:1")
+		c.expectEnd()
+		d.send("INCR x", "GET x")
+		b.server.answer(":1\r\n")
+		d.expect("$1\r\nx\r\n:1\r\n$1\r\nx\r\n")
+	})
+}
+
 func TestNoReplyNothingHeld(t *testing.T) {
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()

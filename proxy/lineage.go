@@ -59,8 +59,10 @@ func (d *durability) checkLinks() {
 	for range d.unverified.len() {
 		h := d.unverified.pop()
 		switch l := h.link; {
-		case h.settled || d.verified(l):
+		case d.verified(l):
 			d.met(h, needsLink)
+			d.unref(h)
+		case h.settled:
 			d.unref(h)
 		case l.connNo != 0 && l.connNo < d.newest:
 			// Dialled before, and to another process, as far as is known.
@@ -177,12 +179,18 @@ func (d *durability) samePrimary(r *upstream.Replication) bool {
 // newEpoch settles everything that was sent so far: it cannot be proven any more.
 func (d *durability) newEpoch(why string) {
 	d.epoch++
-	d.w.log.Warn("what waited for a proof stays unconfirmed", "reason", why)
+	waited := 0
 	for _, q := range d.timeouts {
 		for i := range q.holds.len() {
-			d.settle(q.holds.at(i), telemetry.HoldPrimary, nil)
+			h := q.holds.at(i)
+			if !h.settled {
+				waited++
+			}
+			d.settle(h, telemetry.HoldPrimary, nil)
 		}
 	}
+	d.w.log.Warn("the primary is not what it was; what waited for a proof stays unconfirmed",
+		"reason", why, "replies", waited)
 	for _, f := range d.kinds {
 		for f.waiting.len() > 0 {
 			d.unref(f.waiting.pop())

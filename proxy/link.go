@@ -89,8 +89,6 @@ const (
 	// partialMax is how much of a reply is gathered before it is streamed. A reply that fits is
 	// delivered whole or not at all, so that a broken link can still be answered with an error.
 	partialMax = 64 << 10
-	// callMax bounds the replies that the proxy reads itself.
-	callMax = 256 << 20
 	// linkRequests is how many requests may be outstanding on a link before the sessions that
 	// send more have to wait.
 	linkRequests = 64 << 10
@@ -98,6 +96,9 @@ const (
 	// longer read: the server's own output limits then decide, as they do without a proxy.
 	pinnedHigh = 1 << 20
 )
+
+// callMax bounds the replies that the proxy reads itself, or holds. Only tests change it.
+var callMax = 256 << 20
 
 // newLink opens a link; it can be used at once.
 func (w *worker) newLink(ident *identity, key laneKey) *link {

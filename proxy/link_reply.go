@@ -134,10 +134,25 @@ func (l *link) gather(p []byte) {
 		return
 	}
 	if len(l.partial)+len(p) > callMax && !l.sub.active {
+		if l.reqs.len() > 0 && l.reqs.front().hold != nil {
+			l.letDrop()
+			return
+		}
 		l.fail(fmt.Errorf("a reply that the proxy has to read is larger than %d bytes", callMax))
 		return
 	}
 	l.partial = append(l.partial, p...)
+}
+
+// letDrop gives up a reply that is too large to be held, and with it the client that asked for it.
+func (l *link) letDrop() {
+	r := l.reqs.front()
+	l.w.durable.drop(r.hold)
+	r.hold, r.mode = nil, modeSwallow
+	l.partial, l.streaming = nil, true
+	if r.s != nil {
+		r.s.close(telemetry.CloseOutputLimit)
+	}
 }
 
 // streamable reports that the reply in progress can go to the client, or be dropped, in parts.

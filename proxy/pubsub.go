@@ -244,7 +244,7 @@ func (st *subState) own(line []byte) bool {
 func ownCommand(line []byte) bool {
 	switch string(monitoredName(line)) {
 	case "aUtH", "hElLo", "sElEcT", "cLiEnT", "rEsEt", "pUbLiSh", "hOlDfAsT.dEnIeD", "eVaL", "aCl",
-		"dRyRuN", "pInG":
+		"dRyRuN", "pInG", "iNfO", "sEt", "wAiT", "wAiTaOf", "cOnFiG", "pExPiReAt", "dIsCaRd":
 		return true
 	}
 	return false

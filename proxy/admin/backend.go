@@ -167,7 +167,7 @@ type Session struct {
 type Link struct {
 	ID          uint64        `json:"id"`
 	Loop        int           `json:"loop"`
-	Kind        string        `json:"kind"`  // "shared", "pinned"
+	Kind        string        `json:"kind"`  // "shared", "script", "lobby", "pinned", "fence"
 	State       string        `json:"state"` // "connecting", "ready", "busy", "idle", "backoff"
 	User        string        `json:"user"`
 	Protocol    int           `json:"protocol"`
