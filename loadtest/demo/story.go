@@ -120,7 +120,7 @@ func (d *demo) incident(ctx context.Context) error {
 	d.check(a.OK == 1, "%d was answered OK, and went to the trash", a.OK)
 	d.check(a.Throttled == d.flushes-1, "%d were throttled, in %.1f s", a.Throttled, a.Took.Seconds())
 	d.check(a.Other == 0, "%d were answered anything else %s", a.Other, a.Example)
-	d.say("  the proxy used %v of processor time", spent-cpu)
+	d.say("  the proxy used %v of processor time", (spent - cpu).Round(10*time.Millisecond))
 	d.say("  meanwhile the clients: %v", l)
 	if d.slower > 0 {
 		limit := time.Duration(d.slower * float64(d.p99))
