@@ -33,6 +33,7 @@ type bubble struct {
 func inBubble(t *testing.T, routes []policy.RouteSpec, test func(b *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeServer()
+		f.t = t
 		log := io.Discard
 		if testing.Verbose() {
 			log = t.Output()
@@ -166,6 +167,7 @@ func (c *fakeClient) expectEnd() {
 
 // fakeServer is as much of a primary as the proxy asks for. Fields may be changed under mu.
 type fakeServer struct {
+	t        *testing.T
 	mu       sync.Mutex
 	runID    string
 	replID   string
@@ -270,6 +272,10 @@ func (f *fakeServer) answerTo(name, reply string) {
 	i := slices.IndexFunc(f.waits, func(w *fakeWait) bool {
 		return name == "" || strings.EqualFold(w.args[0], name)
 	})
+	if i < 0 {
+		f.mu.Unlock()
+		f.t.Fatalf("no %s waits for an answer", name)
+	}
 	w := f.waits[i]
 	f.waits = slices.Delete(f.waits, i, i+1)
 	f.mu.Unlock()

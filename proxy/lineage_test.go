@@ -39,6 +39,30 @@ func TestHistoryChangeBreaksPromises(t *testing.T) {
 	})
 }
 
+// What was executed before the change is not proven by fences behind it, though its reply comes then.
+func TestReplyThatComesAfterTheChange(t *testing.T) {
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c, d := b.client(), b.client()
+		c.send("SET pay:1 a")
+		b.prove()
+		c.expect("+OK\r\n")
+		c.send("MULTI") // a link of its own
+		d.send("SET pay:3 a")
+		b.server.change(func() { b.server.held["exec"] = true })
+		c.send("SET pay:2 a", "EXEC")
+		c.take()
+		b.server.change(func() { b.server.replID2, b.server.replID = b.server.replID, otherID })
+		b.server.catchUp()
+		b.server.answerTo("wait", ":1\r\n")
+		d.expectError("UNCONFIRMED", "primary changed")
+		b.server.answerTo("exec", "*1\r\n+OK\r\n")
+		for len(b.server.waiting()) > 0 {
+			b.prove()
+		}
+		c.expectError("UNCONFIRMED", "primary changed")
+	})
+}
+
 // A primary takes another replication id, and has no past, when its first replica is attached.
 func TestNewReplicationIDWithoutAPast(t *testing.T) {
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
