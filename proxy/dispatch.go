@@ -52,6 +52,11 @@ func (s *session) decide(c *resp.Command) bool {
 			return ok
 		}
 	}
+	if cmd.RunsCode() && w.trash.hidden != nil {
+		if done, ok := s.reachesTrash(c, cmd); done {
+			return ok
+		}
+	}
 	if done, ok := s.withinBudget(c, cmd); done {
 		return ok
 	}

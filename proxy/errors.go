@@ -97,6 +97,13 @@ func textThrottled(command, rule string, retry time.Duration) string {
 		strconv.FormatInt(retry.Milliseconds()+1, 10) + " ms"
 }
 
+// textScriptTrash answers code that may come to a reserved database.
+func textScriptTrash(command, call string) string {
+	return fmt.Sprintf("DENIED '%s' is refused: its code calls %s, perhaps with a database that is "+
+		"reserved by the proxy; nothing was executed; write out the number of the database",
+		strings.ReplaceAll(command, "|", " "), call)
+}
+
 // textNoTrash answers a command that is to go to the trash where there can be none.
 func textNoTrash(command, rule, why string) string {
 	return fmt.Sprintf("DENIED '%s' goes to the trash by rule '%s' of the proxy, and there is none: "+

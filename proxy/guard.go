@@ -127,7 +127,7 @@ func (k *guardKeeper) refresh() {
 	srv := k.srv
 	ctx, cancel := context.WithTimeout(srv.dialCtx, guardTimeout)
 	defer cancel()
-	parts, err := gather(ctx, srv, func(w *worker) *policy.Policy { return w.policy })
+	parts, err := gather(ctx, srv, func(w *worker) rules { return w.rules })
 	if err != nil {
 		return
 	}
@@ -138,14 +138,14 @@ func (k *guardKeeper) refresh() {
 	if wanted {
 		up := srv.up.Load()
 		k.clearStale(ctx, up)
-		if g, err = k.make(ctx, up, parts[0]); err != nil {
+		if g, err = k.make(ctx, up, &parts[0]); err != nil {
 			if !refusedByServer(err) && k.current != nil {
 				return // nothing is known of the server now: what was, stays
 			}
 			k.warn(err)
 		}
 	}
-	if sameGuard(k.current, g) && (g == nil || k.current.policy.Of(parts[0])) {
+	if sameGuard(k.current, g) && (g == nil || k.current.policy.Of(parts[0].policy)) {
 		return
 	}
 	k.current = g
@@ -200,9 +200,9 @@ func GuardFor(p *policy.Policy, user string) (*policy.Guard, error) {
 }
 
 // make creates the user, or updates it; nil without an error when there is nothing to guard.
-func (k *guardKeeper) make(ctx context.Context, up *upstream.Upstream, p *policy.Policy) (
+func (k *guardKeeper) make(ctx context.Context, up *upstream.Upstream, r *rules) (
 	*guardUser, error) {
-	pg, err := GuardFor(p, "default")
+	pg, err := GuardFor(r.policy, "default")
 	if err != nil || len(pg.Refused) == 0 {
 		return nil, err
 	}
@@ -210,7 +210,11 @@ func (k *guardKeeper) make(ctx context.Context, up *upstream.Upstream, p *policy
 	if err != nil {
 		return nil, fmt.Errorf("ACL GETUSER: %w", err)
 	}
-	words, ok := guardWords(fieldsOf(reply), pg.Restrict("x")[3:])
+	hide, grants := r.trash.hideFromCode()
+	if v, err := up.Do(ctx, "ACL", "DRYRUN", "default", "SELECT", "0"); err != nil || v != "OK" {
+		grants = nil
+	}
+	words, ok := guardWords(fieldsOf(reply), append(pg.Restrict("x")[3:], hide...), grants)
 	if !ok {
 		return nil, errNoDefault
 	}
@@ -242,9 +246,9 @@ func (g *guardUser) setUser(words []string) []any {
 	return append(args, "#"+hex.EncodeToString(sum[:]))
 }
 
-// guardWords is the rules of the user default without what restrict takes away; false when that
-// user is off.
-func guardWords(user map[string]any, restrict []string) ([]string, bool) {
+// guardWords is the rules of the user default without what restrict takes away, and with grants;
+// false when that user is off.
+func guardWords(user map[string]any, restrict, grants []string) ([]string, bool) {
 	flags, _ := user["flags"].([]any)
 	on := false
 	for _, f := range flags {
@@ -257,13 +261,13 @@ func guardWords(user map[string]any, restrict []string) ([]string, bool) {
 		text, _ := fields[name].(string)
 		return strings.Fields(text)
 	}
-	permissions := func(fields map[string]any) []string {
-		words := append(part(fields, "commands"), restrict...)
+	permissions := func(fields map[string]any, grants ...string) []string {
+		words := append(append(part(fields, "commands"), restrict...), grants...)
 		words = append(words, part(fields, "keys")...)
 		return append(words, part(fields, "channels")...)
 	}
 	words := []string{"on", "resetkeys", "resetchannels", "clearselectors", "-@all"}
-	words = append(words, permissions(user)...)
+	words = append(words, permissions(user, grants...)...)
 	selectors, _ := user["selectors"].([]any)
 	for _, sel := range selectors {
 		inner := append([]string{"resetchannels"}, permissions(fieldsOf(sel))...)

@@ -94,8 +94,8 @@ func (s *session) unpinned(c *resp.Command, cmd *policy.Command, b behaviour) bo
 		}
 		if s.pin == nil {
 			kind := laneScript
-			if g := s.w.guard; g != nil && g.policy.Refuses(cmd) {
-				kind = laneData // a module's command, which the rules let pass
+			if g := s.w.guard; g != nil && (g.policy.Refuses(cmd) || s.staysInSight()) {
+				kind = laneData // a module's command, which the rules let pass, for instance
 			}
 			return s.forwardShared(c, cmd, kind)
 		}

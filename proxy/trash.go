@@ -44,6 +44,7 @@ type Trash struct {
 // trashPlan is what a worker knows of the trash. It is immutable. Its zero value reserves nothing.
 type trashPlan struct {
 	reserved []int  // ascending
+	count    int    // of the server's databases
 	hidden   []int  // from clients: reserved, and where the watermark of fences is
 	mark     int32  // the database of the watermark
 	config   string // for the scripts
@@ -98,7 +99,7 @@ func PlanTrash(t Trash, p *policy.Policy, info *upstream.Info) (reserved []int, 
 func planTrash(o *Options, p *policy.Policy, info *upstream.Info) *trashPlan {
 	list, err := PlanTrash(o.Trash, p, info)
 	if err != nil || list == nil {
-		t := &trashPlan{off: err}
+		t := &trashPlan{off: err, count: info.Databases}
 		if last := info.Databases - 1; last > 0 && !info.Cluster && routesMark(o.Routes) {
 			t.hidden, t.mark = []int{last}, int32(last)
 		}
@@ -110,8 +111,8 @@ func planTrash(o *Options, p *policy.Policy, info *upstream.Info) *trashPlan {
 		Slots     []int `json:"slots"`
 		Databases int   `json:"databases"`
 	}{list[n], list[:n], info.Databases})
-	return &trashPlan{reserved: list, hidden: list, mark: int32(list[n]), config: string(config), memory: fmt.Sprint(o.Trash.Memory),
-		off: err}
+	return &trashPlan{reserved: list, hidden: list, mark: int32(list[n]), count: info.Databases,
+		config: string(config), memory: fmt.Sprint(o.Trash.Memory), off: err}
 }
 
 // definitive reports that the configuration and the server do not go together; a server that was

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
 
 	"holdfast/policy"
@@ -102,4 +103,42 @@ func (t *trashPlan) hideInfo(reply []byte) []byte {
 		return reply
 	}
 	return textReply(v.Type, text)
+}
+
+// hideFromCode is what keeps code out of the reserved databases: what it may not call, and the
+// databases that it may select all the same, if the user default may.
+func (t *trashPlan) hideFromCode() (hide, grants []string) {
+	if t.hidden == nil {
+		return nil, nil
+	}
+	for _, name := range policy.LeavingDatabase() {
+		hide = append(hide, "-"+name)
+	}
+	for db := range t.count {
+		if !t.hides(db) {
+			grants = append(grants, fmt.Sprint("+select|", db))
+		}
+	}
+	return hide, grants
+}
+
+// reachesTrash refuses code that may come to a reserved database: in code no number can be replaced.
+// What opaque code does, the guard's user may not, and without a guard the rules decide about that.
+func (s *session) reachesTrash(c *resp.Command, cmd *policy.Command) (done, ok bool) {
+	call, may := s.w.policy.Reaches(&s.w.asked, s.w.trash.hidden)
+	if !may {
+		return false, false
+	}
+	name := commandName(cmd, c.Args)
+	if !s.again.waited {
+		s.audit(c, cmd, &policy.Rule{Name: "trash", Action: policy.Deny}, denied, "")
+	}
+	return true, s.refuse1(cmd, textScriptTrash(name, call))
+}
+
+// staysInSight reports that the code in hand leaves its database, to which it has every right, and
+// could not as the guard's user.
+func (s *session) staysInSight() bool {
+	script := s.w.asked.Script
+	return s.w.trash.hidden != nil && script != nil && !script.Opaque && script.LeavesDatabase()
 }

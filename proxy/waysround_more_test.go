@@ -120,6 +120,44 @@ func TestWaysByCode(t *testing.T) {
 	}
 }
 
+// Code that would come to the databases of the trash, where the only copy of the data is.
+func TestWaysToTheTrashByCode(t *testing.T) {
+	for _, guard := range []bool{true, false} {
+		t.Run(fmt.Sprint("guard=", guard), func(t *testing.T) {
+			w := ways{rules: "trash flushall flushdb", change: func(o *proxy.Options) { o.Guard = guard }}
+			for _, code := range []string{
+				"redis.call('select', 15) redis.call('hdel', 'holdfast:trash', '1', '2', '3')",
+				"redis.call('select', '15') redis.call('hset', 'holdfast:trash', '1', '')",
+				"local n = 15 redis.call('select', n) redis.call('rename', 'holdfast:trash', 'x')",
+				"redis.call('select', 7 + 8) redis.call('hdel', 'holdfast:trash', '1', '2', '3')",
+				"for i = 8, 15 do redis.call('select', i) redis.call('set', 'keep', 'x') " +
+					"redis.call('hdel', 'holdfast:trash', '1') end",
+				"redis.call('select', 8) redis.call('set', 'keep', 'x') redis.call('lpop', 'keep:list')",
+				"redis.call('select', ARGV[2]) redis.call('set', 'keep', 'x')",
+				"redis.call('set', 'x', 1) redis.call('copy', 'x', 'holdfast:trash', 'DB', 15, 'REPLACE')",
+				"redis.call('select', 15) redis.call('del', 'holdfast:trash')",
+				"redis.call('swapdb', 0, 15)", "redis.call('swapdb', 8, 1)",
+				"local f = redis.call f(ARGV[1], ARGV[2]) f('set', 'keep', 'x')",
+				"redis.call(ARGV[1], ARGV[2]) redis.call('set', 'keep', 'x')",
+				"redis.call(ARGV[3], '15') redis.call('hdel', 'holdfast:trash', '1', '2', '3')",
+			} {
+				sha := shaOf(code)
+				w.rows = append(w.rows,
+					way{sends: "FLUSHALL\nEVAL|" + code + "|0|select|8|select"},
+					way{sends: "FLUSHALL\nMULTI\nEVAL|" + code + "|0|select|8|select\nEXEC"},
+					way{sends: "FLUSHALL\nSCRIPT|LOAD|" + code + "\nEVALSHA|" + sha + "|0|select|8|select"},
+					way{sends: "FLUSHALL\nEVAL|" + code + "|0|swapdb|0|select"})
+			}
+			w.rows = append(w.rows,
+				way{sends: "EVAL|redis.call('select', 1) return redis.call('get', 'keep')|0", want: []string{"$5"}},
+				way{sends: "SELECT|1\nEVAL|return redis.call('get', 'keep')|0", want: []string{"+OK", "$5"}},
+				way{sends: "EVAL|return redis.call('copy', 'loose', 'loose2')|0", want: []string{":1"}},
+				way{sends: "EVAL|return redis.call('move', 'loose', 3)|0", want: []string{":1"}})
+			w.run(t)
+		})
+	}
+}
+
 // Frames that are read in one way here and in another there. A = stands before raw bytes.
 func TestWaysByFrame(t *testing.T) {
 	const flush = "$8\r\nFLUSHALL\r\n"
