@@ -240,6 +240,7 @@ func TestAOFTurnedOffInTheMiddle(t *testing.T) {
 			b.server.answer("*2\r\n:1\r\n:0\r\n")
 			b.settle()
 		}
+		b.sleep(5 * time.Millisecond)
 		d.expect("+OK\r\n")
 	})
 }

@@ -74,6 +74,7 @@ func TestTransactionWhoseProofCannotBeHad(t *testing.T) {
 		c.expect("+OK\r\n+OK\r\n")
 		b.srv.proofs.now.Store(&provable{})
 		c.send("EXEC", "GET x")
+		b.sleep(5 * time.Millisecond)
 		got := c.take()
 		if !strings.HasPrefix(got, "-NODURABLE ") || !strings.HasSuffix(got, "\r\n$1\r\nx\r\n") {
 			t.Errorf("got %q", got)
@@ -82,6 +83,7 @@ func TestTransactionWhoseProofCannotBeHad(t *testing.T) {
 			t.Error("it was executed, or is still open")
 		}
 		c.send("MULTI", "SET pay:1 b")
+		b.sleep(5 * time.Millisecond)
 		if got := c.take(); !strings.HasPrefix(got, "+OK\r\n-NODURABLE ") {
 			t.Errorf("got %q", got)
 		}
@@ -96,6 +98,7 @@ func TestRefusedBeforeItIsExecuted(t *testing.T) {
 		c.send("SET pay:1 a")
 		c.expectError("NODURABLE", "payments", "0 of 1 replicas", "nothing was executed")
 		c.send("SET x a", "GET pay:1")
+		b.sleep(5 * time.Millisecond) // who was refused something waits a little
 		c.expect("+OK\r\n$1\r\nx\r\n")
 		if b.server.sent("set pay:1") != 0 {
 			t.Error("it was sent")
