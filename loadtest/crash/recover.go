@@ -12,6 +12,7 @@ import (
 
 // strike begins a turmoil: from here on the primary may be gone.
 func (r *round) strike() {
+	r.load.struck.Store(true)
 	r.struck = r.load.clock()
 	if r.first == 0 {
 		r.first = r.struck
@@ -20,6 +21,7 @@ func (r *round) strike() {
 
 // settle ends it: one primary is there, alone.
 func (r *round) settle() {
+	r.load.struck.Store(false)
 	r.turmoils = append(r.turmoils, history.Turmoil{From: r.struck, To: r.load.clock()})
 }
 
@@ -230,11 +232,16 @@ func failOver(r *round) error {
 	return r.followed()
 }
 
-// followed waits until every replica has everything.
+// followed waits until every replica has everything that the primary has now. One that came back may be
+// linked at once, and have the whole history still to come.
 func (r *round) followed() error {
+	target, err := r.primary.written()
+	if err != nil {
+		return err
+	}
 	return until(r.ctx, "the replicas follow", func() bool {
 		for _, s := range r.others {
-			if !s.linked() || s.offset() < 0 {
+			if !s.linked() || s.offset() < target {
 				return false
 			}
 		}
@@ -309,11 +316,24 @@ func (r *round) restartReplica(s *server) error {
 	return s.start(r.ctx)
 }
 
-// finishAll kills everything, and looks at each place that must hold all of it.
+// finishAll kills everything, and looks at each place that must hold all of it. At times the replica is
+// spared, and promoted as it is.
 func finishAll(r *round) error {
 	s := r.others[0]
-	r.end(append(r.victims(), s)...)
+	victims, spared := r.victims(), r.rng.IntN(3) == 0
+	if !spared {
+		victims = append(victims, s)
+	}
+	r.end(victims...)
 	r.settle()
+	if spared {
+		if err := s.promote(); err != nil {
+			return err
+		}
+		if err := r.judge("replica", s, r.log, true); err != nil {
+			return err
+		}
+	}
 	if err := r.fromJournals(); err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func scenarios() []scenario {
 			proxies: 1, lives: 1,
 			faults: join(network, proxies, []fault{freezeReplica, cutReplica, stallReplica}),
 			finish: finishReplicaAOF},
-		{name: "all", about: "journal, replica, AOF of both: everything is killed, and each of the four " +
+		{name: "all", about: "journal, replica, AOF of both: everything is killed, and each of them " +
 			"holds all",
 			ack: ackAll, journal: true, aof: true, replicas: 1, proxies: 1, lives: 1,
 			faults: join(network, proxies, tap, []fault{freezeReplica, cutReplica, stallReplica}),

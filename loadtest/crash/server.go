@@ -112,15 +112,22 @@ func (s *server) offset() int64 {
 	if err != nil || syncing != "0" {
 		return -1
 	}
-	text, err := s.field("replication", "slave_repl_offset")
-	if err != nil {
-		return -1
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
+	n, err := s.number("replication", "slave_repl_offset")
 	if err != nil {
 		return -1
 	}
 	return n
+}
+
+// written is how far a primary is.
+func (s *server) written() (int64, error) { return s.number("replication", "master_repl_offset") }
+
+func (s *server) number(section, name string) (int64, error) {
+	text, err := s.field(section, name)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(text, 10, 64)
 }
 
 // linked reports that a replica follows its primary.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"holdfast/loadtest/crash/history"
@@ -15,6 +16,7 @@ type load struct {
 	addrs   []string // of the proxies
 	clock   func() time.Duration
 	ending  chan struct{} // closed by stop
+	struck  atomic.Bool   // the primary is being killed
 	working sync.WaitGroup
 
 	mu      sync.Mutex
@@ -189,11 +191,15 @@ func (w *worker) finish(s *history.Span, v any, err error) bool {
 	s.Return = w.clock()
 	if err != nil {
 		s.Text = err.Error()
+		w.disconnect()
 		if timedOut(err) {
 			s.Text = "no answer"
-			w.complain("no answer to what client %d asked at %v", w.id, s.Call)
+			if w.struck.Load() {
+				return false // by a server that is being killed, perhaps
+			}
+			w.complain("proxy %d has not answered what client %d asked at %v, at %v", s.Proxy, w.id, s.Call,
+				s.Return)
 		}
-		w.disconnect()
 		return false
 	}
 	e, failed := v.(errReply)
