@@ -293,6 +293,21 @@ func (c *Command) MayDelete(args [][]byte, now int64) bool {
 	return c.past != nil && c.past(args, now) != no
 }
 
+// CodeDeletes is MayDelete for a request that runs code, as far as that can be read: does it call
+// anything that deletes keys?
+func (p *Policy) CodeDeletes(req *Request) bool {
+	if req.Script == nil || req.Cmd == nil || !req.Cmd.Effects.Any(EffectScript) {
+		return false
+	}
+	for i := range req.Script.Calls {
+		c := bind(req, &req.Script.Calls[i])
+		if cmd := p.table.Lookup(c.req.Args); cmd.ID != 0 && cmd.MayDelete(c.req.Args, req.Now) {
+			return true
+		}
+	}
+	return false
+}
+
 // Deleted is how many keys a request has deleted, by its reply: n is the integer of an integer
 // reply, and null tells that the reply is nil; an error's count is 0. It is for requests that
 // MayDelete lets through; a flush counts by other means.

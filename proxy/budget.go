@@ -18,8 +18,11 @@ import (
 // A delete budget bounds how many keys are deleted in a while. What is deleted is counted from
 // replies: of DEL and its like, of times in the past, of flushes by how many keys there were just
 // before. When there were too many, a breaker opens, and requests that delete are answered
-// -THROTTLED until it closes by itself or an operator resets it. What goes to the trash, and what
-// scripts delete, does not count.
+// -THROTTLED until it closes by itself or an operator resets it.
+//
+// What goes to the trash counts as well: for the application it is gone. Code that can be read, and
+// calls something that deletes, counts as many keys as the request declares, and one at the least;
+// what opaque code deletes does not count.
 
 // budget is one budget with what became of it since the start; it outlives reloads that leave it
 // as it is.
@@ -83,12 +86,18 @@ type deletion struct {
 	index   int   // in its transaction
 }
 
+// mayDelete reports whether the request in hand is one for the budgets.
+func (s *session) mayDelete(c *resp.Command, cmd *policy.Command) bool {
+	return cmd.MayDelete(c.Args, s.w.unixMilli()) ||
+		cmd.RunsCode() && s.w.policy.CodeDeletes(&s.w.asked)
+}
+
 // withinBudget puts a request that deletes to the budgets. done is false when it may go on; what
-// it deletes is then counted.
-func (s *session) withinBudget(c *resp.Command, cmd *policy.Command) (done, ok bool) {
+// it deletes is then counted. size has a flush wait until it is known how much it takes.
+func (s *session) withinBudget(c *resp.Command, cmd *policy.Command, size bool) (done, ok bool) {
 	srv := s.w.srv
 	all := srv.budgetsInForce()
-	if all == nil || !cmd.MayDelete(c.Args, s.w.unixMilli()) {
+	if all == nil || !s.mayDelete(c, cmd) {
 		return false, true
 	}
 	now := srv.clock()
@@ -101,13 +110,17 @@ func (s *session) withinBudget(c *resp.Command, cmd *policy.Command) (done, ok b
 		}
 	}
 	d := &deletion{cmd: cmd, emptied: s.again.emptied}
-	if cmd.Effects.Any(policy.EffectFlush) {
-		if s.held&holdMulti == 0 && s.muted == replyOn && !s.again.sized {
+	switch {
+	case cmd.Effects.Any(policy.EffectFlush):
+		if size && !s.again.sized {
 			s.sizeUp(cmd)
 			return true, false
 		}
 		d.emptied = max(1, d.emptied)
-	} else {
+	case cmd.RunsCode():
+		keys, _ := cmd.Keys(c.Args, nil)
+		d.emptied = max(1, int64(len(keys)))
+	default:
 		d.args = cloneArgs(c.Args)
 	}
 	s.deleting = d
@@ -121,11 +134,14 @@ func (s *session) sizeUp(cmd *policy.Command) {
 		return
 	}
 	l := s.pin
-	if l == nil {
+	switch {
+	case l == nil:
 		l = s.lane(laneData).pick(s.w)
+	case s.held&holdMulti != 0 || s.muted != replyOn: // its own link would queue it, or not answer
+		l = s.w.privileged()
 	}
 	one := int32(-1)
-	if cmd.Name == "flushdb" {
+	if cmd.Name == "flushdb" && !s.dbUnsure {
 		one = s.db
 	}
 	s.ask(l, nil, [][]byte{[]byte("iNfO"), []byte("keyspace")}, func(reply []byte, _ bool) {

@@ -31,6 +31,69 @@ func (c *conn) fill(n int) {
 	}
 }
 
+// What goes to the trash counts, in transactions too, and so does what scripts are seen to delete.
+func TestBudgetCountsWhatIsMovedAside(t *testing.T) {
+	const trash, free = "trash del flushall flushdb", "allow ping"
+	for _, row := range []struct {
+		rules, use string
+		deleted    uint64
+	}{
+		{trash, "DEL k0 k1 none", 2},
+		{trash, "FLUSHALL", 5},
+		{trash, "EXPIRE k0 -1", 1},
+		{trash, "SET k0 v PXAT 1", 1},
+		{trash, "MULTI\nDEL k0 k1 none\nSET x 1\nDEL k2\nEXEC", 3},
+		{trash, "MULTI\nDEL k0\nGET k1\nGETDEL k1\nEXEC", 2},
+		{trash, "MULTI\nFLUSHALL\nEXEC", 5},
+		{trash, "MULTI\nFLUSHALL\nDISCARD", 0},
+		{"trash rename copy", "RENAME k0 k1", 0},
+		{free, "MULTI\nFLUSHALL\nEXEC", 5},
+		{free, "MULTI\nSELECT 1\nFLUSHDB\nEXEC", 5},
+		{free, "CLIENT REPLY OFF\nFLUSHALL\nCLIENT REPLY ON", 5},
+		{free, "EVAL \"return redis.call('del', KEYS[1], KEYS[2])\" 2 k0 k1", 2},
+		{free, "EVAL \"return redis.call('get', KEYS[1])\" 1 k0", 0},
+		{free, "EVAL \"return redis.call('expire', KEYS[1], ARGV[1])\" 1 k0 -1", 1},
+		{free, "EVAL \"return redis.call('expire', KEYS[1], ARGV[1])\" 1 k0 100", 0},
+		{free, "EVAL \"return redis.call('nothing')\" 1 k0", 0},
+	} {
+		t.Run(row.use, func(t *testing.T) {
+			srv := proxytest.StartServer(t)
+			addr, p := serveServer(t, srv.Addr, withBudget(hourly(100, "")), func(o *proxy.Options) {
+				o.Rules = parseRules(t, row.rules)
+			})
+			c := dial(t, addr)
+			c.fill(5)
+			c.send(strings.ReplaceAll(row.use, "\n", "\r\n") + "\r\nECHO end\r\n")
+			for c.reply() != "$3\r\nend\r\n" {
+			}
+			list, err := p.Budgets(t.Context())
+			if err != nil || list[0].Deleted != row.deleted {
+				t.Errorf("counted %d, want %d; %v", list[0].Deleted, row.deleted, err)
+			}
+		})
+	}
+}
+
+// A budget that is used up holds back what would go to the trash, and scripts that delete.
+func TestBudgetUsedUp(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	addr, _ := serveServer(t, srv.Addr, withBudget(hourly(1, "")), func(o *proxy.Options) {
+		o.Rules = parseRules(t, "trash del flushall\nallow unlink")
+	})
+	c := dial(t, addr)
+	c.fill(5)
+	c.do("DEL k0 k1")
+	for _, line := range []string{"DEL k2", "FLUSHALL", "UNLINK k2",
+		"EVAL \"redis.call('unlink', KEYS[1])\" 1 k2"} {
+		if got := c.do(line); !strings.HasPrefix(got, "-THROTTLED") {
+			t.Errorf("%s: %q", line, got)
+		}
+	}
+	if got := c.do("DBSIZE"); got != ":3\r\n" {
+		t.Errorf("DBSIZE: %q", got)
+	}
+}
+
 // TestBudgetCounts uses a budget of five keys up to five, then by one more.
 func TestBudgetCounts(t *testing.T) {
 	srv := proxytest.StartServer(t)

@@ -57,7 +57,7 @@ func (s *session) decide(c *resp.Command) bool {
 			return ok
 		}
 	}
-	if done, ok := s.withinBudget(c, cmd); done {
+	if done, ok := s.withinBudget(c, cmd, true); done {
 		return ok
 	}
 	b := w.behaviours[cmd.ID]
@@ -129,7 +129,7 @@ func (s *session) noteSent(l *link, cmd *policy.Command, m mode, k *call) {
 			m = modeGated
 		}
 	}
-	if s.held&holdMulti != 0 {
+	if s.held&holdMulti != 0 && s.pin == l {
 		s.queuedCommands++
 	}
 	l.commands++

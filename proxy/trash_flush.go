@@ -42,8 +42,9 @@ type trashJob struct {
 	name  string
 	what  string // see flush.lua
 	meta  string
-	mark  string // under which the script tells the id of the entry; "": it does not
-	keyed bool   // it is about single keys
+	mark  string    // under which the script tells the id of the entry; "": it does not
+	keyed bool      // it is about single keys
+	gone  *deletion // for the budgets; nil: it does not count
 }
 
 // trash moves aside what a command would destroy. done is false when this command destroys nothing.
@@ -52,7 +53,8 @@ func (s *session) trash(c *resp.Command, cmd *policy.Command, r *policy.Rule) (d
 		return false, true // refused whatever it is
 	}
 	name, plan := commandName(cmd, c.Args), s.w.trash
-	if !policy.Trashable(cmd) && !cmd.DeletesByTime(c.Args, s.w.unixMilli()) { // a script that calls such a command
+	if !policy.Trashable(cmd) && !cmd.DeletesByTime(c.Args, s.w.unixMilli()) {
+		// A script that calls such a command.
 		s.note(c, cmd, r, denied, "")
 		return true, s.refuse1(cmd, textDenied(name, r.Name))
 	}
@@ -68,17 +70,21 @@ func (s *session) trash(c *resp.Command, cmd *policy.Command, r *policy.Rule) (d
 			return true, ok
 		}
 	}
+	held := s.held&holdMulti != 0
+	if done, ok := s.withinBudget(c, cmd, held || s.ownLinkOnly()); done {
+		return true, ok
+	}
 	if s.outstanding > 0 {
 		s.wait = waitOrder
 		return true, false
 	}
-	j := &trashJob{cmd: cmd, rule: r, plan: plan, name: name}
+	j := &trashJob{cmd: cmd, rule: r, plan: plan, name: name, gone: s.deleting}
+	s.deleting = nil
 	j.frame = &resp.Command{Args: cloneArgs(c.Args)}
 	if j.keyed = cmd.Name != "flushall" && cmd.Name != "flushdb"; j.keyed {
 		j.frame = s.hideReserved(j.frame, cmd) // COPY … DB
 	}
 	j.what = s.flushes(cmd, c.Args)
-	held := s.held&holdMulti != 0
 	if held && s.w.srv.audits.Load() != nil {
 		j.mark = s.newMark()
 	}
@@ -182,6 +188,13 @@ func (s *session) trashed(j *trashJob, id int64, v *resp.Value) {
 		s.w.log.Info("moved to the trash", "id", id, "keys", v.Int, "command", j.name,
 			"rule", j.rule.Name, "user", s.ident.userName(), "client", s.conn.RemoteAddr())
 	}
+	switch {
+	case j.gone == nil:
+	case j.keyed:
+		s.countDeleted(j.gone.count(v))
+	default:
+		s.countDeleted(v.Int)
+	}
 	s.note(j.frame, j.cmd, j.rule, trashed, ref)
 }
 
@@ -208,6 +221,8 @@ func (s *session) trashOnOwnLink(j *trashJob) {
 		s.noteAtExec(j, cmd)
 	}
 	l.send(resp.AppendCommandStrings(nil, j.eval(s, "ok")...))
+	s.deleting = j.gone
+	defer func() { s.deleting = nil }()
 	if s.held&holdMulti == 0 {
 		s.matchAgain(cmd, j.frame.Args)
 		defer s.forgetDue()
