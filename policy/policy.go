@@ -165,6 +165,17 @@ func (p *Policy) decideUnknown(req *Request) Verdict {
 	return p.decideBy(req, p.table.cmds[0])
 }
 
+// Restricts reports whether a rule that acts may keep somebody from the command, or have it carried
+// out otherwise.
+func (p *Policy) Restricts(cmd *Command) bool {
+	for _, c := range p.decisions[cmd.ID].all() {
+		if c.rule.Action != Allow && !c.rule.Observe && !c.past {
+			return true
+		}
+	}
+	return false
+}
+
 // Rules returns the rules in order. The slice must not be changed.
 func (p *Policy) Rules() []*Rule { return p.rules }
 

@@ -157,6 +157,14 @@ func (a *approvals) expire(now time.Time) {
 	}
 }
 
+// forget drops all that waits or was approved.
+func (a *approvals) forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.byKey)
+	clear(a.byToken)
+}
+
 func (a *approvals) drop(p *pending) {
 	delete(a.byKey, p.key)
 	delete(a.byToken, p.Token)

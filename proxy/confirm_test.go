@@ -162,6 +162,28 @@ func TestConfirmIsOfOneDatabase(t *testing.T) {
 	c.expect("+OK\r\n")
 }
 
+// An approval does not follow the proxy to another server.
+func TestConfirmIsOfOneServer(t *testing.T) {
+	one, two := proxytest.StartServer(t), proxytest.StartServer(t)
+	two.MustDo("SET", "a", "1")
+	var next proxy.Options
+	addr, srv := serveServer(t, one.Addr, withRules(rule("confirm", "flushall")),
+		func(o *proxy.Options) {
+			o.LoadOptions = func() (proxy.Options, error) { return next, nil }
+			next = *o
+		})
+	c := dial(t, addr)
+	token := c.held("FLUSHALL\r\n")
+	approve(t, srv, token)
+	next.Upstream.Address = two.Addr
+	if _, err := srv.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if c.held("FLUSHALL\r\n") == token || two.MustDo("DBSIZE") != int64(1) {
+		t.Error("an approval for one server was good for another")
+	}
+}
+
 // Nobody fills the memory with commands that wait, nor keeps others from asking.
 func TestConfirmIsBounded(t *testing.T) {
 	server := proxytest.StartServer(t)

@@ -243,6 +243,7 @@ func (c *change) swap() (was replaced, err error) {
 		return was, fmt.Errorf("trash: %w", next.rules.trash.off)
 	}
 	srv.warnUnresolved(next.rules.policy)
+	srv.warnEviction(next.rules.trash, info)
 	srv.current.take(&c.opts)
 	srv.table = table
 	was = c.swapParts()
@@ -260,6 +261,9 @@ func (c *change) swapParts() (was replaced) {
 	srv := c.srv
 	if c.next.up != nil {
 		was.up = srv.up.Swap(c.next.up)
+	}
+	if c.moved {
+		srv.approvals.forget() // they were about another server's data
 	}
 	if c.exporter != nil {
 		was.exporter, srv.exporter = srv.exporter, c.exporter

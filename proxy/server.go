@@ -74,6 +74,7 @@ type Server struct {
 	retired     sync.WaitGroup // goroutines that see off what a reload has replaced
 
 	mu        sync.Mutex
+	evicts    string  // the eviction of which the log has told
 	current   Options // in force now
 	table     *policy.Table
 	routeLog  routeLog
@@ -220,6 +221,7 @@ func (srv *Server) startWorkers(info *upstream.Info) error {
 		return fmt.Errorf("trash: %w", r.trash.off)
 	}
 	srv.warnUnresolved(r.policy)
+	srv.warnEviction(r.trash, srv.up.Load().Info())
 	srv.askForProofs(r.routes.All())
 	srv.reportRoutes(r, srv.up.Load().Info())
 	for i := range srv.opts.Workers {
@@ -337,6 +339,7 @@ func (srv *Server) upstreamChanged(up *upstream.Upstream, info *upstream.Info) {
 			"error", r.trash.off)
 	}
 	if r != nil {
+		srv.warnEviction(r.trash, info)
 		srv.reportRoutes(r, info)
 	}
 	srv.each(func(w *worker) {

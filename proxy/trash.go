@@ -95,6 +95,35 @@ func PlanTrash(t Trash, p *policy.Policy, info *upstream.Info) (reserved []int, 
 	return list, nil
 }
 
+// EvictsAll is what Evicts says of the policies for all keys.
+const EvictsAll = "keys of any kind"
+
+// Evicts says which keys the server deletes by itself when its memory is full; "" if none.
+func Evicts(info *upstream.Info) string {
+	switch {
+	case info.MaxMemory == 0 || info.MaxMemoryPolicy == "noeviction":
+		return ""
+	case strings.HasPrefix(info.MaxMemoryPolicy, "allkeys-"):
+		return EvictsAll
+	case strings.HasPrefix(info.MaxMemoryPolicy, "volatile-"):
+		return "keys with a time to live"
+	}
+	return ""
+}
+
+// warnEviction tells of an eviction that empties the trash, once until it is another.
+func (srv *Server) warnEviction(t *trashPlan, info *upstream.Info) {
+	what := ""
+	if t.reserved != nil && info != nil {
+		what = Evicts(info)
+	}
+	if what != "" && what != srv.evicts {
+		srv.log.Warn("the server's eviction reaches what is in the trash", "evicts", what,
+			"policy", info.MaxMemoryPolicy)
+	}
+	srv.evicts = what
+}
+
 // planTrash prepares what the workers need.
 func planTrash(o *Options, p *policy.Policy, info *upstream.Info) *trashPlan {
 	list, err := PlanTrash(o.Trash, p, info)

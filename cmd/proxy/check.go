@@ -178,6 +178,8 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 	}
 	checkReplication(ctx, r, c, u)
 	if p := checkTable(r, c, info); p != nil {
+		checkNames(ctx, r, u, p)
+		checkForgotten(r, p)
 		checkGuard(ctx, r, c, u, p)
 	}
 	checkTrash(ctx, r, c, u, info)

@@ -44,7 +44,19 @@ func checkTrash(
 	}
 	dbs := strings.Trim(fmt.Sprint(reserved), "[]")
 	r.ok("trash", "databases %s are reserved for it and hidden from clients", dbs)
+	if what := proxy.Evicts(info); what != "" {
+		r.warn("trash", "the server evicts %s when it is full (%s), %s, too: UNDO cannot bring these "+
+			"back", what, info.MaxMemoryPolicy, evicted(what))
+	}
 	checkTrashLogin(ctx, r, u)
+}
+
+// evicted is what of the trash such an eviction concerns.
+func evicted(what string) string {
+	if what == proxy.EvictsAll {
+		return "those in the trash and its ledger"
+	}
+	return "those in the trash"
 }
 
 // checkTrashLogin asks the server what the control user may do.
