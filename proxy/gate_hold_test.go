@@ -225,7 +225,7 @@ func TestGateThatIsFullStopsReading(t *testing.T) {
 	long := func(r *policy.RouteSpec) { r.Timeout = time.Hour }
 	inBubble(t, onRoute(oneReplica, long), func(b *bubble) {
 		c := b.client()
-		const all = gateHolds + 1000
+		const all = gateHolds + 2*windowMax
 		var text strings.Builder
 		for i := range all {
 			fmt.Fprintf(&text, "SET pay:%d a\r\n", i)
@@ -278,6 +278,13 @@ func TestLargeReplyIsHeldWhole(t *testing.T) {
 		c.expect("")
 		b.prove()
 		c.expect(reply + "$1\r\nx\r\n")
+		b.server.change(func() { b.server.instead["exec"] = "*1\r\n" + reply })
+		c.send("MULTI", "SET pay:1 a")
+		c.expect("+OK\r\n+OK\r\n")
+		c.send("EXEC", "GET x")
+		c.expect("")
+		b.prove()
+		c.expect("*1\r\n" + reply + "$1\r\nx\r\n")
 	})
 }
 
