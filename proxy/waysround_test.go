@@ -117,8 +117,10 @@ func treasure(t *testing.T, srv *proxytest.Server) map[string]string {
 	c := dial(t, srv.Addr)
 	for _, line := range []string{
 		"FLUSHALL", "SCRIPT FLUSH", "FUNCTION FLUSH", "SELECT 1", "SET keep other", "SELECT 0",
-		"SET keep v PXAT 4102444800000", "SET keep2 w", "RPUSH keep:list a b c", "SADD keep:set 1 2",
-		"ZADD keep:z 1 a", "HSET keep:h f v", "SET loose x", "RPUSH looselist 3 1 2", "SADD looseset 1",
+		"SET keep v PXAT 4102444800000", "SET keep2 w", "RPUSH keep:list a b c",
+		"SADD keep:set 1 2",
+		"ZADD keep:z 1 a", "HSET keep:h f v", "SET loose x", "RPUSH looselist 3 1 2",
+		"SADD looseset 1",
 	} {
 		if r := c.do(line); r[0] == '-' {
 			t.Fatalf("%s: %s", line, r)
@@ -231,7 +233,8 @@ func TestWaysToFlush(t *testing.T) {
 		{sends: "FLUSHDB", want: []string{"+OK"}},
 		{sends: "SELECT|1\nFLUSHDB", want: []string{"+OK", "+OK"}},
 		{sends: "MULTI\nFLUSHALL\nEXEC", want: []string{"+OK", "+QUEUED", "*1"}},
-		{sends: "MULTI\nSELECT|1\nFLUSHDB\nEXEC", want: []string{"+OK", "+QUEUED", "+QUEUED", "*2"}},
+		{sends: "MULTI\nSELECT|1\nFLUSHDB\nEXEC",
+			want: []string{"+OK", "+QUEUED", "+QUEUED", "*2"}},
 		{sends: "MULTI\nSELECT|1\nEXEC\nFLUSHDB", want: []string{"+OK", "+QUEUED", "*1", "+OK"}},
 		{sends: "WATCH|keep\nFLUSHALL", want: []string{"+OK", "+OK"}},
 		{sends: "HELLO|3\nFLUSHALL", want: []string{"%", "+OK"}},
@@ -281,8 +284,10 @@ func TestWaysToDelete(t *testing.T) {
 		{sends: "MOVE|keep|15", want: []string{"-ERR"}},
 		{sends: "MULTI\nMOVE|keep2|9\nEXEC"},
 		{sends: "SELECT|1\nCOPY|keep|keep|DB|0|REPLACE", want: []string{"+OK", ":1"}},
-		{sends: "MULTI\nDEL|keep\nEXPIRE|keep2|-1\nEXEC", want: []string{"+OK", "+QUEUED", "+QUEUED", "*2"}},
-		{sends: "MULTI\nSELECT|1\nDEL|keep\nEXEC", want: []string{"+OK", "+QUEUED", "+QUEUED", "*2"}},
+		{sends: "MULTI\nDEL|keep\nEXPIRE|keep2|-1\nEXEC",
+			want: []string{"+OK", "+QUEUED", "+QUEUED", "*2"}},
+		{sends: "MULTI\nSELECT|1\nDEL|keep\nEXEC",
+			want: []string{"+OK", "+QUEUED", "+QUEUED", "*2"}},
 		{sends: "HELLO|3\nGETDEL|keep", want: []string{"%", "$1"}},
 		{sends: "CLIENT|REPLY|OFF\nDEL|keep"},
 		{sends: "DEL|" + strings.Repeat("none|", 20000) + "keep", want: []string{":1"}},
@@ -296,10 +301,12 @@ func TestWaysToDelete(t *testing.T) {
 func TestWaysToEndItAll(t *testing.T) {
 	w := ways{change: func(o *proxy.Options) { o.Rules = policy.DefaultRules() }}
 	for _, line := range []string{
-		"FLUSHALL", "FLUSHDB", "SWAPDB|0|1", "DEBUG|FLUSHALL", "debug|flushall", "DEBUG|RELOAD|NOSAVE|NOFLUSH|MERGE",
+		"FLUSHALL", "FLUSHDB", "SWAPDB|0|1", "DEBUG|FLUSHALL", "debug|flushall",
+		"DEBUG|RELOAD|NOSAVE|NOFLUSH|MERGE",
 		"DEBUG|RELOAD|NOSAVE", "DEBUG|LOADAOF", "DEBUG|SLEEP|10", "DEBUG|SEGFAULT", "DEBUG|RESTART",
 		"DEBUG|SET-ACTIVE-EXPIRE|0", "DEBUG|POPULATE|1000", "DEBUG", "DEBUG|NO-SUCH-THING",
-		"REPLICAOF|127.0.0.1|1", "SLAVEOF|127.0.0.1|1", "replicaof|no|one", "FAILOVER", "FAILOVER|ABORT",
+		"REPLICAOF|127.0.0.1|1", "SLAVEOF|127.0.0.1|1", "replicaof|no|one", "FAILOVER",
+		"FAILOVER|ABORT",
 		"SHUTDOWN", "SHUTDOWN|NOSAVE|NOW|FORCE", "SHUTDOWN|ABORT", "CLUSTER|RESET|HARD",
 		"CLUSTER|FLUSHSLOTS", "CLUSTER|FORGET|x", "CLUSTER|MEET|127.0.0.1|1",
 		"MODULE|LOAD|/tmp/x.so", "MODULE|LOADEX|/tmp/x.so", "MODULE|UNLOAD|x",

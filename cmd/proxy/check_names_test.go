@@ -14,7 +14,8 @@ func TestCheckRenamed(t *testing.T) {
 		if strings.Contains(out, "FLUSHALL is restricted, and") {
 			t.Errorf("the built-in rules forget something:\n%s", out)
 		}
-	}, "--rename-command", "flushall", "boom", "--rename-command", "config", "cfg", "--rename-command", "debug", "")
+	}, "--rename-command", "flushall", "boom",
+		"--rename-command", "config", "cfg", "--rename-command", "debug", "")
 }
 
 func TestCheckForgotten(t *testing.T) {

@@ -34,17 +34,20 @@ type killCase struct {
 
 var killCases = []killCase{
 	{name: "FLUSHALL", act: func(p *process, _ *proxytest.Server) { _ = p.do("FLUSHALL") }},
-	{name: "DEL", act: func(p *process, _ *proxytest.Server) { _ = p.do("DEL", "s", "t", "none", "l", "key:1") }},
+	{name: "DEL",
+		act: func(p *process, _ *proxytest.Server) { _ = p.do("DEL", "s", "t", "none", "l", "key:1") }},
 	{name: "RENAME", act: func(p *process, _ *proxytest.Server) { _ = p.do("RENAME", "s", "t") }},
 	{name: "MULTI", act: func(p *process, _ *proxytest.Server) {
 		p.send("MULTI\r\nDEL t key:1\r\nFLUSHALL\r\nEXEC\r\n", 4)
 	}},
-	{name: "UNDO REPLACE", prepare: flushAndWrite, act: func(p *process, _ *proxytest.Server) { p.operate("UNDO", "1", "REPLACE") }},
+	{name: "UNDO REPLACE", prepare: flushAndWrite,
+		act: func(p *process, _ *proxytest.Server) { p.operate("UNDO", "1", "REPLACE") }},
 	{name: "UNDO MERGE", prepare: flushAndWrite, steps: true,
 		act: func(p *process, _ *proxytest.Server) { p.operate("UNDO", "1", "MERGE") }},
 	{name: "UNDO of keys", prepare: deleteMany, steps: true,
 		act: func(p *process, _ *proxytest.Server) { p.operate("UNDO", "1", "REPLACE") }},
-	{name: "PURGE", prepare: flushAndWrite, act: func(p *process, _ *proxytest.Server) { p.operate("PURGE", "1") }},
+	{name: "PURGE", prepare: flushAndWrite,
+		act: func(p *process, _ *proxytest.Server) { p.operate("PURGE", "1") }},
 	{name: "PURGE of keys", prepare: deleteMany, steps: true,
 		act: func(p *process, _ *proxytest.Server) { p.operate("PURGE", "1") }},
 	{name: "sweep", prepare: expireSome, steps: true, act: awaitSweep},
