@@ -46,6 +46,9 @@ const (
 	guardTimeout = 5 * time.Second
 	// guardEvery is the pace at which the keeper looks by itself.
 	guardEvery = 5 * time.Second
+	// staleLooks is how often a keeper that has nothing to guard looks for what others have left.
+	// Its commands show in the server's slow log and MONITOR, so it does not go on for ever.
+	staleLooks = 4
 )
 
 // A guardKeeper is the goroutine that keeps the user. It alone owns its fields but the channels.
@@ -61,6 +64,7 @@ type guardKeeper struct {
 	as       string                // what the server says of current
 	warned   string                // the last warning, which is not repeated
 	others   map[string]foreignGuard
+	looks    int
 }
 
 func newGuardKeeper(srv *Server) *guardKeeper {
@@ -137,7 +141,9 @@ func (k *guardKeeper) refresh() {
 	var g *guardUser
 	if wanted {
 		up := srv.up.Load()
-		k.clearStale(ctx, up)
+		if k.looks++; k.looks <= staleLooks || k.guarding(&parts[0]) {
+			k.clearStale(ctx, up)
+		}
 		if g, err = k.make(ctx, up, &parts[0]); err != nil {
 			if !refusedByServer(err) && k.current != nil {
 				return // nothing is known of the server now: what was, stays
@@ -150,6 +156,12 @@ func (k *guardKeeper) refresh() {
 	}
 	k.current = g
 	_, _ = gather(ctx, srv, func(w *worker) struct{} { w.setGuard(g); return struct{}{} })
+}
+
+// guarding reports that the rules refuse something that code could do.
+func (k *guardKeeper) guarding(r *rules) bool {
+	pg, err := GuardFor(r.policy, "default")
+	return err != nil || len(pg.Refused) > 0
 }
 
 func (k *guardKeeper) warn(err error) {
