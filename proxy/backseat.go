@@ -22,13 +22,13 @@ type backseat struct {
 
 const (
 	// refusalEvery is the pace of refusals when there are many. One takes some 10 µs, most of them
-	// the kernel's, so that they take a fifth of a loop's time.
-	refusalEvery = int64(50 * time.Microsecond)
+	// the kernel's, so that they take a tenth of a loop's time.
+	refusalEvery = int64(100 * time.Microsecond)
 	// refusalBatch is how many there has to be time for before a turn answers any: of a pipeline,
 	// several go in one write.
 	refusalBatch = 4
 	// refusalBurst is how many a turn answers after a pause.
-	refusalBurst = 16
+	refusalBurst = 8
 	// backseatPause is how long the loop may sleep while refused sessions wait.
 	backseatPause = time.Millisecond
 )
