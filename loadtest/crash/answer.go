@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"holdfast/loadtest/crash/history"
+	"holdfast/loadtest/harness"
 )
 
 // refusals begin the errors after which nothing has been executed.
@@ -13,7 +14,7 @@ var refusals = []string{
 }
 
 // outcome is what an error reply says about the command.
-func outcome(e errReply) (o history.Outcome, known bool) {
+func outcome(e harness.ErrReply) (o history.Outcome, known bool) {
 	text := string(e)
 	code, _, _ := strings.Cut(text, " ")
 	switch {

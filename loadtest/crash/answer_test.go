@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"holdfast/loadtest/crash/history"
+	"holdfast/loadtest/harness"
 )
 
 func TestOutcome(t *testing.T) {
@@ -23,7 +24,7 @@ func TestOutcome(t *testing.T) {
 		{"WRONGTYPE Operation against a key", history.Unknown, false},
 	}
 	for _, tt := range tests {
-		got, known := outcome(errReply(tt.text))
+		got, known := outcome(harness.ErrReply(tt.text))
 		if got != tt.want || known != tt.known {
 			t.Errorf("%s: %v, %v", tt.text, got, known)
 		}

@@ -67,13 +67,13 @@ func (w *worker) hand() {
 	tag, side := w.tag(), w.side
 	key := "pay:q:" + tag
 	pop := w.span()
-	side.put("BLPOP", key, "0.3")
-	err := side.flush()
+	side.Put("BLPOP", key, "0.3")
+	err := side.Flush()
 	v, push := w.ask("RPUSH", key, tag)
 	w.note(history.Write{Name: "RPUSH " + key, Effects: effects(tag, key)}, push, v)
 	var popped any
 	if err == nil {
-		popped, err = side.reply()
+		popped, err = side.Reply()
 	}
 	wr := history.Write{Name: "BLPOP " + key}
 	w.finish(&pop, popped, err)

@@ -111,12 +111,12 @@ func (p *proxy) reload(upstream string) error {
 
 // acknowledges reports that a write on the route is acknowledged now.
 func (p *proxy) acknowledges() bool {
-	c, err := dial(p.addr)
+	c, err := harness.DialClient(p.addr, patience)
 	if err != nil {
 		return false
 	}
 	defer c.Close()
-	v, err := c.do("SET", "warm", "1")
+	v, err := c.Do("SET", "warm", "1")
 	return err == nil && v == "OK"
 }
 

@@ -130,17 +130,6 @@ func (r *round) gaveNothing(what string, err error, log *history.Log) error {
 	return r.ctx.Err()
 }
 
-// comeBackEmpty kills the primary, which is there again at once, with nothing.
-func comeBackEmpty(r *round) error {
-	r.strike()
-	r.primary.kill()
-	r.load.pause(r.span(20 * time.Millisecond))
-	r.calm()
-	err := r.primary.start(r.ctx)
-	r.settle()
-	return err
-}
-
 // finishTimelines restores both histories. What was under way between them may be in either.
 func finishTimelines(r *round) error {
 	r.end(r.primary)
@@ -195,7 +184,7 @@ func finishPower(r *round) error {
 	return r.judge("aof", r.primary, r.log, true)
 }
 
-// restartPrimary kills the primary and starts it from its append-only file.
+// restartPrimary kills the primary and starts it again, with what it has in its files.
 func restartPrimary(r *round) error {
 	r.strike()
 	r.primary.kill()

@@ -47,7 +47,7 @@ func scenarios() []scenario {
 		{name: "journal, server comes back empty", about: "as its service manager restarts it; each " +
 			"history is restored from its timeline",
 			ack: ackJournal, journal: true, proxies: 1, lives: 2,
-			faults: join(tap, network), revive: comeBackEmpty, finish: finishTimelines},
+			faults: join(tap, network), revive: restartPrimary, finish: finishTimelines},
 		{name: "journal, two proxies", about: "each with a journal of its own",
 			ack: ackJournal, journal: true, proxies: 2, lives: 1,
 			faults: join(tap, proxies, network), finish: finishJournal},

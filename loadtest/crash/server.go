@@ -83,12 +83,12 @@ func (s *server) thaw()   { s.proc.Signal(syscall.SIGCONT) }
 
 // ask sends one command on a connection of its own, not through any proxy.
 func (s *server) ask(args ...string) (any, error) {
-	c, err := dial(s.addr)
+	c, err := harness.DialClient(s.addr, patience)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	return c.must(args...)
+	return c.Must(args...)
 }
 
 // field is one field of INFO.

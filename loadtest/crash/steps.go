@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"holdfast/loadtest/crash/history"
+	"holdfast/loadtest/harness"
 )
 
 // How many keys of a sort there are. Few, so that clients meet.
@@ -113,25 +114,25 @@ func (w *worker) pipeline() {
 	for i := range batch {
 		args, wr := w.add()
 		batch[i] = sent{wr, w.span(), w.tag()}
-		w.conn.put(args...)
-		w.conn.put("ECHO", batch[i].echo)
+		w.conn.Put(args...)
+		w.conn.Put("ECHO", batch[i].echo)
 	}
 	c := w.conn
-	err := c.flush()
+	err := c.Flush()
 	failed := false
 	for i := range batch {
 		b := &batch[i]
 		var v any
 		if err == nil {
-			v, err = c.reply()
+			v, err = c.Reply()
 		}
 		failed = !w.finish(&b.span, v, err) || failed
 		w.note(b.wr, b.span, v)
 		if err != nil {
 			continue
 		}
-		if v, err = c.reply(); err == nil && v != b.echo {
-			if e, refused := v.(errReply); !refused {
+		if v, err = c.Reply(); err == nil && v != b.echo {
+			if e, refused := v.(harness.ErrReply); !refused {
 				w.complain("ECHO %s was answered %v, behind %s", b.echo, v, &b.wr)
 			} else if _, known := outcome(e); !known {
 				w.complain("ECHO: %s", e)
@@ -167,26 +168,26 @@ func (w *worker) exec(commands ...[]string) (v any, s history.Span) {
 	var err error
 	if w.rng.IntN(2) == 0 {
 		for _, args := range commands {
-			if _, err = c.do(args...); err != nil {
+			if _, err = c.Do(args...); err != nil {
 				s.Return, s.Outcome, s.Text = w.clock(), history.Refused, "EXEC was not sent"
 				w.disconnect()
 				return nil, s
 			}
 		}
-		v, err = c.do("EXEC")
+		v, err = c.Do("EXEC")
 	} else {
 		for _, args := range commands {
-			c.put(args...)
+			c.Put(args...)
 		}
-		c.put("EXEC")
-		err = c.flush()
+		c.Put("EXEC")
+		err = c.Flush()
 		for range commands {
 			if err == nil {
-				_, err = c.reply()
+				_, err = c.Reply()
 			}
 		}
 		if err == nil {
-			v, err = c.reply()
+			v, err = c.Reply()
 		}
 	}
 	if !w.finish(&s, v, err) {

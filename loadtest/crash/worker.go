@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast/loadtest/crash/history"
+	"holdfast/loadtest/harness"
 )
 
 // A load is workers that write and read through the proxies until stop.
@@ -20,7 +21,7 @@ type load struct {
 	working sync.WaitGroup
 
 	mu      sync.Mutex
-	conns   map[*client]struct{}
+	conns   map[*harness.Client]struct{}
 	closed  bool // no new connections
 	strange []history.Problem
 	workers []*worker
@@ -31,7 +32,7 @@ const grace = 200 * time.Millisecond
 
 func startLoad(addrs []string, workers int, seed uint64) *load {
 	begin := time.Now()
-	l := &load{addrs: addrs, ending: make(chan struct{}), conns: map[*client]struct{}{},
+	l := &load{addrs: addrs, ending: make(chan struct{}), conns: map[*harness.Client]struct{}{},
 		clock: func() time.Duration { return time.Since(begin) }}
 	for i := range workers {
 		w := &worker{load: l, id: i, proxy: i % len(addrs), log: &history.Log{},
@@ -93,8 +94,8 @@ func (l *load) complain(format string, args ...any) {
 }
 
 // connect opens a connection that stop closes.
-func (l *load) connect(addr string, resp3 bool) (*client, error) {
-	c, err := dial(addr)
+func (l *load) connect(addr string, resp3 bool) (*harness.Client, error) {
+	c, err := harness.DialClient(addr, patience)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +108,7 @@ func (l *load) connect(addr string, resp3 bool) (*client, error) {
 	l.conns[c] = struct{}{}
 	l.mu.Unlock()
 	if resp3 {
-		if _, err := c.must("HELLO", "3"); err != nil {
+		if _, err := c.Must("HELLO", "3"); err != nil {
 			l.drop(c)
 			return nil, err
 		}
@@ -115,7 +116,7 @@ func (l *load) connect(addr string, resp3 bool) (*client, error) {
 	return c, nil
 }
 
-func (l *load) drop(c *client) {
+func (l *load) drop(c *harness.Client) {
 	l.mu.Lock()
 	delete(l.conns, c)
 	l.mu.Unlock()
@@ -130,8 +131,8 @@ type worker struct {
 	proxy int
 	rng   *rand.Rand
 	log   *history.Log
-	conn  *client // nil: none
-	side  *client // for what blocks
+	conn  *harness.Client // nil: none
+	side  *harness.Client // for what blocks
 	tags  int
 }
 
@@ -161,7 +162,7 @@ func (w *worker) ready() bool {
 
 // disconnect gives both connections up: what was under way there is in doubt.
 func (w *worker) disconnect() {
-	for _, c := range []*client{w.conn, w.side} {
+	for _, c := range []*harness.Client{w.conn, w.side} {
 		if c != nil {
 			w.drop(c)
 		}
@@ -202,7 +203,7 @@ func (w *worker) finish(s *history.Span, v any, err error) bool {
 		}
 		return false
 	}
-	e, failed := v.(errReply)
+	e, failed := v.(harness.ErrReply)
 	if !failed {
 		s.Outcome = history.Acked
 		return true
@@ -219,7 +220,7 @@ func (w *worker) finish(s *history.Span, v any, err error) bool {
 // ask sends one command and waits for its reply.
 func (w *worker) ask(args ...string) (any, history.Span) {
 	s := w.span()
-	v, err := w.conn.do(args...)
+	v, err := w.conn.Do(args...)
 	if !w.finish(&s, v, err) {
 		w.rest()
 	}

@@ -7,7 +7,13 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
+
+	"holdfast/loadtest/harness"
 )
+
+// replyTimeout bounds the wait for one reply.
+const replyTimeout = 60 * time.Second
 
 // databases are where the data set lies.
 var databases = []int{0, 1, 5}
@@ -20,7 +26,7 @@ const loadPrefix = "load:"
 
 // fill writes n keys of several types, spread over the databases, a third of them with a deadline.
 func fill(ctx context.Context, addr string, n int) error {
-	c, err := dial(addr)
+	c, err := harness.DialClient(addr, replyTimeout)
 	if err != nil {
 		return err
 	}
@@ -31,7 +37,7 @@ func fill(ctx context.Context, addr string, n int) error {
 		if d == 0 {
 			count = n - each*(len(databases)-1)
 		}
-		if _, err := c.must("SELECT", strconv.Itoa(db)); err != nil {
+		if _, err := c.Must("SELECT", strconv.Itoa(db)); err != nil {
 			return err
 		}
 		for from := 0; from < count; from += batch {
@@ -43,26 +49,26 @@ func fill(ctx context.Context, addr string, n int) error {
 	return nil
 }
 
-func fillBatch(ctx context.Context, c *client, from, to int) error {
+func fillBatch(ctx context.Context, c *harness.Client, from, to int) error {
 	for i := from; i < to; i++ {
 		key := "item:" + strconv.Itoa(i)
 		switch value := "value of " + key; i % 6 {
 		case 0:
-			c.put("HSET", key, "name", value, "n", strconv.Itoa(i))
+			c.Put("HSET", key, "name", value, "n", strconv.Itoa(i))
 		case 1:
-			c.put("RPUSH", key, value, key)
+			c.Put("RPUSH", key, value, key)
 		case 2, 3:
-			c.put("SET", key, value, "EX", strconv.Itoa(86400+i))
+			c.Put("SET", key, value, "EX", strconv.Itoa(86400+i))
 		default:
-			c.put("SET", key, value)
+			c.Put("SET", key, value)
 		}
 	}
-	if err := c.flush(); err != nil {
+	if err := c.Flush(); err != nil {
 		return err
 	}
 	for range to - from {
-		v, err := c.reply()
-		if e, ok := v.(errReply); ok {
+		v, err := c.Reply()
+		if e, ok := v.(harness.ErrReply); ok {
 			err = e
 		}
 		if err != nil {
@@ -89,13 +95,13 @@ func (p *print) add(db int, key, digest string, deadline int64) {
 
 // fingerprint reads the data set from the server itself.
 func fingerprint(ctx context.Context, addr string) (p print, err error) {
-	c, err := dial(addr)
+	c, err := harness.DialClient(addr, replyTimeout)
 	if err != nil {
 		return p, err
 	}
 	defer c.Close()
 	for _, db := range databases {
-		if _, err := c.must("SELECT", strconv.Itoa(db)); err != nil {
+		if _, err := c.Must("SELECT", strconv.Itoa(db)); err != nil {
 			return p, err
 		}
 		seen := map[string]bool{} // SCAN may show a key twice
@@ -103,7 +109,7 @@ func fingerprint(ctx context.Context, addr string) (p print, err error) {
 			if cursor == "" {
 				cursor = "0"
 			}
-			v, err := c.must("SCAN", cursor, "COUNT", strconv.Itoa(batch))
+			v, err := c.Must("SCAN", cursor, "COUNT", strconv.Itoa(batch))
 			if err != nil {
 				return p, err
 			}
@@ -125,7 +131,7 @@ func fingerprint(ctx context.Context, addr string) (p print, err error) {
 }
 
 // addKeys asks for the digests and the deadlines of some keys.
-func (p *print) addKeys(c *client, db int, found []any, seen map[string]bool) error {
+func (p *print) addKeys(c *harness.Client, db int, found []any, seen map[string]bool) error {
 	args := []string{"DEBUG", "DIGEST-VALUE"}
 	for _, k := range found {
 		if key, _ := k.(string); !seen[key] && !strings.HasPrefix(key, loadPrefix) {
@@ -137,20 +143,20 @@ func (p *print) addKeys(c *client, db int, found []any, seen map[string]bool) er
 	if len(keys) == 0 {
 		return nil
 	}
-	c.put(args...)
+	c.Put(args...)
 	for _, key := range keys {
-		c.put("PEXPIRETIME", key)
+		c.Put("PEXPIRETIME", key)
 	}
-	if err := c.flush(); err != nil {
+	if err := c.Flush(); err != nil {
 		return err
 	}
-	v, err := c.reply()
+	v, err := c.Reply()
 	digests, ok := v.([]any)
 	if err != nil || !ok || len(digests) != len(keys) {
 		return fmt.Errorf("DEBUG DIGEST-VALUE: %v, %w", v, err)
 	}
 	for i, key := range keys {
-		v, err := c.reply()
+		v, err := c.Reply()
 		deadline, ok := v.(int64)
 		if err != nil || !ok {
 			return fmt.Errorf("PEXPIRETIME: %v, %w", v, err)

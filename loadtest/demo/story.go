@@ -132,7 +132,7 @@ func (d *demo) incident(ctx context.Context) error {
 }
 
 func (d *demo) rescue(ctx context.Context) error {
-	c, err := dial(d.console)
+	c, err := harness.DialClient(d.console, replyTimeout)
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (d *demo) rescue(ctx context.Context) error {
 	}
 	d.say("The operator: redis-cli -p 6390 UNDO 1 REPLACE")
 	begin := time.Now()
-	v, err := c.must("UNDO", "1", "REPLACE")
+	v, err := c.Must("UNDO", "1", "REPLACE")
 	if err != nil {
 		return err
 	}
@@ -161,8 +161,8 @@ func (d *demo) rescue(ctx context.Context) error {
 }
 
 // show prints what the console answers.
-func (d *demo) show(c *client, args ...string) error {
-	v, err := c.must(args...)
+func (d *demo) show(c *harness.Client, args ...string) error {
+	v, err := c.Must(args...)
 	lines, _ := v.([]any)
 	for _, line := range lines {
 		d.say("  | %v", line)

@@ -8,11 +8,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
 	"holdfast/loadtest/harness"
@@ -40,13 +38,7 @@ type options struct {
 func main() {
 	// The loads' threads sit in system calls, and so does the slow disk's: each keeps its P.
 	runtime.GOMAXPROCS(max(16, runtime.NumCPU()))
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "durablebench:", err)
-		os.Exit(1)
-	}
+	harness.Main("durablebench", func(ctx context.Context) error { return run(ctx, os.Args[1:]) })
 }
 
 func parse(args []string) (options, error) {

@@ -24,13 +24,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
 
 	"holdfast/journal"
 	"holdfast/loadtest/fusedisk"
+	"holdfast/loadtest/harness"
 )
 
 // diskSize is small enough to be copied each round.
@@ -46,13 +46,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "writer:", write(os.Args[2], seed))
 		os.Exit(1)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "powercut:", err)
-		os.Exit(1)
-	}
+	harness.Main("powercut", func(ctx context.Context) error { return run(ctx, os.Args[1:]) })
 }
 
 func run(ctx context.Context, args []string) error {
