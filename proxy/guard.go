@@ -140,11 +140,7 @@ func (k *guardKeeper) refresh() {
 	srv.mu.Unlock()
 	var g *guardUser
 	if wanted {
-		up := srv.up.Load()
-		if k.looks++; k.looks <= staleLooks || k.guarding(&parts[0]) {
-			k.clearStale(ctx, up)
-		}
-		if g, err = k.make(ctx, up, &parts[0]); err != nil {
+		if g, err = k.keep(ctx, srv.up.Load(), &parts[0]); err != nil {
 			if !refusedByServer(err) && k.current != nil {
 				return // nothing is known of the server now: what was, stays
 			}
@@ -158,10 +154,19 @@ func (k *guardKeeper) refresh() {
 	_, _ = gather(ctx, srv, func(w *worker) struct{} { w.setGuard(g); return struct{}{} })
 }
 
-// guarding reports that the rules refuse something that code could do.
-func (k *guardKeeper) guarding(r *rules) bool {
+// keep looks for what processes that were killed have left, and after the user; nil without an error
+// when there is nothing to guard.
+func (k *guardKeeper) keep(ctx context.Context, up *upstream.Upstream, r *rules) (
+	*guardUser, error) {
 	pg, err := GuardFor(r.policy, "default")
-	return err != nil || len(pg.Refused) > 0
+	idle := err == nil && len(pg.Refused) == 0
+	if k.looks++; !idle || k.looks <= staleLooks {
+		k.clearStale(ctx, up)
+	}
+	if err != nil || idle {
+		return nil, err
+	}
+	return k.make(ctx, up, r, pg)
 }
 
 func (k *guardKeeper) warn(err error) {
@@ -211,13 +216,9 @@ func GuardFor(p *policy.Policy, user string) (*policy.Guard, error) {
 	return g, err
 }
 
-// make creates the user, or updates it; nil without an error when there is nothing to guard.
-func (k *guardKeeper) make(ctx context.Context, up *upstream.Upstream, r *rules) (
-	*guardUser, error) {
-	pg, err := GuardFor(r.policy, "default")
-	if err != nil || len(pg.Refused) == 0 {
-		return nil, err
-	}
+// make creates the user, or updates it.
+func (k *guardKeeper) make(ctx context.Context, up *upstream.Upstream, r *rules,
+	pg *policy.Guard) (*guardUser, error) {
 	reply, err := up.Do(ctx, "ACL", "GETUSER", "default")
 	if err != nil {
 		return nil, fmt.Errorf("ACL GETUSER: %w", err)
