@@ -20,10 +20,6 @@ func route(d policy.Demand, change ...func(*policy.RouteSpec)) func(*proxy.Optio
 	return func(o *proxy.Options) { o.Routes = append(o.Routes, r) }
 }
 
-func within(d time.Duration) func(*policy.RouteSpec) {
-	return func(r *policy.RouteSpec) { r.Timeout = d }
-}
-
 // durable starts a primary whose AOF can be believed.
 func durable(t testing.TB, args ...string) *proxytest.Server {
 	return proxytest.StartServer(t, append([]string{"--appendonly", "yes", "--appendfsync", "always",

@@ -102,9 +102,6 @@ func NewScanner(o Options) *Scanner {
 // Offset is that of the next byte.
 func (s *Scanner) Offset() int64 { return s.offset }
 
-// DB is the database that is selected after the last complete command; -1: unknown.
-func (s *Scanner) DB() int { return s.db }
-
 // Boundary is the last offset at which the stream may be cut: behind a command, and not within a
 // transaction. db is what is selected there.
 func (s *Scanner) Boundary() (offset int64, db int) { return s.boundary, s.boundaryDB }
