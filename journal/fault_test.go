@@ -241,6 +241,41 @@ func TestFullDisk(t *testing.T) {
 	wantSound(t, v)
 }
 
+// A disk that becomes full just when retention has begun: the writer waits for room, and retention,
+// which makes it, must not wait for the writer.
+func TestDiskFullWithinRetention(t *testing.T) {
+	disk := newFaultyDisk()
+	o := testOptions(disk.fs())
+	o.Poll = time.Millisecond
+	o.Retention = Retention{Age: time.Minute}
+	j := open(t, o)
+	tl := start(t, j, "a", 0)
+	old := addBase(t, j, tl.ID, 0, time.Now().Add(-2*time.Hour))
+	add(t, j, tl.ID, 0, 1000)
+	addBase(t, j, tl.ID, 1000, time.Now().Add(-time.Hour))
+	disk.fail(func(op vfs.Op) error {
+		_, err := disk.Stat(j.path(old.File))
+		if err == nil && (op.Kind == vfs.OpWrite || op.Kind == vfs.OpCreate) {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := j.Retain(ctx); err != nil {
+		t.Fatal(err)
+	}
+	add(t, j, tl.ID, 1000, 2000)
+	disk.fail(nil)
+	closeJournal(t, j)
+	v := view(t, disk.Mem)
+	if bases := v.Bases(); len(bases) != 1 || bases[0].Missing {
+		t.Errorf("bases %+v, want the second one", bases)
+	}
+	wantContent(t, v, tl.ID, 0, 2000)
+	wantSound(t, v)
+}
+
 // A journal opens on a full disk, and retention makes room from there.
 func TestOpenOnFullDisk(t *testing.T) {
 	disk := vfs.NewMem()

@@ -55,8 +55,10 @@ func (j *Journal) logged(what string, err error) {
 func (j *Journal) tight() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.disk.stopped || j.disk.full
+	return j.tightLocked()
 }
+
+func (j *Journal) tightLocked() bool { return j.disk.stopped || j.disk.full }
 
 // noteRate averages the write rate over about a minute.
 func (j *Journal) noteRate() {

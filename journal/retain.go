@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -44,17 +45,7 @@ func (j *Journal) Retain(ctx context.Context) error {
 }
 
 func (j *Journal) dropBase(ctx context.Context, b Base) error {
-	f := segment.Frame{Type: segment.BaseDrop, Timeline: uint32(b.Timeline), Offset: b.Offset}
-	if j.tight() {
-		// The frame cannot be written before there is room. Recovery finds the base missing and
-		// says so, which is true.
-		j.mu.Lock()
-		j.catalog.bases = slices.DeleteFunc(j.catalog.bases,
-			func(o Base) bool { return o.File == b.File })
-		j.mu.Unlock()
-	} else if err := j.record(ctx, f, func() (any, error) {
-		return baseDrop{b.File}, nil
-	}); err != nil {
+	if err := j.recordDrop(ctx, b); err != nil {
 		return err
 	}
 	j.opts.Logger.Info("journal: retention removes a base", "file", b.File, "time", b.Time,
@@ -63,6 +54,38 @@ func (j *Journal) dropBase(ctx context.Context, b Base) error {
 		return nil
 	}
 	return j.removeDurably(b.File)
+}
+
+// recordDrop says in the log that a base is about to go. It waits until that is durable, but not
+// while the disk is full or becomes so: the frame cannot be written before there is room, and this
+// is what makes room. After a crash recovery then finds the base missing and says so, which is
+// true.
+func (j *Journal) recordDrop(ctx context.Context, b Base) error {
+	payload, err := json.Marshal(baseDrop{b.File})
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.usableLocked(); err != nil {
+		return err
+	}
+	f := segment.Frame{Type: segment.BaseDrop, Timeline: uint32(b.Timeline), Offset: b.Offset,
+		Time: j.opts.Now().UnixNano()}
+	if err := j.addLocked(f, payload); err != nil {
+		return err
+	}
+	for n := j.appended; j.written < n && !j.tightLocked(); {
+		if j.err != nil {
+			return j.err
+		}
+		if err := j.waitLocked(ctx); err != nil {
+			return err
+		}
+	}
+	j.catalog.bases = slices.DeleteFunc(j.catalog.bases,
+		func(o Base) bool { return o.File == b.File })
+	return nil
 }
 
 func (j *Journal) dropSegment(s Segment) error {

@@ -240,6 +240,9 @@ func (j *Journal) setFull(full bool) {
 	j.mu.Lock()
 	changed := j.disk.full != full
 	j.disk.full = full
+	if changed {
+		j.wakeLocked() // retention may be waiting for the writer, which now waits for retention
+	}
 	j.mu.Unlock()
 	if changed {
 		j.opts.Logger.Warn("journal: disk full", "full", full)
