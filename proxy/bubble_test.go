@@ -176,6 +176,7 @@ type fakeServer struct {
 	offset   int64
 	replicas []fakeReplica
 	config   map[string]string
+	version  []string          // lines of INFO server
 	instead  map[string]string // replies by command, in place of what is usual
 	held     map[string]bool   // commands whose replies wait for let
 	waits    []*fakeWait
@@ -217,6 +218,7 @@ func newFakeServer() *fakeServer {
 		replicas: []fakeReplica{{port: 7001}},
 		config: map[string]string{"databases": "16", "appendonly": "yes", "appendfsync": "always",
 			"no-appendfsync-on-rewrite": "no", "proto-max-bulk-len": "536870912", "save": ""},
+		version: []string{"redis_version:7.2.4", "server_name:valkey", "valkey_version:8.0.1"},
 		instead: map[string]string{}, held: map[string]bool{}, conns: map[*fakeConn]struct{}{},
 	}
 }
@@ -430,13 +432,12 @@ func (f *fakeServer) configGet(names []string) string {
 }
 
 func (f *fakeServer) info(runID string) string {
-	lines := []string{
-		"# Server", "redis_version:7.2.4", "server_name:valkey", "valkey_version:8.0.1",
-		"run_id:" + runID, "# Persistence", "loading:0", "aof_last_write_status:ok",
-		"aof_enabled:" + map[string]string{"yes": "1"}[f.config["appendonly"]],
-		"# Replication", "role:" + f.role,
-		fmt.Sprintf("connected_slaves:%d", len(f.replicas)),
-	}
+	lines := append([]string{"# Server"}, f.version...)
+	lines = append(lines,
+		"run_id:"+runID, "# Persistence", "loading:0", "aof_last_write_status:ok",
+		"aof_enabled:"+map[string]string{"yes": "1"}[f.config["appendonly"]],
+		"# Replication", "role:"+f.role,
+		fmt.Sprintf("connected_slaves:%d", len(f.replicas)))
 	for i, r := range f.replicas {
 		lines = append(lines, fmt.Sprintf("slave%d:ip=127.0.0.1,port=%d,state=online,offset=%d,lag=0", i,
 			r.port, r.offset))

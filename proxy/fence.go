@@ -176,6 +176,8 @@ type flight struct {
 	ended bool
 	aloft bool // a side link still waits for replies of it
 
+	unmarked bool // it has no write of its own (fence_wait.go)
+
 	// What the server said when it began.
 	offset   int64
 	replID   [40]byte

@@ -19,6 +19,7 @@ type facts struct {
 	config []byte // the last reply to CONFIG GET, and what it is worth
 	of     *upstream.Info
 	worth  bool
+	always bool // appendfsync always, and worth it
 	why    string
 }
 
@@ -34,7 +35,7 @@ func (f *fencer) lacks() string {
 	return fmt.Sprintf("replicas %d of %d", min(f.acked, f.kind.replicas-1), f.kind.replicas)
 }
 
-// aofWorth reads CONFIG GET behind a WAITAOF: whether its answer is to be believed.
+// aofWorth reads CONFIG GET beside a WAITAOF: whether its answer is to be believed.
 func (d *durability) aofWorth(reply []byte) (ok bool, why string) {
 	f, info := &d.facts, d.w.up.Info()
 	if f.of == info && bytes.Equal(f.config, reply) {
@@ -57,6 +58,7 @@ func (d *durability) aofWorth(reply []byte) (ok bool, why string) {
 		}
 	}
 	f.worth, f.why = info.FsyncProof(appendOnly, appendFsync, noFsync)
+	f.always = f.worth && string(appendFsync) == "always"
 	f.of, f.config = info, append(f.config[:0], reply...)
 	if !f.worth {
 		d.w.up.Recheck()

@@ -21,6 +21,7 @@ type sideLink struct {
 	ready  bool   // it has said which server it leads to
 	dead   bool
 	flight *flight // nil: free
+	marked bool    // it has written, and the server's append-only file had that (fence_wait.go)
 
 	steps []step // whose replies are to come, oldest first
 	call  call   // the same for all of them
@@ -125,18 +126,31 @@ func (sl *sideLink) fly(fl *flight) {
 	case k.journal:
 		sl.send(stepBefore, frameInfo)
 	case k.aof:
+		sl.flyAOF(fl)
+	default:
+		sl.send(stepBefore, frameInfo)
+		sl.mark()
+		sl.wait(int64(k.replicas))
+	}
+}
+
+// flyAOF begins a fence of the append-only file; without a write of its own where that will do.
+func (sl *sideLink) flyAOF(fl *flight) {
+	k := fl.f.kind
+	fl.unmarked = k.replicas == 0 && sl.marked && sl.d.facts.always
+	switch {
+	case fl.unmarked:
+		sl.send(stepConfig, frameConfig)
+		sl.waitAOF(k, 0)
+	default:
 		if k.replicas > 0 {
 			sl.send(stepBefore, frameInfo)
 		}
 		sl.mark()
 		sl.waitAOF(k, sl.d.journalsFacked())
 		sl.send(stepConfig, frameConfig)
-		sl.send(stepAfter, frameInfo)
-	default:
-		sl.send(stepBefore, frameInfo)
-		sl.mark()
-		sl.wait(int64(k.replicas))
 	}
+	sl.send(stepAfter, frameInfo)
 }
 
 // mark sends the fence's own write.
@@ -210,6 +224,7 @@ func (sl *sideLink) land() {
 	fl := sl.flight
 	sl.flight, sl.idle = nil, sl.d.w.loop.Now()
 	fl.aloft = false
+	sl.marked = fl.f.kind.aof && fl.failed == telemetry.FenceProven && fl.epoch == sl.d.epoch
 	if !fl.f.kind.journal || fl.failed != 0 {
 		// The journal's fences end when the journal has got as far.
 		fl.end()

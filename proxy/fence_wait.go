@@ -21,6 +21,38 @@ import (
 //
 // A fence of the AOF has WAITAOF in its place, and behind it CONFIG GET: the server's word is worth
 // something only if it is set so that WAITAOF does not answer early.
+//
+// WAITAOF waits for the last write of its own connection (c->woff in the server's source), so it
+// needs that SET: clients' writes went by other links, where WAITAOF would hold up everybody's
+// replies, and their users need not be allowed it. But each turn of the server's loop in which
+// anybody wrote is an fsync under appendfsync always, and the reply to a WAITAOF that had to wait is
+// written one turn later, after that turn's fsync. With its own, a lone write waited for two.
+//
+// So where appendfsync is always, and only the primary's file is asked for, a fence writes nothing:
+//
+//	CONFIG GET         appendonly yes, appendfsync always, no-appendfsync-on-rewrite no
+//	WAITAOF 1 0        of a connection whose last write is long in the file: answered at once
+//	INFO replication   the primary still is what it was
+//
+// What is proven by it, and why (beforeSleep, flushAppendOnlyFile and startAppendOnly of Valkey 8.0.1
+// and Redis 7.2.0 to 8.0.2). Let w be a write that was answered before the fence began.
+//
+//   - A server under always writes replies only behind the fsync of all that was executed before, in
+//     the same turn: flushAppendOnlyFile comes before handleClientsWithPendingWrites, with I/O
+//     threads too, and looks for what an earlier setting left without an fsync. If fsync fails, the
+//     server ends. So the reply to CONFIG GET, which says always and is executed after w, comes after
+//     an fsync of w, whatever appendfsync was at w: if the file was on then.
+//   - If it was off at w, or was turned on and is not complete yet, WAITAOF refuses, or waits: until
+//     the rewrite is over, fsynced_reploff is 0 or -1, and the connection's write lies above it. That
+//     is what it is for, and why it needs one write of the connection's at one time. When it answers,
+//     w is in the file's new base, or was appended behind it and fsynced as above.
+//   - Scripts, transactions and what a blocked client did are in that file before the turn of the
+//     loop ends, like w; and what propagates nothing has nothing to lose.
+//
+// So a lone write waits for its own fsync and no other. Less cannot be had: in front of the write's
+// reply nothing says whether what is asked was executed before or after it.
+//
+// Under everysec an fsync happens in the background, and the SET is needed to know which one.
 
 // take carries out the reply to one step of a fence.
 func (fl *flight) take(sl *sideLink, st step, reply []byte) {
@@ -36,9 +68,7 @@ func (fl *flight) take(sl *sideLink, st step, reply []byte) {
 	case stepWait:
 		fl.counted(reply)
 	case stepConfig:
-		if ok, why := sl.d.aofWorth(reply); !ok && fl.f.kind.local {
-			fl.fail(telemetry.FenceError, why)
-		}
+		fl.configured(sl, reply)
 	case stepAfter:
 		fl.after(sl, reply)
 	}
@@ -113,6 +143,17 @@ func (fl *flight) counted(reply []byte) {
 		fl.fail(telemetry.FenceShort, "it was not fsynced in time")
 	case k.aof && fl.answered < fl.asked:
 		fl.fail(telemetry.FenceShort, "too few replicas have fsynced")
+	}
+}
+
+// configured takes the settings that WAITAOF's word depends on.
+func (fl *flight) configured(sl *sideLink, reply []byte) {
+	ok, why := sl.d.aofWorth(reply)
+	switch {
+	case !ok && fl.f.kind.local:
+		fl.fail(telemetry.FenceError, why)
+	case fl.unmarked && !sl.d.facts.always:
+		fl.fail(telemetry.FenceError, "appendfsync was changed")
 	}
 }
 
