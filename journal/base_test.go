@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -166,6 +167,41 @@ func TestRDBWithoutChecksum(t *testing.T) {
 	}
 	if _, err := w.Commit(t.Context(), BaseInfo{Timeline: tl.ID}); err != nil {
 		t.Error(err)
+	}
+}
+
+// What retention removes while Verify reads is no damage. What is gone and still wanted is.
+func TestVerifyBesideRetention(t *testing.T) {
+	disk := vfs.NewMem()
+	o := testOptions(disk)
+	o.Retention = Retention{Age: time.Minute}
+	var late atomic.Int64
+	o.Now = func() time.Time { return time.Now().Add(time.Duration(late.Load())) }
+	j := open(t, o)
+	tl := start(t, j, "a", 0)
+	addBase(t, j, tl.ID, 0, time.Now())
+	for at := int64(0); at < 60_000; at += 1000 {
+		add(t, j, tl.ID, at, at+1000)
+	}
+	last := addBase(t, j, tl.ID, 60_000, time.Now())
+	late.Store(int64(time.Hour))
+	v, err := j.View()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Retain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if now, _ := j.View(); len(now.Segments()) == len(v.Segments()) || len(now.Bases()) != 1 {
+		t.Fatal("nothing was removed")
+	}
+	wantSound(t, v)
+	if err := disk.Remove(j.path(last.File)); err != nil {
+		t.Fatal(err)
+	}
+	problems, err := v.Verify(t.Context(), nil)
+	if err != nil || len(problems) != 1 || problems[0].File != last.File {
+		t.Errorf("%v, %v: want the last base", problems, err)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 
 	"holdfast/journal/segment"
 	"holdfast/journal/vfs"
@@ -52,9 +54,19 @@ type verifier struct {
 }
 
 func (c *verifier) note(file string, err error) {
-	if err != nil {
-		c.problems = append(c.problems, Problem{file, err})
+	if err == nil || errors.Is(err, fs.ErrNotExist) && c.pruned(file) {
+		return
 	}
+	c.problems = append(c.problems, Problem{file, err})
+}
+
+// pruned answers whether a file that is gone is one that the journal no longer wants: reading takes
+// a while, and retention goes on beside it.
+func (c *verifier) pruned(file string) bool {
+	now, err := OpenView(c.view.fs, c.view.dir)
+	return err == nil &&
+		!slices.ContainsFunc(now.segments, func(s Segment) bool { return s.File == file }) &&
+		!slices.ContainsFunc(now.catalog.bases, func(b Base) bool { return b.File == file })
 }
 
 func (c *verifier) advance(n int64) {
