@@ -1,8 +1,10 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -312,6 +314,43 @@ func TestOpenOnFullDisk(t *testing.T) {
 	closeJournal(t, j)
 	v := view(t, disk)
 	wantContent(t, v, tl.ID, 200_000, 301_000)
+	wantSound(t, v)
+}
+
+// A torn batch is copied before it is cut off, on a full disk too: the zeros behind it make room.
+func TestOpenTornOnFullDisk(t *testing.T) {
+	disk := vfs.NewMem()
+	o := testOptions(disk)
+	o.SegmentBytes = 64 << 10
+	j := open(t, o)
+	tl := start(t, j, "a", 0)
+	add(t, j, tl.ID, 0, 1000)
+	torn := disk.Clone()
+	end := j.Stats().SegmentBytes
+	name := j.segments[0].File
+	closeJournal(t, j)
+	f, err := torn.OpenReadWrite(j.path(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(bytes.Repeat([]byte("torn"), 1000), end); err != nil {
+		t.Fatal(err)
+	}
+	torn.SetCapacity(64 << 10)
+	o.FS = torn
+	j = open(t, o)
+	cur, _ := j.Current()
+	torn.SetCapacity(0)
+	add(t, j, tl.ID, cur.End, 2000)
+	closeJournal(t, j)
+	names, err := torn.List(testDir)
+	if err != nil || !slices.ContainsFunc(names, func(n string) bool {
+		return strings.HasSuffix(n, brokenSuffix)
+	}) {
+		t.Errorf("no copy of what was cut off: %v, %v", names, err)
+	}
+	v := view(t, torn)
+	wantContent(t, v, tl.ID, 0, 2000)
 	wantSound(t, v)
 }
 

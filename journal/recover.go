@@ -88,6 +88,10 @@ func (j *Journal) first(prevEnd int64, prevChain uint32) error {
 // cut removes what follows the last Commit, keeping a copy of it, and seals the segment.
 func (j *Journal) cut(file vfs.File, s segment.ScanResult, last *Segment) error {
 	if s.Torn() {
+		// The zeros behind it first: on a full disk that is the room for the copy.
+		if err := file.Truncate(s.TornEnd); err != nil {
+			return err
+		}
 		name, err := j.keepBroken(file, s)
 		if err != nil {
 			return err
