@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"strings"
@@ -127,7 +128,7 @@ func (c *conditions) argument(req *Request, cmd *Command, strict bool) truth {
 		return maybeUnless(!req.doubt)
 	}
 	for _, arg := range req.Args[first:] {
-		if c.arguments.matchFold(arg) == strict {
+		if c.arguments.matchFold(arg) == strict || c.matchC(arg) == strict {
 			return truthOf(strict)
 		}
 	}
@@ -135,6 +136,15 @@ func (c *conditions) argument(req *Request, cmd *Command, strict bool) truth {
 		return maybe
 	}
 	return truthOf(!strict)
+}
+
+// matchC looks at an argument as the server's C strings have it: where parameters are found by their
+// hash, one with a NUL byte behind its name is found as well, if both fall into the same bucket.
+func (c *conditions) matchC(arg []byte) bool {
+	if end := bytes.IndexByte(arg, 0); end >= 0 {
+		arg = arg[:end]
+	}
+	return c.arguments.matchFold(arg)
 }
 
 // asksClient reports whether the rule asks who sends the request.

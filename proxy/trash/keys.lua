@@ -25,6 +25,9 @@ if not db or reserved[db] then return redis.error_reply('ERR the database is not
 local moved = {} -- {db, name}, by number
 local e, mark    -- the entry, once there is something to keep
 
+-- word is an option as the server compares it: in lower case, up to a NUL byte.
+local function word(text) return string.lower(string.match(text, '^[^%z]*')) end
+
 local function failed(r) return type(r) == 'table' and r.err end
 
 -- begin writes the entry, before anything moves: where the server refuses that, nothing was done.
@@ -114,12 +117,12 @@ end
 local function copy()
   local to, plain, i = db, {}, 1
   while i <= #args do
-    local word = string.lower(args[i])
-    if i > 3 and word == 'db' and args[i + 1] then
+    local option = word(args[i])
+    if i > 3 and option == 'db' and args[i + 1] then
       to = tonumber(args[i + 1])
       plain[#plain + 1], plain[#plain + 2] = args[i], args[i + 1]
       i = i + 1
-    elseif i <= 3 or word ~= 'replace' then
+    elseif i <= 3 or option ~= 'replace' then
       plain[#plain + 1] = args[i]
     end
     i = i + 1
@@ -148,8 +151,8 @@ local function expire()
   here()
   local ttl = redis.call('PTTL', key)
   for i = 4, #args do
-    local word = string.lower(args[i])
-    if (word == 'nx' and ttl ~= -1) or (word == 'xx' and ttl == -1) or word == 'gt' then
+    local option = word(args[i])
+    if (option == 'nx' and ttl ~= -1) or (option == 'xx' and ttl == -1) or option == 'gt' then
       return 0
     end
   end
@@ -161,9 +164,9 @@ end
 local function getex()
   local deadline
   for i = 3, #args - 1 do
-    local word = string.lower(args[i])
-    if word == 'exat' then deadline = tonumber(args[i + 1]) and tonumber(args[i + 1]) * 1000 end
-    if word == 'pxat' then deadline = tonumber(args[i + 1]) end
+    local option = word(args[i])
+    if option == 'exat' then deadline = tonumber(args[i + 1]) and tonumber(args[i + 1]) * 1000 end
+    if option == 'pxat' then deadline = tonumber(args[i + 1]) end
   end
   if not deadline or deadline <= 0 or not past(deadline, 1) then return original() end
   args[2] = spare
@@ -178,13 +181,13 @@ local function set()
   local plain, get, nx, equal, time = {'set', spare, args[3]}, false, false, nil, nil
   local i = 4
   while i <= #args do
-    local word = string.lower(args[i])
-    if word == 'get' then get = true
-    elseif word == 'nx' then nx = true
-    elseif word == 'ifeq' then equal, i = args[i + 1], i + 1
-    elseif word ~= 'xx' then plain[#plain + 1] = args[i] end
-    if word == 'exat' then time = (tonumber(args[i + 1]) or 0) * 1000 end
-    if word == 'pxat' then time = tonumber(args[i + 1]) end
+    local option = word(args[i])
+    if option == 'get' then get = true
+    elseif option == 'nx' then nx = true
+    elseif option == 'ifeq' then equal, i = args[i + 1], i + 1
+    elseif option ~= 'xx' then plain[#plain + 1] = args[i] end
+    if option == 'exat' then time = (tonumber(args[i + 1]) or 0) * 1000 end
+    if option == 'pxat' then time = tonumber(args[i + 1]) end
     i = i + 1
   end
   here()
