@@ -47,7 +47,8 @@ type link struct {
 	retiring   bool // to a server that was replaced: no new commands, see switch.go
 	orphan     bool // its session has gone; to be closed once it is ready and has sent the rest
 	dirty      bool // its state is not what a borrower may find: to be closed, not lent
-	raw        bool // SYNC: everything is passed through unread
+	raw        bool // SYNC: what comes is passed through unread
+	streams    bool // with raw: something has come, or been said by the replica
 	serverID   int64
 	localAddr  string
 	opened     int64 // loop time

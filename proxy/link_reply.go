@@ -17,7 +17,7 @@ func (l *link) OnData(_ *eventloop.Conn, p []byte) {
 	w.counters.UpstreamBytesIn += uint64(len(p))
 	l.lastActive = w.loop.Now()
 	w.answered = w.answered || l.up == w.up
-	if l.raw && l.ready {
+	if l.raw && l.ready && !l.refusesStream(p) {
 		l.owner.deliver(p)
 		l.pressure()
 		return
@@ -48,6 +48,16 @@ func (l *link) OnData(_ *eventloop.Conn, p []byte) {
 	if l.retiring {
 		l.retireIfDone()
 	}
+}
+
+// refusesStream reports that the first bytes of a stream are an error: then there is none, and its
+// client goes on as before.
+func (l *link) refusesStream(p []byte) bool {
+	if p[0] == '-' && !l.streams {
+		l.raw = false
+	}
+	l.streams = true
+	return !l.raw
 }
 
 // plain reports that the fast path applies: the link is ready, no reply is half read, and no

@@ -3,6 +3,7 @@ package proxy
 import (
 	"holdfast/policy"
 	"holdfast/proxy/resp"
+	"holdfast/proxy/telemetry"
 )
 
 // A session whose pinned link is its own for good keeps all connection state there. The proxy
@@ -45,7 +46,7 @@ func (s *session) onOwnLink(c *resp.Command, cmd *policy.Command, b behaviour) b
 		if !s.sendTo(l, c, cmd, modeForward, nil) {
 			return false
 		}
-		l.raw = true
+		l.raw, l.streams = true, false
 		return true
 	case waitAcks:
 		return s.waitAcks(c, cmd)
@@ -71,6 +72,31 @@ func (s *session) onOwnLink(c *resp.Command, cmd *policy.Command, b behaviour) b
 		return s.followState(c, cmd, b)
 	}
 	return s.sendTo(l, c, cmd, modeForward, nil)
+}
+
+// isReplica reports that the session has asked for the replication stream, which the server's side of
+// it is from then on.
+func (s *session) isReplica() bool { return s.pin != nil && s.pin.raw }
+
+// fromReplica passes on what a replica says to its primary. Nothing else may follow a SYNC, for the
+// server would carry it out, without an answer, and unseen by what follows a session here (who it is
+// now, and in which database): then the session ends.
+func (s *session) fromReplica(c *resp.Command) bool {
+	cmd := s.w.policy.Table().Lookup(c.Args)
+	switch cmd.Name {
+	case "replconf", "ping", "sync", "psync":
+		if s.judge(c, cmd).Effective() == policy.Allow {
+			s.w.encode = resp.AppendCommand(s.w.encode[:0], c.Args...)
+			s.pin.send(s.w.encode)
+			s.pin.streams = true
+			return true
+		}
+	}
+	s.w.log.Warn("a session that has become a replica is ended: it sent a command that replicas do "+
+		"not send", "command", commandName(cmd, c.Args), "client", s.conn.RemoteAddr(),
+		"user", s.ident.userName())
+	s.close(telemetry.CloseProtocol)
+	return false
 }
 
 // followState sends a command that changes what the proxy must know, and notes the change when

@@ -143,10 +143,6 @@ func (s *session) OnData(_ *eventloop.Conn, p []byte) {
 		return
 	}
 	if len(s.in) == 0 && s.wait == waitNone {
-		if s.pin != nil && s.pin.raw {
-			s.pin.send(p)
-			return
-		}
 		n := s.consume(p, false)
 		if n < len(p) && !s.closed && !s.ending {
 			s.keep(p[n:])
@@ -197,11 +193,6 @@ func growTowards(b []byte, more, need int) []byte {
 
 // consumeKept carries out the frames in the input buffer.
 func (s *session) consumeKept() {
-	if s.pin != nil && s.pin.raw {
-		s.pin.send(s.in[s.off:])
-		s.releaseInput()
-		return
-	}
 	n := s.consume(s.in[s.off:], true)
 	switch s.off += n; {
 	case s.in == nil: // given away, or the session has ended
@@ -240,7 +231,17 @@ func (s *session) consume(buf []byte, kept bool) int {
 			if n == 0 {
 				break
 			}
+			if s.isReplica() {
+				s.pin.send(buf[pos : pos+n]) // by newlines, a replica shows that it is alive
+			}
 			pos += n // what Redis ignores without an answer
+			continue
+		}
+		if s.isReplica() {
+			if !s.fromReplica(&cmd) {
+				return len(buf)
+			}
+			pos += n
 			continue
 		}
 		s.alone = kept && pos+n == len(buf)
@@ -254,10 +255,6 @@ func (s *session) consume(buf []byte, kept bool) int {
 			return 0
 		}
 		pos += n
-		if s.pin != nil && s.pin.raw {
-			s.pin.send(buf[pos:])
-			return len(buf)
-		}
 	}
 	return pos
 }
@@ -273,6 +270,10 @@ func (s *session) scanLimits() *resp.Limits {
 // protocolError answers as Redis does: the error, then the end of the connection.
 func (s *session) protocolError(err error) {
 	s.w.counters.ProtocolErrors++
+	if s.isReplica() {
+		s.close(telemetry.CloseProtocol) // no text may come into the stream
+		return
+	}
 	s.reply(resp.AppendError(nil, "ERR "+err.Error()))
 	s.reason = telemetry.CloseProtocol
 	s.end()
