@@ -10,6 +10,9 @@ var (
 	ErrSkip = errors.New("nothing to skip there")
 	// ErrNotEmpty means that the target holds data and Force was not given.
 	ErrNotEmpty = errors.New("the target is not empty")
+	// ErrRecorded means that the target is the server that the journal records and that Force was not
+	// given.
+	ErrRecorded = errors.New("the target is the server that this journal records")
 	// ErrTarget means that the target cannot be restored as it is: it is a replica, a cluster
 	// node, still loading, or refuses a command.
 	ErrTarget = errors.New("the target cannot be restored")

@@ -27,7 +27,7 @@ type RestoreOptions struct {
 	Listen string
 	// Advertise is what the target is told, host:port. Empty: the address listened on.
 	Advertise string
-	// Force overwrites what the target holds.
+	// Force overwrites what the target holds, also if it is the server that the journal records.
 	Force bool
 	// Inspect, if not nil, is called when the target has come to the point and before it is
 	// promoted: it is still a replica then, holds exactly what the original held, and expires

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
+	"holdfast/journal"
 	"holdfast/journal/internal/wire"
 )
 
@@ -40,6 +42,8 @@ func (t *target) examine(ctx context.Context) error {
 		return err
 	}
 	switch {
+	case info["role"] == "":
+		return fmt.Errorf("%w: its INFO is not that of a server", ErrTarget)
 	case info["cluster_enabled"] == "1":
 		return fmt.Errorf("%w: it is a cluster node; restore a server of its own instead", ErrTarget)
 	case info["loading"] == "1":
@@ -47,6 +51,10 @@ func (t *target) examine(ctx context.Context) error {
 	case info["role"] != "master":
 		return fmt.Errorf("%w: it is a replica of %s:%s; promote it first", ErrTarget,
 			info["master_host"], info["master_port"])
+	}
+	if !t.opts.Force && t.recorded(info["master_replid"]) {
+		return fmt.Errorf("%w: it would go back to the point and lose all since; to do that, force it",
+			ErrRecorded)
 	}
 	var holds []string
 	for key, value := range info {
@@ -58,9 +66,17 @@ func (t *target) examine(ctx context.Context) error {
 		holds = append(holds, n+" functions")
 	}
 	if len(holds) > 0 && !t.opts.Force {
-		return fmt.Errorf("%w: %s; force overwrites it", ErrNotEmpty, strings.Join(holds, ", "))
+		return fmt.Errorf("%w: %s; to overwrite it, force it", ErrNotEmpty, strings.Join(holds, ", "))
 	}
 	return nil
+}
+
+// recorded reports whether the target is the very server that the journal records, perhaps behind a
+// proxy: no other primary has a replication id of the journal's.
+func (t *target) recorded(replID string) bool {
+	return slices.ContainsFunc(t.opts.View.Timelines(), func(tl journal.Timeline) bool {
+		return tl.ReplID == replID
+	})
 }
 
 // info asks INFO, without a limit of its own: while a target empties itself of a large data set it

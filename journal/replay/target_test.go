@@ -63,6 +63,44 @@ func TestTargetsRefused(t *testing.T) {
 	}
 }
 
+// TestRecordedServerAsTarget: the server that is being recorded goes back in time only by force,
+// even where it is empty.
+func TestRecordedServerAsTarget(t *testing.T) {
+	r := small(t)
+	plan := r.plan()
+	r.srv.MustDo("FLUSHALL")
+	o := replay.RestoreOptions{View: r.view(), Plan: plan, Target: r.srv.Addr}
+	if _, err := replay.Restore(context.Background(), o); !errors.Is(err, replay.ErrRecorded) {
+		t.Errorf("got %v, want %v", err, replay.ErrRecorded)
+	}
+	if role := r.srv.Info("replication")["role"]; role != "master" {
+		t.Errorf("it is a %s now", role)
+	}
+	o.Force = true
+	if _, err := replay.Restore(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	if r.srv.MustDo("GET", "k") != "v" {
+		t.Error("nothing came back")
+	}
+}
+
+// TestUserWithoutPassword is himself, not the default user.
+func TestUserWithoutPassword(t *testing.T) {
+	r := small(t)
+	dst := proxytest.StartServer(t, serverArgs...)
+	dst.MustDo("ACL", "SETUSER", "nobody", "on", "nopass", "+ping")
+	dst.MustDo("ACL", "SETUSER", "somebody", "on", "nopass", "+info", "+replicaof")
+	o := replay.RestoreOptions{View: r.view(), Plan: r.plan(), Target: dst.Addr, Username: "nobody"}
+	if _, err := replay.Restore(context.Background(), o); !errors.Is(err, replay.ErrTarget) {
+		t.Errorf("got %v, want a refusal", err)
+	}
+	o.Username = "somebody"
+	if _, err := replay.Restore(context.Background(), o); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTargetWithUserOnUnixSocket(t *testing.T) {
 	r := small(t)
 	dst := proxytest.Spec{Unix: true, Args: append([]string{"--masterauth", "whatever"},

@@ -15,8 +15,8 @@ type Options struct {
 	Address string // of the primary: host:port, or unix: and a path
 
 	// Username and Password are for AUTH. The user needs +psync +replconf, and +info for lost
-	// tails to be told from new histories and for warnings about the backlog. An empty password:
-	// no AUTH.
+	// tails to be told from new histories and for warnings about the backlog. Both empty: no
+	// AUTH.
 	Username, Password string
 
 	// FACK makes the journal's fsyncs count in the primary's own WAITAOF, as those of a replica

@@ -48,7 +48,7 @@ type DialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 type Endpoint struct {
 	Address  string // host:port, or unix: and a path
 	Username string // empty: the default user
-	Password string // empty: no AUTH
+	Password string // empty, without a Username: no AUTH
 	Dial     DialFunc
 }
 
@@ -78,12 +78,12 @@ func Dial(ctx context.Context, e Endpoint) (*Conn, error) {
 		return nil, err
 	}
 	c := NewConn(nc)
-	if e.Password == "" {
-		return c, nil
-	}
 	auth := []string{"AUTH", e.Password}
-	if e.Username != "" {
+	switch {
+	case e.Username != "": // with nopass any password will do
 		auth = []string{"AUTH", e.Username, e.Password}
+	case e.Password == "":
+		return c, nil
 	}
 	if _, err := c.Do(ctx, auth...); err != nil {
 		c.Close()
