@@ -33,8 +33,9 @@ func TestCheckRoutes(t *testing.T) {
 	replica := proxytest.StartServer(t, "--appendonly", "yes", "--appendfsync", "no")
 	replica.MustDo("REPLICAOF", host, port)
 	srv.MustDo("CONFIG", "SET", "appendonly", "yes", "appendfsync", "always")
-	proxytest.Poll(t, "the replica is online", func() bool {
-		return strings.Contains(fmt.Sprint(srv.MustDo("INFO", "replication")), "state=online")
+	proxytest.Poll(t, "the replica is online, and has loaded what it was sent", func() bool {
+		return strings.Contains(fmt.Sprint(srv.MustDo("INFO", "replication")), "state=online") &&
+			replica.Info("replication")["master_link_status"] == "up"
 	})
 	expectCheck(t, exitFailed, routesFile(srv.Addr, "aof: {replicas: 1}"), nil,
 		`FAIL  routes: FILE:3:5: route "r0" demands aof replicas 1, which can never be proven like `+

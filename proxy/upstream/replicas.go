@@ -78,7 +78,8 @@ func (u *Upstream) examineReplicas(ctx context.Context, after *Info, wait bool) 
 			continue
 		}
 		facts, asked := u.replicas.known[r.address()]
-		if asked = asked && time.Since(facts.at) < replicaFresh; !asked {
+		// What was asked just now counts, however long this process did not run since.
+		if asked = asked && (wait || time.Since(facts.at) < replicaFresh); !asked {
 			facts.err = errNotAsked
 		}
 		r.judge(&facts, after.ReplID)
