@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -232,4 +233,30 @@ func TestJournalDetachedMeansNoDurability(t *testing.T) {
 	eventually(t, c)
 	srv.MustDo("CLIENT", "KILL", "TYPE", "replica")
 	proxytest.Poll(t, "it goes on", func() bool { return c.do("SET pay:1 a") == "+OK\r\n" })
+}
+
+// Under appendfsync always a write waits for its own fsync alone: a proof that wrote would be
+// another one. All that the server executes is counted.
+func TestProofsOfTheAOFDoNotWrite(t *testing.T) {
+	srv := durable(t)
+	addr := serve(t, srv.Addr, route(policy.Demand{AOFLocal: true}))
+	c := dial(t, addr)
+	eventually(t, c)
+	sets := func() (n int) {
+		fmt.Sscanf(srv.Info("commandstats")["cmdstat_set"], "calls=%d", &n)
+		return n
+	}
+	before := sets()
+	for range 50 {
+		if got := c.do("SET pay:1 a"); got != "+OK\r\n" {
+			t.Fatal(got)
+		}
+	}
+	if got := c.do("HOLDFAST ACK"); !strings.Contains(got, "confirmed") {
+		t.Errorf("got %q", got)
+	}
+	// A few more for connections that are opened meanwhile, each of which writes once.
+	if n := sets() - before; n < 50 || n > 50+4 {
+		t.Errorf("%d SETs for 50", n)
+	}
 }
