@@ -134,7 +134,7 @@ type Budget struct {
 
 // Audit is the log of what rules did: one JSON object a line.
 type Audit struct {
-	File    string `yaml:"file"` // relative to the working directory; empty: none
+	File    string `yaml:"file"` // beside the configuration file, if it is relative; empty: none
 	MaxSize Bytes  `yaml:"max_size"`
 	Keep    int    `yaml:"keep"` // rotated files
 }

@@ -26,7 +26,9 @@ func decode(name string, text []byte) (*Config, Errors) {
 		return nil, Errors{failure}
 	}
 	c := Default()
-	d := &decoder{origin: origin{file: name, at: map[string]position{}}}
+	d := &decoder{origin: origin{
+		file: name, at: map[string]position{}, written: map[string]string{},
+	}}
 	if root != nil {
 		d.value("", root, reflect.ValueOf(c).Elem())
 	}

@@ -54,6 +54,27 @@ func (e Errors) Unwrap() []error {
 	return errs
 }
 
+// Merge is e and more in the order of the file, without what is said of a place a second time.
+func (e Errors) Merge(more Errors) Errors {
+	all := slices.Clone(e)
+	for _, err := range more {
+		if !slices.ContainsFunc(e, func(known *Error) bool { return known.covers(err) }) {
+			all = append(all, err)
+		}
+	}
+	return all.sorted()
+}
+
+// covers says whether e is about the place of other, or about what is around it.
+func (e *Error) covers(other *Error) bool {
+	for p := other.Path; p != ""; p = parent(p) {
+		if p == e.Path {
+			return true
+		}
+	}
+	return false
+}
+
 // sorted puts e in the order of the file.
 func (e Errors) sorted() Errors {
 	slices.SortStableFunc(e, func(a, b *Error) int {

@@ -22,9 +22,13 @@ const (
 )
 
 // Load reads, decodes and validates the file at path, then fetches the passwords that it keeps
-// elsewhere: a password_file that is not absolute is looked for beside the configuration file. An
-// empty path means Default with the passwords of the environment. Errors in the file are [Errors].
-func Load(path string) (*Config, error) {
+// elsewhere. Paths in it that are not absolute are looked for beside it. An empty path means Default
+// with the passwords of the environment. Errors in the file are [Errors].
+func Load(path string) (*Config, error) { return orNothing(Inspect(path)) }
+
+// Inspect is Load for whoever wants to find more errors than the first kind: with [Errors] comes
+// the Config as far as it could be read, unless the file is not even YAML.
+func Inspect(path string) (*Config, error) {
 	if path == "" {
 		c := Default()
 		return c, c.readSecrets(".")
@@ -33,27 +37,34 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := Parse(path, text)
+	c, err := parse(path, text)
 	if err != nil {
-		return nil, err
+		return c, err
 	}
-	if err := c.readSecrets(filepath.Dir(path)); err != nil {
-		return nil, err
+	dir := filepath.Dir(path)
+	for _, p := range []*string{&c.Journal.Dir, &c.Audit.File} {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
 	}
-	if d := c.Journal.Dir; d != "" && !filepath.IsAbs(d) {
-		c.Journal.Dir = filepath.Join(filepath.Dir(path), d)
-	}
-	return c, nil
+	return c, c.readSecrets(dir)
 }
 
 // Parse decodes and validates text; name stands for the file in errors. It reads neither files nor
 // the environment, so that password files stay unread. Errors are [Errors]: all of them at once.
-func Parse(name string, text []byte) (*Config, error) {
+func Parse(name string, text []byte) (*Config, error) { return orNothing(parse(name, text)) }
+
+func parse(name string, text []byte) (*Config, error) {
 	c, errs := decode(name, text)
 	if c != nil {
 		errs = append(errs, c.validate(errs)...)
 	}
-	if err := errs.orNil(); err != nil {
+	return c, errs.orNil()
+}
+
+// orNothing keeps a Config with errors from whoever would serve with it.
+func orNothing(c *Config, err error) (*Config, error) {
+	if err != nil {
 		return nil, err
 	}
 	return c, nil

@@ -10,6 +10,9 @@ type position struct{ line, column int }
 type origin struct {
 	file string
 	at   map[string]position
+	// written is each number, size and duration as the file has it. Texts are not kept: they may
+	// be secrets.
+	written map[string]string
 }
 
 // find is the position of path or, if the file does not have it, of the nearest thing around it.

@@ -40,9 +40,9 @@ var parseCases = []struct {
 		"drain: soon\nworkers: 0\nlistners: []\nlog:\n  level: loud\n",
 		[]string{
 			`f:1:8: drain: expected a duration such as 500ms, 10s, 24h or 7d, got "soon"`,
-			`f:2:10: workers: must be from 1 to 1024`,
+			`f:2:10: workers: must be from 1 to 1024, got 0`,
 			`f:3:1: unknown key "listners" (did you mean listeners?)`,
-			`f:5:10: log.level: must be debug or info or warn or error, got "loud"`,
+			`f:5:10: log.level: must be debug, info, warn or error, got "loud"`,
 		}},
 
 	{"text for a number", "workers: many\n",
@@ -82,7 +82,17 @@ var parseCases = []struct {
 	{"two documents", "workers: 1\n---\nworkers: 2\n",
 		[]string{`f:3:1: a second document: one file holds one`}},
 	{"tab", "log:\n\tlevel: info\n",
-		[]string{`f:2:1: found character '` + "\t" + `' that cannot start any token`}},
+		[]string{`f:2:1: found character '` + "\t" + `' that cannot start any token: ` +
+			`indent with spaces, not with tabs`}},
+	{"indented too far", "upstream:\n  address: a:1\n   guard: acl\n",
+		[]string{`f:2:12: mapping value is not allowed in this context: ` +
+			`is the line indented like its neighbours, and is text that holds ": " in quotes?`}},
+	{"values that are nearly right",
+		"rules: [{name: a, commands: [get], action: trahs}]\nenforcement: Enforce\n",
+		[]string{`f:1:44: rules[0].action: must be allow, deny, confirm, trash or rewrite, ` +
+			`got "trahs" (did you mean trash?)`,
+			`f:2:14: enforcement: must be enforce or observe, got "Enforce" ` +
+				`(did you mean enforce?)`}},
 	{"not UTF-8", "workers: 1\nlog: {level: \xff}\n", []string{`f:2:1: the text is not UTF-8`}},
 	{"open bracket", "listeners: [\n",
 		[]string{`f:1:12: sequence end token ']' not found`}},
@@ -98,17 +108,17 @@ var parseCases = []struct {
 		"journal:\n  dir: j\n  base: {every: 1s, bytes: 1}\n  retention: {age: 1s, bytes: 1}\n" +
 			"  disk: {warn: 96, stop: 95}\n  backlog: 0s\n",
 		[]string{
-			`f:3:17: journal.base.every: must be 0 (age does not matter) or at least 1m`,
-			`f:3:28: journal.base.bytes: must be 0 (length does not matter) or at least 1MiB`,
-			`f:4:20: journal.retention.age: must be 0 (no limit) or at least 1m`,
-			`f:4:31: journal.retention.bytes: must be 0 (no limit) or at least 128MiB, two segments`,
-			`f:5:16: journal.disk.warn: must be below journal.disk.stop`,
-			`f:6:12: journal.backlog: must be at least 1s`,
+			`f:3:17: journal.base.every: must be 0 (age does not matter) or at least 1m, got 1s`,
+			`f:3:28: journal.base.bytes: must be 0 (length does not matter) or at least 1MiB, got 1`,
+			`f:4:20: journal.retention.age: must be 0 (no limit) or at least 1m, got 1s`,
+			`f:4:31: journal.retention.bytes: must be 0 (no limit) or at least 128MiB (two segments), got 1`,
+			`f:5:16: journal.disk.warn: must be below journal.disk.stop, got 96`,
+			`f:6:12: journal.backlog: must be at least 1s, got 0s`,
 		}},
 	{"journal percent", "journal: {dir: j, disk: {warn: -1, stop: 100}}\n",
 		[]string{
-			`f:1:32: journal.disk.warn: must be from 1 to 99 percent, or 0 for no limit`,
-			`f:1:42: journal.disk.stop: must be from 1 to 99 percent, or 0 for no limit`,
+			`f:1:32: journal.disk.warn: must be from 1 to 99 percent or 0 (no limit), got -1`,
+			`f:1:42: journal.disk.stop: must be from 1 to 99 percent or 0 (no limit), got 100`,
 		}},
 	{"journal required but absent", "journal: {dir: \"\", required: true}\n",
 		[]string{`f:1:30: journal.required: needs journal.dir`}},
@@ -120,20 +130,20 @@ var parseCases = []struct {
 	{"trash", "trash: {databases: [14, 15], memory: 0.9}\n", nil},
 	{"trash in the wrong places", "trash: {databases: [0, 3, 3], memory: 2}\n",
 		[]string{
-			`f:1:21: trash.databases[0]: must be at least 1: applications begin in database 0`,
+			`f:1:21: trash.databases[0]: must be at least 1 (applications begin in database 0), got 0`,
 			`f:1:27: trash.databases[2]: is here twice`,
 			`f:1:39: trash.memory: expected a number from 0 to 1, got "2"`,
 		}},
 	{"trash in one database", "trash: {databases: [15]}\n",
 		[]string{`f:1:20: trash.databases: two at the least: one is for the ledger`}},
 	{"budget", "budgets: [{name: a, keys: 0, window: 1m, per: me}, {name: a, keys: 1}]\n",
-		[]string{`f:1:27: budgets[0].keys: must be at least 1`,
-			`f:1:47: budgets[0].per: must be global or user or address or session, got "me"`,
-			`f:1:52: budgets[1].window: must be at least 1ms`,
+		[]string{`f:1:27: budgets[0].keys: must be at least 1, got 0`,
+			`f:1:47: budgets[0].per: must be global, user, address or session, got "me"`,
+			`f:1:52: budgets[1].window: is missing: must be at least 1ms`,
 			`f:1:59: budgets[1].name: another budget has the same name`}},
 	{"audit", "audit: {max_size: 1KiB, keep: 0}\n",
-		[]string{`f:1:19: audit.max_size: must be at least 64KiB`,
-			`f:1:31: audit.keep: must be from 1 to 1000`}},
+		[]string{`f:1:19: audit.max_size: must be at least 64KiB, got 1KiB`,
+			`f:1:31: audit.keep: must be from 1 to 1000, got 0`}},
 	{"a limit without a rate",
 		"rules:\n  - name: a\n    commands: [get]\n    action: deny\n    limit: {burst: 2}\n",
 		[]string{`f:5:12: rules[0].limit.rate: is missing`}},
@@ -141,7 +151,7 @@ var parseCases = []struct {
 		[]string{
 			`f:2:5: rules[0].name: is missing: errors and metrics show it`,
 			`f:2:5: rules[0].commands: names no command`,
-			`f:2:5: rules[0].action: must be allow or deny or confirm or trash or rewrite, got ""`,
+			`f:2:5: rules[0].action: is missing: must be allow, deny, confirm, trash or rewrite`,
 			`f:2:18: rules[0].enforcement: must be enforce or observe, got "never"`,
 		}},
 	{"rules of one name",
@@ -190,12 +200,12 @@ var parseCases = []struct {
 			"  on_timeout: wait\n  when_unavailable: allow\n  databases: [0, -1]\n  users: [\"\"]\n" +
 			"  scripts: true\n",
 		[]string{
-			`f:3:19: routes[0].ack.replicas: must not be negative`,
-			`f:3:39: routes[0].ack.aof.replicas: must not be negative`,
-			`f:4:12: routes[0].timeout: must be at least 1ms`,
+			`f:3:19: routes[0].ack.replicas: must not be negative, got -1`,
+			`f:3:39: routes[0].ack.aof.replicas: must not be negative, got -2`,
+			`f:4:12: routes[0].timeout: must be at least 1ms, got 0s`,
 			`f:5:15: routes[0].on_timeout: must be error or close, got "wait"`,
 			`f:6:21: routes[0].when_unavailable: must be reject or pass, got "allow"`,
-			`f:7:18: routes[0].databases[1]: must not be negative`,
+			`f:7:18: routes[0].databases[1]: must not be negative, got -1`,
 			`f:8:11: routes[0].users[0]: is empty`,
 			`f:9:12: routes[0].scripts: is about keys that scripts do not declare, ` +
 				`and this route has no keys`,
@@ -236,9 +246,9 @@ var parseCases = []struct {
 	{"upstream limits", "upstream:\n  connect_timeout: 0\n  max_backoff: 1ms\n" +
 		"  tcp_keepalive: 5ms\n",
 		[]string{
-			`f:2:20: upstream.connect_timeout: must be at least 10ms`,
-			`f:3:16: upstream.max_backoff: must be at least 10ms`,
-			`f:4:18: upstream.tcp_keepalive: must be 0 (none) or at least 1s`,
+			`f:2:20: upstream.connect_timeout: must be at least 10ms, got 0`,
+			`f:3:16: upstream.max_backoff: must be at least 10ms, got 1ms`,
+			`f:4:18: upstream.tcp_keepalive: must be 0 (none) or at least 1s, got 5ms`,
 		}},
 	{"two passwords", "upstream: {password: a, password_file: b}\n",
 		[]string{`f:1:40: upstream.password_file: give either password or password_file`}},
@@ -266,7 +276,7 @@ var parseCases = []struct {
 		[]string{
 			`f:1:18: limits.memory: a bare k, m, g or t is ambiguous: ` +
 				`write kb or KiB, mb or MiB …, got "1m"`,
-			`f:1:36: limits.client_input: must be at least 1MiB`,
+			`f:1:36: limits.client_input: must be at least 1MiB, got 1`,
 			`f:1:49: limits.max_bulk: expected a size such as 64MiB, 512kb or ` +
 				`a number of bytes, got "-5"`,
 			`f:1:65: limits.link_queue: expected a size such as 64MiB, 512kb or ` +
@@ -274,9 +284,9 @@ var parseCases = []struct {
 		}},
 	{"counts", "limits: {max_clients: 0, max_args: 3000000000, pinned_links: -1}\n",
 		[]string{
-			`f:1:23: limits.max_clients: must be at least 1`,
-			`f:1:36: limits.max_args: must be from 1 to 2147483647`,
-			`f:1:62: limits.pinned_links: must be at least 1`,
+			`f:1:23: limits.max_clients: must be at least 1, got 0`,
+			`f:1:36: limits.max_args: must be from 1 to 2147483647, got 3000000000`,
+			`f:1:62: limits.pinned_links: must be at least 1, got -1`,
 		}},
 	{"a duration without unit", "drain: 10\n",
 		[]string{`f:1:8: drain: expected a duration such as 500ms, 10s, 24h or 7d: ` +

@@ -33,6 +33,11 @@ func (d *decoder) scalar(path string, n ast.Node, into any) {
 	}
 	if err != nil {
 		d.fail(path, n, "%v", err)
+		return
+	}
+	switch into.(type) {
+	case *Bytes, *time.Duration, *int, *Share:
+		d.origin.written[path], _ = writtenOf(n)
 	}
 }
 

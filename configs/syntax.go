@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -60,11 +61,22 @@ func syntaxError(name string, err error) *Error {
 	if !errors.As(err, &syntax) {
 		return &Error{File: name, Text: err.Error()}
 	}
-	e := &Error{File: name, Text: syntax.GetMessage()}
+	e := &Error{File: name, Text: syntax.GetMessage() + remedy(syntax.GetMessage())}
 	if t := syntax.GetToken(); t != nil && t.Position != nil {
 		e.Line, e.Column = t.Position.Line, t.Position.Column
 	}
 	return e
+}
+
+// remedy says what is mostly behind an error of the parser, in whose words few people think.
+func remedy(message string) string {
+	switch {
+	case strings.Contains(message, "'\t'"):
+		return ": indent with spaces, not with tabs"
+	case strings.Contains(message, "value is not allowed in this context"):
+		return ": is the line indented like its neighbours, and is text that holds \": \" in quotes?"
+	}
+	return ""
 }
 
 func errorAt(name string, n ast.Node, text string) *Error {

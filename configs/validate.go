@@ -58,7 +58,24 @@ func (v *validator) fail(path, format string, args ...any) {
 			return
 		}
 	}
-	v.errs = append(v.errs, v.c.At(path, fmt.Sprintf(format, args...)))
+	text := fmt.Sprintf(format, args...)
+	if strings.HasPrefix(text, "must ") {
+		text = v.found(path, text)
+	}
+	v.errs = append(v.errs, v.c.At(path, text))
+}
+
+// found adds to what is expected at path what the file has there. What stands in a list has no
+// defaults to be wrong, so that there it can be missing.
+func (v *validator) found(path, text string) string {
+	if written, ok := v.c.origin.written[path]; ok {
+		return text + ", got " + written
+	}
+	_, there := v.c.origin.at[path]
+	if !there && v.c.origin.file != "" && strings.Contains(path, "[") {
+		return "is missing: " + strings.TrimSuffix(text, `, got ""`)
+	}
+	return text
 }
 
 func (v *validator) require(ok bool, path, format string, args ...any) {
@@ -76,8 +93,13 @@ func (v *validator) check(path string, err error) {
 
 // oneOf requires value to be one of allowed.
 func (v *validator) oneOf(path, value string, allowed ...string) {
-	v.require(slices.Contains(allowed, value), path, "must be %s, got %q",
-		strings.Join(allowed, " or "), value)
+	hint := ""
+	if near := closest(strings.ToLower(value), allowed); near != "" {
+		hint = fmt.Sprintf(" (did you mean %s?)", near)
+	}
+	last := len(allowed) - 1
+	v.require(slices.Contains(allowed, value), path, "must be %s or %s, got %q%s",
+		strings.Join(allowed[:last], ", "), allowed[last], value, hint)
 }
 
 // name requires a name to be short, of one line, and printable.
@@ -165,9 +187,9 @@ func (v *validator) journal() {
 	v.require(j.Retention.Age == 0 || j.Retention.Age >= time.Minute, "journal.retention.age",
 		"must be 0 (no limit) or at least 1m")
 	v.require(j.Retention.Bytes == 0 || j.Retention.Bytes >= 128*MiB, "journal.retention.bytes",
-		"must be 0 (no limit) or at least 128MiB, two segments")
+		"must be 0 (no limit) or at least 128MiB (two segments)")
 	percent := func(path string, n int) {
-		v.require(n >= 0 && n <= 99, path, "must be from 1 to 99 percent, or 0 for no limit")
+		v.require(n >= 0 && n <= 99, path, "must be from 1 to 99 percent or 0 (no limit)")
 	}
 	percent("journal.disk.warn", j.Disk.Warn)
 	percent("journal.disk.stop", j.Disk.Stop)
@@ -210,7 +232,7 @@ func (v *validator) trash() {
 	seen := map[int]bool{}
 	for i, db := range t.Databases {
 		path := fmt.Sprintf("trash.databases[%d]", i)
-		v.require(db >= 1, path, "must be at least 1: applications begin in database 0")
+		v.require(db >= 1, path, "must be at least 1 (applications begin in database 0)")
 		v.require(!seen[db], path, "is here twice")
 		seen[db] = true
 	}

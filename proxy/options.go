@@ -49,6 +49,11 @@ type Options struct {
 	// a Version or another LoadOptions would be; Settings must be what is in force then.
 	LoadOptions func() (Options, error)
 
+	// Explain, if set, is given what keeps a reload to these options from being put in force, such
+	// as a rule that the server's own command table refuses, and returns it with the place in the
+	// file.
+	Explain func(error) error
+
 	// InForce, if set, is called after a reload has put these options in force; where a reload
 	// fails, it is not called. It may be used for what the Server does not know, such as the
 	// level of the log. It must not call Reload.

@@ -104,6 +104,9 @@ func (srv *Server) reload(ctx context.Context) ([]string, error) {
 	}
 	if err != nil {
 		c.undo()
+		if o.Explain != nil {
+			err = o.Explain(err)
+		}
 		return nil, err
 	}
 	return c.old.fixed(&o), nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -48,11 +49,11 @@ func check(ctx context.Context, c *command, args []string) error {
 
 // checkFile loads the file; nil if it cannot be used.
 func checkFile(r *report, path string) *configs.Config {
-	c, err := configs.Load(path)
+	c, err := inspect(path)
 	var all configs.Errors
 	switch {
 	case errors.As(err, &all):
-		addErrors(r, "config", all)
+		addErrors(r, all)
 		return nil
 	case err != nil:
 		r.fail("config", "%v", err)
@@ -62,16 +63,23 @@ func checkFile(r *report, path string) *configs.Config {
 	if name == "" {
 		name = "the defaults"
 	}
-	r.ok("config", "%s: %d listener(s), upstream %s", name, len(c.Listeners), c.Upstream.Address)
+	r.ok("config", "%s: %s, upstream %s", name, count(len(c.Listeners), "listener"),
+		c.Upstream.Address)
 	checkSecrecy(r, c, path)
 	checkMachine(r, c)
 	checkFolder(r, c)
+	checkAudit(r, c)
 	return c
 }
 
-func addErrors(r *report, subject string, all configs.Errors) {
+func addErrors(r *report, all configs.Errors) {
 	for _, e := range all {
-		text := e.Text
+		subject, text := "config", e.Text
+		for _, section := range []string{"rules", "routes"} {
+			if strings.HasPrefix(e.Path, section+"[") {
+				subject = section
+			}
+		}
 		if e.Path != "" {
 			text = e.Path + ": " + text
 		}
@@ -95,11 +103,26 @@ func checkMachine(r *report, c *configs.Config) {
 	wanted := uint64(c.Limits.MaxClients) + uint64(c.Limits.PinnedLinks) + spareFiles
 	if have := openFiles(); have > 0 && wanted > have {
 		r.warn("limits", "max_clients and pinned_links together need %d open files, and this "+
-			"process may have %d (ulimit -n)", wanted, have)
+			"process may have %d: raise that (ulimit -n, LimitNOFILE) or lower these", wanted, have)
 	}
-	have := configs.Bytes(machineMemory())
+	have := configs.Bytes(machineMemory()) / configs.MiB * configs.MiB
 	if have > 0 && c.Limits.Memory > have {
 		r.warn("limits", "memory is %v, and the machine has %v", c.Limits.Memory, have)
+	}
+}
+
+// checkAudit looks at the folder of the audit log, which the proxy does not make.
+func checkAudit(r *report, c *configs.Config) {
+	if c.Audit.File == "" {
+		return
+	}
+	switch info, err := os.Stat(filepath.Dir(c.Audit.File)); {
+	case err != nil:
+		r.fail("audit", "%v", err)
+	case !info.IsDir():
+		r.fail("audit", "%s is not a folder", filepath.Dir(c.Audit.File))
+	default:
+		r.ok("audit", "%s", c.Audit.File)
 	}
 }
 
@@ -110,7 +133,7 @@ func checkRules(r *report, c *configs.Config, table *policy.Table, guess bool) *
 		Table: table, Rules: ruleSpecs(c), Enforcement: c.Enforcement, AllowUnknown: guess,
 	})
 	if err != nil {
-		addErrors(r, "rules", located(c, err))
+		addErrors(r, located(c, err))
 		return nil
 	}
 	switch {

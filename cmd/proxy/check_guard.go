@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -42,10 +44,7 @@ func checkGuard(ctx context.Context, r *report, c *configs.Config, u *upstream.U
 	case guarded:
 		guarded = false
 	}
-	for _, gap := range g.Gaps {
-		r.ok("guard", "the server lets scripts run %s, which rule %q restricts: %s; that is left to "+
-			"the reading of code", gap.Command.Name, gap.Rule.Name, gap.Why)
-	}
+	checkGaps(r, g.Gaps)
 	users, _ := reply.([]any)
 	for _, v := range users {
 		name, _ := v.(string)
@@ -53,6 +52,24 @@ func checkGuard(ctx context.Context, r *report, c *configs.Config, u *upstream.U
 		if !own && !strings.HasPrefix(name, proxy.GuardPrefix) {
 			checkUser(ctx, r, u, p, name)
 		}
+	}
+}
+
+// checkGaps says what an ACL cannot refuse: a line for all that one rule restricts for one reason.
+func checkGaps(r *report, gaps []policy.Gap) {
+	type reason struct{ rule, why string }
+	var order []reason
+	commands := map[reason][]*policy.Command{}
+	for _, gap := range gaps {
+		key := reason{gap.Rule.Name, gap.Why}
+		if commands[key] == nil {
+			order = append(order, key)
+		}
+		commands[key] = append(commands[key], gap.Command)
+	}
+	for _, key := range order {
+		r.ok("guard", "the server lets scripts run %s, which rule %q restricts: %s; that is left to "+
+			"the reading of code", commandNames(commands[key]), key.rule, key.why)
 	}
 }
 
@@ -133,8 +150,13 @@ func commandNames(commands []*policy.Command) string {
 		names[i] = strings.ToUpper(strings.ReplaceAll(cmd.Name, "|", " "))
 	}
 	const most = 12
-	if more := len(names) - most; more > 0 {
-		names = append(names[:most:most], "…")
+	more := len(names) - most
+	if more <= 0 {
+		return strings.Join(names, ", ")
 	}
-	return strings.Join(names, ", ")
+	// Of many, the ones that are known to everybody.
+	slices.SortStableFunc(names, func(a, b string) int {
+		return cmp.Compare(strings.Count(a, "CLUSTER"), strings.Count(b, "CLUSTER"))
+	})
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
 }

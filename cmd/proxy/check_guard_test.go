@@ -18,7 +18,7 @@ func TestCheckGuard(t *testing.T) {
 	at := "upstream: {address: \"" + srv.Addr + "\"}\n"
 	out := expectCheck(t, exitDone, at+rules, nil,
 		"ok    guard: scripts of the user default will run as a user who may not run FLUSHALL, FLUSHDB",
-		`ok    guard: the server lets scripts run del, which rule "pay" restricts`,
+		`ok    guard: the server lets scripts run DEL, which rule "pay" restricts`,
 		"ok    guard: the server refuses the user eve what the rules refuse",
 		"warn  guard: the server lets scripts of the user bob run FLUSHALL, so code of his that")
 	if !strings.Contains(out, ": ACL SETUSER bob -flushall\n") || strings.Contains(out, "gone") {

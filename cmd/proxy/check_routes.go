@@ -17,7 +17,7 @@ import (
 func checkRoutes(r *report, c *configs.Config) []*policy.Route {
 	routes, err := policy.NewRoutes(nil, routeSpecs(c))
 	if err != nil {
-		addErrors(r, "routes", located(c, err))
+		addErrors(r, located(c, err))
 		return nil
 	}
 	return routes.All()

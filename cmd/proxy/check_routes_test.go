@@ -146,5 +146,5 @@ func TestCheckRoutesLogin(t *testing.T) {
 
 func TestCheckRoutesOfAnInvalidFile(t *testing.T) {
 	expectCheck(t, exitFailed, "routes: [{name: a, ack: {journal: true}}]\n", offline,
-		"FAIL  config: FILE:1:35: routes[0].ack.journal: needs journal.dir")
+		"FAIL  routes: FILE:1:35: routes[0].ack.journal: needs journal.dir")
 }

@@ -44,10 +44,10 @@ var offline = []string{"--offline"}
 
 func TestCheckFile(t *testing.T) {
 	expectCheck(t, exitDone, "limits: {max_clients: 9, pinned_links: 9}\n", offline,
-		"ok    config: FILE: 1 listener(s), upstream 127.0.0.1:6379",
+		"ok    config: FILE: 1 listener, upstream 127.0.0.1:6379",
 		"ok    rules: the built-in ones", "2 ok, 0 warnings, 0 failures")
 	expectCheck(t, exitFailed, "workers: 0\nuptream: {}\n", offline,
-		"FAIL  config: FILE:1:10: workers: must be from 1 to 1024",
+		"FAIL  config: FILE:1:10: workers: must be from 1 to 1024, got 0",
 		`FAIL  config: FILE:2:1: unknown key "uptream" (did you mean upstream?)`,
 		"0 ok, 0 warnings, 2 failures")
 	code, stdout, _ := execute(t, "check", "--config", "/nonexistent/h.yaml")
@@ -55,7 +55,7 @@ func TestCheckFile(t *testing.T) {
 		t.Errorf("%d, %s", code, stdout)
 	}
 	if code, stdout, _ := execute(t, "check", "--offline"); code != exitDone ||
-		!strings.HasPrefix(stdout, "ok    config: the defaults: 1 listener(s)") {
+		!strings.HasPrefix(stdout, "ok    config: the defaults: 1 listener") {
 		t.Errorf("without a file: %d, %s", code, stdout)
 	}
 }
@@ -81,6 +81,32 @@ rules:
   - {name: a, commands: [get, "@nope*"], action: deny}
 `, offline,
 		`FAIL  rules: FILE:3:31: rules[0].commands[1]: rule "a": `)
+}
+
+// What the reading of the file finds and what only rules and routes can know is told together, in
+// the order of the file, each once.
+func TestCheckTellsAllErrorsAtOnce(t *testing.T) {
+	file := configFile(t, `workers: 0
+rules:
+  - {name: a, commands: [get], action: denny}
+  - {name: b, commands: [get], action: deny, limit: {rate: often}}
+routes:
+  - {name: c, keys: ["pay:*"], ack: {replicas: -1}}
+drain: 5
+`)
+	for _, args := range [][]string{{"check", "--offline"}, {"serve"}} {
+		_, stdout, stderr := execute(t, append(args, "--config", file)...)
+		var places []string
+		for line := range strings.Lines(stdout + stderr) {
+			if _, rest, ok := strings.Cut(line, file+":"); ok {
+				place, _, _ := strings.Cut(rest, ": ")
+				places = append(places, place)
+			}
+		}
+		if got, want := strings.Join(places, " "), "1:10 3:40 4:60 6:48 7:8"; got != want {
+			t.Errorf("%v: errors at %s, want %s; printed\n%s%s", args, got, want, stdout, stderr)
+		}
+	}
 }
 
 func TestCheckWarnsOfAReadablePassword(t *testing.T) {
@@ -180,7 +206,7 @@ func TestCheckJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 		t.Fatal(err)
 	}
-	want := finding{levelFail, "config", "workers: must be from 1 to 1024", file, 1, 10}
+	want := finding{levelFail, "config", "workers: must be from 1 to 1024, got 0", file, 1, 10}
 	if code != exitFailed || got.OK || got.Failures != 1 || len(got.Findings) != 1 ||
 		got.Findings[0] != want {
 		t.Errorf("%d, %+v; want %+v", code, got, want)

@@ -36,11 +36,11 @@ func journalCommand(ctx context.Context, c *command, args []string) error {
 	if len(args) > 0 {
 		for _, s := range journalCommands {
 			if s.name == args[0] {
-				return s.run(ctx, c, args[1:])
+				return s.do(ctx, c, args[1:], "journal ")
 			}
 		}
 		if !strings.HasPrefix(args[0], "-") {
-			return fmt.Errorf("unknown command %q (%w -h)", "journal "+args[0], errUsage)
+			return usagef("unknown command %q", "journal "+args[0])
 		}
 	}
 	f := flag.NewFlagSet("journal", flag.ContinueOnError)
@@ -51,7 +51,7 @@ func journalCommand(ctx context.Context, c *command, args []string) error {
 	if err := c.parse(f, args); err != nil {
 		return err
 	}
-	return fmt.Errorf("no command given: ls, verify, show, export or which (%w)", errUsage)
+	return usagef("no command given: ls, verify, show, export or which")
 }
 
 // A journalFlag says which journal is meant.
@@ -68,11 +68,11 @@ func addJournal(f *flag.FlagSet) journalFlag {
 func (j journalFlag) folder() (string, error) {
 	switch {
 	case *j.dir != "" && *j.config != "":
-		return "", fmt.Errorf("give either -dir or -config (%w)", errUsage)
+		return "", usagef("give either --dir or --config")
 	case *j.dir != "":
 		return *j.dir, nil
 	case *j.config == "":
-		return "", fmt.Errorf("which journal? Give -dir or -config (%w)", errUsage)
+		return "", usagef("which journal? Give --dir or --config")
 	}
 	c, err := configs.Load(*j.config)
 	if err != nil {

@@ -27,7 +27,7 @@ func journalExport(ctx context.Context, c *command, args []string) error {
 		return err
 	}
 	if *dir == "" {
-		return fmt.Errorf("where to? Give -aof (%w)", errUsage)
+		return usagef("where to? Give --aof")
 	}
 	view, _, err := which.open()
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 
 const aboutJournalShow = `Prints the commands of a journal, one a line: offset, time of arrival, database,
 words. What is there is effects: SPOP is shown as SREM, a script as what it wrote. What servers
-only say to each other, and SELECT, is left out unless -all is given. The offset of a command is
-what restore -to and -skip take.`
+only say to each other, and SELECT, is left out unless --all is given. The offset of a command is
+what restore --to and --skip take.`
 
 // A sieve says which commands are shown.
 type sieve struct {
@@ -81,14 +81,14 @@ func walkOf(from, to string, timeline int) (replay.Walk, error) {
 	now := time.Now()
 	first, err := parsePlace(from, now)
 	if err != nil {
-		return w, fmt.Errorf("-from: %w (%w)", err, errUsage)
+		return w, usagef("--from: %w", err)
 	}
 	last, err := parsePlace(to, now)
 	if err != nil {
-		return w, fmt.Errorf("-to: %w (%w)", err, errUsage)
+		return w, usagef("--to: %w", err)
 	}
 	if timeline < 0 {
-		return w, fmt.Errorf("-timeline is a number from 1 on (%w)", errUsage)
+		return w, usagef("--timeline is a number from 1 on")
 	}
 	w.From, w.Since = first.offset, first.time
 	w.To, w.Until = last.offset, last.time

@@ -92,10 +92,10 @@ func TestJournalUsage(t *testing.T) {
 		code   int
 		stderr string
 	}{
-		{"journal", exitUsage, "no command given: ls, verify"},
+		{"journal", exitUsage, "which (see: proxy journal -h)"},
 		{"journal nope", exitUsage, `unknown command "journal nope"`},
 		{"journal -x", exitUsage, "flag provided but not defined"},
-		{"journal ls", exitUsage, "which journal? Give -dir or -config"},
+		{"journal ls", exitUsage, "which journal? Give --dir or --config (see: proxy journal ls -h)"},
 		{"journal ls --dir a --config b", exitUsage, "give either"},
 		{"journal ls --dir /nonexistent", exitFailed, "no such file"},
 		{"journal ls --config /nonexistent", exitFailed, "no such file"},
@@ -104,10 +104,10 @@ func TestJournalUsage(t *testing.T) {
 		{"journal show --dir x --from soon", exitUsage, "-from: \"soon\" is neither"},
 		{"journal show --dir x --to soon", exitUsage, "-to: \"soon\" is neither"},
 		{"journal show --dir x --timeline -1", exitUsage, "-timeline is a number"},
-		{"journal export --dir x --end", exitUsage, "where to? Give -aof"},
+		{"journal export --dir x --end", exitUsage, "where to? Give --aof"},
 		{"journal export --dir x --aof y", exitUsage, "up to where?"},
 		{"restore --dir x", exitUsage, "up to where?"},
-		{"restore --dir x --end", exitUsage, "where to? Give -target"},
+		{"restore --dir x --end", exitUsage, "where to? Give --target"},
 		{"restore --dir x --end --to 5 --dry-run", exitUsage, "give one of"},
 		{"restore --dir x --end --nth 2 --dry-run", exitUsage, "-nth counts from 1"},
 		{"restore --dir x --end --skip 9-5 --dry-run", exitUsage, "invalid value"},
@@ -129,7 +129,7 @@ func TestJournalUsage(t *testing.T) {
 	}
 	for _, s := range journalCommands {
 		if help := mustRun(t, "journal", s.name, "-h"); !strings.HasPrefix(help,
-			"Usage: proxy journal "+s.name+" ") || !strings.Contains(help, "-dir") {
+			"Usage: proxy journal "+s.name+" ") || !strings.Contains(help, "  --dir folder\n") {
 			t.Errorf("journal %s -h:\n%s", s.name, help)
 		}
 	}

@@ -55,7 +55,7 @@ func journalWhich(ctx context.Context, c *command, args []string) error {
 	f.Usage = func() {
 		fmt.Fprintf(f.Output(), "Usage: proxy journal which [flags] BACKUP.rdb...\n\n%s\n\nFlags:\n",
 			aboutJournalWhich)
-		f.PrintDefaults()
+		printFlags(f)
 	}
 	which := addJournal(f)
 	asJSON := f.Bool("json", false, "print JSON")

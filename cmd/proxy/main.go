@@ -1,5 +1,6 @@
 // Command proxy is Holdfast: an inline proxy in the Redis protocol that keeps destructive commands
-// from one Redis or Valkey server, and a journal from which any moment of it can be rebuilt.
+// from one Redis or Valkey server, keeps a journal from which any moment of it can be rebuilt, and
+// on the routes that ask for it answers OK only when a write is durable.
 //
 // It holds no logic of its own. Each subcommand turns the configuration file and its flags into the
 // options of the packages that do the work, and their errors into exit codes: 0 done, 1 failed, 2
@@ -14,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -45,13 +47,23 @@ const (
 	exitUsage  = 2
 )
 
-var (
-	// errUsage is wrapped by errors that a look at the help would have prevented.
-	errUsage = errors.New("see: proxy help")
+// errReported means failure that the output already tells.
+var errReported = errors.New("failed")
 
-	// errReported means failure that the output already tells.
-	errReported = errors.New("failed")
-)
+// A usageError is one that a look at the help would have prevented.
+type usageError struct {
+	err error
+	see string // the command line that shows the help
+}
+
+func (e *usageError) Error() string { return fmt.Sprintf("%v (see: proxy %s)", e.err, e.see) }
+
+func (e *usageError) Unwrap() error { return e.err }
+
+// usagef makes a usageError; whoever dispatched the command names its help.
+func usagef(format string, args ...any) error {
+	return &usageError{err: fmt.Errorf(format, args...), see: "help"}
+}
 
 func main() {
 	// A second signal ends the process at once: whoever sends it does not want to wait for the
@@ -69,7 +81,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
 		printHelp(stderr)
-		return fmt.Errorf("no command given (%w)", errUsage)
+		return usagef("no command given")
 	}
 	switch args[0] {
 	case "help", "-h", "-help", "--help":
@@ -80,29 +92,41 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	for _, s := range subcommands {
 		if s.name == args[0] {
-			err := s.run(ctx, &command{stdout, stderr}, args[1:])
+			err := s.do(ctx, &command{stdout, stderr}, args[1:], "")
 			if errors.Is(err, flag.ErrHelp) {
 				return nil
 			}
 			return err
 		}
 	}
-	return fmt.Errorf("unknown command %q (%w)", args[0], errUsage)
+	return usagef("unknown command %q", args[0])
+}
+
+// do runs s, whose name on the command line stands behind of. An error of usage leads to its help.
+func (s *subcommand) do(ctx context.Context, c *command, args []string, of string) error {
+	err := s.run(ctx, c, args)
+	var usage *usageError
+	if errors.As(err, &usage) && usage.see == "help" {
+		usage.see = of + s.name + " -h"
+	}
+	return err
 }
 
 func exitCode(err error) int {
+	var usage *usageError
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.Is(err, errUsage):
+	case errors.As(err, &usage):
 		return exitUsage
 	}
 	return exitFailed
 }
 
 func printHelp(w io.Writer) {
-	fmt.Fprint(w, "Holdfast keeps destructive commands from a Redis or Valkey server, and a "+
-		"journal from\nwhich any moment can be rebuilt.\n\nUsage:\n")
+	fmt.Fprint(w, "Holdfast is a proxy for Redis and Valkey. It keeps destructive commands from the "+
+		"server,\nkeeps a journal from which any moment can be rebuilt, and answers OK, where that is "+
+		"asked\nfor, only when a write is durable.\n\nUsage:\n")
 	for _, s := range subcommands {
 		fmt.Fprintf(w, "  proxy %-8s  %s\n", s.name, s.summary)
 	}
@@ -116,9 +140,23 @@ func (c *command) flags(name, about string) *flag.FlagSet {
 	f.SetOutput(io.Discard) // until help is asked for; errors are for main to print
 	f.Usage = func() {
 		fmt.Fprintf(f.Output(), "Usage: proxy %s [flags]\n\n%s\n\nFlags:\n", name, about)
-		f.PrintDefaults()
+		printFlags(f)
 	}
 	return f
+}
+
+// printFlags prints the flags of f for its help, spelled as the documentation spells them.
+func printFlags(f *flag.FlagSet) {
+	f.VisitAll(func(one *flag.Flag) { printFlag(f.Output(), one) })
+}
+
+func printFlag(w io.Writer, f *flag.Flag) {
+	value, about := flag.UnquoteUsage(f)
+	fmt.Fprintf(w, "  --%s\n", strings.TrimSpace(f.Name+" "+value))
+	if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "false" {
+		about += fmt.Sprintf(" (default %s)", f.DefValue)
+	}
+	fmt.Fprintf(w, "        %s\n", strings.ReplaceAll(about, "\n", "\n        "))
 }
 
 // parse reads args into f; most subcommands take no arguments besides flags.
@@ -127,7 +165,7 @@ func (c *command) parse(f *flag.FlagSet, args []string) error {
 		return err
 	}
 	if f.NArg() > 0 {
-		return fmt.Errorf("%s: unexpected argument %q (%w)", f.Name(), f.Arg(0), errUsage)
+		return usagef("unexpected argument %q", f.Arg(0))
 	}
 	return nil
 }
@@ -138,7 +176,7 @@ func (c *command) parseFiles(f *flag.FlagSet, args []string) ([]string, error) {
 		return nil, err
 	}
 	if f.NArg() == 0 {
-		return nil, fmt.Errorf("%s: no file given (%w)", f.Name(), errUsage)
+		return nil, usagef("no file given")
 	}
 	return f.Args(), nil
 }
@@ -150,7 +188,7 @@ func (c *command) parseFlags(f *flag.FlagSet, args []string) error {
 		f.Usage()
 		return err
 	case err != nil:
-		return fmt.Errorf("%s: %w (%w)", f.Name(), err, errUsage)
+		return usagef("%w", err)
 	}
 	return nil
 }

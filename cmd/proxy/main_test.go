@@ -30,11 +30,11 @@ func TestUsage(t *testing.T) {
 		{"help", exitDone, "proxy check", ""},
 		{"-h", exitDone, "proxy check", ""},
 		{"--help", exitDone, "proxy check", ""},
-		{"chekc", exitUsage, "", `unknown command "chekc"`},
-		{"check -h", exitDone, "-offline", ""},
-		{"check --help", exitDone, "-offline", ""},
-		{"check --nope", exitUsage, "", "check: flag provided but not defined: -nope"},
-		{"check stray", exitUsage, "", `check: unexpected argument "stray"`},
+		{"chekc", exitUsage, "", `unknown command "chekc" (see: proxy help)`},
+		{"check -h", exitDone, "--offline", ""},
+		{"check --help", exitDone, "--offline", ""},
+		{"check --nope", exitUsage, "", "flag provided but not defined: -nope (see: proxy check -h)"},
+		{"check stray", exitUsage, "", `unexpected argument "stray" (see: proxy check -h)`},
 		{"check --config", exitUsage, "", "flag needs an argument"},
 		{"version --json=perhaps", exitUsage, "", "invalid boolean value"},
 	} {
@@ -109,7 +109,7 @@ func TestVersion(t *testing.T) {
 
 func TestExitCode(t *testing.T) {
 	for code, err := range map[int]error{
-		exitDone: nil, exitFailed: context.Canceled, exitUsage: errUsage,
+		exitDone: nil, exitFailed: context.Canceled, exitUsage: usagef("no"),
 	} {
 		if got := exitCode(err); got != code {
 			t.Errorf("%v: got %d, want %d", err, got, code)

@@ -29,7 +29,7 @@ func addPoint(f *flag.FlagSet) *pointFlags {
 	p := &pointFlags{
 		to:       f.String("to", "", "up to "+placeHelp),
 		before:   f.String("before-command", "", "up to just before the last `COMMAND` of that name"),
-		nth:      f.Int("nth", 1, "with -before-command: `N`-th of them from the end"),
+		nth:      f.Int("nth", 1, "with --before-command: `N`-th of them from the end"),
 		end:      f.Bool("end", false, "up to the last byte that is held"),
 		timeline: f.Int("timeline", 0, "of timeline `ID` instead of the current one"),
 	}
@@ -47,7 +47,7 @@ func (p *pointFlags) selector(now time.Time) (replay.Selector, error) {
 	s := replay.Selector{Timeline: journal.TimelineID(*p.timeline)}
 	to, err := parsePlace(*p.to, now)
 	if err != nil {
-		return s, fmt.Errorf("-to: %w (%w)", err, errUsage)
+		return s, usagef("--to: %w", err)
 	}
 	chosen := 0
 	if to.given {
@@ -67,13 +67,13 @@ func (p *pointFlags) selector(now time.Time) (replay.Selector, error) {
 	}
 	switch {
 	case chosen == 0:
-		return s, fmt.Errorf("up to where? Give -to, -before-command or -end (%w)", errUsage)
+		return s, usagef("up to where? Give --to, --before-command or --end")
 	case chosen > 1:
-		return s, fmt.Errorf("give one of -to, -before-command and -end (%w)", errUsage)
+		return s, usagef("give one of --to, --before-command and --end")
 	case *p.nth < 1 || *p.nth > 1 && *p.before == "":
-		return s, fmt.Errorf("-nth counts from 1 and goes with -before-command (%w)", errUsage)
+		return s, usagef("--nth counts from 1 and goes with --before-command")
 	case *p.timeline < 0:
-		return s, fmt.Errorf("-timeline is a number from 1 on (%w)", errUsage)
+		return s, usagef("--timeline is a number from 1 on")
 	}
 	return s, nil
 }
@@ -87,7 +87,7 @@ func (p *pointFlags) plan(ctx context.Context, view *journal.View, sel replay.Se
 	})
 	shown.done()
 	if errors.Is(err, replay.ErrNoPoint) && sel.Kind == replay.BeforeCommand {
-		err = fmt.Errorf("%w (proxy journal show -match NAME lists where one stands)", err)
+		err = fmt.Errorf("%w (proxy journal show --match NAME lists where one stands)", err)
 	}
 	if err != nil {
 		return nil, err

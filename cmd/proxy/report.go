@@ -72,7 +72,15 @@ func (r *report) print(w io.Writer, asJSON bool) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(w, "%d ok, %d warnings, %d failures\n",
-		len(r.Findings)-r.Warnings-r.Failures, r.Warnings, r.Failures)
+	_, err := fmt.Fprintf(w, "%d ok, %s, %s\n", len(r.Findings)-r.Warnings-r.Failures,
+		count(r.Warnings, "warning"), count(r.Failures, "failure"))
 	return err
+}
+
+// count is a number of things in words: "1 warning", "2 warnings".
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }

@@ -16,11 +16,11 @@ const aboutRestore = `Rebuilds a server at any point of a journal, exactly. The 
 then the stream up to the point from this process, as from a primary, and is promoted. The journal
 may be one that a proxy is writing, or a copy of its folder on another machine.
 
-  proxy restore -dir DIR -before-command flushall -target redis://127.0.0.1:6399
-  proxy restore -dir DIR -to "2026-03-01 14:03:05" -dry-run
-  proxy restore -dir DIR -end -skip 48213 -target redis://:password@10.0.0.9:6379
+  proxy restore --dir DIR --before-command flushall --target redis://127.0.0.1:6399
+  proxy restore --dir DIR --to "2026-03-01 14:03:05" --dry-run
+  proxy restore --dir DIR --end --skip 48213 --target redis://:password@10.0.0.9:6379
 
-With -listen and without -target it serves the point to any server that is told REPLICAOF, until
+With --listen and without --target it serves the point to any server that is told REPLICAOF, until
 interrupted. Whoever can connect is given everything.`
 
 // A restoration is one run of restore.
@@ -58,7 +58,8 @@ func restore(ctx context.Context, c *command, args []string) error {
 			"default a free port on the way to the target"),
 		advertise: f.String("advertise", "", "`ADDRESS` that the target is told, if it must go "+
 			"another way"),
-		force:  f.Bool("force", false, "overwrite a target that is not empty"),
+		force: f.Bool("force", false, "overwrite a target that is not empty, or is the very "+
+			"server that the journal records"),
 		dryRun: f.Bool("dry-run", false, "find and show the point, and do nothing"),
 		asJSON: f.Bool("json", false, "print JSON"),
 	}
@@ -86,15 +87,15 @@ func restore(ctx context.Context, c *command, args []string) error {
 func (r *restoration) check() error {
 	switch {
 	case *r.targetURL == "" && *r.listen == "" && !*r.dryRun:
-		return fmt.Errorf("where to? Give -target, or -listen, or -dry-run (%w)", errUsage)
+		return usagef("where to? Give --target, or --listen, or --dry-run")
 	case *r.advertise != "" && *r.listen == "":
-		return fmt.Errorf("-advertise goes with -listen (%w)", errUsage)
+		return usagef("--advertise goes with --listen")
 	case *r.targetURL == "" && *r.force:
-		return fmt.Errorf("-force goes with -target (%w)", errUsage)
+		return usagef("--force goes with --target")
 	}
 	for name, address := range map[string]string{"listen": *r.listen, "advertise": *r.advertise} {
 		if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
-			return fmt.Errorf("-%s: %w (%w)", name, err, errUsage)
+			return usagef("--%s: %w", name, err)
 		}
 	}
 	if *r.targetURL == "" {
@@ -122,8 +123,8 @@ func (r *restoration) run(ctx context.Context) error {
 	})
 	r.shown.done()
 	switch {
-	case errors.Is(err, replay.ErrNotEmpty):
-		return fmt.Errorf("%w (-force)", err)
+	case errors.Is(err, replay.ErrNotEmpty), errors.Is(err, replay.ErrRecorded):
+		return fmt.Errorf("%w (--force)", err)
 	case err != nil:
 		return err
 	}

@@ -30,8 +30,42 @@ func ruleSpecs(c *configs.Config) []policy.RuleSpec {
 	return specs
 }
 
-// located gives the errors of policy.New and policy.NewRoutes the line and the column of what they are about.
+// inspect loads the file at path and compiles its rules and routes, so that what is wrong with any of
+// them is told at once, with line and column, as configs.Errors; the Config comes with them as far as
+// it could be read. Commands that the built-in table lacks may be the server's.
+func inspect(path string) (*configs.Config, error) {
+	c, err := configs.Inspect(path)
+	var all configs.Errors
+	if err != nil && (!errors.As(err, &all) || c == nil) {
+		return nil, err
+	}
+	_, err = policy.New(policy.Options{
+		Rules: ruleSpecs(c), Enforcement: c.Enforcement, AllowUnknown: true,
+	})
+	all = all.Merge(located(c, err))
+	_, err = policy.NewRoutes(nil, routeSpecs(c))
+	if all = all.Merge(located(c, err)); len(all) > 0 {
+		return c, all
+	}
+	return c, nil
+}
+
+// placed is err with lines and columns, if it is about rules or routes of c.
+func placed(c *configs.Config, err error) error {
+	var rule *policy.RuleError
+	var route *policy.RouteError
+	if errors.As(err, &rule) || errors.As(err, &route) {
+		return located(c, err)
+	}
+	return err
+}
+
+// located gives the errors of policy.New and policy.NewRoutes, if any, the line and the column of
+// what they are about.
 func located(c *configs.Config, err error) configs.Errors {
+	if err == nil {
+		return nil
+	}
 	var joined interface{ Unwrap() []error }
 	if errors.As(err, &joined) {
 		var all configs.Errors

@@ -12,7 +12,6 @@ import (
 	"syscall"
 
 	"holdfast/configs"
-	"holdfast/policy"
 	"holdfast/proxy"
 )
 
@@ -49,7 +48,7 @@ func serve(ctx context.Context, c *command, args []string) error {
 	}
 	srv, err := proxy.New(opts)
 	if err != nil {
-		return err
+		return placed(s.started, err)
 	}
 	s.log.Info("starting", "version", opts.Version, "config", s.path, "pid", os.Getpid())
 	ended, end := context.WithCancel(context.Background())
@@ -58,18 +57,37 @@ func serve(ctx context.Context, c *command, args []string) error {
 	err = srv.Run(ctx)
 	end()
 	reloading.Wait()
+	return advised(unusable(placed(s.started, err)))
+}
+
+// unusable says of errors in the configuration that this is what they are.
+func unusable(err error) error {
+	var all configs.Errors
+	if errors.As(err, &all) {
+		return fmt.Errorf("the configuration cannot be used:\n%w", err)
+	}
+	return err
+}
+
+// advised adds to an error of the system what is mostly behind it.
+func advised(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w (is a proxy, or the server itself, running there?)", err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%w (no interface of this machine has that address)", err)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%w (ports below 1024 and other people's folders take rights that this "+
+			"process lacks)", err)
+	}
 	return err
 }
 
 // start loads the configuration for the first time and opens the log.
 func (s *service) start(stderr io.Writer) (proxy.Options, error) {
-	c, err := s.read()
+	c, err := inspect(s.path)
 	if err != nil {
-		var all configs.Errors
-		if errors.As(err, &all) {
-			err = fmt.Errorf("the configuration cannot be used:\n%w", err)
-		}
-		return proxy.Options{}, err
+		return proxy.Options{}, unusable(err)
 	}
 	s.started = c
 	s.format.set(c.Log)
@@ -83,29 +101,14 @@ func (s *service) start(stderr io.Writer) (proxy.Options, error) {
 	return opts, nil
 }
 
-// read reads the configuration and makes sure that its rules compile, so that what is wrong with
-// them has line and column. Names that the built-in command table lacks may be the server's.
-func (s *service) read() (*configs.Config, error) {
-	c, err := configs.Load(s.path)
-	if err != nil {
-		return nil, err
-	}
-	_, err = policy.New(policy.Options{
-		Rules: ruleSpecs(c), Enforcement: c.Enforcement, AllowUnknown: true,
-	})
-	if err != nil {
-		return nil, located(c, err)
-	}
-	return c, nil
-}
-
 // load is proxy.Options.LoadOptions: it reads the file again, for SIGHUP and for RELOAD.
 func (s *service) load() (proxy.Options, error) {
-	c, err := s.read()
+	c, err := inspect(s.path)
 	if err != nil {
 		return proxy.Options{}, err
 	}
 	opts := s.options(c)
+	opts.Explain = func(err error) error { return placed(c, err) }
 	opts.InForce = func() { s.format.set(c.Log) }
 	return opts, nil
 }

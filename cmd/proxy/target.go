@@ -22,11 +22,11 @@ func parseTarget(text, passwordFile string) (target, error) {
 	if strings.HasPrefix(text, "unix:") {
 		t.address = "unix:" + strings.TrimPrefix(strings.TrimPrefix(text, "unix:"), "//")
 	} else if err := t.parseURL(text); err != nil {
-		return t, fmt.Errorf("-target: %w (%w)", err, errUsage)
+		return t, usagef("--target: %w", err)
 	}
 	if passwordFile != "" {
 		if t.password != "" {
-			return t, fmt.Errorf("give one password for the target (%w)", errUsage)
+			return t, usagef("give one password for the target")
 		}
 		text, err := os.ReadFile(passwordFile)
 		t.password = strings.TrimRight(string(text), "\r\n")
