@@ -40,8 +40,9 @@ type Point struct {
 	DB       int          // that the stream has selected there
 	Time     time.Time    // when the last command before it had arrived; zero: none since the base
 	Base     journal.Base // the newest one that leads there
-	Before   []Line       // up to three commands
-	After    []Line       // up to three commands; empty at the end
+	Before   []Line       // up to three commands, without what servers say to each other
+	After    []Line       // likewise; empty at the end
+	Note     string       // what a person should know before it is used; mostly empty
 }
 
 // contextLines is how many commands are shown on either side of a point.
@@ -57,12 +58,27 @@ func Locate(ctx context.Context, view *journal.View, sel Selector,
 		return nil, err
 	}
 	f := &finder{view: view, tl: tl, progress: progress}
+	p, err := f.find(ctx, sel)
+	if sel.Timeline != 0 {
+		return p, err
+	}
+	switch other := branches(view, tl); {
+	case other == "":
+	case errors.Is(err, ErrNoPoint) || errors.Is(err, journal.ErrNoBase):
+		return nil, fmt.Errorf("%w; what the present history does not contain: %s", err, other)
+	case err == nil && sel.Kind == AtOffset:
+		p.Note = branchesAt(view, tl, sel.Offset)
+	}
+	return p, err
+}
+
+func (f *finder) find(ctx context.Context, sel Selector) (*Point, error) {
 	switch sel.Kind {
 	case AtEnd:
-		return f.atOffset(ctx, tl.End)
+		return f.atOffset(ctx, f.tl.End)
 	case AtOffset:
-		if sel.Offset > tl.End {
-			return nil, fmt.Errorf("%w: timeline %d ends at offset %d", ErrNoPoint, tl.ID, tl.End)
+		if sel.Offset > f.tl.End {
+			return nil, fmt.Errorf("%w: timeline %d ends at offset %d", ErrNoPoint, f.tl.ID, f.tl.End)
 		}
 		return f.atOffset(ctx, sel.Offset)
 	case AtTime:
@@ -106,12 +122,22 @@ func (f *finder) atOffset(ctx context.Context, offset int64) (*Point, error) {
 // atTime begins at the newest base that is not younger than the time. All bytes below a base's
 // offset had arrived by its time, so that a cut at the base itself is not too late.
 func (f *finder) atTime(ctx context.Context, at time.Time) (*Point, error) {
-	past := func(c *stream.Command) bool { return c.Time.After(at) }
+	first := int64(everything) // of what arrived later
+	past := func(c *stream.Command) bool {
+		if c.Time.After(at) {
+			first = c.Start
+		}
+		return c.Time.After(at)
+	}
 	for _, base := range f.bases() {
 		if base.Time.After(at) {
 			continue
 		}
-		return f.cut(ctx, base, f.tl.End, past)
+		p, err := f.cut(ctx, base, f.tl.End, past)
+		if err != nil {
+			return nil, err
+		}
+		return p, f.noteClock(ctx, p, at, first)
 	}
 	return nil, fmt.Errorf("%w: %s is before the oldest base: %w", ErrNoPoint,
 		at.Format(time.RFC3339Nano), journal.ErrNoBase)
@@ -220,9 +246,11 @@ func (f *finder) cut(ctx context.Context, base journal.Base, end int64,
 			found = true
 			return stream.ErrStop
 		}
-		copy(now[:], now[1:])
-		now[contextLines-1].start, now[contextLines-1].db = c.Start, c.DB
-		now[contextLines-1].set = true
+		if !chatter(c) {
+			copy(now[:], now[1:])
+			now[contextLines-1].start, now[contextLines-1].db = c.Start, c.DB
+			now[contextLines-1].set = true
+		}
 		if c.Tx == stream.TxNone || c.Tx == stream.TxEnd {
 			p.Offset, p.Time, atCut = c.End, c.Time, now
 			p.DB = selected(c)
@@ -254,6 +282,12 @@ func selected(c *stream.Command) int {
 	return db
 }
 
+// chatter reports whether a command is of no use to somebody who looks for a place: there is more of
+// this than of anything else where little is written.
+func chatter(c *stream.Command) bool {
+	return len(c.Args) == 0 || c.Is("PING") || c.Is("REPLCONF") || c.Is("SELECT")
+}
+
 // surround reads the commands on either side of a point.
 func (f *finder) surround(ctx context.Context, p *Point, t trail) error {
 	from, db := p.Offset, p.DB
@@ -262,6 +296,9 @@ func (f *finder) surround(ctx context.Context, p *Point, t trail) error {
 	}
 	s := scanning{view: f.view, timeline: f.tl.ID, from: from, to: f.tl.End, db: db, maxArg: lineArg}
 	err := s.run(ctx, func(c *stream.Command) error {
+		if chatter(c) {
+			return nil
+		}
 		if c.End <= p.Offset {
 			p.Before = append(p.Before, newLine(c))
 			return nil

@@ -1,0 +1,124 @@
+package replay_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/journal"
+	"holdfast/journal/replay"
+	"holdfast/journal/vfs"
+	"holdfast/proxy/proxytest"
+)
+
+// emptyRDB is the smallest snapshot that counts.
+const emptyRDB = "REDIS0011\xff\x00\x00\x00\x00\x00\x00\x00\x00"
+
+// TestClockSetBack: a time that came twice is answered with the first of its moments that a base
+// leads to, and with a word about it. Others are not.
+func TestClockSetBack(t *testing.T) {
+	clock := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	at := func(minute int) time.Time { return clock.Add(time.Duration(minute) * time.Minute) }
+	for name, segment := range map[string]int64{"in one segment": 0, "a segment each": 2 << 10} {
+		disk, now := vfs.NewMem(), at(0)
+		j, err := journal.Open(journal.Options{Dir: "j", FS: disk, SegmentBytes: segment,
+			Poll: time.Hour, Now: func() time.Time { return now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer j.Close()
+		ctx := context.Background()
+		tl, err := j.StartTimeline(ctx, journal.TimelineStart{ReplID: strings.Repeat("5a", 20)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := j.NewBase()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Write([]byte(emptyRDB)) // Commit says whether that went well
+		if _, err := w.Commit(ctx, journal.BaseInfo{Timeline: tl.ID, Time: at(-10)}); err != nil {
+			t.Fatal(err)
+		}
+		value := strings.Repeat("x", 1000)
+		var ends []int64
+		for _, minute := range []int{0, 1, 2, 3, -2, -1, 0, 4} {
+			now = at(minute)
+			p := journal.Position{Timeline: tl.ID, Offset: j.Received().Offset}
+			command := []byte(proxytest.Command("SET", "k", value))
+			if err := j.Append(ctx, tl.ID, p.Offset, command); err != nil {
+				t.Fatal(err)
+			}
+			p.Offset += int64(len(command))
+			if err := j.WaitDurable(ctx, p); err != nil {
+				t.Fatal(err)
+			}
+			ends = append(ends, p.Offset)
+		}
+		view, err := journal.OpenView(disk, "j")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range []struct {
+			time  time.Time
+			want  int64
+			noted bool
+		}{
+			{at(-5), 0, false},
+			{at(-1), 0, true}, // before the first, and behind the sixth
+			{at(2), ends[2], true},
+			{at(3), ends[6], false}, // by then all but the last had arrived
+			{at(9), ends[7], false},
+		} {
+			p, err := replay.Locate(ctx, view, replay.Selector{Kind: replay.AtTime, Time: row.time}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p.Offset != row.want || p.Note != "" != row.noted {
+				t.Errorf("%s: %v is offset %d, %q; want %d, noted: %v", name, row.time, p.Offset, p.Note,
+					row.want, row.noted)
+			}
+		}
+	}
+}
+
+// TestOtherBranches are told of where they may be what is looked for.
+func TestOtherBranches(t *testing.T) {
+	srv := proxytest.StartServer(t, serverArgs...)
+	r := record(t, srv)
+	srv.MustDo("SET", "kept", 1)
+	save(t, srv)
+	srv.MustDo("SET", "lost", strings.Repeat("x", 1000))
+	at := r.caughtUp()
+	srv.MustDo("FLUSHALL")
+	r.caughtUp()
+	srv.Kill()
+	srv.Restart()
+	proxytest.Poll(t, "a full resync", func() bool {
+		return r.tap.Stats().FullResyncs == 2 && r.tap.Confirmed().Timeline == 2
+	})
+	for offset(srv) < at {
+		srv.MustDo("SET", "instead", strings.Repeat("x", 1000))
+	}
+	r.caughtUp()
+	view := r.view()
+	flushall := replay.Selector{Kind: replay.BeforeCommand, Command: "flushall"}
+	_, err := replay.Locate(context.Background(), view, flushall, nil)
+	if !errors.Is(err, replay.ErrNoPoint) || !strings.Contains(err.Error(), "timeline 1 from offset ") {
+		t.Errorf("before a FLUSHALL that was lost: %v", err)
+	}
+	flushall.Timeline = 1
+	if p := r.locate(flushall); p.Offset != at {
+		t.Errorf("offset %d, want %d", p.Offset, at)
+	}
+	sel := replay.Selector{Kind: replay.AtOffset, Offset: at}
+	if p := r.locate(sel); !strings.Contains(p.Note, "timeline 1") {
+		t.Errorf("nothing is said of the other branch: %q", p.Note)
+	}
+	sel.Timeline = 2
+	if p := r.locate(sel); p.Note != "" {
+		t.Errorf("asked for timeline 2, told %q", p.Note)
+	}
+}
