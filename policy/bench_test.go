@@ -90,3 +90,72 @@ func BenchmarkRequest(b *testing.B) {
 		p.Decide(&req)
 	}
 }
+
+// fiftyRules is the rules of loadtest/bench, as these tests write them.
+const fiftyRules = `
+migrations: allow @all users=migrate
+operators: allow @admin @dangerous users=ops-* limit=10/s,20,user
+backup: allow save bgsave lastsave config|get users=backup
+office: allow @all addr=192.0.2.0/24
+jump-host: confirm flushdb addr=198.51.100.7/32
+guests: deny @write addr=203.0.113.0/24
+reporting: deny @write users=reporting,bi
+reporting-keys: deny keys smembers hgetall users=reporting
+import-jobs: allow @write names=import-* limit=5000/s,5000,address
+sidekiq: allow del unlink names=sidekiq
+workers: deny flushdb flushall names=worker-*
+session-store: deny keys @dangerous dbs=3
+queue: allow @write dbs=4 limit=20000/s,20000,global
+archive: deny @write dbs=9
+payments: deny @write keys=payment:* users=reporting
+ledger: deny @write keys=ledger:*:closed
+frozen: deny @write keys=frozen:*,audit:*
+config-keys: confirm set del unlink expire rename keys=config:*
+locks: allow del unlink keys=lock:*
+sessions: allow del unlink keys=session:* limit=1000/s,1000,user
+carts: trash del unlink rename keys=cart:* keep=1h
+profiles: trash del unlink getdel keys=user:*:profile keep=24h
+big-deletes: deny del unlink over=1000
+big-reads: deny mget over=10000
+big-unions: deny sunion sinter sdiff over=100
+flush: trash flushall flushdb keep=24h limit=1/m,1,user
+keys: rewrite keys
+save: rewrite save
+shutdown: deny shutdown
+debug: deny debug
+replication: deny replicaof slaveof psync sync
+failover: deny failover
+cluster: deny cluster|reset cluster|failover cluster|meet
+modules: deny module|load module|unload
+config-set: confirm config|set
+config-rewrite: deny config|rewrite config|resetstat
+acl: deny acl|setuser acl|deluser acl|load
+scripts: deny script|flush script|kill
+functions: confirm function|flush function|delete function|restore
+swapdb: deny swapdb
+migrate: deny migrate
+monitor: deny monitor limit=1/h,1,address
+client-kill: deny client|kill client|pause
+latency: deny latency|reset slowlog|reset
+rename: trash rename keep=1h
+restore: deny restore
+sort: allow sort limit=100/s,100,user
+scan: allow scan limit=500/s,500,session
+publish: allow publish limit=10000/s,10000,user
+dangerous: deny @dangerous @admin
+`
+
+// BenchmarkDecideMany is what fifty rules of many kinds cost commands that they let pass.
+func BenchmarkDecideMany(b *testing.B) {
+	for _, line := range []string{"GET key:000001", "SET key:000001 xxx", "SET key:1 xxx EX 100",
+		"INCR counter", "MSET a 1 b 2", "DEL x", "PING", "EXPIRE x 100", "LPUSH l x"} {
+		b.Run(line, func(b *testing.B) {
+			p := mustNew(b, Options{Rules: parseRules(b, fiftyRules)})
+			req := parseRequest(b, p, "addr=127.0.0.1 "+line)
+			b.ReportAllocs()
+			for b.Loop() {
+				p.Decide(req)
+			}
+		})
+	}
+}

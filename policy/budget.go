@@ -114,7 +114,7 @@ func (b *Budget) init(size int) {
 
 // covers reports whether the client's deletes count.
 func (b *Budget) covers(client *Client) bool {
-	return len(b.users) == 0 || client == nil || b.users.matchString(client.User)
+	return len(b.users) == 0 || client == nil || b.users.matchString(client.id.User)
 }
 
 // Check reports whether a request that deletes may pass. If not, retry is how long the breaker

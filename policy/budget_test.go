@@ -57,7 +57,7 @@ func TestBudget(t *testing.T) {
 
 func TestBudgetScopes(t *testing.T) {
 	b := newBudget(t, BudgetSpec{Keys: 1, Window: time.Minute, Per: "user", Users: []string{"a*"}}, 0)
-	a1, a2, c := &Client{User: "a1"}, &Client{User: "a2"}, &Client{User: "c"}
+	a1, a2, c := NewClient(Identity{User: "a1"}), NewClient(Identity{User: "a2"}), NewClient(Identity{User: "c"})
 	if !b.Count(a1, 2, 0) || b.Count(a2, 1, 0) || b.Count(c, 1000, 0) {
 		t.Error("not per user")
 	}
@@ -77,13 +77,13 @@ func TestBudgetScopes(t *testing.T) {
 		t.Error("not reset")
 	}
 	per := newBudget(t, BudgetSpec{Keys: 1, Window: time.Minute, Per: "address"}, 0)
-	per.Count(&Client{Addr: netip.MustParseAddr("::ffff:10.0.0.1")}, 1, 0)
-	per.Count(&Client{}, 1, 0)
+	per.Count(NewClient(Identity{Addr: netip.MustParseAddr("::ffff:10.0.0.1")}), 1, 0)
+	per.Count(NewClient(Identity{}), 1, 0)
 	if got := fmt.Sprint(per.States(0)); got != "[{unix 1 0s 0} {10.0.0.1 1 0s 0}]" {
 		t.Errorf("states: %s", got)
 	}
 	if s := newBudget(t, BudgetSpec{Keys: 1, Window: time.Hour, Per: "session"}, 0); s.Count(
-		&Client{Session: 7}, 1, 0) || s.States(0)[0].Who != "7" {
+		NewClient(Identity{Session: 7}), 1, 0) || s.States(0)[0].Who != "7" {
 		t.Error("per session")
 	}
 }
@@ -91,18 +91,18 @@ func TestBudgetScopes(t *testing.T) {
 // TestBudgetForgetsNothing pushes breakers out: neither an open one nor its count is lost.
 func TestBudgetForgetsNothing(t *testing.T) {
 	b := newBudget(t, BudgetSpec{Keys: 10, Window: time.Hour, Per: "session"}, 2)
-	b.Count(&Client{Session: 1}, 11, 0)
-	b.Count(&Client{Session: 2}, 7, 0)
+	b.Count(NewClient(Identity{Session: 1}), 11, 0)
+	b.Count(NewClient(Identity{Session: 2}), 7, 0)
 	for id := range uint64(5) {
-		b.Count(&Client{Session: 10 + id}, 1, 1)
+		b.Count(NewClient(Identity{Session: 10 + id}), 1, 1)
 	}
-	if _, ok := b.Check(&Client{Session: 1}, 2); ok {
+	if _, ok := b.Check(NewClient(Identity{Session: 1}), 2); ok {
 		t.Error("an open breaker is forgotten")
 	}
 	b = newBudget(t, BudgetSpec{Keys: 10, Window: time.Hour, Per: "session"}, 1)
-	b.Count(&Client{Session: 1}, 9, 0)
-	b.Count(&Client{Session: 2}, 1, 1)
-	if !b.Count(&Client{Session: 1}, 2, 2) {
+	b.Count(NewClient(Identity{Session: 1}), 9, 0)
+	b.Count(NewClient(Identity{Session: 2}), 1, 1)
+	if !b.Count(NewClient(Identity{Session: 1}), 2, 2) {
 		t.Error("a count is forgotten")
 	}
 }
@@ -207,7 +207,7 @@ func TestMayDelete(t *testing.T) {
 
 func BenchmarkBudget(b *testing.B) {
 	budget := newBudget(b, BudgetSpec{Keys: math.MaxInt64, Window: time.Minute, Per: "user"}, 0)
-	client := &Client{User: "app"}
+	client := NewClient(Identity{User: "app"})
 	b.ReportAllocs()
 	for b.Loop() {
 		budget.Check(client, 5)

@@ -12,22 +12,27 @@ func TestClientChanges(t *testing.T) {
 	p := mustNew(t, Options{Rules: parseRules(t, "a: deny get users=app\nb: deny get names=x\n"+
 		"c: deny get addr=10.0.0.1\nd: deny get listeners=l")})
 	other := mustNew(t, Options{Rules: parseRules(t, "z: deny get users=new")})
-	c := &Client{User: "default"}
+	c := NewClient(Identity{User: "default"})
+	change := func(f func(*Identity)) {
+		id := c.Identity()
+		f(&id)
+		c.SetIdentity(id)
+	}
 	for i, step := range []struct {
 		change func()
 		policy *Policy
 		want   string
 	}{
 		{func() {}, p, "allow"},
-		{func() { c.User = "app" }, p, "deny a"},
-		{func() { c.User = "new" }, p, "allow"},
+		{func() { c.SetUser("app") }, p, "deny a"},
+		{func() { c.SetUser("new") }, p, "allow"},
 		{func() {}, other, "deny z"},
-		{func() { c.Name = "x" }, p, "deny b"},
-		{func() { c.Name = "" }, p, "allow"},
-		{func() { c.Addr = netip.MustParseAddr("10.0.0.1") }, p, "deny c"},
-		{func() { c.Addr = netip.Addr{} }, p, "allow"},
-		{func() { c.Listener = "l" }, p, "deny d"},
-		{func() { c.Listener = "m" }, other, "deny z"},
+		{func() { c.SetName("x") }, p, "deny b"},
+		{func() { c.SetName("") }, p, "allow"},
+		{func() { change(func(id *Identity) { id.Addr = netip.MustParseAddr("10.0.0.1") }) }, p, "deny c"},
+		{func() { change(func(id *Identity) { id.Addr = netip.Addr{} }) }, p, "allow"},
+		{func() { change(func(id *Identity) { id.Listener = "l" }) }, p, "deny d"},
+		{func() { change(func(id *Identity) { id.Listener = "m" }) }, other, "deny z"},
 	} {
 		step.change()
 		req := &Request{Cmd: step.policy.Table().ByName("get"), Args: split("GET k"), Client: c}

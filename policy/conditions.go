@@ -93,7 +93,7 @@ func (c *conditions) addresses(texts []string, fail failure) {
 func (c *conditions) keyed() bool { return c != nil && len(c.keys) > 0 }
 
 // holds says whether everything but the globs over keys holds, for a client that is known to be one
-// that the rule is about (Policy.matching), or is not known. strict is that of a rule that
+// that the rule is about (view.about), or is not known. strict is that of a rule that
 // restricts: one of several databases is then enough, and otherwise all of them are needed.
 func (c *conditions) holds(req *Request, cmd *Command, k *keySet, strict bool) truth {
 	if c == nil {
@@ -153,11 +153,11 @@ func (c *conditions) asksClient() bool {
 }
 
 // client reports whether the client is one that the rule is about.
-func (c *conditions) client(client *Client) bool {
-	return (len(c.users) == 0 || c.users.matchString(client.User)) &&
-		(len(c.listeners) == 0 || slices.Contains(c.listeners, client.Listener)) &&
-		(len(c.names) == 0 || c.names.matchString(client.Name)) &&
-		(c.anyAddress || c.address(client.Addr))
+func (c *conditions) client(id *Identity) bool {
+	return (len(c.users) == 0 || c.users.matchString(id.User)) &&
+		(len(c.listeners) == 0 || slices.Contains(c.listeners, id.Listener)) &&
+		(len(c.names) == 0 || c.names.matchString(id.Name)) &&
+		(c.anyAddress || c.address(id.Addr))
 }
 
 func (c *conditions) address(addr netip.Addr) bool {

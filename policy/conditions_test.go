@@ -282,7 +282,7 @@ func FuzzDecideKeys(f *testing.F) {
 				args = append(args, []byte(key))
 			}
 			return p.Decide(&Request{Cmd: p.Table().ByName("del"), Args: args,
-				Client: &Client{User: "default"}})
+				Client: NewClient(Identity{User: "default"})})
 		}
 		strictest := 0
 		for _, key := range keys {
@@ -319,7 +319,7 @@ func FuzzRuleFields(f *testing.F) {
 		if l.Interval <= 0 || l.Burst < 1 || l.Interval > maxDebt/time.Duration(l.Burst) {
 			t.Errorf("%q, %d: %+v", rate, burst, l)
 		}
-		client := &Client{Addr: netip.MustParseAddr("10.0.0.1")}
+		client := NewClient(Identity{Addr: netip.MustParseAddr("10.0.0.1")})
 		p.Decide(&Request{Cmd: p.Table().ByName("eval"), Args: split("EVAL s 0"), Client: client})
 	})
 }

@@ -11,11 +11,6 @@ type decision struct {
 	candidates []candidate // the rules that may decide, in order; nil: fixed
 	mask       ruleSet     // the same as a set
 	counted    bool        // some candidate asks for keys, by name or number
-	shortcut   shortcut
-
-	// unless: the candidates matter only to a request with a time in the past; otherwise fixed is
-	// the verdict. So a rule about DEL costs a plain SET nothing.
-	unless bool
 }
 
 // candidate is a rule that may decide about a command.
@@ -28,8 +23,6 @@ type candidate struct {
 func (p *Policy) newDecision(rules []compiled, cmd *Command, busy []bool) decision {
 	d := decision{mask: newRuleSet(len(rules))}
 	del, conditional := p.table.byName["del"], false
-	var present []live // those that matter whatever the time
-	unless := cmd.past != nil
 	for i, r := range rules {
 		past := !r.covers[cmd.ID] && cmd.past != nil && del != nil && r.covers[del.ID] &&
 			r.rule.Action != Rewrite
@@ -40,10 +33,6 @@ func (p *Policy) newDecision(rules []compiled, cmd *Command, busy []bool) decisi
 		d.mask.add(i)
 		d.candidates = append(d.candidates, candidate{r.rule, past})
 		c := r.rule.cond
-		if !past {
-			present = append(present, live{r.rule, yes})
-			unless = unless && c == nil
-		}
 		conditional = conditional || c != nil || past
 		d.counted = d.counted || c.keyed() || c != nil && c.keysOver > 0
 		if c == nil && !past && !r.rule.Observe {
@@ -51,13 +40,8 @@ func (p *Policy) newDecision(rules []compiled, cmd *Command, busy []bool) decisi
 		}
 	}
 	if !conditional {
-		d.fixed = d.decide(p, &Request{}, cmd)
+		d.fixed = d.decideInFull(p, &Request{}, cmd)
 		d.candidates = nil
-		return d
-	}
-	d.shortcut = newShortcut(len(rules), cmd, d.candidates)
-	if d.unless = unless; unless {
-		d.fixed = settle(present, nil, yes)
 	}
 	return d
 }
@@ -71,12 +55,13 @@ type live struct {
 // maxLive is how many live candidates fit without allocating.
 const maxLive = 24
 
+// decide decides by the plan of the client, if it is known and the plan tells of the request.
 func (d *decision) decide(p *Policy, req *Request, cmd *Command) Verdict {
-	if d.unless && cmd.past(req.Args, req.Now) == no {
-		return d.fixed
-	}
-	if d.misses(p, req) {
-		return Verdict{}
+	if req.Client != nil && !req.AnyDB {
+		pl := p.viewOf(req.Client, req.DB).plan(d, cmd)
+		if pl.tells(req, cmd) {
+			return pl.verdict
+		}
 	}
 	return d.decideInFull(p, req, cmd)
 }
@@ -96,12 +81,15 @@ func (d *decision) decideInFull(p *Policy, req *Request, cmd *Command) Verdict {
 func (d *decision) decideKeys(p *Policy, req *Request, cmd *Command, k *keySet) Verdict {
 	var room [maxLive]live
 	list, keyed := room[:0], false
-	matching := p.matching(req.Client)
+	var about ruleSet // nil: all may be
+	if req.Client != nil {
+		about = p.viewOf(req.Client, req.DB).about
+	}
 	before := 0 // candidates in the words gone through
 	for w, word := range d.mask {
 		left := word
-		if matching != nil {
-			left &= matching[w]
+		if about != nil {
+			left &= about[w]
 		}
 		for ; left != 0; left &= left - 1 {
 			i := before + onesBelow(word, left)

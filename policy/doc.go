@@ -7,11 +7,12 @@
 // server's COMMAND reply, looks each request up, asks for a verdict and carries it out.
 //
 // A Table, a Policy, Routes, a Guard, a Script and what they hand out are immutable once built, and
-// may be used from any number of goroutines without a lock; a reload builds new ones beside the old
-// and the caller swaps a pointer. A Command belongs to the Table that it came from: look a request
-// up in the table of the policy that decides it (Policy.Table). Limits, Scripts and Budget change;
-// they are kept across reloads, and safe for concurrent use behind a mutex that is held for a
-// look-up. A Client belongs to one session, and to the goroutine that serves it.
+// may be used from any number of goroutines; a reload builds new ones beside the old and the caller
+// swaps a pointer. (A Policy keeps what it has worked out about kinds of clients, behind a mutex
+// that is taken when a client is new to it.) A Command belongs to the Table that it came from: look
+// a request up in the table of the policy that decides it (Policy.Table). Limits, Scripts and
+// Budget change; they are kept across reloads, and safe for concurrent use behind a mutex that is
+// held for a look-up. A Client belongs to one session, and to the goroutine that serves it.
 //
 // # A request, step by step
 //
@@ -21,8 +22,8 @@
 // delete (Command.MayDelete), ask Budget.Check before and tell Budget.Count after. Then carry out
 // Verdict.Effective: Trash only for what destroys something (Command.Replaces,
 // Command.DeletesByTime), Rewrite as RewriteOf says. What Guard.Refuses has to take a link of a
-// user that the guard does not bind. A request that is to be executed is put to Routes.Match, and its
-// reply is held until what that asks for is proven.
+// user that the guard does not bind. A request that is to be executed is put to Routes.Match, and
+// its reply is held until what that asks for is proven.
 //
 // # Names that go round a table
 //

@@ -150,6 +150,9 @@ var pastWhen = map[string]func(args [][]byte, now int64) truth{
 	"restore": restorePast, "restore-asking": restorePast,
 }
 
+// timeless is how many arguments, the name included, a request has at most that has no deadline.
+var timeless = map[string]int{"set": 3, "getex": 2, "restore": 4, "restore-asking": 4}
+
 func relativePast(args [][]byte) truth {
 	if len(args) < 3 {
 		return no // the server refuses it

@@ -119,8 +119,8 @@ const testNow = 1_700_000_000_000
 // The client is user default on an address of its own where nothing else is said.
 func parseRequest(t testing.TB, p *Policy, line string) *Request {
 	t.Helper()
-	client := &Client{User: "default", Addr: netip.MustParseAddr("192.0.2.1"), Session: 1}
-	req := &Request{Client: client, Now: testNow}
+	id := Identity{User: "default", Addr: netip.MustParseAddr("192.0.2.1"), Session: 1}
+	req := &Request{Client: new(Client), Now: testNow}
 	for {
 		word, rest, _ := strings.Cut(line, " ")
 		field, value, isField := strings.Cut(word, "=")
@@ -132,17 +132,20 @@ func parseRequest(t testing.TB, p *Policy, line string) *Request {
 		case !isField || strings.ContainsAny(field, `|"\`):
 			req.Args = split(line)
 			req.Cmd = p.Table().Lookup(req.Args)
+			if req.Client != nil {
+				req.Client.SetIdentity(id)
+			}
 			return req
 		case field == "user":
-			client.User = value
+			id.User = value
 		case field == "addr" && value == "unix":
-			client.Addr = netip.Addr{}
+			id.Addr = netip.Addr{}
 		case field == "addr":
-			client.Addr = netip.MustParseAddr(value)
+			id.Addr = netip.MustParseAddr(value)
 		case field == "name":
-			client.Name = value
+			id.Name = value
 		case field == "listener":
-			client.Listener = value
+			id.Listener = value
 		case field == "db":
 			req.DB = number(t, value)
 		case field == "code" && value != "unseen":

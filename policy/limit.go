@@ -218,14 +218,14 @@ func keyOf(scope Scope, client *Client) limiterKey {
 	}
 	switch scope {
 	case PerUser:
-		key.name = client.User
+		key.name = client.id.User
 	case PerAddress:
-		if client.Addr.IsValid() {
-			b := client.Addr.Unmap().WithZone("").As16()
+		if client.id.Addr.IsValid() {
+			b := client.id.Addr.Unmap().WithZone("").As16()
 			key.name = string(b[:])
 		}
 	case PerSession:
-		key.session = client.Session
+		key.session = client.id.Session
 	}
 	return key
 }

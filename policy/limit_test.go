@@ -40,7 +40,7 @@ func TestParseRate(t *testing.T) {
 
 func TestLimit(t *testing.T) {
 	_, rule := limited(t, "1/m,3")
-	l, req := NewLimits(0), &Request{Client: &Client{}}
+	l, req := NewLimits(0), &Request{Client: NewClient(Identity{})}
 	const second = int64(time.Second)
 	for _, step := range []struct {
 		at, retry int64 // in seconds; retry 0: passes
@@ -63,11 +63,11 @@ func TestLimit(t *testing.T) {
 }
 
 func TestLimitScopes(t *testing.T) {
-	a := &Client{User: "a", Addr: netip.MustParseAddr("10.0.0.1"), Session: 1}
+	a := NewClient(Identity{User: "a", Addr: netip.MustParseAddr("10.0.0.1"), Session: 1})
 	clients := map[string]*Client{
-		"same user":    {User: "a", Addr: netip.MustParseAddr("10.0.0.2"), Session: 2},
-		"same address": {User: "b", Addr: netip.MustParseAddr("::ffff:10.0.0.1"), Session: 3},
-		"unix":         {User: "c", Session: 4},
+		"same user":    NewClient(Identity{User: "a", Addr: netip.MustParseAddr("10.0.0.2"), Session: 2}),
+		"same address": NewClient(Identity{User: "b", Addr: netip.MustParseAddr("::ffff:10.0.0.1"), Session: 3}),
+		"unix":         NewClient(Identity{User: "c", Session: 4}),
 		"nobody":       nil,
 	}
 	for scope, shared := range map[string]string{
@@ -99,7 +99,7 @@ func TestLimitsForgetNoDebt(t *testing.T) {
 	for range 20000 {
 		now += int64(time.Minute) * random.Int64N(3)
 		id := random.Uint64N(64)
-		if _, ok := l.Take(rule, &Request{Client: &Client{Session: id}}, now); !ok {
+		if _, ok := l.Take(rule, &Request{Client: NewClient(Identity{Session: id})}, now); !ok {
 			continue
 		}
 		if last, before := passed[id]; before && now-last < int64(time.Hour) {
@@ -122,7 +122,7 @@ func TestLimitsAreShared(t *testing.T) {
 	var loops sync.WaitGroup
 	for i := range 8 {
 		loops.Go(func() {
-			req := &Request{Client: &Client{Session: uint64(i)}}
+			req := &Request{Client: NewClient(Identity{Session: uint64(i)})}
 			for range 1000 {
 				if _, ok := l.Take(rule, req, 0); ok {
 					passed.Add(1)
@@ -194,7 +194,7 @@ func BenchmarkLimit(b *testing.B) {
 			l, now := NewLimits(0), int64(0)
 			clients := make([]Client, 1000)
 			for i := range clients {
-				clients[i].Session = uint64(i)
+				clients[i].id.Session = uint64(i)
 			}
 			req := &Request{}
 			b.ReportAllocs()

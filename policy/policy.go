@@ -13,8 +13,10 @@ import (
 // works that out for every command of the table, and for a command that no rule with conditions
 // names Decide is one array index. What depends on more than the command (who asks, from where,
 // which keys) stands behind that index, as a list of candidates that only the commands of such
-// rules have: a command that no rule names stays free. The design that was rejected walks all
-// rules for each request and is slower with every rule.
+// rules have: a command that no rule names stays free. What of that depends on who asks, and in
+// which database, is worked out when such a client first sends the command (view, plan), so that
+// what is left to a request are a few comparisons of its keys with rules about keys. The design
+// that was rejected walks all rules for each request and is slower with every rule.
 //
 // The first rule that matches decides. A rule that is only observed does not decide: the
 // search goes on past it, so that adding a rule in order to observe it never weakens the rules
@@ -32,6 +34,7 @@ type Policy struct {
 	decisions  []decision // by Command.ID
 	unresolved []string
 	idle       []*Rule
+	views      views
 }
 
 // Options is what a policy is built from.
@@ -114,9 +117,9 @@ func New(o Options) (*Policy, error) {
 	return p, nil
 }
 
-// Decide returns the verdict for a request. It allocates nothing and keeps nothing of req. A
-// command that does not come from the policy's own table, as when a reload overtakes a request, is
-// found again by its name.
+// Decide returns the verdict for a request. It keeps nothing of req, and allocates nothing but for
+// the first command of its kind from clients of a kind. A command that does not come from the
+// policy's own table, as when a reload overtakes a request, is found again by its name.
 //
 // Limits are not looked at here: where the verdict's rule has one, ask Limits.Take next.
 func (p *Policy) Decide(req *Request) Verdict {

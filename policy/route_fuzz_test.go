@@ -58,7 +58,7 @@ func checkRoutesOfKeys(t *testing.T, patterns, names []string) {
 		for i, word := range words {
 			args[i] = []byte(word)
 		}
-		return &Request{Cmd: r.table.Lookup(args), Args: args, Client: &Client{}}
+		return &Request{Cmd: r.table.Lookup(args), Args: args, Client: NewClient(Identity{})}
 	}
 	one, all := make([]*Request, len(names)), request(append([]string{"DEL"}, names...)...)
 	for i, name := range names {

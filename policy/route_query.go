@@ -102,22 +102,20 @@ func (c *conditions) routesDatabase(req *Request, cmd *Command, kind writeKind) 
 
 // clientRoutes is the routes that are about a client, and of what that was worked out.
 type clientRoutes struct {
-	routes         *Routes
-	user, listener string
-	about          ruleSet
-	keyless        []int
+	routes  *Routes
+	about   ruleSet
+	keyless []int
 }
 
 // clientRoutes returns which of the routes are about a client that is known.
 func (r *Routes) clientRoutes(c *Client) *clientRoutes {
 	k := &c.routed
-	if k.routes == r && k.user == c.User && k.listener == c.Listener {
+	if k.routes == r {
 		return k
 	}
-	*k = clientRoutes{routes: r, user: c.User, listener: c.Listener,
-		about: newRuleSet(len(r.all))}
+	*k = clientRoutes{routes: r, about: newRuleSet(len(r.all))}
 	for i := range r.conds {
-		if r.conds[i].client(c) {
+		if r.conds[i].client(&c.id) {
 			k.about.add(i)
 			if len(r.all[i].Spec.Keys) == 0 {
 				k.keyless = append(k.keyless, i)

@@ -342,11 +342,11 @@ func TestRoutesByClient(t *testing.T) {
 		t.Errorf("an unknown client is on %v", m)
 	}
 	// One client changes, and the routes change under it.
-	req.Client = &Client{User: "dev"}
+	req.Client = NewClient(Identity{User: "dev"})
 	for _, step := range []struct{ user, listener, want string }{
 		{"dev", "", ""}, {"app", "", "apps"}, {"dev", "web", "web"}, {"dev", "", ""},
 	} {
-		req.Client.User, req.Client.Listener = step.user, step.listener
+		req.Client.SetIdentity(Identity{User: step.user, Listener: step.listener})
 		got := ""
 		if m := r.Match(&req); m.Route != nil {
 			got = m.Route.Spec.Name

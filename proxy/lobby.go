@@ -136,7 +136,7 @@ func (s *session) noteName(args [][]byte) {
 	switch {
 	case len(args) == 3 && resp.EqualFold(args[1], "setname"):
 		s.name = string(args[2])
-		s.client.Name = s.name
+		s.client.SetName(s.name)
 		s.forgetLanes()
 	case len(args) == 4 && resp.EqualFold(args[2], "lib-name"):
 		s.lib.name = string(args[3])
@@ -234,7 +234,8 @@ func (s *session) applyHello(h helloArgs) {
 		s.proto = h.proto
 	}
 	if h.setName {
-		s.name, s.client.Name = h.name, h.name
+		s.name = h.name
+		s.client.SetName(s.name)
 	}
 	if h.auth != nil {
 		s.w.changeIdentity(s, *h.auth)
@@ -293,7 +294,8 @@ func (s *session) resetConnection(c *resp.Command, cmd *policy.Command) bool {
 func (s *session) forgetConnection() {
 	s.held, s.queuedPause, s.marked, s.redirect = 0, nil, false, redirect{}
 	s.dbUnsure, s.userUnsure = false, false
-	s.proto, s.db, s.name, s.client.Name = 2, 0, "", ""
+	s.proto, s.db, s.name = 2, 0, ""
+	s.client.SetName("")
 	s.w.changeIdentity(s, s.w.anonymous.key)
 	s.deliver(resp.AppendSimple(nil, "RESET"))
 }

@@ -190,11 +190,11 @@ func (w *worker) setClock() {
 	w.epoch = time.Now().UnixMilli() - w.loop.Now()/int64(time.Millisecond)
 }
 
-// clientOf is what rules can ask about a new session.
-func clientOf(s *session) policy.Client {
-	c := policy.Client{User: s.ident.userName(), Listener: s.listener.name, Session: s.id}
+// identityOf is what rules can ask about a new session.
+func identityOf(s *session) policy.Identity {
+	id := policy.Identity{User: s.ident.userName(), Listener: s.listener.name, Session: s.id}
 	if ap, err := netip.ParseAddrPort(s.conn.RemoteAddr()); err == nil {
-		c.Addr = ap.Addr().Unmap()
+		id.Addr = ap.Addr().Unmap()
 	}
-	return c
+	return id
 }

@@ -15,7 +15,8 @@ func TestWaysToBeAnother(t *testing.T) {
 		rules: `
 			deny flushdb flushall databases=1
 			deny flushdb flushall users=bob
-			deny swapdb function`,
+			deny swapdb function
+			deny publish names=loud`,
 		prepare: func(srv *proxytest.Server) {
 			srv.MustDo("ACL", "SETUSER", "bob", "on", ">x", "~*", "&*", "+@all")
 		},
@@ -52,6 +53,10 @@ func TestWaysToBeAnother(t *testing.T) {
 				want: []string{"", "", "+OK", "-DENIED"}},
 			{sends: "CLIENT|TRACKING|ON\nAUTH|bob|x\nFLUSHDB",
 				want: []string{"+OK", "+OK", "-DENIED"}},
+			{sends: "PUBLISH|c|m\nCLIENT|SETNAME|loud\nPUBLISH|c|m\nCLIENT|SETNAME|calm\nPUBLISH|c|m",
+				want: []string{":0", "+OK", "-DENIED", "+OK", ":0"}},
+			{sends: "PUBLISH|c|m\nHELLO|3|SETNAME|loud\nPUBLISH|c|m\nRESET\nPUBLISH|c|m",
+				want: []string{":0", "%", "-DENIED", "+RESET", ":0"}},
 			{sends: "SWAPDB|0|1", want: []string{"-DENIED"}},
 			{sends: "SELECT|1\nEVAL|redis.call('flushdb')|0", want: []string{"+OK", "-DENIED"}},
 			{sends: "SELECT|2\nEVAL|redis.call('select', 1) redis.call('flushdb')|0",

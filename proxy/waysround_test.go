@@ -190,6 +190,8 @@ func parseRules(t *testing.T, text string) (specs []policy.RuleSpec) {
 				spec.Commands = append(spec.Commands, word)
 			case field == "users":
 				spec.Users = list
+			case field == "names":
+				spec.ClientNames = list
 			case field == "keys":
 				spec.Keys = list
 			case field == "except":

@@ -275,7 +275,7 @@ func (w *worker) accept(nc net.Conn, ln *listener) {
 		return
 	}
 	s.conn = c
-	s.client = clientOf(s)
+	s.client.SetIdentity(identityOf(s))
 	s.ident.refs++
 	w.sessions[s.id] = s
 	w.counters.SessionsAccepted++
@@ -330,7 +330,7 @@ func (w *worker) changeIdentity(s *session, key identityKey) {
 	next.refs++
 	w.release(s.ident)
 	s.ident = next
-	s.client.User = next.userName()
+	s.client.SetUser(next.userName())
 	s.forgetLanes()
 }
 
