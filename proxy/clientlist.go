@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 
 	"holdfast/policy"
@@ -176,10 +177,35 @@ func (s *session) info(c *resp.Command, cmd *policy.Command) bool {
 	}
 	return s.sendTo(l, c, cmd, modeCall, &call{done: func(reply []byte, broken bool) {
 		if !isError(reply, broken) {
-			reply = s.w.srv.rewriteInfo(s.w.trash.hideInfo(reply))
+			reply = s.w.editInfo(reply)
 		}
 		s.deliver(reply)
 	}})
+}
+
+// editInfo makes the reply to INFO that of the proxy.
+func (w *worker) editInfo(reply []byte) []byte { return w.srv.rewriteInfo(w.trash.hideInfo(reply)) }
+
+// editInfos does so with some of the replies that the reply to EXEC consists of.
+func (w *worker) editInfos(reply []byte, at []int) []byte {
+	head := bytes.IndexByte(reply, '\n') + 1
+	if reply[0] != '*' || head == 0 {
+		return reply
+	}
+	out, rest := append([]byte(nil), reply[:head]...), reply[head:]
+	for i := 0; len(rest) > 0; i++ {
+		var scan resp.ReplyScanner
+		n, done, err := scan.Scan(rest)
+		if err != nil || !done {
+			return reply
+		}
+		part := rest[:n]
+		if rest = rest[n:]; slices.Contains(at, i) && part[0] != '-' {
+			part = w.editInfo(part)
+		}
+		out = append(out, part...)
+	}
+	return out
 }
 
 // dataLink is where the session's next ordinary command goes; nil means that it has to wait.

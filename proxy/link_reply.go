@@ -256,6 +256,9 @@ func (l *link) carryOut(r *request, reply []byte, typ byte) {
 			r.call.done(reply, false)
 		}
 	case modeChecked:
+		if r.call.edit != nil && reply != nil {
+			reply = r.call.edit(reply)
+		}
 		if r.hold != nil {
 			r.s.answer(r.hold, reply)
 		} else if reply != nil {

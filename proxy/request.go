@@ -43,6 +43,8 @@ type call struct {
 	// done receives the whole reply; reply is valid during the call only. broken is set when
 	// the link broke: reply is then the -UPSTREAM error.
 	done func(reply []byte, broken bool)
+	// edit changes a reply of modeChecked on its way to the client, unless it is too large to gather.
+	edit func(reply []byte) []byte
 	// confirmations is how many replies a modeSubscribe request still expects; 0 means that
 	// it is to be worked out when the request reaches the head of the queue.
 	confirmations int

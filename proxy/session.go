@@ -58,6 +58,7 @@ type session struct {
 	queuedCommands  int       // between MULTI and EXEC
 	queuedDeletions []*deletion
 	queuedTrash     []queuedTrash
+	queuedInfo      []int    // the places of INFO inside MULTI
 	queuedPause     [][]byte // a CLIENT PAUSE inside MULTI, in force after EXEC
 	redirect        redirect // what CLIENT TRACKING … REDIRECT named
 	marked          bool     // a write was made on the own link, see waitAcks

@@ -162,7 +162,7 @@ func (s *session) begin(c *resp.Command, cmd *policy.Command) bool {
 	}
 	s.held |= holdMulti
 	s.queuedCommands, s.queuedDeletions, s.queuedDue = 0, nil, policy.Match{}
-	s.queuedTrash = nil
+	s.queuedTrash, s.queuedInfo = nil, nil
 	return true
 }
 
@@ -224,7 +224,14 @@ func (s *session) inMulti(c *resp.Command, cmd *policy.Command, b behaviour) boo
 		s.pin.sub.active, s.pin.sub.monitor = true, b == monitor || s.pin.sub.monitor
 		s.pin.sub.unsure = true
 	}
-	return s.sendTo(s.pin, c, cmd, modeForward, nil)
+	at := s.queuedCommands
+	if !s.sendTo(s.pin, c, cmd, modeForward, nil) {
+		return false
+	}
+	if b == info {
+		s.queuedInfo = append(s.queuedInfo, at)
+	}
+	return true
 }
 
 // endMulti sends EXEC or DISCARD; both end the transaction and unwatch, whatever they answer.
@@ -244,10 +251,13 @@ func (s *session) endMulti(c *resp.Command, cmd *policy.Command) bool {
 			s.w.tellTrashed(gone, !broken)
 		}
 	}}
+	if infos := s.queuedInfo; infos != nil {
+		k.edit = func(reply []byte) []byte { return s.w.editInfos(reply, infos) }
+	}
 	if !s.sendTo(l, c, cmd, modeChecked, k) {
 		return false
 	}
-	s.queuedPause, s.queuedDeletions, s.queuedTrash = nil, nil, nil
+	s.queuedPause, s.queuedDeletions, s.queuedTrash, s.queuedInfo = nil, nil, nil, nil
 	s.held &^= holdMulti | holdWatch
 	return true
 }
@@ -286,7 +296,8 @@ func (s *session) whileWatching(c *resp.Command, cmd *policy.Command, b behaviou
 			return false
 		}
 		return s.onOwnLink(c, cmd, b)
-	case clientID, clientInfo, clientList, clientKill, clientUnblock, clientPause, clientRedirect:
+	case clientID, clientInfo, clientList, clientKill, clientUnblock, clientPause, clientRedirect,
+		info, login:
 		return s.onOwnLink(c, cmd, b)
 	}
 	return s.sendTo(s.pin, c, cmd, modeForward, nil)

@@ -88,7 +88,7 @@ func (s *session) trash(c *resp.Command, cmd *policy.Command, r *policy.Rule) (d
 	if held && s.w.srv.audits.Load() != nil {
 		j.mark = s.newMark()
 	}
-	j.meta = s.trashMeta(c.Args, r, j.mark)
+	j.meta = s.trashMeta(cmd, c.Args, r, j.mark)
 	s.permitted(cmd, j.frame.Args, r.Name, func() {
 		switch {
 		case s.w.trash.config != plan.config:
@@ -131,10 +131,15 @@ func (s *session) flushes(cmd *policy.Command, args [][]byte) string {
 }
 
 // trashMeta is the part of an entry that the proxy knows.
-func (s *session) trashMeta(args [][]byte, r *policy.Rule, mark string) string {
+func (s *session) trashMeta(cmd *policy.Command, args [][]byte, r *policy.Rule, mark string) string {
+	command := string(short(bytes.Join(args, []byte(" "))))
+	switch cmd.Name {
+	case "set", "restore", "restore-asking": // values are the application's
+		command = describeCommand(cmd, args)
+	}
 	text, err := json.Marshal(trashEntry{
 		User: s.ident.userName(), Addr: s.conn.RemoteAddr(), Name: s.name,
-		Command: string(short(bytes.Join(args, []byte(" ")))), Rule: r.Name, Mark: mark,
+		Command: command, Rule: r.Name, Mark: mark,
 	})
 	if err != nil {
 		return "{}" // strings and numbers: it cannot fail

@@ -107,6 +107,9 @@ func TestRestoreGoesToTheTrash(t *testing.T) {
 		if got := bulks(c.do("KEYS *")); len(got) != 2 {
 			t.Errorf("KEYS: %q", got)
 		}
+		if list := theTrash(t, p); list[0].Command != "restore b …" {
+			t.Errorf("the trash has %+v", list)
+		}
 		if u, err := p.Undo(context.Background(), 1, "REPLACE"); err != nil || u.Keys != 1 || u.Left != 1 {
 			t.Fatalf("UNDO: %+v, %v", u, err)
 		}

@@ -241,6 +241,29 @@ func TestReservedDatabasesAreHidden(t *testing.T) {
 				t.Errorf("%s: %q", line, got[strings.Index(got, "# Keyspace"):])
 			}
 		}
+		for _, script := range [][]string{
+			{"WATCH k", "INFO keyspace"},
+			{"MULTI", "GET k", "INFO keyspace", "LRANGE k", "EXEC"},
+			{"HELLO 3", "MULTI", "HGETALL none", "INFO", "GET k", "INFO keyspace", "EXEC"},
+			{"HELLO 3", "SUBSCRIBE x", "INFO keyspace"},
+		} {
+			c, got := dial(t, addr), ""
+			for _, line := range script {
+				got = c.do(line)
+			}
+			if script[0] == "MULTI" { // it was aborted for want of an argument
+				for _, line := range []string{"MULTI", "GET k", "INFO keyspace", "GET k", "EXEC"} {
+					got = c.do(line)
+				}
+				if !strings.HasPrefix(got, "*3\r\n$1\r\nv\r\n$") || !strings.HasSuffix(got, "\r\n$1\r\nv\r\n") {
+					t.Errorf("EXEC: %q", got)
+				}
+			}
+			if !strings.Contains(got, "db0:keys=1") || strings.Contains(got, "db8:") ||
+				strings.Contains(got, "db15:") {
+				t.Errorf("%q: %q", script, got)
+			}
+		}
 		for range 6 { // SET, SET, INFO …, and nothing of the proxy's own
 			line := monitor.reply()
 			if strings.Contains(line, "holdfast:trash") || strings.Contains(line, "lua]") {
