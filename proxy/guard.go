@@ -170,6 +170,9 @@ func (k *guardKeeper) keep(ctx context.Context, up *upstream.Upstream, r *rules)
 }
 
 func (k *guardKeeper) warn(err error) {
+	if !k.srv.up.Load().Info().Up {
+		return // which is news enough; what is left then is told when it is back
+	}
 	if text := err.Error(); text != k.warned {
 		k.warned = text
 		k.srv.log.Warn("there is no guard on the server; code that cannot be read through gets the "+

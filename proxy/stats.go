@@ -188,7 +188,12 @@ func (srv *Server) Degraded() []string {
 	if required {
 		troubles = nil
 	}
-	return append(troubles, srv.proofs.troubles()...)
+	troubles = append(troubles, srv.proofs.troubles()...)
+	up := srv.up.Load()
+	for _, trouble := range up.Info().Troubles() {
+		troubles = append(troubles, "upstream "+up.Address()+": "+trouble)
+	}
+	return troubles
 }
 
 // journalTroubles is what is wrong with the journal, and whether that keeps traffic away.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -70,6 +71,16 @@ func startProxy(t *testing.T, srv *proxytest.Server, more string) *process {
 // startProxyAt is startProxy in front of an address.
 func startProxyAt(t *testing.T, upstream, more string) *process {
 	t.Helper()
+	p := startProxyOf(t, upstream, more)
+	proxytest.Poll(t, "the proxy answers", func() bool {
+		return p.client.Ping(context.Background()).Err() == nil
+	})
+	return p
+}
+
+// startProxyOf is startProxyAt without waiting for an answer, which may be an error.
+func startProxyOf(t *testing.T, upstream, more string) *process {
+	t.Helper()
 	p := &process{t: t, exited: make(chan struct{}),
 		addr: freeAddr(t), console: freeAddr(t), http: freeAddr(t)}
 	p.file = configFile(t, p.configAt(upstream, more))
@@ -89,9 +100,6 @@ func startProxyAt(t *testing.T, upstream, more string) *process {
 	})
 	p.client = proxytest.NewClient("tcp", p.addr, "")
 	t.Cleanup(func() { p.client.Close() })
-	proxytest.Poll(t, "the proxy answers", func() bool {
-		return p.client.Ping(context.Background()).Err() == nil
-	})
 	return p
 }
 
@@ -199,6 +207,60 @@ func TestServe(t *testing.T) {
 		p.signal(syscall.SIGTERM)
 		p.expectExit(exitDone)
 	})
+}
+
+// A server that is not what the proxy needs is told of at the start: its first look is also its last
+// as long as nothing changes.
+func TestServeTellsOfTroubleWithTheUpstream(t *testing.T) {
+	primary := proxytest.StartServer(t)
+	for what, row := range map[string]struct {
+		args []string
+		want string
+	}{
+		"a replica": {[]string{"--replicaof", strings.Replace(primary.Addr, ":", " ", 1)},
+			"it is a replica"},
+		"a cluster node":   {[]string{"--cluster-enabled", "yes"}, "it is part of a cluster"},
+		"a wrong password": {[]string{"--requirepass", "secret"}, "control user cannot log in"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			srv := proxytest.Spec{Args: row.args}.Start(t)
+			p := startProxyOf(t, srv.Addr, "")
+			proxytest.Poll(t, "the log says "+row.want, func() bool {
+				return strings.Contains(p.log.String(), row.want)
+			})
+			proxytest.Poll(t, "/readyz says "+row.want, func() bool {
+				resp, err := http.Get("http://" + p.http + "/readyz")
+				if err != nil {
+					return false
+				}
+				defer resp.Body.Close()
+				text, _ := io.ReadAll(resp.Body)
+				return resp.StatusCode == http.StatusOK && strings.Contains(string(text), row.want)
+			})
+		})
+	}
+}
+
+// What only the server's own command table shows has its place in the file, too, at the start and
+// in a reload.
+func TestServeNamesThePlaceOfAnUnknownCommand(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	bad := "rules: [{name: a, commands: [flushal], action: deny}]\n"
+	p := startProxy(t, srv, "")
+	p.rewrite(p.config(srv, bad))
+	p.hangup("not reloaded")
+	place := p.file + `:4:30: rules[0].commands[0]: rule \"a\": unknown command`
+	if !strings.Contains(p.log.String(), place) {
+		t.Errorf("the log of the reload does not say %s", place)
+	}
+
+	again := &process{t: t, addr: freeAddr(t), console: freeAddr(t), http: freeAddr(t)}
+	file := configFile(t, again.config(srv, bad))
+	code, _, stderr := execute(t, "serve", "--config", file)
+	if want := file + ":4:30: rules[0].commands[0]"; code != exitFailed ||
+		!strings.Contains(stderr, want) {
+		t.Errorf("exit code %d, printed %s; want %s", code, stderr, want)
+	}
 }
 
 func TestReloadOnHangup(t *testing.T) {

@@ -67,6 +67,28 @@ type Info struct {
 	Missing []string
 }
 
+// Troubles is what keeps a server that is Up from being what a proxy needs behind it, a text each.
+func (i *Info) Troubles() []string {
+	var out []string
+	if !i.Up {
+		return nil
+	}
+	if i.Err != nil {
+		out = append(out, i.Err.Error()+": check username and password of the upstream")
+	}
+	if err := i.Supported(); err != nil {
+		out = append(out, err.Error())
+	}
+	if i.Role == "slave" {
+		out = append(out, "it is a replica: writes are answered -READONLY, unless it is set up otherwise")
+	}
+	if i.Cluster {
+		out = append(out, "it is part of a cluster, which is not supported: its redirections lead clients "+
+			"past the proxy")
+	}
+	return out
+}
+
 // Supported returns nil for Redis 7.0 or newer and Valkey 7.2 or newer, and for a version that is
 // unknown; for others an error that wraps ErrUnsupported.
 func (i *Info) Supported() error {

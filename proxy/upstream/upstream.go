@@ -310,6 +310,10 @@ func (u *Upstream) tell(before, after *Info) {
 	}
 }
 
+// Announce logs what the last Probe found, for a caller whose first look at the server that was:
+// nothing has changed since when Start goes on from there.
+func (u *Upstream) Announce() { u.logChange(&Info{Err: ErrUnknown}, u.Info()) }
+
 // logChange says in one line what an operator should know of a change.
 func (u *Upstream) logChange(before, after *Info) {
 	switch {
@@ -318,12 +322,11 @@ func (u *Upstream) logChange(before, after *Info) {
 	case after.Up && (!before.Up || before.Generation != after.Generation):
 		u.log.Info("upstream is up", "server", after.Server, "version", after.Version,
 			"role", after.Role, "run_id", after.RunID, "loading", after.Loading)
-		if err := after.Supported(); err != nil {
-			u.log.Warn("upstream is too old", "error", err)
+		for _, trouble := range after.Troubles() {
+			u.log.Warn("trouble with the upstream", "trouble", trouble)
 		}
-	}
-	if after.Up && after.Err != nil && (before.Err == nil || !before.Up) {
-		u.log.Warn("upstream control is not available", "error", after.Err)
+	case after.Up && after.Err != nil && before.Err == nil:
+		u.log.Warn("trouble with the upstream", "trouble", after.Err)
 	}
 	if after.Up && len(after.Missing) > 0 && !slices.Equal(before.Missing, after.Missing) {
 		u.log.Warn("the control user may not run all that it needs", "missing", after.Missing)
