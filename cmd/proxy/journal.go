@@ -93,9 +93,9 @@ func (j journalFlag) open() (*journal.View, string, error) {
 	view, err := journal.OpenView(nil, dir)
 	switch {
 	case errors.Is(err, journal.ErrDamaged):
-		err = fmt.Errorf("journal in %s: %w; proxy journal verify says more", dir, err)
-	case err != nil:
-		err = fmt.Errorf("journal: %w", err)
+		err = fmt.Errorf("journal in %s: %w; if this is a copy of a folder that was being written, "+
+			"copy it once more; else see \"When it is damaged\" in journal/README.md", dir, err)
+	case err != nil: // it says by itself that it is of the journal
 	case len(view.Timelines()) == 0:
 		err = fmt.Errorf("there is no journal in %s, or nothing was ever recorded", dir)
 	}

@@ -145,6 +145,7 @@ type planView struct {
 	Edited    bool               `json:"edited"`
 	LeftOut   int64              `json:"left_out"`
 	Skipped   []lineView         `json:"skipped,omitempty"` // the first of them
+	Note      string             `json:"note,omitempty"`
 }
 
 func viewPlan(p *replay.Plan) planView {
@@ -152,7 +153,7 @@ func viewPlan(p *replay.Plan) planView {
 		Timeline: p.Point.Timeline.ID, ReplID: p.ReplID, Offset: p.Point.Offset, TargetEnd: p.End(),
 		DB: p.Point.DB, Base: p.Base, Stream: p.Point.Offset - p.Base.Offset,
 		Before: viewLines(p.Point.Before), After: viewLines(p.Point.After), Edited: p.Edited,
-		LeftOut: p.Left, Skipped: viewLines(p.Skipped),
+		LeftOut: p.Left, Skipped: viewLines(p.Skipped), Note: p.Point.Note,
 	}
 	if t := p.Point.Time; !t.IsZero() {
 		v.Time = &t
@@ -185,6 +186,9 @@ func printPlan(w io.Writer, p *replay.Plan) {
 	}
 	if len(pt.After) == 0 {
 		fmt.Fprint(w, "      (the end of what is held)\n")
+	}
+	if pt.Note != "" {
+		fmt.Fprintf(w, "note: %s\n", pt.Note)
 	}
 	if !p.Edited {
 		return

@@ -134,8 +134,15 @@ func TestRestoreInPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.recordedAll(srv)
-	mustRun(t, "restore", "--config", p.file, "--before-command", "flushall", "--force",
-		"--target", srv.Addr)
+	point := []string{"restore", "--config", p.file, "--before-command", "flushall", "--target"}
+	for _, address := range []string{srv.Addr, p.addr} { // behind the proxy is the same server
+		code, _, stderr := execute(t, append(point, address)...)
+		if code != exitFailed || !strings.Contains(stderr, "is the server that this journal records") ||
+			!strings.Contains(stderr, "(--force)") {
+			t.Fatalf("without force into %s: %d, %s", address, code, stderr)
+		}
+	}
+	mustRun(t, append(point, srv.Addr, "--force")...)
 	if got := srv.MustDo("DEBUG", "DIGEST"); got != want {
 		t.Errorf("digest %v, want %v", got, want)
 	}
@@ -159,6 +166,25 @@ func TestRestoreInPlace(t *testing.T) {
 	if !strings.Contains(strings.ToLower(out), "flushall") {
 		t.Error(out)
 	}
+	code, _, stderr := execute(t, append(point, dst.Addr)...)
+	if code != exitFailed || !strings.Contains(stderr, "timeline 1 from offset ") {
+		t.Errorf("before the FLUSHALL that is no more: %d, %s", code, stderr)
+	}
+	end := fmt.Sprint(v.Timelines[0].End)
+	proxytest.Poll(t, "the new history to come as far", func() bool {
+		return p.do("SET", "new", strings.Repeat("x", 100)) == nil && recordedBeyond(t, p, end)
+	})
+	if out = mustRun(t, "restore", "--dir", p.folder(), "--to", end, "--dry-run"); !strings.Contains(
+		out, "\nnote: another history came to that offset, too: timeline 1\n") {
+		t.Error(out)
+	}
+}
+
+// recordedBeyond reports whether the present history has come to an offset.
+func recordedBeyond(t *testing.T, p *process, offset string) bool {
+	t.Helper()
+	code, _, _ := execute(t, "restore", "--dir", p.folder(), "--to", offset, "--dry-run")
+	return code == exitDone
 }
 
 // Without a target the point is served to whoever is told to come.
