@@ -16,7 +16,7 @@ func TestActionsAreAudited(t *testing.T) {
 		{"undo 4 merge", "undo", "OK, 10 keys are back; 2 that were written since stay"},
 		{"UNDO 0", "undo", "ERR the id of an entry"},
 		{"PURGE 5", "purge", "OK"},
-		{"RESET BUDGET each bob", "reset budget", "OK: 3 were open"},
+		{"RESET BUDGET each bob", "reset budget", "OK: 3 had been used up"},
 		{"RESET BUDGET nobody", "reset budget", "ERR no budget is called nobody"},
 		{"KILL SESSION 27", "kill session", "OK"},
 		{"KILL SESSION 28", "kill session", "ERR no session 28"},

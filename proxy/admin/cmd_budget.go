@@ -30,7 +30,7 @@ func budgetLines(list []Budget) []string {
 	if len(list) == 0 {
 		return []string{"no delete budgets"}
 	}
-	t := table{head: []string{"BUDGET", "WHO", "DELETED", "OF", "WINDOW", "OPEN", "TRIPS"}}
+	t := table{head: []string{"BUDGET", "WHO", "DELETED", "OF", "WINDOW", "OPENS-IN", "TRIPS"}}
 	for i := range list {
 		b := &list[i]
 		if len(b.Breakers) == 0 {
@@ -58,6 +58,6 @@ func resetBudget(ctx context.Context, c *client, args []string) (reply, error) {
 	}
 	c.server.log.Info("console: budget reset", "addr", c.addr, "budget", args[0], "user", user,
 		"open", open)
-	c.result = fmt.Sprintf("OK: %d were open", open)
+	c.result = fmt.Sprintf("OK: %d had been used up", open)
 	return lines([]string{c.result}), nil
 }

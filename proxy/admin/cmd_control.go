@@ -30,7 +30,7 @@ func reload(ctx context.Context, c *client, _ []string) (reply, error) {
 	if len(warnings) == 0 {
 		return simple("OK"), nil
 	}
-	text := []string{"OK, but:"}
+	text := []string{"OK, but these need a restart:"}
 	for _, w := range warnings {
 		text = append(text, clean(w))
 	}

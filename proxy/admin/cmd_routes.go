@@ -29,7 +29,7 @@ func routeLines(list []Route) []string {
 	if len(list) == 0 {
 		return []string{"no routes: a write is acknowledged when the server has executed it"}
 	}
-	t := table{head: []string{"ROUTE", "DEMAND", "TIMEOUT", "THEN", "ELSE", "HELD", "CONFIRMED",
+	t := table{head: []string{"ROUTE", "DEMAND", "TIMEOUT", "ON-TIMEOUT", "IF-UNAVAILABLE", "HELD", "CONFIRMED",
 		"UNCONFIRMED", "LATE", "PASSED", "REJECTED", "P50", "P99", "AVAILABLE"}}
 	for i := range list {
 		r := &list[i]
@@ -59,8 +59,8 @@ func fenceLines(list []Fences) []string {
 	if len(list) == 0 {
 		return []string{"no fences: no route asks for a proof"}
 	}
-	t := table{head: []string{"KIND", "IN-FLIGHT", "WAITING", "OLDEST", "ROUNDS", "FAILED", "PROVEN",
-		"PER-ROUND", "P50", "P99", "AWAY", "AVAILABLE"}}
+	t := table{head: []string{"KIND", "IN-FLIGHT", "WAITING", "OLDEST", "FENCES", "FAILED", "PROVEN",
+		"PER-FENCE", "P50", "P99", "UNAVAILABLE", "AVAILABLE"}}
 	for i := range list {
 		f := &list[i]
 		state := available(f.Available, f.Why)

@@ -19,8 +19,8 @@ var showCommands = []*command{
 	{name: "SHOW SESSIONS", args: "[LIMIT n] [MATCH pattern] [JSON]",
 		help: "client connections", max: 5, run: showSessions},
 	{name: "SHOW LINKS", args: "[JSON]", help: "upstream connections", max: 1, run: showLinks},
-	{name: "SHOW RULES", args: "[JSON]", help: "rules in force, with their hits",
-		max: 1, run: showRules},
+	{name: "SHOW RULES", args: "[JSON]", max: 1, run: showRules,
+		help: "rules in force, with their hits (DONE: trashed, rewritten or held for approval)"},
 	{name: "SHOW JOURNAL", args: "[JSON]", max: 1, run: showJournal,
 		help: "what the journal holds, and how it follows the server"},
 	{name: "SHOW TIMELINES", args: "[JSON]", help: "histories in the journal",
@@ -120,9 +120,10 @@ func sessionLines(list []Session, total int) []string {
 		t.row(s.ID, s.Addr, s.User, s.Name, s.Protocol, s.DB, s.Age, s.Idle, state, ref(s.Link),
 			s.LastCommand, s.Commands, s.Outstanding, size(s.InputBuffer), size(s.OutputBuffer))
 	}
-	text := fmt.Sprintf("%d sessions", total)
+	text := counted(total, "session")
 	if len(list) < total {
-		text = fmt.Sprintf("%d of %d sessions; LIMIT 0 shows all", len(list), total)
+		text = fmt.Sprintf("%d of %s; LIMIT 0 shows all", len(list),
+			counted(total, "session"))
 	}
 	if len(list) == 0 {
 		return []string{text}
@@ -147,7 +148,7 @@ func linkLines(list []Link) []string {
 			ref(max(l.ServerID, 0)), l.Age, l.Idle, l.Sessions, ref(l.Session), l.Commands,
 			l.Outstanding, size(l.Queued))
 	}
-	text := fmt.Sprintf("%d links", len(list))
+	text := counted(len(list), "link")
 	if len(list) == 0 {
 		return []string{text}
 	}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 )
@@ -94,6 +95,9 @@ func (c *client) run(ctx context.Context, args []string) (reply, error) {
 	defer cancel()
 	c.result = "OK"
 	r, err := cmd.run(ctx, c, rest)
+	if errors.Is(err, errSyntax) && !cmd.open {
+		err = errSyntaxOf(cmd)
+	}
 	if cmd.acts {
 		c.audit(cmd, args, err)
 	}

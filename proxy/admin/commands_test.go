@@ -17,18 +17,18 @@ func TestShow(t *testing.T) {
 	for command, want := range map[string]string{
 		"SHOW SESSIONS": `
 ID  ADDRESS          USER      NAME  RESP  DB  AGE    IDLE  STATE         LINK  LAST        COMMANDS  WAITING  IN       OUT
-1   127.0.0.1:50001  default   web   3     0   1h30m  3s    -             -     get         123456    0        0        0
+1   127.0.0.1:50001  default   web   3     0   1h30m  3s    -             -     get         123456    0        0B       0B
 27  127.0.0.1:50002  bob?[31m  -     2     15  2d01h  0s    multi paused  7     config|set  9         3        20.0KiB  3.00MiB
 2 sessions
 `,
 		"show sessions match default limit 5": `
 ID  ADDRESS          USER     NAME  RESP  DB  AGE    IDLE  STATE  LINK  LAST  COMMANDS  WAITING  IN  OUT
-1   127.0.0.1:50001  default  web   3     0   1h30m  3s    -      -     get   123456    0        0   0
-1 sessions
+1   127.0.0.1:50001  default  web   3     0   1h30m  3s    -      -     get   123456    0        0B  0B
+1 session
 `,
 		"SHOW SESSIONS LIMIT 1": `
 ID  ADDRESS          USER     NAME  RESP  DB  AGE    IDLE  STATE  LINK  LAST  COMMANDS  WAITING  IN  OUT
-1   127.0.0.1:50001  default  web   3     0   1h30m  3s    -      -     get   123456    0        0   0
+1   127.0.0.1:50001  default  web   3     0   1h30m  3s    -      -     get   123456    0        0B  0B
 1 of 2 sessions; LIMIT 0 shows all
 `,
 		"SHOW SESSIONS MATCH nobody": `
@@ -36,8 +36,8 @@ ID  ADDRESS          USER     NAME  RESP  DB  AGE    IDLE  STATE  LINK  LAST  CO
 `,
 		"SHOW LINKS": `
 ID  KIND    STATE  USER     RESP  DB  LOCAL            SERVER-ID  AGE    IDLE  SESSIONS  SESSION  COMMANDS  WAITING  QUEUED
-3   shared  ready  default  3     0   127.0.0.1:41000  42         1h00m  0s    20        -        1000      4        512
-7   pinned  busy   bob      2     15  -                -          0s     0s    1         27       0         0        0
+3   shared  ready  default  3     0   127.0.0.1:41000  42         1h00m  0s    20        -        1000      4        512B
+7   pinned  busy   bob      2     15  -                -          0s     0s    1         27       0         0        0B
 2 links
 `,
 		"SHOW RULES": `
@@ -46,24 +46,24 @@ default  deny    enforce      0     0        3       2          0         flusha
 admin    deny    observe      0     0        0       0          12        @dangerous except info keys
 `,
 		"SHOW ROUTES": `
-ROUTE  DEMAND               TIMEOUT  THEN   ELSE    HELD  CONFIRMED  UNCONFIRMED  LATE  PASSED  REJECTED  P50    P99   AVAILABLE
-pay    journal, replicas 1  500ms    error  reject  3     1000       2            1     0       7         1.5ms  20ms  NO: 0 of 1 replicas are online
-log    aof local            1s       close  pass    0     0          0            0     4       0         0s     0s    yes
+ROUTE  DEMAND               TIMEOUT  ON-TIMEOUT  IF-UNAVAILABLE  HELD  CONFIRMED  UNCONFIRMED  LATE  PASSED  REJECTED  P50    P99   AVAILABLE
+pay    journal, replicas 1  500ms    error       reject          3     1000       2            1     0       7         1.5ms  20ms  NO: 0 of 1 replicas are online
+log    aof local            1s       close       pass            0     0          0            0     4       0         0s     0s    yes
 `,
 		"SHOW GATE": `
-KIND        IN-FLIGHT  WAITING  OLDEST  ROUNDS  FAILED  PROVEN  PER-ROUND  P50    P99  AWAY   AVAILABLE
-aof local   0          0        0s      2       0       2       1.0        0s     0s   0s     no route asks for just this now
-journal     2          12       1.2ms   100     4       480     5.0        800µs  2ms  0s     yes
-replicas 1  0          0        0s      0       0       0       0.0        0s     0s   1m15s  NO: 0 of 1 replicas are online
+KIND        IN-FLIGHT  WAITING  OLDEST  FENCES  FAILED  PROVEN  PER-FENCE  P50    P99  UNAVAILABLE  AVAILABLE
+aof local   0          0        0s      2       0       2       1.0        0s     0s   0s           no route asks for just this now
+journal     2          12       1.2ms   100     4       480     5.0        800µs  2ms  0s           yes
+replicas 1  0          0        0s      0       0       0       0.0        0s     0s   1m15s        NO: 0 of 1 replicas are online
 `,
 		"SHOW BUDGETS": `
-BUDGET  WHO       DELETED  OF    WINDOW  OPEN   TRIPS
-all     -         0        1000  1m00s   -      0
-each    bob?[31m  0        10    1h00m   1m30s  2
-each    eve       7        10    1h00m   -      0
+BUDGET  WHO       DELETED  OF    WINDOW  OPENS-IN  TRIPS
+all     -         0        1000  1m00s   -         0
+each    bob?[31m  0        10    1h00m   1m30s     2
+each    eve       7        10    1h00m   -         0
 `,
 		"RESET BUDGET each bob": `
-OK: 3 were open
+OK: 3 had been used up
 `,
 		"SHOW PENDING": `
 TOKEN      STATE     AGE    LEFT   ASKED  USER      ADDRESS          NAME  DB  RULE   COMMAND
@@ -125,8 +125,8 @@ links            0 shared, 0 pinned (0 busy, 0 idle), 0 connecting, 0 broken so 
 commands         5000000 (0 errors, 3 denied, 0 answered here, 0 -UPSTREAM), 0 waiting
 observed         0 would have been denied
 protocol errors  0
-client bytes     5.00GiB in, 1234 out, 0 buffered
-upstream bytes   0 in, 0 out, 0 buffered
+client bytes     5.00GiB in, 1234B out, 0B buffered
+upstream bytes   0B in, 0B out, 0B buffered
 CLASS     COMMANDS  MEAN    P50   P99     P99.9
 read      4000000   81.2µs  75µs  1.23ms  12ms
 blocking  10        3s      1s    59s     59.9s
@@ -240,7 +240,7 @@ func TestControl(t *testing.T) {
 		"undo 4 replace", "+OK, 10 keys are back; what was written since is entry 6\r\n",
 		"UNDO 4 MERGE", "+OK, 10 keys are back; 2 that were written since stay as they are, "+
 			"their old values in entry 4\r\n",
-		"UNDO 4 BOTH", "-"+string(errSyntax)+"\r\n",
+		"UNDO 4 BOTH", "-ERR syntax error. Usage: UNDO id [REPLACE|MERGE]\r\n",
 		"UNDO x", "-"+string(errTrashID)+"\r\n",
 		"PURGE 4", "+OK\r\n",
 		"PURGE 0", "-"+string(errTrashID)+"\r\n",
@@ -263,9 +263,9 @@ func TestControl(t *testing.T) {
 		if fmt.Sprint(b.undone) != "[4 4REPLACE 4MERGE]" || !reflect.DeepEqual(b.purged, []uint64{4}) {
 			t.Errorf("undone %v, purged %v", b.undone, b.purged)
 		}
-		b.warnings = []string{"listeners need a restart"}
+		b.warnings = []string{"listeners"}
 	})
-	if got := c.text("RELOAD"); got != "OK, but:\nlisteners need a restart\n" {
+	if got := c.text("RELOAD"); got != "OK, but these need a restart:\nlisteners\n" {
 		t.Errorf("got %q", got)
 	}
 	fail := func(err error) { b.locked(func() { b.err = err }) }
@@ -285,6 +285,7 @@ func TestBadRequests(t *testing.T) {
 	unknown := func(what string) string {
 		return "-ERR unknown command '" + what + "'. Try HELP (in redis-cli: SHOW HELP)\r\n"
 	}
+	const usage = ". Usage: SHOW SESSIONS [LIMIT n] [MATCH pattern] [JSON]\r\n"
 	c.expect(
 		"FLUSHALL", unknown("FLUSHALL"),
 		"SHOW NOTHING", unknown("SHOW NOTHING"),
@@ -292,12 +293,12 @@ func TestBadRequests(t *testing.T) {
 		"CLIENT LIST", unknown("CLIENT LIST"),
 		"\"a\\x1b[31m\\r\\nb\"", unknown("a?[31m??b"),
 		strings.Repeat("x", 100), unknown(strings.Repeat("x", 64)+"…"),
-		"SHOW STATS XML", "-ERR syntax error\r\n",
+		"SHOW STATS XML", "-ERR syntax error. Usage: SHOW STATS [JSON]\r\n",
 		"SHOW STATS JSON JSON", "-ERR wrong arguments. Usage: SHOW STATS [JSON]\r\n",
-		"SHOW SESSIONS LIMIT", "-ERR syntax error\r\n",
+		"SHOW SESSIONS LIMIT", "-ERR syntax error"+usage,
 		"SHOW SESSIONS LIMIT x", "-"+string(errLimit)+"\r\n",
 		"SHOW SESSIONS LIMIT -1", "-"+string(errLimit)+"\r\n",
-		"SHOW SESSIONS FOO 1", "-ERR syntax error\r\n",
+		"SHOW SESSIONS FOO 1", "-ERR syntax error"+usage,
 		"SELECT 1", "-"+string(errDB)+"\r\n",
 		"PING a b", "-ERR wrong arguments. Usage: PING [message]\r\n",
 	)

@@ -31,7 +31,7 @@ func TestJournalInTrouble(t *testing.T) {
 	for _, want := range []string{
 		"failed       write: input/output error", "last error   connection refused?[2J",
 		"disk errors  3, the first: fsync: input/output error", "reopened     2 times, after",
-		"a base is being taken", "since -", "rate         0/s\n", "0 free\n",
+		"a base is being taken", "since -", "rate         0B/s\n", "0B free\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)

@@ -55,6 +55,14 @@ func format(row []string, widths []int) string {
 	return strings.TrimRight(b.String(), " ")
 }
 
+// counted is a number of things in words: "1 link", "2 links".
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
 // cell formats a value for a table; nothing is shown as "-", so that columns can be counted.
 func cell(v any) string {
 	switch v := v.(type) {
@@ -86,7 +94,7 @@ type byteSize uint64
 // String implements fmt.Stringer.
 func (n byteSize) String() string {
 	if n < 10<<10 {
-		return strconv.FormatUint(uint64(n), 10)
+		return strconv.FormatUint(uint64(n), 10) + "B"
 	}
 	f, unit := float64(n), -1
 	for f >= 1000 && unit < len("KMGTPE")-1 {

@@ -45,6 +45,10 @@ func errArgs(c *command) error {
 	return replyError(strings.TrimSpace("ERR wrong arguments. Usage: " + c.usage()))
 }
 
+func errSyntaxOf(c *command) error {
+	return replyError(fmt.Sprintf("%s. Usage: %s", string(errSyntax), c.usage()))
+}
+
 func errNoSession(id uint64) error {
 	return replyError(fmt.Sprintf("ERR no session %d", id))
 }
