@@ -71,7 +71,7 @@ func (r Rewriting) spares() bool { return r == RewriteScan || r == RewriteBgsave
 var trashable = map[string]bool{
 	"flushall": true, "flushdb": true,
 	"del": true, "unlink": true, "getdel": true,
-	"rename": true, "restore": true, "copy": true,
+	"rename": true, "restore": true, "restore-asking": true, "copy": true,
 	"expire": true, "pexpire": true, "expireat": true, "pexpireat": true,
 	"getex": true,
 }

@@ -204,7 +204,7 @@ func TestConditionErrors(t *testing.T) {
 			`session, got "group"`},
 		{"a: trash flushall shutdown", `rule "a": action: trash is not possible for shutdown`},
 		{"a: trash *", `rule "a": action: trash is not possible for unknown commands, acl, ` +
-			`acl|cat and 358 more`},
+			`acl|cat and 357 more`},
 		{"a: rewrite keys get", `rule "a": action: rewrite is not possible for get`},
 	} {
 		_, err := New(Options{Rules: parseRules(t, tt.rules)})

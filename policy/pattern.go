@@ -70,7 +70,16 @@ func (p pattern) resolve(t *Table, restricts bool, covers []bool) bool {
 	for _, sub := range cmd.Subs {
 		covers[sub.ID] = true
 	}
+	if twin := t.byName[twins[p.command]]; restricts && twin != nil {
+		covers[twin.ID] = true
+	}
 	return true
+}
+
+// twins holds the commands that do what another does: to restrict that is to restrict them.
+var twins = map[string]string{
+	"replicaof": "slaveof", "slaveof": "replicaof", "sync": "psync", "psync": "sync",
+	"restore": "restore-asking",
 }
 
 // resolveCategory marks the members of a category. A container is in few categories itself, and

@@ -68,6 +68,21 @@ var verdicts = []struct {
 		},
 	},
 	{
+		name:  "two names for one thing",
+		rules: "a: allow slaveof\nb: deny replicaof sync\nc: trash restore except restore-asking",
+		want: []string{
+			"REPLICAOF h 1 -> deny b", "SLAVEOF h 1 -> allow a", "PSYNC ? -1 -> deny b",
+			"RESTORE k 0 x -> trash c", "RESTORE-ASKING k 0 x -> allow",
+		},
+	},
+	{
+		name:  "the other way round",
+		rules: "a: deny slaveof psync restore-asking",
+		want: []string{
+			"REPLICAOF h 1 -> deny a", "SYNC -> deny a", "RESTORE k 0 x -> allow",
+		},
+	},
+	{
 		name:  "a category",
 		rules: "danger: deny @Dangerous",
 		want: []string{

@@ -20,7 +20,8 @@ type RuleSpec struct {
 	//   - an ACL category, "@dangerous".
 	//   - "*", every command, and the only form that covers unknown commands.
 	// A rule that covers DEL covers EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, GETEX, SET and RESTORE
-	// with a time in the past as well, for they delete the key, unless its action is rewrite.
+	// with a time in the past as well, for they delete the key, unless its action is rewrite. One
+	// that restricts REPLICAOF, SYNC or RESTORE restricts SLAVEOF, PSYNC or RESTORE-ASKING, too.
 	Commands []string
 
 	// Except takes commands out of Commands again. The forms are the same.
