@@ -276,6 +276,69 @@ func wantRecovered(t *testing.T, s site, broken bool, end int64) {
 	closeJournal(t, open(t, testOptions(s.disk)))
 }
 
+// What README.md says under "When it is damaged": each side of the damage can be used alone.
+func TestBothSidesOfDamage(t *testing.T) {
+	build := func() (*vfs.Mem, []Segment) {
+		disk := vfs.NewMem()
+		j := open(t, testOptions(disk))
+		tl := start(t, j, "a", 0)
+		addBase(t, j, tl.ID, 0, time.Now())
+		for at := int64(0); at < 60_000; at += 500 {
+			if at == 50_000 {
+				addBase(t, j, tl.ID, at, time.Now())
+			}
+			add(t, j, tl.ID, at, at+500)
+		}
+		closeJournal(t, j)
+		all := view(t, disk).Segments()
+		if n := len(all); n < 4 || all[1].Ranges[0].To > 40_000 || all[n-2].Ranges == nil {
+			t.Fatalf("%+v", all)
+		}
+		return disk, all
+	}
+	leads := func(v *View, offset, base int64) {
+		t.Helper()
+		if b, err := v.BaseFor(1, offset); err != nil || b.Offset != base {
+			t.Errorf("offset %d: base at %d (%v), want %d", offset, b.Offset, err, base)
+		}
+	}
+	remove := func(disk *vfs.Mem, segments []Segment) *View {
+		t.Helper()
+		for _, s := range segments {
+			if err := disk.Remove(testDir + "/" + s.File); err != nil {
+				t.Fatal(err)
+			}
+		}
+		v := view(t, disk)
+		wantSound(t, v)
+		return v
+	}
+
+	disk, all := build()
+	site{disk: disk}.edit(t, all[1].File, func(f vfs.File) { flip(t, f, 5000) })
+	v := view(t, disk) // within a sealed segment: nothing has to be moved
+	if got, err := readAll(v, 1, 0); !errors.Is(err, ErrDamaged) ||
+		int64(len(got)) < all[0].Ranges[0].To {
+		t.Errorf("read %d bytes, %v", len(got), err)
+	}
+	leads(v, 60_000, 50_000)
+	wantContent(t, v, 1, 50_000, 60_000)
+
+	disk, all = build()
+	end := all[1].Ranges[0].From
+	v = remove(disk, all[1:]) // what comes before
+	leads(v, end, 0)
+	wantContent(t, v, 1, 0, end)
+
+	disk, all = build()
+	v = remove(disk, all[:2]) // what comes behind, from the next base on
+	leads(v, 60_000, 50_000)
+	wantContent(t, v, 1, 50_000, 60_000)
+	if _, err := v.BaseFor(1, 40_000); !errors.Is(err, ErrNoBase) {
+		t.Errorf("before the next base: %v", err)
+	}
+}
+
 // Every byte of every file counts: any change of one is noticed by Verify, wherever it stands.
 func TestVerifyNoticesEveryByte(t *testing.T) {
 	mem := vfs.NewMem()
