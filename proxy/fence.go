@@ -50,8 +50,9 @@ type durability struct {
 	released []*session // some hold of theirs was settled in this turn
 
 	lineage
-	sides sidePool
-	facts facts
+	sides  sidePool
+	facts  facts
+	hidden hiddenCount
 
 	free  []*hold
 	gates []*gate

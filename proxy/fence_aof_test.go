@@ -161,3 +161,18 @@ func TestAOFFenceOnANewConnectionWrites(t *testing.T) {
 		c.expect("+OK\r\n")
 	})
 }
+
+// A server that is found to be in cluster mode only later has no place for marks: writes are refused
+// before they are executed.
+func TestClusterModeThatShowsLater(t *testing.T) {
+	inBubble(t, onRoute(policy.Demand{AOFLocal: true}), func(b *bubble) {
+		b.server.change(func() { b.server.version = append(b.server.version, "cluster_enabled:1") })
+		b.sleep(3 * time.Second)
+		c := b.client()
+		c.send("SET pay:1 a")
+		c.expectError("NODURABLE", "cluster mode")
+		if b.server.sent("set pay:1") != 0 {
+			t.Error("it was executed")
+		}
+	})
+}

@@ -3,9 +3,7 @@ package proxy
 import (
 	"bytes"
 	"fmt"
-	"slices"
 
-	"holdfast/policy"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/upstream"
 )
@@ -74,12 +72,4 @@ func (d *durability) journalsFacked() int {
 		n += d.facts.journals
 	}
 	return n
-}
-
-// routesMark reports whether a route needs fences that write.
-func routesMark(routes []policy.RouteSpec) bool {
-	return slices.ContainsFunc(routes, func(r policy.RouteSpec) bool {
-		r.Demand.Journal = false
-		return !r.Demand.IsZero()
-	})
 }

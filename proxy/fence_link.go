@@ -39,6 +39,8 @@ const (
 	stepWait
 	stepConfig // what WAITAOF is worth
 	stepAfter  // INFO replication behind it
+	stepSize   // what is in the database of the watermark (fence_mark.go)
+	stepExists
 )
 
 const (
@@ -206,8 +208,12 @@ func (sl *sideLink) reply(reply []byte, broken bool) {
 	}
 	st := sl.steps[0]
 	sl.steps = slices.Delete(sl.steps, 0, 1)
-	if st == stepHello {
+	switch st {
+	case stepHello:
 		sl.hello(reply)
+		return
+	case stepSize, stepExists:
+		sl.counts(st, reply)
 		return
 	}
 	fl := sl.flight

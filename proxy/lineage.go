@@ -104,6 +104,7 @@ func (sl *sideLink) hello(reply []byte) {
 	d.sides.backoff.Reset()
 	d.samePrimary(&r)
 	d.checkLinks()
+	sl.countHidden()
 	d.limitSides()
 }
 

@@ -17,6 +17,7 @@ import (
 // the journal. It is immutable: event loops look at the newest one without a lock.
 type provable struct {
 	server      string // why nothing at all can be proven; ""
+	marks       string // why nothing can that takes a mark; ""
 	journal     string // why the journal proves nothing; ""
 	aof         string // why WAITAOF's local answer proves nothing; ""
 	replicas    int    // online, journals not counted
@@ -30,6 +31,10 @@ func (p *provable) lacks(d policy.Demand) (missing policy.Demand) {
 		return d
 	}
 	missing.Journal = d.Journal && p.journal != ""
+	if p.marks != "" {
+		d.Journal = missing.Journal
+		return d
+	}
 	missing.AOFLocal = d.AOFLocal && p.aof != ""
 	if d.Replicas > p.replicas {
 		missing.Replicas = d.Replicas
@@ -52,6 +57,9 @@ func (p *provable) why(d policy.Demand) string {
 	var why []string
 	if missing.Journal {
 		why = append(why, p.journal)
+	}
+	if p.marks != "" && marks(missing) {
+		return strings.Join(append(why, p.marks), "; ")
 	}
 	if missing.Replicas > 0 {
 		why = append(why, fmt.Sprintf("%d of %d replicas are online", p.replicas, d.Replicas))
@@ -76,6 +84,9 @@ func newProvable(i *upstream.Info, r *recorder) *provable {
 	p.aofReplicas, p.aofDoubt = i.AOFReplicas()
 	if ok, reason := i.AOFProof(); !ok {
 		p.aof = reason
+	}
+	if i.Cluster {
+		p.marks = errMarkCluster.Error()
 	}
 	p.journal = "there is no journal: set journal.dir"
 	if r != nil {

@@ -26,6 +26,9 @@ func TestProvable(t *testing.T) {
 		"no aof there": {func(p *provable) { p.aofReplicas, p.aofDoubt = 0, "r1: off" },
 			policy.Demand{AOFReplicas: 1}, "(r1: off)"},
 		"a replica": {func(p *provable) { p.server = "it is a replica" }, all, "it is a replica"},
+		"no place for marks": {func(p *provable) { p.marks = "C" },
+			policy.Demand{Replicas: 2, AOFLocal: true, AOFReplicas: 1}, "C"},
+		"nor a journal": {func(p *provable) { p.journal, p.marks = "J", "C" }, all, "J; C"},
 		"two reasons": {func(p *provable) { p.journal, p.aof = "J", "A" },
 			policy.Demand{Journal: true, AOFLocal: true}, "J; A"},
 	} {

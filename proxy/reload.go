@@ -245,6 +245,9 @@ func (c *change) swap() (was replaced, err error) {
 	if next.rules.trash.definitive() {
 		return was, fmt.Errorf("trash: %w", next.rules.trash.off)
 	}
+	if err := refuseMarks(next.rules.routes.All(), info); err != nil {
+		return was, err
+	}
 	srv.warnUnresolved(next.rules.policy)
 	srv.warnEviction(next.rules.trash, info)
 	srv.current.take(&c.opts)
@@ -290,8 +293,8 @@ func (c *change) logUpstream() {
 	i := c.info
 	c.srv.log.Info("another upstream is in force", "upstream", c.opts.Upstream.Address,
 		"before", c.old.Upstream.Address, "server", i.Server, "version", i.Version, "role", i.Role)
-	if err := i.Supported(); err != nil {
-		c.srv.log.Warn("upstream is too old", "error", err)
+	for _, trouble := range i.Troubles() {
+		c.srv.log.Warn("trouble with the upstream", "trouble", trouble)
 	}
 }
 

@@ -50,6 +50,10 @@ func demandTroubles(
 		troubles = append(troubles, RouteTrouble{Part: policy.Demand{Journal: true}, Never: true,
 			Why: "there is no journal: set journal.dir and start the proxy anew"})
 	}
+	if info.Cluster && marks(d) {
+		d.Journal = false
+		return append(troubles, RouteTrouble{Part: d, Why: errMarkCluster.Error(), Never: true})
+	}
 	if have := info.OnlineReplicas(); d.Replicas > have {
 		troubles = append(troubles, RouteTrouble{Part: policy.Demand{Replicas: d.Replicas},
 			Why: fmt.Sprintf("%d of %d replicas are online", have, d.Replicas),

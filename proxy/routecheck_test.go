@@ -33,6 +33,9 @@ func TestRouteTroubles(t *testing.T) {
 		want   []string // part: why > what to do; ! where waiting does not help
 	}{
 		"all is well": {all, nil, nil},
+		"cluster mode": {all, func(i *upstream.Info) { i.Cluster = true }, []string{
+			"! replicas 2, aof local, aof replicas 2: the server is in cluster mode, where proofs of " +
+				"replicas and of append-only files cannot write their mark"}},
 		"one replica too few": {all, func(i *upstream.Info) { i.Replicas = i.Replicas[:2] }, []string{
 			"replicas 2: 1 of 2 replicas are online > start one more replica, with REPLICAOF h 7000",
 			"aof replicas 2: 1 of 2 replicas have an append-only file to believe > " +

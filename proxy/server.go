@@ -168,6 +168,8 @@ func (srv *Server) start(ctx context.Context) error {
 	if err != nil {
 		srv.log.Warn("the upstream does not answer; serving errors until it does",
 			"upstream", srv.opts.Upstream.Address, "error", err)
+	} else {
+		up.Announce()
 	}
 	audit, err := srv.openAudit(srv.opts.Audit)
 	if err != nil {
@@ -219,6 +221,9 @@ func (srv *Server) startWorkers(info *upstream.Info) error {
 	}
 	if r.trash.definitive() {
 		return fmt.Errorf("trash: %w", r.trash.off)
+	}
+	if err := refuseMarks(r.routes.All(), srv.up.Load().Info()); err != nil {
+		return err
 	}
 	srv.warnUnresolved(r.policy)
 	srv.warnEviction(r.trash, srv.up.Load().Info())

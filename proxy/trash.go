@@ -129,7 +129,7 @@ func planTrash(o *Options, p *policy.Policy, info *upstream.Info) *trashPlan {
 	list, err := PlanTrash(o.Trash, p, info)
 	if err != nil || list == nil {
 		t := &trashPlan{off: err, count: info.Databases}
-		if last := info.Databases - 1; last > 0 && !info.Cluster && routesMark(o.Routes) {
+		if last, ok := MarkDatabase(o.Routes, info); ok {
 			t.hidden, t.mark = []int{last}, int32(last)
 		}
 		return t

@@ -62,6 +62,7 @@ func checkRoutesServer(
 			"or write the same into the server's configuration file")
 	}
 	checkFenceLogin(ctx, r, c, u, demand)
+	checkMark(ctx, r, c, u, info)
 }
 
 // routeFinding is one about a route, with its place in the file.
@@ -188,4 +189,23 @@ func reachesAllKeys(ctx context.Context, u *upstream.Upstream, user string) bool
 		}
 	}
 	return true
+}
+
+// checkMark warns of keys in the database that routes hide from clients, where there is no trash.
+func checkMark(
+	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, info *upstream.Info,
+) {
+	db, ok := proxy.MarkDatabase(routeSpecs(c), info)
+	if reserved, err := planTrash(c, info); !ok || err == nil && reserved != nil {
+		return
+	}
+	reply, err := u.Do(ctx, "EVAL", proxy.MarkLua, 1, proxy.MarkKey, db)
+	keys, counted := reply.(int64)
+	switch {
+	case err != nil || !counted:
+		r.warn("routes", "whether there are keys in database %d, which is hidden from clients for "+
+			"the mark that proofs write, is unknown: %v", db, err)
+	case keys > 0:
+		r.warn("routes", "%s", proxy.HiddenKeys(db, keys))
+	}
 }

@@ -148,3 +148,31 @@ func TestCheckRoutesOfAnInvalidFile(t *testing.T) {
 	expectCheck(t, exitFailed, "routes: [{name: a, ack: {journal: true}}]\n", offline,
 		"FAIL  routes: FILE:1:35: routes[0].ack.journal: needs journal.dir")
 }
+
+// Routes take the server's highest database from clients.
+func TestCheckRoutesHiddenKeys(t *testing.T) {
+	srv := proxytest.StartServer(t, "--appendonly", "yes", "--appendfsync", "always")
+	const set = "redis.call('SELECT', 15) return redis.call('SET', KEYS[1], 'x')"
+	text := routesFile(srv.Addr, "aof: {local: true}")
+	srv.MustDo("EVAL", set, 1, "holdfast:fence")
+	if out := expectCheck(t, exitDone, text, nil); strings.Contains(out, "database 15") {
+		t.Error(out)
+	}
+	srv.MustDo("EVAL", set, 1, "mine")
+	expectCheck(t, exitDone, text, nil, "warn  routes: database 15 is hidden from clients for the mark "+
+		"that proofs of replicas and append-only files write, and there are keys in it (1): on the "+
+		"server itself, MOVE them to another database, or give it one more (databases 17)")
+	for _, other := range []string{text + trashRules,
+		fmt.Sprintf("upstream: {address: %q}\n", srv.Addr)} {
+		if out := expectCheck(t, exitDone, other, nil); strings.Contains(out, "database 15") {
+			t.Error(out)
+		}
+	}
+}
+
+func TestCheckRoutesInClusterMode(t *testing.T) {
+	srv := proxytest.StartServer(t, "--cluster-enabled", "yes")
+	expectCheck(t, exitFailed, routesFile(srv.Addr, "replicas: 1"), nil,
+		`FAIL  routes: FILE:3:5: route "r0" demands replicas 1, which can never be proven like this: `+
+			`the server is in cluster mode`)
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -24,18 +25,10 @@ var trashNeeds = []string{
 func checkTrash(
 	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, info *upstream.Info,
 ) {
-	table := policy.Builtin()
-	if t, err := policy.NewTable(info.CommandReply); err == nil {
-		table = t
-	}
-	p, err := policy.New(policy.Options{
-		Table: table, Rules: ruleSpecs(c), Enforcement: c.Enforcement, AllowUnknown: true,
-	})
-	if err != nil {
-		return // reported with the rules
-	}
-	reserved, err := proxy.PlanTrash(trash(c), p, info)
+	reserved, err := planTrash(c, info)
 	switch {
+	case errors.Is(err, errRules):
+		return // reported with the rules
 	case err != nil:
 		r.fail("trash", "%v", err)
 		return
@@ -49,6 +42,23 @@ func checkTrash(
 			"back", what, info.MaxMemoryPolicy, evicted(what))
 	}
 	checkTrashLogin(ctx, r, u)
+}
+
+var errRules = errors.New("the rules cannot be compiled")
+
+// planTrash says which databases are reserved for the trash; none if there is none.
+func planTrash(c *configs.Config, info *upstream.Info) (reserved []int, err error) {
+	table := policy.Builtin()
+	if t, err := policy.NewTable(info.CommandReply); err == nil {
+		table = t
+	}
+	p, err := policy.New(policy.Options{
+		Table: table, Rules: ruleSpecs(c), Enforcement: c.Enforcement, AllowUnknown: true,
+	})
+	if err != nil {
+		return nil, errRules
+	}
+	return proxy.PlanTrash(trash(c), p, info)
 }
 
 // evicted is what of the trash such an eviction concerns.
