@@ -203,6 +203,7 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 	if p := checkTable(r, c, info); p != nil {
 		checkNames(ctx, r, u, p)
 		checkForgotten(r, p)
+		checkRuleDatabases(r, c, p, info)
 		checkGuard(ctx, r, c, u, p)
 	}
 	checkTrash(ctx, r, c, u, info)

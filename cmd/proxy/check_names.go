@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
+	"holdfast/configs"
 	"holdfast/policy"
 	"holdfast/proxy/upstream"
 )
@@ -51,26 +53,49 @@ func restrictsAny(p *policy.Policy, cmd *policy.Command) bool {
 	return p.Restricts(cmd)
 }
 
-// likeFlush holds what loses a data set as surely as FLUSHALL, or makes away with the rules.
-var likeFlush = []string{
-	"debug", "replicaof", "slaveof", "failover", "shutdown", "module|load", "module|loadex",
-	"acl|setuser", "acl|load", "config|set",
+// forgotten names a command, and what loses as much as it or makes away with the rules.
+var forgotten = []struct {
+	command string
+	like    []string
+}{
+	{"flushall", []string{
+		"flushdb", "debug", "replicaof", "failover", "shutdown", "module|load", "module|loadex",
+		"acl|setuser", "acl|load", "config|set",
+	}},
+	{"del", []string{"unlink", "getdel", "rename", "restore", "copy", "migrate"}},
 }
 
-// checkForgotten warns of these where rules restrict FLUSHALL and not them.
+// checkForgotten warns where rules restrict the command, and not what is like it.
 func checkForgotten(r *report, p *policy.Policy) {
-	table := p.Table()
-	if flush := table.ByName("flushall"); flush == nil || !p.Restricts(flush) {
-		return
+	restricts := func(name string, unknown bool) bool {
+		cmd := p.Table().ByName(name)
+		return cmd == nil && unknown || cmd != nil && p.Restricts(cmd)
 	}
-	var open []string
-	for _, name := range likeFlush {
-		if cmd := table.ByName(name); cmd != nil && !p.Restricts(cmd) {
-			open = append(open, strings.ToUpper(strings.ReplaceAll(name, "|", " ")))
+	for _, f := range forgotten {
+		if !restricts(f.command, false) {
+			continue
+		}
+		var open []string
+		for _, name := range f.like {
+			if !restricts(name, true) {
+				open = append(open, strings.ToUpper(strings.ReplaceAll(name, "|", " ")))
+			}
+		}
+		if len(open) > 0 {
+			r.warn("rules", "%s is restricted, and not %s, by which as much can be lost: a rule "+
+				"can name them, too", strings.ToUpper(f.command), strings.Join(open, ", "))
 		}
 	}
-	if len(open) > 0 {
-		r.warn("rules", "FLUSHALL is restricted, and %s are not, which can lose as much: a rule like "+
-			"the built-in ones can name them", strings.Join(open, ", "))
+}
+
+// checkRuleDatabases warns of databases that the server does not have.
+func checkRuleDatabases(r *report, c *configs.Config, p *policy.Policy, info *upstream.Info) {
+	for _, rule := range p.Rules() {
+		for _, db := range rule.Spec.Databases {
+			if info.Databases > 0 && db >= info.Databases {
+				r.add(ruleFinding(c, rule, fmt.Sprintf("names database %d, and the server has %d",
+					db, info.Databases)))
+			}
+		}
 	}
 }
