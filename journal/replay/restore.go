@@ -57,7 +57,7 @@ const (
 //
 // When it fails before the target has come for the data, the target is as before. When it fails
 // later, the target is left a replica of an address where nobody answers, so that nobody writes
-// into half a data set.
+// into half a data set. With ErrTooSmall that is a whole one.
 func Restore(ctx context.Context, o RestoreOptions) (Result, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -115,9 +115,11 @@ func (t *target) follow(ctx context.Context, p *Primary) error {
 		case info["master_link_status"] == "up" && info["slave_repl_offset"] == want &&
 			info["master_replid"] == t.opts.Plan.ReplID:
 			if t.opts.Inspect != nil {
-				return t.opts.Inspect(ctx)
+				if err := t.opts.Inspect(ctx); err != nil {
+					return err
+				}
 			}
-			return nil
+			return t.hasRoom(ctx)
 		case progress.Attempts > maxAttempts:
 			return fmt.Errorf("%w after %d attempts; its version is %s, its log says why: %w",
 				ErrRejected, maxAttempts, version(info), orNothing(progress.LastErr))
@@ -160,6 +162,9 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // giveUp puts the target back where it was, if nothing has happened to it yet.
 func (t *target) giveUp(ctx context.Context, p *Primary, err error) error {
+	if errors.Is(err, ErrTooSmall) {
+		return err
+	}
 	if p.Progress().Attempts > 0 {
 		return fmt.Errorf("restore failed; the target is left a replica with no primary, "+
 			"and what it holds is incomplete: %w", err)

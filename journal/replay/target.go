@@ -79,6 +79,27 @@ func (t *target) recorded(replID string) bool {
 	})
 }
 
+// hasRoom reports a target that holds everything and more than its maxmemory, which only binds
+// primaries: it would evict some of it as soon as it is one.
+func (t *target) hasRoom(ctx context.Context) error {
+	info, err := t.info(ctx, "memory")
+	if err != nil {
+		return err
+	}
+	number := func(field string) int64 {
+		n, _ := strconv.ParseInt(info[field], 10, 64) // a field that is not there limits nothing
+		return n
+	}
+	limit, policy := number("maxmemory"), info["maxmemory_policy"]
+	used := number("used_memory") - number("mem_not_counted_for_evict")
+	if limit == 0 || used <= limit || policy == "" || policy == "noeviction" {
+		return nil
+	}
+	return fmt.Errorf("%w: it holds everything now, which takes %d bytes, and with %d and %s it would "+
+		"evict some as a primary; it was left a replica: give it more, then REPLICAOF NO ONE",
+		ErrTooSmall, used, limit, policy)
+}
+
 // info asks INFO, without a limit of its own: while a target empties itself of a large data set it
 // answers nobody, and no harm is done by waiting.
 func (t *target) info(ctx context.Context, section ...string) (map[string]string, error) {

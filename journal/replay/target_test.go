@@ -3,6 +3,7 @@ package replay_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +84,29 @@ func TestRecordedServerAsTarget(t *testing.T) {
 	if r.srv.MustDo("GET", "k") != "v" {
 		t.Error("nothing came back")
 	}
+}
+
+// TestTargetThatWouldEvict holds everything, and is not promoted before it can keep it.
+func TestTargetThatWouldEvict(t *testing.T) {
+	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+		r := record(t, srv)
+		for i := range 100 {
+			srv.MustDo("SET", "k"+strconv.Itoa(i), strings.Repeat("x", 100_000))
+		}
+		r.caughtUp()
+		want := digest(srv)
+		dst := proxytest.Spec{Kind: srv.Binary.Kind, Args: append([]string{"--maxmemory", "5mb",
+			"--maxmemory-policy", "allkeys-lru"}, serverArgs...)}.Start(t)
+		o := replay.RestoreOptions{View: r.view(), Plan: r.plan(), Target: dst.Addr}
+		if _, err := replay.Restore(context.Background(), o); !errors.Is(err, replay.ErrTooSmall) {
+			t.Fatalf("got %v, want %v", err, replay.ErrTooSmall)
+		}
+		dst.MustDo("CONFIG", "SET", "maxmemory", 0)
+		dst.MustDo("REPLICAOF", "NO", "ONE")
+		if got := digest(dst); got != want {
+			t.Errorf("digest %s, want %s", got, want)
+		}
+	}, serverArgs...)
 }
 
 // TestUserWithoutPassword is himself, not the default user.
