@@ -35,6 +35,19 @@ type BaseWriter struct {
 // fsyncs beside it.
 const baseSyncBytes = 16 << 20
 
+// RoomFor is an ErrSpace if a snapshot of so many bytes does not fit on the disk. Where the file
+// system does not say how much it has, everything fits.
+func (j *Journal) RoomFor(size int64) error {
+	u, err := j.fs().Usage(j.opts.Dir)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if u.Total > 0 && u.Free < size {
+		return fmt.Errorf("journal: %w: %d bytes are free, a snapshot took %d", ErrSpace, u.Free, size)
+	}
+	return nil
+}
+
 // NewBase begins a snapshot. Commit or Abort must follow.
 func (j *Journal) NewBase() (*BaseWriter, error) {
 	j.mu.Lock()

@@ -27,6 +27,8 @@ var (
 	ErrRange = errors.New("offset is outside of the timeline")
 	// ErrPruned: retention removed the file while it was wanted.
 	ErrPruned = errors.New("removed by retention")
+	// ErrSpace: the disk has no room for that. The text has got and want.
+	ErrSpace = errors.New("not enough room on the disk")
 	// ErrDamaged is what every DamageError is.
 	ErrDamaged = errors.New("journal is damaged")
 	// ErrGap is what every GapError is.

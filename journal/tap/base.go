@@ -115,7 +115,18 @@ func (t *Tap) takeBase(ctx context.Context) (journal.Base, error) {
 
 // fetchBase asks the primary for a snapshot alone (REPLCONF rdb-only). Its offset is one of the
 // stream that the replication connection receives anyway, which is where the two are joined.
+//
+// One that can wait is not begun where the last one would not fit: it would fill the disk, which
+// makes retention drop what it can, stop the acknowledgements, and come to nothing.
 func (t *Tap) fetchBase(ctx context.Context) (journal.Base, error) {
+	t.mu.Lock()
+	size := t.lastBase.Size
+	t.mu.Unlock()
+	if t.Covered() {
+		if err := t.opts.Journal.RoomFor(size); err != nil {
+			return journal.Base{}, err
+		}
+	}
 	l, err := t.connect(ctx, "?", -1, "rdb-only", "1")
 	if err != nil {
 		return journal.Base{}, err

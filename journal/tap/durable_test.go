@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -216,4 +217,31 @@ func TestSnapshot(t *testing.T) {
 			t.Error("Snapshot succeeded without a primary")
 		}
 	}, serverArgs...)
+}
+
+// fullDisk is a disk that says how much room it has left.
+type fullDisk struct {
+	vfs.FS
+	free atomic.Int64
+}
+
+func (d *fullDisk) Usage(string) (vfs.Usage, error) {
+	return vfs.Usage{Total: 1 << 30, Free: d.free.Load()}, nil
+}
+
+// TestSnapshotWithoutRoom is not begun, unless nothing goes without it.
+func TestSnapshotWithoutRoom(t *testing.T) {
+	srv := proxytest.StartServer(t, serverArgs...)
+	disk := &fullDisk{FS: vfs.OS{}}
+	disk.free.Store(50)
+	r := newRig(t, srv.Addr)
+	r.journal.FS = disk
+	r.start().attached()
+	if _, err := r.tap.Snapshot(context.Background()); !errors.Is(err, journal.ErrSpace) {
+		t.Errorf("got %v, want %v", err, journal.ErrSpace)
+	}
+	disk.free.Store(1 << 20)
+	if _, err := r.tap.Snapshot(context.Background()); err != nil {
+		t.Error(err)
+	}
 }
