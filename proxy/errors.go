@@ -104,6 +104,13 @@ func textScriptTrash(command, call string) string {
 		strings.ReplaceAll(command, "|", " "), call)
 }
 
+// textOpaqueTrash answers code of which it is not known whether it comes to a reserved database.
+func textOpaqueTrash(command, why string) string {
+	return fmt.Sprintf("DENIED '%s' is refused: its code %s, and so come to the databases of the "+
+		"trash; nothing was executed; write out the names of commands, or have the proxy keep its "+
+		"guard on the server (upstream.guard)", command, why)
+}
+
 // textNoTrash answers a command that is to go to the trash where there can be none.
 func textNoTrash(command, rule, why string) string {
 	return fmt.Sprintf("DENIED '%s' goes to the trash by rule '%s' of the proxy, and there is none: "+

@@ -18,7 +18,7 @@ import (
 
 // The guard makes the server itself refuse inside scripts and functions what the rules refuse
 // outside: the scan of code (scripts.go) can be fooled, the server's ACL cannot. While rules refuse
-// something that code could call, the control connection keeps a restricted user on the server: a
+// something that code could call, or there is a trash to keep code from, the control connection keeps a restricted user on the server: a
 // copy of the user default without what the rules refuse. The shared links on which sessions of the
 // user default run their scripts log in as that user.
 //
@@ -159,7 +159,7 @@ func (k *guardKeeper) refresh() {
 func (k *guardKeeper) keep(ctx context.Context, up *upstream.Upstream, r *rules) (
 	*guardUser, error) {
 	pg, err := GuardFor(r.policy, "default")
-	idle := err == nil && len(pg.Refused) == 0
+	idle := err == nil && len(pg.Refused) == 0 && r.trash.reserved == nil
 	if k.looks++; !idle || k.looks <= staleLooks {
 		k.clearStale(ctx, up)
 	}
@@ -230,7 +230,11 @@ func (k *guardKeeper) make(ctx context.Context, up *upstream.Upstream, r *rules,
 	if v, err := up.Do(ctx, "ACL", "DRYRUN", "default", "SELECT", "0"); err != nil || v != "OK" {
 		grants = nil
 	}
-	words, ok := guardWords(fieldsOf(reply), append(pg.Restrict("x")[3:], hide...), grants)
+	restrict := hide
+	if words := pg.Restrict("x"); words != nil {
+		restrict = append(words[3:], hide...)
+	}
+	words, ok := guardWords(fieldsOf(reply), restrict, grants)
 	if !ok {
 		return nil, errNoDefault
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"holdfast/policy"
 	"holdfast/proxy/resp"
@@ -123,17 +124,39 @@ func (t *trashPlan) hideFromCode() (hide, grants []string) {
 }
 
 // reachesTrash refuses code that may come to a reserved database: in code no number can be replaced.
-// What opaque code does, the guard's user may not, and without a guard the rules decide about that.
 func (s *session) reachesTrash(c *resp.Command, cmd *policy.Command) (done, ok bool) {
-	call, may := s.w.policy.Reaches(&s.w.asked, s.w.trash.hidden)
-	if !may {
+	name := commandName(cmd, c.Args)
+	text := ""
+	if call, may := s.w.policy.Reaches(&s.w.asked, s.w.trash.hidden); may {
+		text = textScriptTrash(name, call)
+	} else if why := s.unseenTrash(cmd); why != "" {
+		text = textOpaqueTrash(name, why)
+	} else {
 		return false, false
 	}
-	name := commandName(cmd, c.Args)
+	if s.w.asked.Script == nil && strings.HasPrefix(cmd.Name, "evalsha") {
+		return true, s.refuse1(cmd, textNoScript)
+	}
 	if !s.again.waited {
 		s.audit(c, cmd, &policy.Rule{Name: "trash", Action: policy.Deny}, denied, "")
 	}
-	return true, s.refuse1(cmd, textScriptTrash(name, call))
+	return true, s.refuse1(cmd, text)
+}
+
+// unseenTrash says why code may come to the trash by calls that cannot be read; "" if it cannot. As
+// the guard's user it cannot, and neither can it while it is only loaded. Rules that are about
+// others than this client say nothing of that.
+func (s *session) unseenTrash(cmd *policy.Command) string {
+	switch script := s.w.asked.Script; {
+	case s.w.trash.reserved == nil || !cmd.Effects.Has(policy.EffectScript) ||
+		cmd.Flags.Has(policy.FlagReadonly) || s.guardOf(cmd) != nil:
+		return ""
+	case script == nil:
+		return "is not known to the proxy"
+	case script.Opaque:
+		return "may call anything (" + script.Reason + ")"
+	}
+	return ""
 }
 
 // staysInSight reports that the code in hand leaves its database, to which it has every right, and
