@@ -80,6 +80,21 @@ func TestReport(t *testing.T) {
 	}
 }
 
+func TestReadme(t *testing.T) {
+	b := newBench("", nil, nil, 1)
+	c := readmeCells[2]
+	for name, s := range map[string]sample{
+		"direct": {1000, 0, 1}, "twemproxy": {500, 2.09, 1}, "haproxy": {525, 1, 1},
+		"holdfast": {720, 0.852, 1},
+	} {
+		b.samples[key{name, c}] = []sample{s}
+	}
+	want := "| SET, 16 × 50 | 2.09 | 1.00 | 0.85 | 0.50 | 0.53 | 0.72 |\n"
+	if text := b.readme(); !strings.Contains(text, want) {
+		t.Errorf("no line %q in:\n%s", want, text)
+	}
+}
+
 // Fifty rules, which the proxy takes, and which let pass what the load sends.
 func TestManyRules(t *testing.T) {
 	c, err := configs.Parse("rules.yaml", []byte(manyRules()))

@@ -21,6 +21,9 @@ type options struct {
 	results string // file below loadtest/, or "" for standard output only
 }
 
+// resultsFile is where the figures stand that the README shows a part of.
+const resultsFile = "RESULTS.md"
+
 func main() {
 	harness.Main("bench", func(ctx context.Context) error { return run(ctx, os.Args[1:]) })
 }
@@ -32,7 +35,8 @@ func parse(args []string) (options, error) {
 	fs.Float64Var(&o.seconds, "seconds", 1, "length of one run")
 	fs.BoolVar(&o.quick, "quick", false, "50 connections only, one short round, no file written")
 	fs.StringVar(&o.targets, "targets", strings.Join(targetNames, ","), "what to compare")
-	fs.StringVar(&o.results, "results", "RESULTS.md", "file in loadtest/ to write; - for none")
+	fs.StringVar(&o.results, "results", resultsFile,
+		"file in loadtest/ to write, and with this one README.md; - for none")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
@@ -77,5 +81,9 @@ func run(ctx context.Context, args []string) error {
 	if o.results == "-" {
 		return nil
 	}
-	return harness.WriteSection(filepath.Join(root, "loadtest", o.results), "bench", text)
+	err = harness.WriteSection(filepath.Join(root, "loadtest", o.results), "bench", text)
+	if err != nil || o.results != resultsFile || !b.forReadme() {
+		return err
+	}
+	return harness.WriteSection(filepath.Join(root, "README.md"), "bench", b.readme())
 }

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// readmeCells are those whose figures stand in the README.
+var readmeCells = []cell{
+	{"SET", 1, 50}, {"GET", 1, 50}, {"SET", 16, 50}, {"GET", 16, 50},
+	{"SET", 16, 500}, {"GET", 16, 500},
+}
+
+// readmeProxies are the columns of the README, in their order.
+var readmeProxies = []string{"twemproxy", "haproxy", "holdfast"}
+
+// forReadme says whether everything was measured that the README shows.
+func (b *bench) forReadme() bool {
+	for _, c := range readmeCells {
+		for _, name := range append([]string{"direct"}, readmeProxies...) {
+			if len(b.samples[key{name, c}]) == 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// readme is the short table of the README: what a command costs, and what is left of the pace that
+// the server has without a proxy.
+func (b *bench) readme() string {
+	var w strings.Builder
+	w.WriteString("| depth × connections | CPU µs/command: " + strings.Join(readmeProxies, " | ") +
+		" | of direct throughput: " + strings.Join(readmeProxies, " | ") + " |\n" +
+		"|---|" + strings.Repeat("--:|", 2*len(readmeProxies)) + "\n")
+	for _, c := range readmeCells {
+		fmt.Fprintf(&w, "| %s, %d × %d |", c.workload, c.depth, c.connections)
+		for _, proxy := range readmeProxies {
+			fmt.Fprintf(&w, " %.2f |", b.median(key{proxy, c}, proxyCPU))
+		}
+		for _, proxy := range readmeProxies {
+			fmt.Fprintf(&w, " %s |", ratio(b.against(key{proxy, c}, "direct", opsPerSecond)))
+		}
+		w.WriteString("\n")
+	}
+	return w.String()
+}
