@@ -190,6 +190,39 @@ func TestReloadOfRoutes(t *testing.T) {
 	c.expect("+OK\r\n")
 }
 
+// A reload does not open a journal. Were its routes in force all the same, they would refuse
+// everything until somebody restarts the proxy; so it is refused as a whole.
+func TestReloadOfAJournalThatIsDemanded(t *testing.T) {
+	srv := durable(t)
+	r := serveReloader(t, srv.Addr)
+	c := dial(t, r.addr)
+	journal := route(policy.Demand{Journal: true})
+	_, err := r.reload(func(o *proxy.Options) { withJournal(t.TempDir())(o); journal(o) })
+	if err == nil || !strings.Contains(err.Error(), `route "payments" demands the journal: this proxy `+
+		`was started without a journal`) {
+		t.Errorf("got %v", err)
+	}
+	if got := c.do("SET pay:1 a"); got != "+OK\r\n" {
+		t.Errorf("the routes are in force: %q", got)
+	}
+	warnings, err := r.reload(withJournal(t.TempDir())) // nobody demands it
+	if err != nil || len(warnings) != 1 {
+		t.Errorf("got %q, %v", warnings, err)
+	}
+}
+
+// The journal that is there stays, and proves what a route demands from a reload on.
+func TestReloadOfARouteForTheJournal(t *testing.T) {
+	srv := durable(t)
+	r := serveReloader(t, srv.Addr, withJournal(t.TempDir()))
+	r.mustReload(route(policy.Demand{Journal: true}))
+	c := dial(t, r.addr)
+	eventually(t, c)
+	if got := ackOf(c); !strings.Contains(got, "journal") {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestMovedWhileReplyIsHeld(t *testing.T) {
 	a, b := durable(t), durable(t)
 	replica := replicaOf(t, a)

@@ -1,9 +1,12 @@
 package proxy
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 
 	"holdfast/journal"
+	"holdfast/policy"
 )
 
 // What durable routes ask of the journal. Everything here but watch may be called from event loops:
@@ -37,6 +40,23 @@ func (r *recorder) unavailable() string {
 		return "the journal has no snapshot that leads to the present yet"
 	}
 	return ""
+}
+
+var errNewJournal = errors.New("this proxy was started without a journal, and a reload does not " +
+	"open one: set journal.dir and start the proxy anew")
+
+// refuseNewJournal says why a reload cannot put the routes in force; nil if it can. A journal begins
+// with the proxy: until the next start its routes would refuse everything.
+func (srv *Server) refuseNewJournal(routes []*policy.Route) error {
+	if srv.recorder != nil {
+		return nil
+	}
+	for _, r := range routes {
+		if r.Spec.Demand.Journal {
+			return fmt.Errorf("route %q demands the journal: %w", r.Spec.Name, errNewJournal)
+		}
+	}
+	return nil
 }
 
 // facks reports that the journal's fsyncs count in the server's own WAITAOF.

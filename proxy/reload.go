@@ -248,6 +248,9 @@ func (c *change) swap() (was replaced, err error) {
 	if err := refuseMarks(next.rules.routes.All(), info); err != nil {
 		return was, err
 	}
+	if err := srv.refuseNewJournal(next.rules.routes.All()); err != nil {
+		return was, err
+	}
 	srv.warnUnresolved(next.rules.policy)
 	srv.warnEviction(next.rules.trash, info)
 	srv.current.take(&c.opts)
