@@ -170,7 +170,9 @@ func (x *extract) take(c journal.Chunk) error {
 		x.end = cmd.End
 		return x.command(cmd, raw)
 	})
-	x.held = append(x.held[:0], x.held[used:]...)
+	if used > 0 { // not for each piece of a command that is hundreds of megabytes long
+		x.held = append(x.held[:0], x.held[used:]...)
+	}
 	return err
 }
 
