@@ -18,7 +18,7 @@ type options struct {
 	seconds float64
 	quick   bool
 	targets string
-	results string // file below loadtest/, or "" for standard output only
+	results string // file below loadtest/, or harness.NoResults
 }
 
 // resultsFile is where the figures stand that the README shows a part of.
@@ -35,13 +35,13 @@ func parse(args []string) (options, error) {
 	fs.Float64Var(&o.seconds, "seconds", 1, "length of one run")
 	fs.BoolVar(&o.quick, "quick", false, "50 connections only, one short round, no file written")
 	fs.StringVar(&o.targets, "targets", strings.Join(targetNames, ","), "what to compare")
-	fs.StringVar(&o.results, "results", resultsFile,
-		"file in loadtest/ to write, and with this one README.md; - for none")
+	harness.ResultsFlag(fs, &o.results, resultsFile,
+		"file in loadtest/ to write, and with this one README.md")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
 	if o.quick {
-		o.rounds, o.seconds, o.results = 1, 0.5, "-"
+		o.rounds, o.seconds, o.results = 1, 0.5, harness.NoResults
 	}
 	if o.rounds < 1 || o.seconds <= 0 {
 		return o, fmt.Errorf("rounds and seconds must be positive")
@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	text := b.report(describe(root, o, started))
 	fmt.Print(text)
-	if o.results == "-" {
+	if o.results == harness.NoResults {
 		return nil
 	}
 	err = harness.WriteSection(filepath.Join(root, "loadtest", o.results), "bench", text)

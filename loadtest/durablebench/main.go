@@ -50,13 +50,13 @@ func parse(args []string) (options, error) {
 	fs.StringVar(&o.only, "only", "abcde", "contenders")
 	fs.StringVar(&o.inCells, "cells", "", "connections x depth, such as 1x1,50x16; all if empty")
 	fs.StringVar(&o.onDisks, "disks", "own,5ms,50ms", "disks")
-	fs.StringVar(&o.results, "results", defaultResults,
-		"file in loadtest/ to write, and with this one README.md; - for none")
+	harness.ResultsFlag(fs, &o.results, defaultResults,
+		"file in loadtest/ to write, and with this one README.md")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
 	if o.quick {
-		o.rounds, o.inCells, o.results = min(o.rounds, 2), quickCells, "-"
+		o.rounds, o.inCells, o.results = min(o.rounds, 2), quickCells, harness.NoResults
 	}
 	if o.rounds < 1 || o.seconds <= 0 {
 		return o, fmt.Errorf("rounds and seconds must be positive")
@@ -113,7 +113,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	text := b.report(describe(root, o, started))
 	fmt.Print(text)
-	if o.results == "-" {
+	if o.results == harness.NoResults {
 		return nil
 	}
 	err = harness.WriteSection(filepath.Join(root, "loadtest", o.results), "durable", text)

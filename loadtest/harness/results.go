@@ -2,10 +2,39 @@ package harness
 
 import (
 	"errors"
+	"flag"
+	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 )
+
+// NoResults is the value of --results with which nothing is written.
+const NoResults = "-"
+
+// resultsFile is the value of --results. What could not be written at the end of a run, which may
+// take hours, is refused before it.
+type resultsFile string
+
+// ResultsFlag declares --results: the Markdown file in loadtest/ that gets the program's section, or
+// NoResults.
+func ResultsFlag(flags *flag.FlagSet, file *string, value, usage string) {
+	*file = value
+	flags.Var((*resultsFile)(file), "results", usage+"; - for none")
+}
+
+// String implements flag.Value.
+func (f *resultsFile) String() string { return string(*f) }
+
+// Set implements flag.Value.
+func (f *resultsFile) Set(name string) error {
+	if name != NoResults && filepath.Ext(name) != ".md" {
+		return fmt.Errorf("want the name of a Markdown file (.md) or %s", NoResults)
+	}
+	*f = resultsFile(name)
+	return nil
+}
 
 // WriteSection puts text into the Markdown file at path between the marks of the named section,
 // appending the section when the file does not have it. What stands outside the marks, where

@@ -1,6 +1,8 @@
 package harness
 
 import (
+	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -36,5 +38,24 @@ func TestWriteSectionKeepsTheRest(t *testing.T) {
 	want := "<!-- begin bench -->\ntwo\n<!-- end bench -->\n"
 	if err != nil || string(got) != want {
 		t.Errorf("got %q, %v; want %q", got, err, want)
+	}
+}
+
+// A name that nothing can be written under is refused before the work and not after it.
+func TestResultsFlag(t *testing.T) {
+	for value, ok := range map[string]bool{
+		"-": true, "RESULTS.md": true, "sub/x.md": true, "": false, ".": false, "sub/": false, "x": false,
+	} {
+		flags := flag.NewFlagSet("", flag.ContinueOnError)
+		flags.SetOutput(io.Discard)
+		var file string
+		ResultsFlag(flags, &file, "RESULTS.md", "where to")
+		if file != "RESULTS.md" {
+			t.Errorf("not given: %q", file)
+		}
+		err := flags.Parse([]string{"--results", value})
+		if (err == nil) != ok || ok && file != value {
+			t.Errorf("%q: %v, %q", value, err, file)
+		}
 	}
 }

@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string) error {
 	fs.IntVar(&o.megas, "mib", 256, "MiB that one round writes to the disk")
 	fs.IntVar(&o.gib, "gib", 0, "GiB of a large data set to attach and restore; 0: none")
 	fs.StringVar(&o.only, "only", "", "one part: disk, proxied, slow, restore or large")
-	fs.StringVar(&o.results, "results", "RESULTS.md", "file in loadtest/ to write; - for none")
+	harness.ResultsFlag(fs, &o.results, "RESULTS.md", "file in loadtest/ to write")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func run(ctx context.Context, args []string) error {
 		fmt.Print(section)
 		text.WriteString(section)
 	}
-	if o.results == "-" || o.only != "" { // a part must not replace the whole
+	if o.results == harness.NoResults || o.only != "" { // a part must not replace the whole
 		return nil
 	}
 	return harness.WriteSection(filepath.Join(root, "loadtest", o.results), "journal",

@@ -32,7 +32,7 @@ func parse(args []string) (options, error) {
 	fs.IntVar(&o.workers, "workers", 16, "connections at a time")
 	fs.IntVar(&o.idle, "idle", 10000, "idle connections to hold")
 	fs.Int64Var(&o.limit, "limit", 60, "MiB of resident memory allowed with them")
-	fs.StringVar(&o.results, "results", "RESULTS.md", "file in loadtest/ to write; - for none")
+	harness.ResultsFlag(fs, &o.results, "RESULTS.md", "file in loadtest/ to write")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	text := fmt.Sprintf("%s, %s.\n\n%s%s", started.UTC().Format("2006-01-02 15:04 UTC"),
 		harness.Machine(), churn, idle)
 	fmt.Fprint(out, text)
-	if o.results != "-" {
+	if o.results != harness.NoResults {
 		path := filepath.Join(root, "loadtest", o.results)
 		if err := harness.WriteSection(path, "soak", text); err != nil {
 			return err
