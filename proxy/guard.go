@@ -18,9 +18,9 @@ import (
 
 // The guard makes the server itself refuse inside scripts and functions what the rules refuse
 // outside: the scan of code (scripts.go) can be fooled, the server's ACL cannot. While rules refuse
-// something that code could call, or there is a trash to keep code from, the control connection keeps a restricted user on the server: a
-// copy of the user default without what the rules refuse. The shared links on which sessions of the
-// user default run their scripts log in as that user.
+// something that code could call, or there is a trash to keep code from, the control connection
+// keeps a restricted user on the server: a copy of the user default without what the rules refuse.
+// The shared links on which sessions of the user default run their scripts log in as that user.
 //
 // Only these links do. Ordinary commands are decided here and go by links of the client's own user,
 // so that what a rule lets pass is never in the guard's way, and so do scripts inside MULTI and of

@@ -158,6 +158,38 @@ func TestMergeGoesOnElsewhere(t *testing.T) {
 	}
 }
 
+// What an UNDO has begun to put back is not emptied before its end, though its time has come.
+func TestUndoOutlastsKeep(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	c := dial(t, srv.Addr)
+	line := "DEL"
+	for i := range 2000 {
+		c.do(fmt.Sprintf("SET key:%d %d", i, i))
+		line += fmt.Sprintf(" key:%d", i)
+	}
+	before := digest(t, srv, 0)
+	relay := proxytest.StartFaultProxy(t, srv.Addr)
+	addr, p := serveServer(t, relay.Addr, withKeyTrash)
+	if got := dial(t, addr).do(line); got != ":2000\r\n" {
+		t.Fatalf("DEL: %q", got)
+	}
+	relay.Arm(proxytest.Fault{Op: proxytest.Cut, On: proxytest.Requests,
+		Trigger: "it has ended", After: 9000})
+	if u, err := p.Undo(context.Background(), 1, ""); err == nil {
+		t.Fatalf("the undo was not cut: %+v", u)
+	}
+	relay.Refuse()
+	if n := len(digest(t, srv, 0)); n == 0 || n == 2000 {
+		t.Fatalf("%d keys are back", n)
+	}
+	c.do("SELECT 15")
+	c.do("ZADD holdfast:trash:due 1 1")
+	c.do("CONFIG SET maxmemory 100mb")
+	_, straight := serveServer(t, srv.Addr, withKeyTrash, func(o *proxy.Options) { o.Trash.Memory = 1 })
+	proxytest.Poll(t, "the undo ends", func() bool { return len(theTrash(t, straight)) == 0 })
+	sameDigest(t, srv, 0, before)
+}
+
 // digestOf is what digest says of one key.
 func digestOf(c *conn, key string) string {
 	return c.do("DEBUG DIGEST-VALUE "+key) + c.do("PEXPIRETIME "+key)

@@ -37,13 +37,21 @@ out.keys = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', clock, 'LIMIT', 0, 200)) do
   local k = keyEntry(id)
   if out.keys >= 1000 then out.more = true break end
-  if k then out.keys = out.keys + emptyKeys(k, 1000) else redis.call('ZREM', DUE, id) end
+  if not k then
+    redis.call('ZREM', DUE, id)
+  elseif not k.next then -- what is being put back is not emptied
+    out.keys = out.keys + emptyKeys(k, 1000)
+  end
 end
 for _, id in ipairs(redis.call('SRANDMEMBER', UNDOING, 1)) do add('undoing', tonumber(id)) end
 if not out.expired and out.keys == 0 and short() then
   redis.call('SELECT', conf.ledger)
-  local oldest = redis.call('ZRANGE', DUE, 0, 0)[1]
-  local k = oldest and keyEntry(oldest)
+  local k
+  for _, id in ipairs(redis.call('ZRANGE', DUE, 0, 9)) do
+    k = keyEntry(id)
+    if k and not k.next then break end
+    k = nil
+  end
   if k and (not kept[1] or k.at < kept[1].at) then
     out.keys, out.more = emptyKeys(k, 1000), true
   elseif kept[1] then
