@@ -43,6 +43,9 @@ func DefaultRules() []RuleSpec {
 		// Nobody gets in any more, or everybody.
 		"requirepass", "bind", "port", "maxclients", "protected-mode", "tls-*",
 
+		// Nobody may write any more.
+		"min-replicas-*", "min-slaves-*",
+
 		// What it holds is gone after a restart.
 		"appendonly", "appendfsync", "save",
 	}}}
