@@ -13,8 +13,12 @@ return 1`
 
 func (w *worker) script() {
 	tag, list, set := w.tag(), w.shared("el"), w.shared("es")
-	v, s := w.ask("EVAL", scriptAdd, "2", list, set, tag)
-	w.note(history.Write{Name: "EVAL", Effects: effects(tag, list, set)}, s, v)
+	call := []string{"EVAL", scriptAdd}
+	if w.manner.functions {
+		call = []string{"FCALL", "add"}
+	}
+	v, s := w.ask(append(call, "2", list, set, tag)...)
+	w.note(history.Write{Name: call[0], Effects: effects(tag, list, set)}, s, v)
 }
 
 // remove writes a key and deletes it again.
@@ -57,7 +61,7 @@ func (w *worker) change(of []history.Effect, to string, args ...string) {
 // hand passes an element to a client that is blocked in BLPOP. Both are this worker.
 func (w *worker) hand() {
 	if w.side == nil {
-		c, err := w.connect(w.addrs[w.proxy], false)
+		c, err := w.open(false)
 		if err != nil {
 			w.rest()
 			return

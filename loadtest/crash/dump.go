@@ -10,6 +10,8 @@ import (
 
 // scriptDump returns all keys of the route, each with what is in it.
 const scriptDump = `local all = {}
+for db = 0, ARGV[1] - 1 do
+redis.call('SELECT', db)
 for _, key in ipairs(redis.call('KEYS', 'pay:*')) do
 	local t, v = redis.call('TYPE', key).ok, nil
 	if t == 'string' then v = {redis.call('GET', key)}
@@ -23,11 +25,15 @@ for _, key in ipairs(redis.call('KEYS', 'pay:*')) do
 	end
 	all[#all + 1] = {key, v}
 end
+end
 return all`
 
-// dump reads the state of a server.
+// databases is how many clients use at most.
+const databases = 4
+
+// dump reads the state of a server. Keys have other names in each of its databases.
 func dump(s *server) (*history.State, error) {
-	v, err := s.ask("EVAL", scriptDump, "0")
+	v, err := s.ask("EVAL", scriptDump, "0", strconv.Itoa(databases))
 	if err != nil {
 		return nil, fmt.Errorf("dump %s: %w", s.name, err)
 	}

@@ -134,6 +134,17 @@ var (
 		}
 		return nil
 	}}
+	// loseReplica takes as long as a route's timeout, and the proxy to see that it is gone.
+	loseReplica = fault{"a replica stays away", func(r *round) error {
+		way := r.anyWay()
+		way.stall(replication)
+		way.cut(all)
+		r.load.pause(500*time.Millisecond + r.span(time.Second))
+		if r.rng.IntN(2) == 0 {
+			way.calm()
+		}
+		return nil
+	}}
 	killReplica = fault{"a replica is killed and restarted", func(r *round) error {
 		r.calm() // it cannot come back through a stalled network
 		s := r.anyReplica()

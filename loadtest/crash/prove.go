@@ -22,6 +22,9 @@ func proofs() []scenario {
 		{name: "no gate, replicas", about: "the replica is behind",
 			replicas: 1, proxies: 1, lives: 1, faults: []fault{freezeReplica, stallReplica},
 			finish: finishPromote},
+		{name: "passes, replicas", about: "an OK of a route that lets writes pass is taken for a proof",
+			ack: ackReplicas, replicas: 1, proxies: 1, lives: 1, manner: manner{passes: true},
+			faults: []fault{loseReplica}, finish: finishPromote},
 		{name: "WAIT and INFO lie", about: "the one is answered at once with the count that was asked " +
 			"for, the other tells an old offset of the primary",
 			ack: ackReplicas, replicas: 1, proxies: 1, lives: 1, lie: &lie{wait: true, offset: true},

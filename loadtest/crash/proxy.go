@@ -50,6 +50,7 @@ func (sc *scenario) settings(folder string) string {
 	if sc.ack != "" {
 		fmt.Fprintf(&b, "routes:\n  - name: pay\n    keys: [\"pay:*\", warm]\n    ack: %s\n"+
 			"    timeout: %s\n", sc.ack, timeout)
+		b.WriteString(sc.routeKeys())
 	}
 	return b.String()
 }

@@ -69,8 +69,8 @@ func (r *round) judge(what string, s *server, log *history.Log, registers bool) 
 	if registers {
 		ops := slices.Clone(log.Ops)
 		now := r.load.clock()
-		for n := range registerKeys {
-			key := registerKey(n)
+		for n := range registerKeys * databases {
+			key := inDatabase(registerKey(n%registerKeys), n/registerKeys)
 			ops = append(ops, history.Op{Key: key, Kind: history.Get, Saw: state.Registers[key],
 				Span: history.Span{Client: -1, Call: now, Return: now, Outcome: history.Acked}})
 		}

@@ -15,7 +15,7 @@ func registerKey(n int) string { return "pay:reg:" + strconv.Itoa(n) }
 
 // register reads, writes or swaps one of the registers.
 func (w *worker) register() {
-	op := history.Op{Key: registerKey(w.rng.IntN(registerKeys))}
+	op := history.Op{Key: w.here(registerKey(w.rng.IntN(registerKeys)))}
 	switch n := w.rng.IntN(10); {
 	case n < 4:
 		w.get(op)

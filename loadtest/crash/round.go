@@ -91,7 +91,7 @@ func (r *round) run(seed uint64) error {
 	for _, p := range r.proxies {
 		addrs = append(addrs, p.addr)
 	}
-	r.load = startLoad(addrs, r.workers, seed)
+	r.load = startLoad(addrs, r.workers, seed, r.manner)
 	for life := range r.lives {
 		err := r.disturb(r.life/2 + r.span(r.life))
 		if err == nil && life < r.lives-1 {
@@ -115,6 +115,7 @@ func (r *round) up() (err error) {
 	if r.aof {
 		args = []string{"--appendonly", "yes"}
 	}
+	args = append(args, r.manner.serverArgs()...)
 	if r.power {
 		if r.disk, err = newDisk(r.dir, r.falseDisk); err != nil {
 			return err
@@ -138,6 +139,11 @@ func (r *round) up() (err error) {
 	}
 	if err := r.attached(); err != nil {
 		return err
+	}
+	if r.manner.functions {
+		if _, err := r.primary.ask("FUNCTION", "LOAD", library); err != nil {
+			return err
+		}
 	}
 	if r.prepare != nil {
 		return r.prepare(r)

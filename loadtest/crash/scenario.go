@@ -12,6 +12,7 @@ type scenario struct {
 	replicas      int
 	follow        map[int]int // replicas that follow another one and not the primary
 	proxies       int
+	manner        manner // of the clients
 
 	lives  int // of primaries, one after the other
 	faults []fault
@@ -39,6 +40,7 @@ func scenarios() []scenario {
 	proxies := []fault{killProxy, killProxy, freezeProxy, restartProxy, changeRoute}
 	tap := []fault{cutTap, stallTap, slowTap}
 	replica := []fault{freezeReplica, cutReplica, stallReplica, killReplica}
+	away := []fault{loseReplica, loseReplica, loseReplica}
 	return []scenario{
 		{name: "journal", about: "server without persistence is killed, or the proxy, or both; " +
 			"restored from the journal",
@@ -81,6 +83,24 @@ func scenarios() []scenario {
 			proxies: 1, lives: 1,
 			faults: join(network, proxies, []fault{freezeReplica, cutReplica, stallReplica}),
 			finish: finishReplicaAOF},
+		{name: "journal, every sort of client", about: "users, databases, functions, CLIENT REPLY",
+			ack: ackJournal, journal: true, proxies: 1, lives: 1, manner: variety,
+			faults: join(tap, proxies, network), finish: finishJournal},
+		{name: "aof local, every sort of client", about: "the same",
+			ack: ackAOF, aof: true, proxies: 1, lives: 2, manner: variety,
+			faults: join(network, proxies, []fault{switchAOF, rewriteAOF}),
+			revive: restartPrimary, finish: finishAOF},
+		{name: "replicas 1, every sort of client", about: "the same",
+			ack: ackReplicas, replicas: 2, proxies: 1, lives: 2, manner: variety,
+			faults: join(network, proxies, replica), revive: failOver, finish: finishPromote},
+		{name: "replicas 1, on_timeout close", about: "what is not proven in time has no answer",
+			ack: ackReplicas, replicas: 1, proxies: 1, lives: 1, manner: manner{closes: true},
+			faults: join(away, replica, network), finish: finishPromote},
+		{name: "replicas 1, when_unavailable pass", about: "an OK may be no promise: what HOLDFAST ACK " +
+			"calls confirmed is",
+			ack: ackReplicas, replicas: 1, proxies: 1, lives: 1,
+			manner: manner{passes: true, asks: true},
+			faults: join(away, replica, []fault{changeRoute, killProxy}), finish: finishPromote},
 		{name: "all", about: "journal, replica, AOF of both: everything is killed, and each of them " +
 			"holds all",
 			ack: ackAll, journal: true, aof: true, replicas: 1, proxies: 1, lives: 1,

@@ -16,8 +16,12 @@ const (
 // step does one thing of many.
 func (w *worker) step() {
 	switch n := w.rng.IntN(100); {
+	case n < 6 && w.manner.silent:
+		w.quiet()
 	case n < 30:
 		w.single()
+	case n < 42 && w.manner.asks:
+		w.single() // HOLDFAST ACK is about the last one
 	case n < 42:
 		w.pipeline()
 	case n < 50:
@@ -28,7 +32,7 @@ func (w *worker) step() {
 		w.remove()
 	case n < 65:
 		w.move()
-	case n < 68:
+	case n < 68 && !w.manner.asks:
 		w.hand()
 	case n < 73:
 		w.unprotected()
@@ -38,7 +42,7 @@ func (w *worker) step() {
 }
 
 func (w *worker) shared(family string) string {
-	return "pay:" + family + ":" + strconv.Itoa(w.rng.IntN(sharedKeys))
+	return w.here("pay:" + family + ":" + strconv.Itoa(w.rng.IntN(sharedKeys)))
 }
 
 // add is a write that puts one new element somewhere.
@@ -146,7 +150,7 @@ func (w *worker) pipeline() {
 
 // transaction writes the same tag to a list and a hash, and counts.
 func (w *worker) transaction() {
-	tag, counter := w.tag(), "pay:n:tx"
+	tag, counter := w.tag(), w.here("pay:n:tx")
 	list, hash := w.shared("tl"), w.shared("th")
 	wr := history.Write{Name: "EXEC", Effects: effects(tag, list, hash), Counter: counter}
 	v, s := w.exec([]string{"RPUSH", list, tag}, []string{"HSET", hash, tag, "1"},
@@ -193,5 +197,6 @@ func (w *worker) exec(commands ...[]string) (v any, s history.Span) {
 	if !w.finish(&s, v, err) {
 		w.rest()
 	}
+	w.proven(&s)
 	return v, s
 }

@@ -15,6 +15,7 @@ import (
 // A load is workers that write and read through the proxies until stop.
 type load struct {
 	addrs   []string // of the proxies
+	manner  manner
 	clock   func() time.Duration
 	ending  chan struct{} // closed by stop
 	struck  atomic.Bool   // the primary is being killed
@@ -30,13 +31,14 @@ type load struct {
 // grace is how long workers may finish what they are at when the load stops.
 const grace = 200 * time.Millisecond
 
-func startLoad(addrs []string, workers int, seed uint64) *load {
+func startLoad(addrs []string, workers int, seed uint64, m manner) *load {
 	begin := time.Now()
-	l := &load{addrs: addrs, ending: make(chan struct{}), conns: map[*harness.Client]struct{}{},
-		clock: func() time.Duration { return time.Since(begin) }}
+	l := &load{addrs: addrs, manner: m, ending: make(chan struct{}),
+		conns: map[*harness.Client]struct{}{}, clock: func() time.Duration { return time.Since(begin) }}
 	for i := range workers {
 		w := &worker{load: l, id: i, proxy: i % len(addrs), log: &history.Log{},
 			rng: rand.New(rand.NewPCG(seed, uint64(i)))}
+		w.become()
 		l.workers = append(l.workers, w)
 		l.working.Go(w.run)
 	}
@@ -134,6 +136,8 @@ type worker struct {
 	conn  *harness.Client // nil: none
 	side  *harness.Client // for what blocks
 	tags  int
+	user  bool // it logs in
+	db    int
 }
 
 func (w *worker) run() {
@@ -150,7 +154,7 @@ func (w *worker) ready() bool {
 	if w.conn != nil {
 		return true
 	}
-	c, err := w.connect(w.addrs[w.proxy], w.rng.IntN(2) == 0)
+	c, err := w.open(w.rng.IntN(2) == 0)
 	if err != nil {
 		w.proxy = (w.proxy + 1) % len(w.addrs)
 		w.rest()
@@ -210,7 +214,7 @@ func (w *worker) finish(s *history.Span, v any, err error) bool {
 	}
 	s.Text = string(e)
 	o, known := outcome(e)
-	if !known {
+	if !known || w.tooLate(e) {
 		w.complain("%s", e)
 	}
 	s.Outcome = o
@@ -223,6 +227,9 @@ func (w *worker) ask(args ...string) (any, history.Span) {
 	v, err := w.conn.Do(args...)
 	if !w.finish(&s, v, err) {
 		w.rest()
+	}
+	if args[0] != "GET" && args[0] != "WATCH" {
+		w.proven(&s)
 	}
 	return v, s
 }
