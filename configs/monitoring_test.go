@@ -51,6 +51,10 @@ func checkQuery(t *testing.T, metrics map[string]metric, where, expr string) {
 		if !ok {
 			t.Errorf("%s: no metric is called %s", where, s[1])
 		}
+		if gauge := regexp.MustCompile(`\b(rate|increase)\(\s*` + s[1] + `\b`); m.kind == "gauge" &&
+			gauge.MatchString(expr) {
+			t.Errorf("%s: %s is a gauge, which may fall: delta, not rate or increase", where, s[1])
+		}
 		for _, label := range matcher.FindAllStringSubmatch(s[2], -1) {
 			if !slices.Contains(m.labels, label[1]) && !slices.Contains(known, label[1]) {
 				t.Errorf("%s: %s has no label %s", where, s[1], label[1])

@@ -63,10 +63,7 @@ func (v *validator) routes() {
 	names := map[string]bool{}
 	for i, r := range v.c.Routes {
 		path := fmt.Sprintf("routes[%d]", i)
-		v.require(r.Name != "", path+".name", "is missing: errors and metrics show it")
-		v.name(path+".name", r.Name)
-		v.require(r.Name == "" || !names[r.Name], path+".name", "another route has the same name")
-		names[r.Name] = true
+		v.entryName(path, "route", r.Name, names)
 		v.routeConditions(path, &r)
 		v.ack(path+".ack", r.Ack)
 		v.require(r.Timeout >= time.Millisecond, path+".timeout", "must be at least 1ms")

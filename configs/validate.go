@@ -109,6 +109,15 @@ func (v *validator) name(path, name string) {
 	v.require(printable, path, "must be printable text of one line")
 }
 
+// entryName requires the name that an entry of a list must have, another than those before it.
+func (v *validator) entryName(path, what, name string, before map[string]bool) {
+	path += ".name"
+	v.require(name != "", path, "is missing: errors and metrics show it")
+	v.name(path, name)
+	v.require(name == "" || !before[name], path, "another %s has the same name", what)
+	before[name] = true
+}
+
 func (v *validator) listeners() {
 	v.require(len(v.c.Listeners) > 0, "listeners", "at least one is needed")
 	names, addresses := map[string]bool{}, map[string]bool{}
@@ -202,10 +211,7 @@ func (v *validator) rules() {
 	names := map[string]bool{}
 	for i, r := range v.c.Rules {
 		path := fmt.Sprintf("rules[%d]", i)
-		v.require(r.Name != "", path+".name", "is missing: errors and metrics show it")
-		v.name(path+".name", r.Name)
-		v.require(r.Name == "" || !names[r.Name], path+".name",
-			"another rule has the same name")
+		v.entryName(path, "rule", r.Name, names)
 		v.require(len(r.Commands) > 0, path+".commands", "names no command")
 		for j, name := range r.Commands {
 			v.require(name != "", fmt.Sprintf("%s.commands[%d]", path, j), "is empty")
@@ -221,7 +227,6 @@ func (v *validator) rules() {
 		if r.Enforcement != "" {
 			v.oneOf(path+".enforcement", r.Enforcement, Enforce, Observe)
 		}
-		names[r.Name] = true
 	}
 }
 
@@ -242,16 +247,13 @@ func (v *validator) budgets() {
 	names := map[string]bool{}
 	for i, b := range v.c.Budgets {
 		path := fmt.Sprintf("budgets[%d]", i)
-		v.require(b.Name != "", path+".name", "is missing: errors and metrics show it")
-		v.name(path+".name", b.Name)
-		v.require(b.Name == "" || !names[b.Name], path+".name", "another budget has the same name")
+		v.entryName(path, "budget", b.Name, names)
 		v.require(b.Keys >= 1, path+".keys", "must be at least 1")
 		v.require(b.Window >= time.Millisecond, path+".window", "must be at least 1ms")
 		v.require(b.Open >= 0, path+".open", "must not be negative")
 		if b.Per != "" {
 			v.oneOf(path+".per", b.Per, "global", "user", "address", "session")
 		}
-		names[b.Name] = true
 	}
 }
 

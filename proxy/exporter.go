@@ -91,6 +91,7 @@ func (srv *Server) openHTTP(address string) (*telemetry.Server, error) {
 	if err := s.Start(); err != nil {
 		return nil, err
 	}
+	srv.log.Info("serving metrics and health", "url", "http://"+address)
 	return s, nil
 }
 
@@ -106,6 +107,7 @@ func (srv *Server) openConsole(o admin.Options) (*admin.Server, error) {
 	if err := c.Start(); err != nil {
 		return nil, err
 	}
+	srv.log.Info("serving the console", "address", o.Address)
 	return c, nil
 }
 

@@ -42,7 +42,8 @@ start_server() {
 	trap stop_server EXIT
 	for _ in $(seq 100); do
 		if answers 127.0.0.1 "$port"; then
-			echo "run: a private Valkey serves on 127.0.0.1:$port, data in data/server"
+			echo "run: a private Valkey serves on 127.0.0.1:$port, data in data/server;" \
+				"a client is .tools/servers/valkey/bin/valkey-cli"
 			return
 		fi
 		kill -0 "$server_pid" 2>/dev/null || break
