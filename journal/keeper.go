@@ -13,7 +13,8 @@ type diskState struct {
 	percent    float64
 	free       int64
 	known      bool    // the file system says how large it is
-	rate       float64 // bytes of stream a second
+	rate       float64 // bytes of stream a second, over about a minute
+	recent     float64 // likewise, since the last look
 	timeToFull time.Duration
 	warned     bool
 	stopped    bool // above Disk.Stop
@@ -67,6 +68,7 @@ func (j *Journal) noteRate() {
 	seconds := j.opts.Poll.Seconds()
 	now := float64(j.stats.streamBytes-j.rateBytes) / seconds
 	j.rateBytes = j.stats.streamBytes
+	j.disk.recent = now
 	weight := min(1, seconds/60)
 	j.disk.rate += (now - j.disk.rate) * weight
 }
@@ -119,7 +121,7 @@ func timeToFull(u vfs.Usage, stop int, rate float64) time.Duration {
 
 // spareTime is how long a segment must last for a spare to be worth its writing: filling it with
 // zeros doubles what the disk has to write, and a fast stream writes large batches, which gain
-// little from it.
+// little from it. That holds from a burst's first second on.
 const spareTime = 10 // seconds
 
 // keepSpare makes the next segment's file ahead of time, filled with zeros: an fsync is about a
@@ -127,7 +129,7 @@ const spareTime = 10 // seconds
 func (j *Journal) keepSpare() error {
 	j.mu.Lock()
 	wanted := j.spare == "" && !j.disk.warned && !j.disk.full && j.disk.ample(j.opts.SegmentBytes) &&
-		j.disk.rate*spareTime < float64(j.opts.SegmentBytes)
+		max(j.disk.rate, j.disk.recent)*spareTime < float64(j.opts.SegmentBytes)
 	j.spares++
 	name := fmt.Sprintf("spare-%d%s", j.spares, tmpSuffix)
 	j.mu.Unlock()

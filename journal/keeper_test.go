@@ -56,6 +56,33 @@ func TestSpareSegment(t *testing.T) {
 	wantContent(t, view(t, disk.Mem), tl.ID, 0, at)
 }
 
+// TestNoSpareInABurst: while the stream is fast no spare is written beside it, however slow it was
+// in the minute before.
+func TestNoSpareInABurst(t *testing.T) {
+	disk := newFaultyDisk()
+	o := testOptions(disk.fs())
+	o.Poll = time.Hour // the test is the keeper
+	j := open(t, o)
+	defer closeJournal(t, j)
+	try := func(bytes int64) bool {
+		j.mu.Lock()
+		j.stats.streamBytes += bytes
+		j.mu.Unlock()
+		j.noteRate()
+		j.disk.rate = 0 // over the minute
+		if err := j.keepSpare(); err != nil {
+			t.Fatal(err)
+		}
+		return j.spare != ""
+	}
+	if try(int64(o.Poll.Seconds()) * o.SegmentBytes) {
+		t.Error("a spare was made where a segment lasts a second")
+	}
+	if !try(0) {
+		t.Error("no spare was made when nothing came")
+	}
+}
+
 func TestTimeToFull(t *testing.T) {
 	u := vfs.Usage{Total: 1000, Free: 500}
 	for _, row := range []struct {

@@ -440,3 +440,53 @@ func FuzzFrames(f *testing.F) {
 		}
 	})
 }
+
+// startNoter notes what Start and Sync were called for.
+type startNoter struct {
+	vfs.File
+	calls []string
+}
+
+func (f *startNoter) Start(at, n int64) {
+	f.calls = append(f.calls, fmt.Sprintf("start %d+%d", at, n))
+}
+
+func (f *startNoter) Sync() error {
+	f.calls = append(f.calls, "sync")
+	return f.File.Sync()
+}
+
+// TestLargeBatchIsStarted: the disk begins with a large batch while the rest of it is prepared, each
+// byte once and in order; a small one is left to the fsync.
+func TestLargeBatchIsStarted(t *testing.T) {
+	mem := vfs.NewMem()
+	file, err := mem.Create("s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &startNoter{File: file}
+	w, err := NewWriter(f, testHeader, 64<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, w, "small")
+	sync(t, w)
+	from := w.End()
+	var blocks []*Block
+	for range 12 {
+		b := NewBlock()
+		b.AddStream(Frame{Type: Stream, Timeline: 1}, make([]byte, BlockSize))
+		blocks = append(blocks, b)
+	}
+	if err := w.Write(blocks, 9); err != nil {
+		t.Fatal(err)
+	}
+	sync(t, w)
+	full := int64(len(blocks[0].buf))
+	n := (startBytes + full - 1) / full * full // whole blocks
+	want := []string{"sync", fmt.Sprintf("start %d+%d", from, n),
+		fmt.Sprintf("start %d+%d", from+n, n), "sync"}
+	if fmt.Sprint(f.calls) != fmt.Sprint(want) {
+		t.Errorf("%q, want %q", f.calls, want)
+	}
+}

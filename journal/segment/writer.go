@@ -70,6 +70,7 @@ func (w *Writer) Write(blocks []*Block, now int64) error {
 	last := blocks[len(blocks)-1]
 	last.dropCommit()
 	last.addCommit(now, w.end)
+	started := w.end
 	for _, b := range blocks {
 		w.fill(b)
 		n, err := w.file.WriteAt(b.buf, w.end)
@@ -79,9 +80,17 @@ func (w *Writer) Write(blocks []*Block, now int64) error {
 				w.seq, len(b.buf), w.end, n, err)
 		}
 		w.end += int64(len(b.buf))
+		if n := w.end - started; n >= startBytes && b != last {
+			w.file.Start(started, n)
+			started = w.end
+		}
 	}
 	return nil
 }
+
+// startBytes is how much of a large batch is given to the disk at once, while the checksums of what
+// follows are being made.
+const startBytes = 1 << 20
 
 // fill completes the frames of a block for this place in this segment.
 func (w *Writer) fill(b *Block) {

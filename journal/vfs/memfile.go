@@ -49,6 +49,9 @@ func (f *memFile) Preallocate(size int64) error {
 	return f.change("fallocate", size, change{offset: size})
 }
 
+// Start implements File. What is not synced may or may not survive a crash as it is.
+func (f *memFile) Start(int64, int64) {}
+
 func (f *memFile) change(op string, size int64, c change) error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()

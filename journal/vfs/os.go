@@ -149,5 +149,8 @@ func (f osFile) Size() (int64, error) {
 // Preallocate implements File.
 func (f osFile) Preallocate(size int64) error { return preallocate(f.File, size) }
 
+// Start implements File.
+func (f osFile) Start(at, n int64) { startWrite(f.File, at, n) }
+
 // Sync implements File.
 func (f osFile) Sync() error { return syncData(f.File) }

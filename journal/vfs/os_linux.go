@@ -31,3 +31,9 @@ func preallocate(f *os.File, size int64) error {
 		}
 	}
 }
+
+// startWrite submits dirty pages. An error of the disk stays with the file for the next fdatasync;
+// one of this call, as where the system has no such thing, means only that nothing was begun.
+func startWrite(f *os.File, at, n int64) {
+	_ = unix.SyncFileRange(int(f.Fd()), at, n, unix.SYNC_FILE_RANGE_WRITE)
+}

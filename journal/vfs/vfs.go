@@ -62,6 +62,9 @@ type File interface {
 	// Preallocate reserves space up to size where the system can; what is added reads as zeros.
 	// Where it cannot, the file only grows. An error of ENOSPC means that there is no room.
 	Preallocate(size int64) error
+	// Start lets the disk begin with n bytes that were just written, where the system can: Sync
+	// then waits for less. It promises nothing and tells nothing, not even an error: Sync does.
+	Start(at, n int64)
 	// Sync makes the file's bytes and length durable (not its name). After an error nothing is
 	// known of any byte written since the last Sync that succeeded, and a second Sync proves
 	// nothing: the pages are marked clean.

@@ -34,6 +34,8 @@ func TestFiles(t *testing.T) {
 		check(err)
 		_, err = f.WriteAt([]byte("hello"), 0)
 		check(err)
+		f.Start(0, 11)
+		f.Start(100, 11) // beyond the end
 		check(f.Sync())
 		wantBytes(t, f, "hello\x00world")
 		check(f.Truncate(3))
