@@ -3,8 +3,8 @@
 // rounds. Ratios are the medians of the rounds' own ratios, so that what else the machine does
 // weighs on both sides alike:
 //
-//   - disk: bytes a second that become durable through the journal, and through a bare loop of
-//     write and fdatasync on the same disk;
+//   - disk: bytes a second that become durable through the journal, and through bare loops of
+//     write and fdatasync on the same disk, into a file that grows and over one of zeros;
 //   - proxied SETs with the journal on and off: throughput, and CPU per command;
 //   - the same with the journal on a disk whose flush takes 50 ms (loadtest/fusedisk; needs root):
 //     the slowest answers of clients that do not wait for it;
@@ -21,6 +21,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -57,7 +58,7 @@ func run(ctx context.Context, args []string) error {
 	fs.IntVar(&o.rounds, "rounds", 7, "interleaved rounds of each comparison")
 	fs.Float64Var(&o.seconds, "seconds", 2, "length of one run of proxied SETs")
 	fs.IntVar(&o.keys, "keys", 2_000_000, "SETs that the restore replays")
-	fs.IntVar(&o.megas, "mib", 256, "MiB that one round writes to the disk")
+	fs.IntVar(&o.megas, "mib", 512, "MiB that one round writes to the disk")
 	fs.IntVar(&o.gib, "gib", 0, "GiB of a large data set to attach and restore; 0: none")
 	fs.StringVar(&o.only, "only", "", "one part: disk, proxied, slow, restore or large")
 	harness.ResultsFlag(fs, &o.results, "RESULTS.md", "file in loadtest/ to write")
@@ -72,9 +73,8 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	started := time.Now()
 	var text strings.Builder
-	fmt.Fprintf(&text, "## The journal\n\n%s, %s.\n\n", harness.Machine(),
-		time.Now().UTC().Format("2006-01-02"))
 	for _, part := range parts {
 		if o.only != "" && o.only != part.name {
 			continue
@@ -86,9 +86,33 @@ func run(ctx context.Context, args []string) error {
 		fmt.Print(section)
 		text.WriteString(section)
 	}
+	head := heading(root, started, args)
+	fmt.Print(head)
 	if o.results == harness.NoResults || o.only != "" { // a part must not replace the whole
 		return nil
 	}
 	return harness.WriteSection(filepath.Join(root, "loadtest", o.results), "journal",
-		text.String())
+		head+"\n"+text.String())
+}
+
+// heading says when, what, where and how.
+func heading(root string, started time.Time, args []string) string {
+	commit := "unknown"
+	out, err := exec.Command("git", "-C", root, "describe", "--always", "--dirty").Output()
+	if err == nil {
+		commit = strings.TrimSpace(string(out))
+	}
+	server := "valkey-server of an unknown version"
+	if program, err := harness.Program(root, "valkey", "valkey-server"); err == nil {
+		if out, err := exec.Command(program, "--version").Output(); err == nil {
+			server = strings.TrimSpace(string(out))
+		}
+	}
+	command := "make bench-journal"
+	if len(args) > 0 {
+		command += fmt.Sprintf(" JBENCHFLAGS='%s'", strings.Join(args, " "))
+	}
+	return fmt.Sprintf("%s, commit %s.\nMachine: %s. Load, proxy and servers share it.\n"+
+		"Server: %s.\nCommand: `%s`, took %s.\n", started.UTC().Format("2006-01-02 15:04 UTC"), commit,
+		harness.Machine(), server, command, time.Since(started).Round(time.Second))
 }
