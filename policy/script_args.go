@@ -110,8 +110,8 @@ var readers = map[string]bool{"unpack": true, "ipairs": true, "pairs": true}
 // hold one known value, as in "local key = KEYS[1]".
 //
 // It proves both by spelling, as with redis: KEYS and ARGV stay if they appear only as KEYS[...]
-// inside expressions, as #KEYS and as the only argument of a reader, and no reader is anything but
-// called. A local keeps its value if its name is declared once and otherwise appears only inside
+// inside expressions, as #KEYS and as the only argument of a reader (reads), and no reader is
+// anything but called. A local keeps its value if its name is declared once and otherwise appears only inside
 // expressions. Whatever else a name of that spelling may then be, it is never given a value.
 func (s *scanner) findLocals() {
 	s.constant, s.locals = true, make(map[string]ScriptArg)
@@ -155,9 +155,17 @@ func (s *scanner) mention(i int, values map[string]int, parameter, bracketed boo
 		}
 	case name == "KEYS" || name == "ARGV":
 		s.constant = s.constant && (before.symbol("#") || read && s.at(i+1).symbol("[") ||
-			s.at(i+1).symbol(")") && before.symbol("(") && readers[s.at(i-2).text] &&
-				!s.isField(i-2))
+			s.at(i+1).symbol(")") && before.symbol("(") && s.reads(i-2))
 	}
+}
+
+// reads reports whether a reader stands at i that leaves nothing of its argument in other hands: of
+// the results of ipairs and pairs one is the table itself, which only a for keeps for itself.
+func (s *scanner) reads(i int) bool {
+	if name := s.at(i).text; name == "unpack" || !readers[name] {
+		return readers[name] && !s.isField(i)
+	}
+	return s.at(i-1).is(tokenKeyword, "in") && s.at(i+4).is(tokenKeyword, "do")
 }
 
 // declarations returns where the values of "local NAME = VALUE" stand, or -1 for names that are

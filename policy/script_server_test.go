@@ -126,6 +126,7 @@ var assignments = []string{
 	"local unpack = function() return 'pay', 1 end redis.call('SET', unpack(KEYS))",
 	"local n = {k, KEYS[1], k = 'pay'} k = n.k", "local t = KEYS t[1] = 'pay'",
 	"local k = KEYS[1] or 'pay'", "local k = ARGV[1]", "local n, k = 1, 'pay'",
+	"local _, t = ipairs(KEYS) t[1] = 'pay'", "local _, t = pairs(KEYS) t[1] = 'pay'",
 	"local ipairs = function(t) t[1] = 'pay' return pairs(t) end for _ in ipairs(KEYS) do end",
 	"while true do local k = 'pay' %s break end", "local k = KEYS[1] .. ''", "k = k:gsub('a', 'pay')",
 	"local k = 'a' k = string.rep('pay', 1)", "redis.call('SET', unpack({'pay', 1}))",
