@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"holdfast/configs"
 	"holdfast/policy"
@@ -186,7 +188,7 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 	}))
 	info, err := u.Probe(ctx)
 	if err != nil {
-		r.fail("upstream", "%v", err)
+		r.fail("upstream", "%v%s", err, behind(err))
 		checkRules(r, c, policy.Builtin(), true)
 		checkRoutesFile(r, c)
 		return
@@ -208,6 +210,19 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 	}
 	checkTrash(ctx, r, c, u, info)
 	checkRoutesServer(ctx, r, c, u, info)
+}
+
+// behind is what is mostly behind an error of the first connection.
+func behind(err error) string {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return ": nothing listens there, or not on this address"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF),
+		strings.Contains(err.Error(), "invalid reply"):
+		return ": does a TLS port (which this version does not support) or something other than a " +
+			"Redis server answer there?"
+	}
+	return ""
 }
 
 // checkTable checks the rules against the server's own commands if they can be had.

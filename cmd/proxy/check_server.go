@@ -64,10 +64,13 @@ func checkVersion(r *report, info *upstream.Info) {
 }
 
 func checkRole(r *report, info *upstream.Info) {
-	switch info.Role {
-	case "master":
+	switch {
+	case info.Sentinel:
+		r.fail("role", "a sentinel, not a server: set the address of the primary, which SENTINEL "+
+			"GET-MASTER-ADDR-BY-NAME tells")
+	case info.Role == "master":
 		r.ok("role", "primary")
-	case "slave":
+	case info.Role == "slave":
 		r.warn("role", "a replica: it refuses writes unless it is configured otherwise")
 	default:
 		r.warn("role", "unknown: %q", info.Role)

@@ -40,6 +40,7 @@ type Info struct {
 	ReplID2    string // of the history before this one; all zeros: there was none
 	Loading    bool   // it is loading its data and answers most commands -LOADING
 	Cluster    bool   // cluster mode is on
+	Sentinel   bool   // it is a sentinel, which holds no data
 
 	Databases       int    // 0: unknown
 	ProtoMaxBulk    int64  // proto-max-bulk-len in bytes; 0: unknown
@@ -74,13 +75,18 @@ func (i *Info) Troubles() []string {
 		return nil
 	}
 	if i.Err != nil {
-		out = append(out, i.Err.Error()+": check username and password of the upstream")
+		out = append(out, strings.TrimSuffix(i.Err.Error(), ".")+
+			"; set upstream.username and upstream.password")
 	}
 	if err := i.Supported(); err != nil {
 		out = append(out, err.Error())
 	}
 	if i.Role == "slave" {
 		out = append(out, "it is a replica: writes are answered -READONLY, unless it is set up otherwise")
+	}
+	if i.Sentinel {
+		out = append(out, "it is a sentinel, not a server: set the address of the primary, which SENTINEL "+
+			"GET-MASTER-ADDR-BY-NAME tells")
 	}
 	if i.Cluster {
 		out = append(out, "it is part of a cluster, which is not supported: its redirections lead clients "+
@@ -178,6 +184,7 @@ func (i *Info) applyInfo(f map[string]string) {
 	i.RunID, i.Role, i.ReplID = f["run_id"], f["role"], f["master_replid"]
 	i.Loading = f["loading"] == "1" || f["async_loading"] == "1"
 	i.Cluster = f["cluster_enabled"] == "1" || f["redis_mode"] == "cluster"
+	i.Sentinel = f["redis_mode"] == "sentinel" || f["server_mode"] == "sentinel"
 	i.LastSave, i.LastAOFWrite = f["rdb_last_bgsave_status"], f["aof_last_write_status"]
 	i.Maxclients = atoi(f["maxclients"])
 	i.MaxMemory, i.MaxMemoryPolicy = atoi64(f["maxmemory"]), f["maxmemory_policy"]

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 )
@@ -74,6 +75,27 @@ func TestSupported(t *testing.T) {
 		i := Info{Server: row.server, Version: row.version, VersionNum: versionNum(row.version)}
 		if err := i.Supported(); !errors.Is(err, row.want) {
 			t.Errorf("%s %s: got %v, want %v", row.server, row.version, err, row.want)
+		}
+	}
+}
+
+func TestTroubles(t *testing.T) {
+	for name, row := range map[string]struct {
+		info Info
+		want string
+	}{
+		"a primary":        {Info{Up: true, Role: "master"}, ""},
+		"down":             {Info{Role: "slave"}, ""},
+		"a wrong password": {Info{Up: true, Err: ErrLogin}, "set upstream.username"},
+		"too old": {Info{Up: true, Server: "redis", Version: "6.2.0", VersionNum: 60200},
+			"want Redis 7.0 or newer"},
+		"a replica":  {Info{Up: true, Role: "slave"}, "it is a replica"},
+		"a sentinel": {Info{Up: true, Sentinel: true}, "it is a sentinel"},
+		"a cluster":  {Info{Up: true, Role: "master", Cluster: true}, "it is part of a cluster"},
+	} {
+		got := strings.Join(row.info.Troubles(), "; ")
+		if !strings.Contains(got, row.want) || (row.want == "") != (got == "") {
+			t.Errorf("%s: got %q, want %q", name, got, row.want)
 		}
 	}
 }
