@@ -19,6 +19,7 @@ type auditEntry struct {
 	DB       int       `json:"db"`
 	Token    string    `json:"token,omitempty"`    // of confirm
 	Trash    string    `json:"trash,omitempty"`    // id for UNDO
+	Count    int       `json:"count,omitempty"`    // of commands that it stands for; 0: one
 	Operator string    `json:"operator,omitempty"` // address on the console
 	Result   string    `json:"result,omitempty"`   // of what the operator did
 }
@@ -39,6 +40,9 @@ func (e *auditEntry) appendJSON(b []byte) []byte {
 	b = strconv.AppendInt(append(b, `,"db":`...), int64(e.DB), 10)
 	b = appendOptional(b, "token", e.Token)
 	b = appendOptional(b, "trash", e.Trash)
+	if e.Count != 0 {
+		b = strconv.AppendInt(append(b, `,"count":`...), int64(e.Count), 10)
+	}
 	b = appendOptional(b, "operator", e.Operator)
 	b = appendOptional(b, "result", e.Result)
 	return append(b, '}')

@@ -14,7 +14,7 @@ func TestAuditEntryJSON(t *testing.T) {
 		{Time: at, Verdict: "throttled", Rule: "flush", Command: "flushall", User: "default",
 			Client: "127.0.0.1:39542", Listener: "127.0.0.1:36847"},
 		{Time: at.Add(890 * time.Microsecond), Verdict: "held", Command: `set "a b" …`, User: "bób",
-			Client: "[::1]:1", Name: "a\tb\\c<d>&\u2028\x7f", DB: 15, Token: "t", Trash: "7",
+			Client: "[::1]:1", Name: "a\tb\\c<d>&\u2028\x7f", DB: 15, Token: "t", Trash: "7", Count: 12,
 			Operator: "\xff\xfe", Result: "ERR no"},
 	} {
 		want, err := json.Marshal(e)

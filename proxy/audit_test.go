@@ -20,7 +20,7 @@ type auditLine struct {
 	Time                                           time.Time
 	Verdict, Rule, Command, User, Client, Listener string
 	Name, Token, Operator                          string
-	DB                                             int
+	DB, Count                                      int
 }
 
 // auditLines reads the lines that the file has by now.

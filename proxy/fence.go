@@ -48,6 +48,7 @@ type durability struct {
 	timer    *eventloop.Timer
 	wakes    int64      // when it fires; 0: it is not armed
 	released []*session // some hold of theirs was settled in this turn
+	passes   passes
 
 	lineage
 	sides  sidePool
@@ -76,7 +77,8 @@ type fenceKind struct {
 }
 
 func newDurability(w *worker) *durability {
-	return &durability{w: w, db: w.trash.mark, plans: map[policy.Demand]*proofPlan{}}
+	return &durability{w: w, db: w.trash.mark, plans: map[policy.Demand]*proofPlan{},
+		passes: passes{w: w}}
 }
 
 // routesChanged is called when other routes are in force.

@@ -75,8 +75,7 @@ func (s *session) pass(c *resp.Command, cmd *policy.Command) {
 
 func (s *session) auditPass(c *resp.Command, cmd *policy.Command) {
 	if !s.again.waited {
-		rule := &policy.Rule{Name: "route " + s.due.Route.Spec.Name, Action: policy.Allow}
-		s.audit(c, cmd, rule, passed, "")
+		s.w.durable.passes.note(s, c, cmd)
 	}
 }
 

@@ -194,6 +194,9 @@ func (w *worker) run() {
 		w.log.Error("an event loop ended", "worker", w.id, "error", err)
 		w.srv.fail(err)
 	}
+	if w.durable != nil {
+		w.durable.passes.tell(true)
+	}
 	w.dials.Wait()
 }
 
