@@ -304,6 +304,54 @@ func TestCrashDuringRecovery(t *testing.T) {
 	}
 }
 
+// What recovery cuts off is somewhere at any moment: in the segment, or whole in the copy.
+func TestCrashKeepsWhatIsCutOff(t *testing.T) {
+	mem := vfs.NewMem()
+	j := open(t, testOptions(mem))
+	tl := start(t, j, "a", 0)
+	add(t, j, tl.ID, 0, 5000)
+	last := view(t, mem).Segments()[0]
+	torn := tearLast(t, mem, rand.New(rand.NewPCG(1, 1)))
+	closeJournal(t, j)
+	read := func(disk *vfs.Mem, name string, from int64) string {
+		f, err := disk.Open(testDir + "/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size, _ := f.Size()
+		b := make([]byte, max(0, size-from))
+		_, _ = f.ReadAt(b, from) // at the end of the file there may be nothing
+		return strings.TrimRight(string(b), "\x00")
+	}
+	want := read(torn, last.File, last.Bytes)
+	check := func(disk *vfs.Mem) {
+		names, err := disk.List(testDir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range names {
+			if strings.HasSuffix(n, brokenSuffix) && read(disk, n, 0) == want {
+				return
+			}
+		}
+		if read(disk, last.File, last.Bytes) != want {
+			t.Fatal("what was cut off is gone")
+		}
+	}
+	points := 0
+	j, err := Open(testOptions(vfs.WithFaults(torn, func(vfs.Op) error {
+		points++
+		check(torn.CrashClone(nil))
+		check(torn.CrashClone(rand.New(rand.NewPCG(1, uint64(points)))))
+		return nil
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(torn.CrashClone(nil))
+	closeJournal(t, j)
+}
+
 // tearLast is the disk with garbage or half a batch behind the last commit.
 func tearLast(t *testing.T, mem *vfs.Mem, r *rand.Rand) *vfs.Mem {
 	t.Helper()

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"holdfast/journal"
 	"holdfast/journal/internal/wire"
@@ -114,4 +115,55 @@ func TestSnapshotSaysOtherwise(t *testing.T) {
 	if p := r.tap.Confirmed(); len(r.view().Timelines()) != 0 || p != (journal.Position{}) {
 		t.Errorf("timelines %+v, confirmed %+v; want nothing", r.view().Timelines(), p)
 	}
+}
+
+// TestAcknowledgesWhenAsked: each request is answered at once, however reads split it, while the disk
+// stands and nothing else would be a reason to.
+func TestAcknowledgesWhenAsked(t *testing.T) {
+	disk := &slowDisk{}
+	defer disk.release()
+	first := proxytest.Command("SET", "a", "1")
+	getAck := proxytest.Command("REPLCONF", "GETACK", "*")
+	durable := fmt.Sprint(100 + len(first))
+	var r *rig
+	done := make(chan error, 1)
+	address := startOdd(t, func(c *wire.Conn) {
+		acked := func(offset string) error {
+			for {
+				args, err := c.Command()
+				if err != nil || len(args) == 3 && args[2] == offset {
+					return err
+				}
+			}
+		}
+		s := snapshotAt(historyID, 100)
+		fmt.Fprintf(c, "+FULLRESYNC %s 100\r\n$%d\r\n%s", historyID, len(s), s)
+		err := acked("100")
+		io.WriteString(c, first)
+		err = errors.Join(err, acked(durable))
+		disk.hold()
+		for cut := 1; cut < len(getAck) && err == nil; cut++ {
+			io.WriteString(c, getAck[:cut])
+			sent := len(first) + (cut-1)*len(getAck) + cut
+			proxytest.Poll(t, "the first part to be read", func() bool {
+				return r.tap.Stats().BytesRead >= int64(sent)
+			})
+			io.WriteString(c, getAck[cut:])
+			err = acked(durable)
+		}
+		done <- err
+	})
+	r = newRig(t, address)
+	r.journal.FS = disk.fs()
+	r.opts.AckEvery, r.opts.Pace = time.Hour, -1
+	r.start()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("the primary asked and was not answered")
+	}
+	disk.release()
 }
