@@ -112,7 +112,7 @@ func (s *Scanner) Boundary() (offset int64, db int) { return s.boundary, s.bound
 func (s *Scanner) Feed(t time.Time, p []byte, fn func(*Command) error) error {
 	for len(p) > 0 && s.err == nil {
 		if s.atStart() {
-			s.cmd = Command{Start: s.offset, Time: t, DB: s.db}
+			s.begin(t)
 			if n := s.whole(p); n > 0 {
 				s.offset += int64(n)
 				p = p[n:]
@@ -137,6 +137,12 @@ func (s *Scanner) Feed(t time.Time, p []byte, fn func(*Command) error) error {
 		}
 	}
 	return s.err
+}
+
+// begin makes ready for a command. Only what a command sets is set anew: most are short, and many.
+func (s *Scanner) begin(t time.Time) {
+	c := &s.cmd
+	c.Start, c.Time, c.DB, c.Cut, c.Tx = s.offset, t, s.db, false, TxNone
 }
 
 func (s *Scanner) atStart() bool {
@@ -304,12 +310,48 @@ func (s *Scanner) deliver(fn func(*Command) error) error {
 	} else if fn != nil {
 		err = fn(c)
 	}
-	clear(s.slots)
 	return err
 }
 
 // track follows SELECT and transactions.
 func (s *Scanner) track(c *Command) error {
+	if s.inTx {
+		c.Tx = TxInside
+	}
+	if marks(c) {
+		if err := s.mark(c); err != nil {
+			return err
+		}
+	}
+	if !s.inTx {
+		s.boundary, s.boundaryDB = c.End, s.db
+	}
+	return nil
+}
+
+// marks tells quickly which commands mark nothing, as nearly all do: for the others it may say yes.
+func marks(c *Command) bool {
+	if len(c.Args) == 0 {
+		return false
+	}
+	name, first := c.Args[0], byte(0)
+	switch len(name) {
+	case len("exec"):
+		first = 'e'
+	case len("multi"):
+		first = 'm'
+	case len("select"):
+		first = 's'
+	case len("discard"):
+		first = 'd'
+	default:
+		return false
+	}
+	return name[0]|0x20 == first
+}
+
+// mark follows a command that begins or ends a transaction or selects a database.
+func (s *Scanner) mark(c *Command) error {
 	switch {
 	case c.Is("multi"):
 		c.Tx, s.inTx = TxBegin, true
@@ -318,18 +360,12 @@ func (s *Scanner) track(c *Command) error {
 			c.Tx = TxEnd
 		}
 		s.inTx = false
-	case s.inTx:
-		c.Tx = TxInside
-	}
-	if c.Is("select") && len(c.Args) == 2 {
+	case c.Is("select") && len(c.Args) == 2:
 		db, err := strconv.Atoi(string(c.Args[1]))
 		if err != nil || db < 0 {
 			return &SyntaxError{c.Start, fmt.Sprintf("SELECT %.40q", c.Args[1])}
 		}
 		s.db = db
-	}
-	if !s.inTx {
-		s.boundary, s.boundaryDB = c.End, s.db
 	}
 	return nil
 }

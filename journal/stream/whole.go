@@ -1,7 +1,5 @@
 package stream
 
-import "bytes"
-
 // whole takes a command that stands in p from its first byte to its last, which most do, without
 // copying: the arguments are pieces of p. It answers how many bytes that were; 0 means that there
 // is no such command, for whatever reason, and that nothing has changed.
@@ -35,15 +33,14 @@ func header(p []byte, at int, sign byte) (n, next int) {
 	}
 	line := p[at+1 : min(len(p), at+1+digits+2)]
 	for i, c := range line {
-		if c == '\r' && i > 0 && bytes.HasPrefix(line[i:], crlf) {
-			return n, at + 1 + i + len(crlf)
+		if c -= '0'; c <= 9 {
+			n = n*10 + int(c)
+			continue
 		}
-		if c < '0' || c > '9' {
+		if i == 0 || i+1 >= len(line) || line[i] != '\r' || line[i+1] != '\n' {
 			return -1, 0
 		}
-		n = n*10 + int(c-'0')
+		return n, at + i + 3
 	}
 	return -1, 0
 }
-
-var crlf = []byte("\r\n")
