@@ -119,7 +119,7 @@ func (w *BaseWriter) commit(ctx context.Context, info BaseInfo) (Base, error) {
 	if err := w.file.Sync(); err != nil {
 		return Base{}, err
 	}
-	if err := checkRDB(w.file, w.size, w.crc); err != nil {
+	if err := checkRDB(ctx, w.file, w.size, w.crc); err != nil {
 		return Base{}, err
 	}
 	now := w.j.opts.Now()

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"strings"
@@ -150,6 +151,47 @@ func TestBaseWriter(t *testing.T) {
 	}
 	if n := len(view(t, disk.Mem).Bases()); n != 1 {
 		t.Errorf("%d bases", n)
+	}
+}
+
+// Reading a base ends with the context: it may have gigabytes, and somebody waits for the end.
+func TestReadingBaseEndsWithContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	disk := newFaultyDisk()
+	j := open(t, testOptions(disk.fs()))
+	tl := start(t, j, "a", 0)
+	begin := func() *BaseWriter {
+		w, err := j.NewBase()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(rdb(strings.Repeat("x", 5<<20))); err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	if _, err := begin().Commit(ctx, BaseInfo{Timeline: tl.ID}); err != nil {
+		t.Fatal(err)
+	}
+	v := view(t, disk.fs())
+	unfinished := begin()
+	reads := 0
+	disk.fail(func(op vfs.Op) error {
+		if op.Kind == vfs.OpRead && strings.Contains(op.Path, basePrefix) {
+			reads++
+			cancel()
+		}
+		return nil
+	})
+	problems, err := v.Verify(ctx, nil)
+	if !errors.Is(err, context.Canceled) || len(problems) != 0 || reads > 1 {
+		t.Errorf("verify: %v, %v after %d reads", problems, err, reads)
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	defer cancel()
+	if _, err := unfinished.Commit(ctx, BaseInfo{Timeline: tl.ID}); !errors.Is(err, context.Canceled) ||
+		reads > 2 {
+		t.Errorf("commit: %v after %d reads", err, reads)
 	}
 }
 

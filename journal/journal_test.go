@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -300,8 +301,14 @@ func TestSubscribe(t *testing.T) {
 
 // On the machine's own disk everything is as in memory.
 func TestRealDisk(t *testing.T) {
-	o := Options{Dir: t.TempDir(), SegmentBytes: 64 << 10, Poll: 5 * time.Millisecond}
+	o := Options{Dir: filepath.Join(t.TempDir(), "data", "journal"), SegmentBytes: 64 << 10,
+		Poll: 5 * time.Millisecond}
 	j := open(t, o)
+	for _, dir := range []string{o.Dir, filepath.Dir(o.Dir)} {
+		if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v; want it to be its owner's", dir, info.Mode(), err)
+		}
+	}
 	tl := start(t, j, "a", 0)
 	addBase(t, j, tl.ID, 0, time.Now())
 	for at := int64(0); at < 1<<20; at += 8 << 10 {

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -25,8 +26,9 @@ var jones = crc64.MakeTable(0x95AC9329AC4BC9B5)
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // checkRDB reads a snapshot from the disk and compares it with what was written, and with the
-// checksum that the server put at its end. An error that is ErrBase says what is wrong.
-func checkRDB(f vfs.File, size int64, want uint32) error {
+// checksum that the server put at its end. An error that is ErrBase says what is wrong. It may take
+// a while, and ends with ctx.
+func checkRDB(ctx context.Context, f vfs.File, size int64, want uint32) error {
 	if got, err := f.Size(); err != nil || got != size {
 		return fmt.Errorf("%w: %d bytes, want %d (%w)", ErrBase, got, size, orNil(err))
 	}
@@ -38,6 +40,9 @@ func checkRDB(f vfs.File, size int64, want uint32) error {
 	head, end := make([]byte, 0, rdbShort), make([]byte, 0, rdbTrailer)
 	buf := make([]byte, min(size, 1<<20))
 	for at := int64(0); at < size; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		n, err := f.ReadAt(buf[:min(int64(len(buf)), size-at)], at)
 		if err != nil && err != io.EOF {
 			return fmt.Errorf("base: read at byte %d: %w", at, err)

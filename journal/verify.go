@@ -36,10 +36,11 @@ func (v *View) Verify(ctx context.Context, progress func(done, total int64)) ([]
 		c.advance(s.Bytes)
 	}
 	for _, b := range v.catalog.bases {
-		if err := ctx.Err(); err != nil {
-			return c.problems, err
+		err := c.base(b)
+		if ctx.Err() != nil {
+			return c.problems, ctx.Err()
 		}
-		c.note(b.File, c.base(b))
+		c.note(b.File, err)
 		c.advance(b.Size)
 	}
 	return c.problems, nil
@@ -140,7 +141,9 @@ func trailing(f vfs.File, s Segment, next segment.Header) error {
 }
 
 func (c *verifier) base(b Base) error {
-	err := c.view.with(b.File, func(f vfs.File) error { return checkRDB(f, b.Size, b.CRC) })
+	err := c.view.with(b.File, func(f vfs.File) error {
+		return checkRDB(c.ctx, f, b.Size, b.CRC)
+	})
 	if err != nil && !errors.Is(err, ErrBase) {
 		return fmt.Errorf("%w: %w", ErrBase, err)
 	}

@@ -8,8 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"holdfast/journal"
 	"holdfast/journal/replay"
+	"holdfast/journal/vfs"
 	"holdfast/proxy/proxytest"
 )
 
@@ -57,6 +60,38 @@ func TestExport(t *testing.T) {
 			t.Errorf("digest %s, want %s", got, end.digest)
 		}
 	}, serverArgs...)
+}
+
+// TestExportedCommands: the database that the base ends in is selected, and nothing is written that
+// only servers say to each other, or that nobody keeps.
+func TestExportedCommands(t *testing.T) {
+	disk, ctx := vfs.NewMem(), context.Background()
+	now := time.Unix(1_700_000_000, 0)
+	j := handMade(t, journal.Options{FS: disk, Now: func() time.Time { return now }}, 3)
+	set, end := proxytest.Command("SET", "k", "v"), proxytest.Command("INCR", "n")
+	write(t, j, set+proxytest.Command("PING")+"\n"+proxytest.Command("REPLCONF", "GETACK", "*")+
+		proxytest.Command("PUBLISH", "c", "m")+proxytest.Command("SPUBLISH", "c", "m")+end)
+	view, err := journal.OpenView(disk, "j")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := replay.Locate(ctx, view, replay.Selector{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := replay.NewPlan(ctx, view, p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := replay.ExportOptions{View: view, Plan: plan, Dir: t.TempDir()}
+	if err := replay.Export(ctx, o); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(o.Dir, "appendonly.aof.1.incr.aof"))
+	want := proxytest.Command("SELECT", "3") + "#TS:1700000000\r\n" + set + end
+	if err != nil || string(got) != want {
+		t.Errorf("%v: got %q, want %q", err, got, want)
+	}
 }
 
 // persistAll takes the expiry off every key that has not expired: a server that has loaded expires

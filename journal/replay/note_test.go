@@ -16,46 +16,60 @@ import (
 // emptyRDB is the smallest snapshot that counts.
 const emptyRDB = "REDIS0011\xff\x00\x00\x00\x00\x00\x00\x00\x00"
 
+// handMade is a journal with a base of no keys at its beginning, where a database is selected.
+func handMade(t *testing.T, o journal.Options, db int) *journal.Journal {
+	t.Helper()
+	o.Dir, o.Poll = "j", time.Hour
+	j, err := journal.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { j.Close() })
+	ctx := context.Background()
+	tl, err := j.StartTimeline(ctx, journal.TimelineStart{ReplID: strings.Repeat("5a", 20)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := j.NewBase()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write([]byte(emptyRDB)) // Commit says whether that went well
+	if _, err := w.Commit(ctx, journal.BaseInfo{Timeline: tl.ID, DB: db}); err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+// write appends a piece of the stream, and returns where it ends once it is durable.
+func write(t *testing.T, j *journal.Journal, piece string) int64 {
+	t.Helper()
+	p, ctx := j.Received(), context.Background()
+	if err := j.Append(ctx, p.Timeline, p.Offset, []byte(piece)); err != nil {
+		t.Fatal(err)
+	}
+	p.Offset += int64(len(piece))
+	if err := j.WaitDurable(ctx, p); err != nil {
+		t.Fatal(err)
+	}
+	return p.Offset
+}
+
 // TestClockSetBack: a time that came twice is answered with the first of its moments that a base
 // leads to, and with a word about it. Others are not.
 func TestClockSetBack(t *testing.T) {
 	clock := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	at := func(minute int) time.Time { return clock.Add(time.Duration(minute) * time.Minute) }
 	for name, segment := range map[string]int64{"in one segment": 0, "a segment each": 2 << 10} {
-		disk, now := vfs.NewMem(), at(0)
-		j, err := journal.Open(journal.Options{Dir: "j", FS: disk, SegmentBytes: segment,
-			Poll: time.Hour, Now: func() time.Time { return now }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer j.Close()
+		disk, now := vfs.NewMem(), at(-10)
+		j := handMade(t, journal.Options{FS: disk, SegmentBytes: segment,
+			Now: func() time.Time { return now }}, 0)
 		ctx := context.Background()
-		tl, err := j.StartTimeline(ctx, journal.TimelineStart{ReplID: strings.Repeat("5a", 20)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		w, err := j.NewBase()
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.Write([]byte(emptyRDB)) // Commit says whether that went well
-		if _, err := w.Commit(ctx, journal.BaseInfo{Timeline: tl.ID, Time: at(-10)}); err != nil {
-			t.Fatal(err)
-		}
 		value := strings.Repeat("x", 1000)
 		var ends []int64
 		for _, minute := range []int{0, 1, 2, 3, -2, -1, 0, 4} {
 			now = at(minute)
-			p := journal.Position{Timeline: tl.ID, Offset: j.Received().Offset}
-			command := []byte(proxytest.Command("SET", "k", value))
-			if err := j.Append(ctx, tl.ID, p.Offset, command); err != nil {
-				t.Fatal(err)
-			}
-			p.Offset += int64(len(command))
-			if err := j.WaitDurable(ctx, p); err != nil {
-				t.Fatal(err)
-			}
-			ends = append(ends, p.Offset)
+			ends = append(ends, write(t, j, proxytest.Command("SET", "k", value)))
 		}
 		view, err := journal.OpenView(disk, "j")
 		if err != nil {
