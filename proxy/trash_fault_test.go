@@ -254,6 +254,33 @@ func TestTrashIsEmptiedInTime(t *testing.T) {
 	}
 }
 
+// A slot whose keys have all expired is not free as long as its entry stands.
+func TestTrashKeepsEmptySlots(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	addr, p := serveServer(t, srv.Addr, withTrash)
+	c := dial(t, addr)
+	c.do("SET brief v PX 50")
+	c.do("FLUSHALL")
+	proxytest.Poll(t, "the key expires in the trash", func() bool {
+		return srv.Info("keyspace")["db8"] == ""
+	})
+	c.do("SET k v")
+	c.do("FLUSHALL")
+	list := theTrash(t, p)
+	if len(list) == 0 || list[len(list)-1].Keys != 1 {
+		t.Fatalf("the trash has %+v", list)
+	}
+	for _, e := range list {
+		u, err := p.Undo(context.Background(), e.ID, "")
+		if err != nil || u.Keys != e.Keys {
+			t.Errorf("UNDO %d: %+v, %v", e.ID, u, err)
+		}
+	}
+	if got := c.do("KEYS *"); got != "*1\r\n$1\r\nk\r\n" {
+		t.Errorf("KEYS: %q", got)
+	}
+}
+
 // Under a full memory a flush still works, and the oldest entry goes first.
 func TestTrashUnderMemoryPressure(t *testing.T) {
 	srv := proxytest.StartServer(t)

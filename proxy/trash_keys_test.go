@@ -221,7 +221,8 @@ func TestKeyTrashCutAtEveryStep(t *testing.T) {
 func TestKeyTrashWithoutPermissions(t *testing.T) {
 	srv := proxytest.StartServer(t)
 	srv.MustDo("MSET", "a", "1", "b", "2")
-	for _, missing := range []string{"-eval", "-rename", "-move", "-zadd", "-set", "-incr"} {
+	for _, missing := range []string{"-eval", "-rename", "-move", "-zadd", "-set", "-incr",
+		"-hset", "-hdel", "-exists", "-time", "-select"} {
 		srv.MustDo("ACL", "SETUSER", "control", "reset", "on", ">pw", "~*", "&*", "+@all", missing)
 		c := dial(t, serve(t, srv.Addr, withKeyTrash, func(o *proxy.Options) {
 			o.Upstream.Username, o.Upstream.Password = "control", "pw"
@@ -233,4 +234,29 @@ func TestKeyTrashWithoutPermissions(t *testing.T) {
 			t.Fatalf("%s: the keys are %q", missing, got)
 		}
 	}
+}
+
+// What was moved aside before the server refused the rest comes back, deadlines and all.
+func TestKeyTrashIsTakenBack(t *testing.T) {
+	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+		fill(t, srv)
+		srv.MustDo("ACL", "SETUSER", "control", "reset", "on", ">pw", "~s", "~t", "~none", "~holdfast:*", "&*", "+@all")
+		addr, p := serveServer(t, srv.Addr, withKeyTrash, func(o *proxy.Options) {
+			o.Upstream.Username, o.Upstream.Password = "control", "pw"
+		})
+		c := dial(t, addr)
+		before := digest(t, srv, 0)
+		for _, line := range []string{"DEL s t l h", "UNLINK none t s h", "DEL t s t l"} {
+			if got := c.do(line); !strings.HasPrefix(got, "-DENIED") {
+				t.Errorf("%s: got %q", line, got)
+			}
+			sameDigest(t, srv, 0, before)
+		}
+		if list := theTrash(t, p); len(list) != 0 {
+			t.Errorf("the trash has %+v", list)
+		}
+		if n := srv.Info("keyspace")["db15"]; !strings.HasPrefix(n, "keys=1,") { // the sequence
+			t.Errorf("the ledger's database has %q", n)
+		}
+	})
 }

@@ -168,6 +168,39 @@ func TestTrashWithoutPermissions(t *testing.T) {
 	}
 }
 
+// Likewise an UNDO that the server refuses at some step.
+func TestUndoWithoutPermissions(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	full := []any{"ACL", "SETUSER", "control", "reset", "on", ">pw", "~*", "&*", "+@all"}
+	srv.MustDo(full...)
+	addr, p := serveServer(t, srv.Addr, withTrash, func(o *proxy.Options) {
+		o.Upstream.Username, o.Upstream.Password = "control", "pw"
+	})
+	c := dial(t, addr)
+	c.do("SET k v")
+	c.do("FLUSHALL")
+	c.do("SET k since")
+	for _, missing := range []string{"-hdel", "-hset", "-incr", "-swapdb", "-hget", "-dbsize"} {
+		srv.MustDo(append(full, missing)...)
+		if u, err := p.Undo(context.Background(), 1, "REPLACE"); err == nil {
+			t.Errorf("%s: %+v", missing, u)
+		}
+		srv.MustDo(full...)
+		if list := theTrash(t, p); len(list) != 1 || list[0].ID != 1 || list[0].Keys != 1 {
+			t.Fatalf("%s: the trash has %+v", missing, list)
+		}
+		if got := c.do("GET k"); got != "$5\r\nsince\r\n" {
+			t.Fatalf("%s: GET: %q", missing, got)
+		}
+	}
+	if u, err := p.Undo(context.Background(), 1, "REPLACE"); err != nil || u.Keys != 1 {
+		t.Errorf("UNDO: %+v, %v", u, err)
+	}
+	if got := c.do("GET k"); got != "$1\r\nv\r\n" {
+		t.Errorf("GET: %q", got)
+	}
+}
+
 func TestTrashFull(t *testing.T) {
 	srv := proxytest.StartServer(t)
 	addr, p := serveServer(t, srv.Addr, withTrash, func(o *proxy.Options) {

@@ -30,7 +30,8 @@ local function word(text) return string.lower(string.match(text, '^[^%z]*')) end
 
 local function failed(r) return type(r) == 'table' and r.err end
 
--- begin writes the entry, before anything moves: where the server refuses that, nothing was done.
+-- begin writes the entry, before anything moves, and tries what is to be written at the end: where the
+-- server refuses that, nothing was done.
 local function begin()
   e = cjson.decode(ARGV[3])
   mark, e.mark = e.mark, nil
@@ -38,6 +39,8 @@ local function begin()
   e['until'] = e.at + e.keep
   e.id = newID()
   saveKeys(e)
+  redis.call('HSET', NAMES .. idOf(e), 0, '')
+  redis.call('HDEL', NAMES .. idOf(e), 0)
 end
 
 -- rollback puts back what was moved aside so far.
@@ -54,7 +57,9 @@ end
 -- once something has moved is returned.
 local function aside(from, which)
   redis.call('SELECT', from)
-  if redis.call('EXISTS', which) == 0 then return false end
+  local there = redis.pcall('EXISTS', which) -- it may be a key that the user may not touch
+  if failed(there) then return there end
+  if there == 0 then return false end
   if not e then
     begin()
     redis.call('SELECT', from)

@@ -32,9 +32,10 @@ if #since > 0 then
   new = cjson.decode(ARGV[4])
   new.id, new.at, new.keep, new.dbs = newID(), now(), e.keep, since
   new['until'] = new.at + new.keep
-  save(new)
 end
+save(e) -- what is refused is refused here: the next two are one step
 drop(e)
+if new then save(new) end
 local err = swap(e.dbs)
 if err then
   save(e)
