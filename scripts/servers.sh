@@ -34,6 +34,17 @@ dest=$tools/servers
 say() { printf 'servers: %s\n' "$*" >&2; }
 fail() { say "$*"; return 1; }
 
+# again <command>… runs a command up to three times: a mirror may be busy for a moment.
+again() {
+	local pause
+	for pause in 3 10; do
+		"$@" && return
+		say "that failed; once more in $pause s"
+		sleep "$pause"
+	done
+	"$@"
+}
+
 # --- apt, without touching the machine's own lists ------------------------------------------
 
 # mirror prints the Debian archive that this machine is set up for.
@@ -94,7 +105,7 @@ update() {
 	local stamp=${1%/apt.conf}/updated
 	[ ! -e "$stamp" ] || return 0
 	say "reading package lists ($(basename "${1%/apt.conf}"))"
-	apt-get -c "$1" -qq --error-on=any update >&2 && touch "$stamp"
+	again apt-get -c "$1" -qq --error-on=any update >&2 && touch "$stamp"
 }
 
 # closure <apt.conf> <package>… prints the packages and every library package below them, and
@@ -199,7 +210,7 @@ from_debian() {
 	dir=$(temporary)
 	mkdir "$dir/debs" "$dir/root"
 	# shellcheck disable=SC2086
-	(cd "$dir/debs" && apt-get -c "$conf" -qq download $packages >&2) || return 1
+	(cd "$dir/debs" && again apt-get -c "$conf" -qq download $packages >&2) || return 1
 	for package in "$dir"/debs/*.deb; do
 		dpkg -x "$package" "$dir/root" || return 1
 	done
@@ -218,7 +229,7 @@ source_from_debian() {
 	conf=$(context "${suites##* }-src" $suites) && update "$conf" || return 1
 	say "fetching the source of $package"
 	dir=$(temporary)
-	(cd "$dir" && apt-get -c "$conf" -qq source --download-only "$package" >&2) || return 1
+	(cd "$dir" && again apt-get -c "$conf" -qq source --download-only "$package" >&2) || return 1
 	archive=$(ls "$dir"/*.orig.tar.*z* | grep -v '\.asc$' | head -n 1)
 	number=$(basename "$archive" | sed 's/^[^_]*_\([0-9.]*[0-9]\).*/\1/')
 	case $archive in *.xz) want_program xz xz-utils ;; esac
@@ -318,6 +329,8 @@ main() {
 		*) get "$name" || failed=1 ;;
 		esac
 	done
+	[ $failed = 0 ] || say "not everything could be had; see above. HOLDFAST_MIRROR=<url of a Debian" \
+		"archive> names another mirror, HOLDFAST_USE_PATH=1 takes what is installed"
 	return $failed
 }
 

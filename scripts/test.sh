@@ -15,6 +15,13 @@ if ! command -v "${CC:-gcc}" >/dev/null && ! command -v cc >/dev/null; then
 	export CC
 fi
 
+step "modules"
+for pause in 3 10 0; do # a proxy for modules may be busy for a moment
+	go mod download && break
+	[ "$pause" != 0 ] || exit 1
+	sleep "$pause"
+done
+
 step "gofmt"
 # Generated and fetched folders are not ours to format.
 unformatted=$(find . -name '*.go' -not -path './.tools/*' -exec gofmt -l {} +)
