@@ -254,7 +254,7 @@ func (c *change) swap() (was replaced, err error) {
 	srv.warnUnresolved(next.rules.policy)
 	srv.warnEviction(next.rules.trash, info)
 	srv.current.take(&c.opts)
-	srv.table = table
+	srv.table, srv.inForce, srv.compiled = table, next.rules, basisOf(table, info)
 	was = c.swapParts()
 	srv.askForProofs(next.rules.routes.All())
 	srv.reportRoutes(next.rules, info)

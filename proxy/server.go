@@ -77,6 +77,9 @@ type Server struct {
 	evicts    string  // the eviction of which the log has told
 	current   Options // in force now
 	table     *policy.Table
+	read      reading
+	compiled  basis
+	inForce   *rules // compiled for that
 	routeLog  routeLog
 	listeners []*listener
 	reloads   telemetry.ReloadCount
@@ -225,6 +228,7 @@ func (srv *Server) startWorkers(info *upstream.Info) error {
 	if err := refuseMarks(r.routes.All(), srv.up.Load().Info()); err != nil {
 		return err
 	}
+	srv.inForce, srv.compiled = r, basisOf(srv.table, srv.up.Load().Info())
 	srv.warnUnresolved(r.policy)
 	srv.warnEviction(r.trash, srv.up.Load().Info())
 	srv.askForProofs(r.routes.All())
@@ -247,17 +251,39 @@ func (srv *Server) startWorkers(info *upstream.Info) error {
 	return nil
 }
 
-// tableOf is the server's own command table; nil while it is unknown.
+// reading is a reply to COMMAND, and what was read of it; nil: it cannot be read.
+type reading struct {
+	reply any
+	table *policy.Table
+}
+
+// basis is what rules are compiled for beyond the options.
+type basis struct {
+	table      *policy.Table
+	generation uint64
+	databases  int
+	cluster    bool
+}
+
+func basisOf(t *policy.Table, info *upstream.Info) basis {
+	return basis{t, info.Generation, info.Databases, info.Cluster}
+}
+
+// tableOf is the server's own command table; nil while it is unknown. With mu held.
 func (srv *Server) tableOf(info *upstream.Info) *policy.Table {
 	if info == nil || info.CommandReply == nil {
 		return nil
+	}
+	if srv.read.reply != nil && upstream.SameReply(srv.read.reply, info.CommandReply) {
+		return srv.read.table
 	}
 	t, err := policy.NewTable(info.CommandReply)
 	if err != nil {
 		srv.log.Error("the server's COMMAND reply cannot be read; using the built-in table",
 			"error", err)
-		return nil
+		t = nil
 	}
+	srv.read = reading{info.CommandReply, t}
 	return t
 }
 
@@ -335,18 +361,9 @@ func (srv *Server) upstreamChanged(up *upstream.Upstream, info *upstream.Info) {
 	if t := srv.tableOf(info); t != nil {
 		srv.table = t
 	}
-	r, err := srv.compile(srv.current, srv.table, info)
-	if err != nil {
-		srv.log.Error("the rules do not fit the server's commands; the old ones stay", "error", err)
-		r = nil
-	} else if r.trash.definitive() {
-		srv.log.Error("there can be no trash on this server: rules with this action deny",
-			"error", r.trash.off)
-	}
-	if r != nil {
-		srv.warnEviction(r.trash, info)
-		srv.reportRoutes(r, info)
-	}
+	r := srv.recompile(info)
+	srv.warnEviction(srv.inForce.trash, info)
+	srv.reportRoutes(srv.inForce, info)
 	srv.each(func(w *worker) {
 		w.learn(info)
 		if r != nil {
@@ -354,6 +371,28 @@ func (srv *Server) upstreamChanged(up *upstream.Upstream, info *upstream.Info) {
 		}
 	})
 	srv.guard.wake()
+}
+
+// recompile returns the rules for a server that has changed; nil where they stay as they are: most
+// changes, such as those of replicas, are none to them, and new rules have every worker look at all
+// that is outstanding, and work out anew how they look to each client.
+func (srv *Server) recompile(info *upstream.Info) *rules {
+	now := basisOf(srv.table, info)
+	if now == srv.compiled {
+		return nil
+	}
+	srv.compiled = now
+	r, err := srv.compile(srv.current, srv.table, info)
+	switch {
+	case err != nil:
+		srv.log.Error("the rules do not fit the server's commands; the old ones stay", "error", err)
+		return nil
+	case r.trash.definitive():
+		srv.log.Error("there can be no trash on this server: rules with this action deny",
+			"error", r.trash.off)
+	}
+	srv.inForce = r
+	return r
 }
 
 // each posts f to every worker.

@@ -112,7 +112,7 @@ func (i *Info) Supported() error {
 // does the text of an error while down, which names a port of its own each time.
 func (i *Info) sameAs(o *Info) bool {
 	a, b := i.substance(), o.substance()
-	return reflect.DeepEqual(a, b) && sameReply(i.CommandReply, o.CommandReply)
+	return reflect.DeepEqual(a, b) && SameReply(i.CommandReply, o.CommandReply)
 }
 
 // Replica is one that is attached to the server, as INFO shows it.
@@ -163,9 +163,9 @@ func (i *Info) substance() Info {
 	return s
 }
 
-// sameReply compares two COMMAND replies by identity: each reading makes a new one, and is made
+// SameReply compares two COMMAND replies by identity: each reading makes a new one, and is made
 // for a reason.
-func sameReply(a, b any) bool {
+func SameReply(a, b any) bool {
 	x, _ := a.([]any)
 	y, _ := b.([]any)
 	return len(x) == len(y) && (len(x) == 0 || &x[0] == &y[0])
