@@ -46,6 +46,7 @@ func serve(ctx context.Context, c *command, args []string) error {
 	if err != nil {
 		return err
 	}
+	defer moreProcessors(opts.Workers, opts.Journal.Dir != "")()
 	srv, err := proxy.New(opts)
 	if err != nil {
 		return placed(s.started, err)
