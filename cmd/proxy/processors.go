@@ -8,9 +8,9 @@ import (
 // The journal's writer sits in fdatasync most of the time, and an event loop in system calls. While a
 // goroutine is in one, Go's scheduler keeps a processor (a P, of which there are as many as cores)
 // for it, and takes that back after 20 µs if it has no other to give to whoever wants to run. With
-// two cores, one loop and a journal it does so at each fsync: sysmon, the thread that looks for this,
-// never rests then, and the writer waits for a processor when its fsync is done. With one more than
-// sit in system calls there is always an idle one. Measured with 50 and 200 connections on a durable
+// two cores, one loop and a journal it does so at each fsync (retake in runtime/proc.go: sysmon, the
+// thread that looks for this, does not rest as long as it finds any), and the writer waits for a
+// processor when its fsync is done. With one more than sit in system calls one is always idle. Measured with 50 and 200 connections on a durable
 // route, depth 1 and 16: 8 to 15 % more throughput (loadtest/RESULTS.md).
 
 // wantedProcessors is how many the scheduler should have, where it has these; set is the environment
