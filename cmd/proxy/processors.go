@@ -10,8 +10,9 @@ import (
 // for it, and takes that back after 20 µs if it has no other to give to whoever wants to run. With
 // two cores, one loop and a journal it does so at each fsync (retake in runtime/proc.go: sysmon, the
 // thread that looks for this, does not rest as long as it finds any), and the writer waits for a
-// processor when its fsync is done. With one more than sit in system calls one is always idle. Measured with 50 and 200 connections on a durable
-// route, depth 1 and 16: 8 to 15 % more throughput (loadtest/RESULTS.md).
+// processor when its fsync is done. With one more than sit in system calls one is always idle.
+// Measured with 50 and 200 connections on a durable route, depth 1 and 16: 7 to 15 % more throughput
+// (loadtest/RESULTS.md).
 
 // wantedProcessors is how many the scheduler should have, where it has these; set is the environment
 // variable GOMAXPROCS, which is somebody's decision.
