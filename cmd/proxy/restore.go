@@ -138,6 +138,9 @@ func (r *restoration) logger() *slog.Logger {
 
 func (r *restoration) progress(p replay.Progress) {
 	switch {
+	case p.Attempts == 0 && p.Address != "":
+		r.shown.say("waiting for the target to come to %s for the data: it must be able to connect",
+			p.Address)
 	case p.Loading != "":
 		r.shown.say("the target loads the base: %s %%", p.Loading)
 	case p.BaseSent < p.BaseSize:

@@ -16,8 +16,8 @@ var (
 	// ErrTarget means that the target cannot be restored as it is: it is a replica, a cluster
 	// node, still loading, or refuses a command.
 	ErrTarget = errors.New("the target cannot be restored")
-	// ErrTooSmall means that the target has come to the point and would evict keys as a primary, so that
-	// it was not made one.
+	// ErrTooSmall means that the target has come to the point and would evict keys as a primary, so
+	// that it was not made one.
 	ErrTooSmall = errors.New("the target's maxmemory is too small")
 	// ErrRejected means that the target came for the data again and again without loading it; its
 	// log says why. A server does not load snapshots of a newer format than its own.

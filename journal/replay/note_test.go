@@ -120,7 +120,8 @@ func TestOtherBranches(t *testing.T) {
 	view := r.view()
 	flushall := replay.Selector{Kind: replay.BeforeCommand, Command: "flushall"}
 	_, err := replay.Locate(context.Background(), view, flushall, nil)
-	if !errors.Is(err, replay.ErrNoPoint) || !strings.Contains(err.Error(), "timeline 1 from offset ") {
+	if !errors.Is(err, replay.ErrNoPoint) ||
+		!strings.Contains(err.Error(), "timeline 1 from offset ") {
 		t.Errorf("before a FLUSHALL that was lost: %v", err)
 	}
 	flushall.Timeline = 1

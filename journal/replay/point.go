@@ -282,8 +282,8 @@ func selected(c *stream.Command) int {
 	return db
 }
 
-// chatter reports whether a command is of no use to somebody who looks for a place: there is more of
-// this than of anything else where little is written.
+// chatter reports whether a command is of no use to somebody who looks for a place: there is more
+// of this than of anything else where little is written.
 func chatter(c *stream.Command) bool {
 	return len(c.Args) == 0 || c.Is("PING") || c.Is("REPLCONF") || c.Is("SELECT")
 }

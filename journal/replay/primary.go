@@ -64,6 +64,7 @@ type Progress struct {
 	Acked                  int64  // offset that the target says it has applied
 	End                    int64  // the target's offset at the point
 	Attempts               int64  // full resyncs that the target asked for
+	Address                string // where the target was told to come; empty: it was not told
 	Loading                string // what the target says of its loading, in percent; empty: nothing
 	LastErr                error  // why the last connection ended early
 }

@@ -85,6 +85,9 @@ func Restore(ctx context.Context, o RestoreOptions) (Result, error) {
 	if err := t.follow(serving, p); err != nil {
 		stop()
 		wait.Wait()
+		if ctx.Err() != nil { // whatever that broke
+			err = fmt.Errorf("interrupted: %w", context.Cause(ctx))
+		}
 		return Result{}, errors.Join(t.giveUp(ctx, p, err), serveErr)
 	}
 	if err := t.promote(ctx); err != nil {
@@ -103,6 +106,7 @@ func (t *target) follow(ctx context.Context, p *Primary) error {
 			return err
 		}
 		progress := p.Progress()
+		progress.Address = t.advertised
 		if info["loading"] == "1" {
 			progress.Loading = info["loading_loaded_perc"]
 		}

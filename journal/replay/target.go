@@ -15,8 +15,9 @@ import (
 
 // target is the server that is restored.
 type target struct {
-	opts RestoreOptions
-	conn *wire.Conn
+	opts       RestoreOptions
+	conn       *wire.Conn
+	advertised string // where it was told to come
 }
 
 // openTarget connects and makes sure that the server may be overwritten.
@@ -95,8 +96,8 @@ func (t *target) hasRoom(ctx context.Context) error {
 	if limit == 0 || used <= limit || policy == "" || policy == "noeviction" {
 		return nil
 	}
-	return fmt.Errorf("%w: it holds everything now, which takes %d bytes, and with %d and %s it would "+
-		"evict some as a primary; it was left a replica: give it more, then REPLICAOF NO ONE",
+	return fmt.Errorf("%w: it holds everything now, which takes %d bytes, and with %d and %s it "+
+		"would evict some as a primary; it was left a replica: give it more, then REPLICAOF NO ONE",
 		ErrTooSmall, used, limit, policy)
 }
 
@@ -162,6 +163,7 @@ func (t *target) replicaOf(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
+	t.advertised = address
 	return t.do(ctx, "REPLICAOF", host, port)
 }
 

@@ -3,6 +3,7 @@ package replay_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -204,13 +205,40 @@ func TestRestoreGivenUp(t *testing.T) {
 	dst.MustDo("SET", "mine", 1)
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
+	told := ""
 	_, err := replay.Restore(ctx, replay.RestoreOptions{View: r.view(), Plan: r.plan(),
-		Target: dst.Addr, Advertise: "127.0.0.1:1", Force: true})
-	if !errors.Is(err, context.DeadlineExceeded) {
+		Target: dst.Addr, Advertise: "127.0.0.1:1", Force: true,
+		Progress: func(p replay.Progress) { told = p.Address }})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "interrupted") {
 		t.Errorf("got %v, want the deadline", err)
+	}
+	if told != "127.0.0.1:1" {
+		t.Errorf("nobody was told where the target should come: %q", told)
 	}
 	if role := dst.Info("replication")["role"]; role != "master" || dst.MustDo("GET", "mine") != "1" {
 		t.Errorf("the target is a %s and has mine = %v", role, dst.MustDo("GET", "mine"))
+	}
+}
+
+// TestPromotedAtThePoint: a target whose link is up has still most of the stream to go.
+func TestPromotedAtThePoint(t *testing.T) {
+	srv := proxytest.StartServer(t, serverArgs...)
+	r := record(t, srv)
+	value := strings.Repeat("x", 200_000)
+	for i := range 200 {
+		srv.MustDo("SET", "k"+strconv.Itoa(i), value)
+	}
+	r.caughtUp()
+	dst, plan := r.fresh(), r.plan()
+	_, err := replay.Restore(context.Background(), replay.RestoreOptions{View: r.view(), Plan: plan,
+		Target: dst.Addr, Inspect: func(context.Context) error {
+			if at := dst.Info("replication")["slave_repl_offset"]; at != strconv.FormatInt(plan.End(), 10) {
+				return fmt.Errorf("it is at %s", at)
+			}
+			return nil
+		}})
+	if err != nil || digest(dst) != digest(srv) {
+		t.Errorf("%v; want the target at %d with the same digest", err, plan.End())
 	}
 }
 
