@@ -26,37 +26,40 @@ func turns(srv *Server) uint64 {
 // However many refused commands come at once, a turn of the loop answers a few; and what they stand
 // between is answered in its place.
 func TestRefusalsTakeTurns(t *testing.T) {
-	server := proxytest.StartServer(t)
-	srv, err := New(Options{
-		Listeners: []Listener{{Address: "127.0.0.1:0"}}, Workers: 1,
-		Rules:    []policy.RuleSpec{{Name: "no", Commands: []string{"flushall"}, Action: "deny"}},
-		Upstream: upstream.Options{Address: server.Addr},
-		Logger:   slog.New(slog.NewTextHandler(io.Discard, nil)),
-	})
-	if err != nil {
-		t.Fatal(err)
+	took := refusedInARow(t, Options{
+		Rules: []policy.RuleSpec{{Name: "no", Commands: []string{"flushall"}, Action: "deny"}},
+	}, "FLUSHALL\r\n", "-DENIED")
+	if took < refusedRuns*refusedEach/20 {
+		t.Errorf("%d refusals took %d turns", refusedRuns*refusedEach, took)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- srv.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
-	proxytest.Poll(t, "the proxy listens", func() bool { return len(srv.Addrs()) > 0 })
+}
+
+// Who writes on a route whose proof cannot be had is not slowed for it.
+func TestUndurableTakesNoTurns(t *testing.T) {
+	took := refusedInARow(t, Options{Routes: []policy.RouteSpec{
+		{Name: "replicated", Keys: []string{"pay:*"}, Demand: policy.Demand{Replicas: 1}},
+	}}, "SET pay:1 1\r\n", "-NODURABLE")
+	if took > refusedRuns*refusedEach/20 {
+		t.Errorf("%d answers -NODURABLE took %d turns", refusedRuns*refusedEach, took)
+	}
+}
+
+const refusedRuns, refusedEach = 100, 40 // refusals in a row
+
+// refusedInARow sends a command that is refused very often, with others between, checks all answers,
+// and returns how many turns of the loop that took.
+func refusedInARow(t *testing.T, o Options, command, answer string) (took uint64) {
+	t.Helper()
+	srv := serveOne(t, o)
 	c, err := net.Dial("tcp", srv.Addrs()[0].String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-
-	const n, each = 100, 40 // refusals in a row
 	before := turns(srv)
 	var all strings.Builder
-	for i := range n {
-		all.WriteString(strings.Repeat("FLUSHALL\r\n", each))
+	for i := range refusedRuns {
+		all.WriteString(strings.Repeat(command, refusedEach))
 		fmt.Fprintf(&all, "ECHO %d\r\n", i)
 	}
 	if _, err := io.WriteString(c, all.String()); err != nil {
@@ -70,9 +73,9 @@ func TestRefusalsTakeTurns(t *testing.T) {
 		}
 		return text
 	}
-	for i := range n {
-		for j := range each {
-			if got := line(); !strings.HasPrefix(got, "-DENIED") {
+	for i := range refusedRuns {
+		for j := range refusedEach {
+			if got := line(); !strings.HasPrefix(got, answer) {
 				t.Fatalf("refusal %d of %d: %q", j, i, got)
 			}
 		}
@@ -80,7 +83,28 @@ func TestRefusalsTakeTurns(t *testing.T) {
 			t.Fatalf("echo %d: %q", i, got)
 		}
 	}
-	if got := turns(srv) - before; got < n*each/20 {
-		t.Errorf("%d refusals took %d turns", n*each, got)
+	return turns(srv) - before
+}
+
+// serveOne runs a proxy with one worker in front of a server of its own.
+func serveOne(t *testing.T, o Options) *Server {
+	t.Helper()
+	o.Listeners, o.Workers = []Listener{{Address: "127.0.0.1:0"}}, 1
+	o.Upstream = upstream.Options{Address: proxytest.StartServer(t).Addr}
+	o.Logger = slog.New(slog.DiscardHandler)
+	srv, err := New(o)
+	if err != nil {
+		t.Fatal(err)
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- srv.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	proxytest.Poll(t, "the proxy listens", func() bool { return len(srv.Addrs()) > 0 })
+	return srv
 }

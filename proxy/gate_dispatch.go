@@ -31,8 +31,8 @@ func (s *session) match() {
 	}
 }
 
-// undurable refuses a command whose proof cannot be had, if its routes say so. done is false when it
-// may be sent. In a transaction what the commands need is gathered for its EXEC.
+// undurable refuses a command whose proof cannot be had, if its routes say so. done is false when
+// it may be sent. In a transaction what the commands need is gathered for its EXEC.
 func (s *session) undurable(c *resp.Command, cmd *policy.Command) (done, ok bool) {
 	if s.held&holdRefused != 0 {
 		return false, true // refused whatever it is
@@ -51,9 +51,10 @@ func (s *session) undurable(c *resp.Command, cmd *policy.Command) (done, ok bool
 	return false, true
 }
 
-// refuseUndurable answers -NODURABLE.
+// refuseUndurable answers -NODURABLE. That is no fault of the client's, which has no more to send
+// than on another day, and may have reads behind it.
 func (s *session) refuseUndurable(c *resp.Command, cmd *policy.Command) bool {
-	ok := s.refuse1(cmd, s.textUndurable(cmd, c.Args))
+	ok := s.refuseInPlace(cmd, s.textUndurable(cmd, c.Args))
 	if ok {
 		s.w.durable.routeCounters(s.due.Route).Outcomes[telemetry.HoldRejected]++
 	}

@@ -122,8 +122,17 @@ func (s *session) withinLimit(r *policy.Rule) (retry time.Duration, ok bool) {
 }
 
 // refuse1 answers a command with an error of the proxy's own, in MULTI in such a way that EXEC
-// aborts.
+// aborts. What the client sends next waits behind that of others.
 func (s *session) refuse1(cmd *policy.Command, text string) bool {
+	ok := s.refuseInPlace(cmd, text)
+	if s.held&holdMulti == 0 || s.pin == nil {
+		s.takeBackseat()
+	}
+	return ok
+}
+
+// refuseInPlace is refuse1 for what no rule is against: the client keeps its place.
+func (s *session) refuseInPlace(cmd *policy.Command, text string) bool {
 	if s.held&holdMulti != 0 && s.pin != nil {
 		return s.refuseInMulti(cmd, resp.AppendError(nil, text))
 	}
@@ -133,7 +142,6 @@ func (s *session) refuse1(cmd *policy.Command, text string) bool {
 	} else {
 		s.reply(resp.AppendError(nil, text))
 	}
-	s.takeBackseat()
 	s.w.countDenied(cmd)
 	return true
 }
