@@ -71,13 +71,17 @@ func (s *session) permitted(cmd *policy.Command, args [][]byte, rule string, nex
 			}
 		})
 	}
-	if s.ident.key.authed || s.pin != nil {
-		dryrun()
+	if s.ident.key.authed || s.held&holdMulti != 0 || s.ownLinkOnly() {
+		dryrun() // or the session's own link carries it out
 		return
 	}
 	// The server may want a login first. That depends on the connection, so one of the session's
 	// own is asked.
-	s.askString(s.lane(laneLobby).pick(s.w), nil, []string{"pInG"}, func(reply []byte, _ bool) {
+	l := s.pin
+	if l == nil {
+		l = s.lane(laneLobby).pick(s.w)
+	}
+	s.askString(l, nil, []string{"pInG"}, func(reply []byte, _ bool) {
 		if bytes.HasPrefix(reply, []byte("-NOAUTH")) || bytes.HasPrefix(reply, []byte("-UPSTREAM")) {
 			s.refuseNow(cmd, bytes.Clone(reply))
 			return

@@ -89,13 +89,14 @@ func (s *session) trash(c *resp.Command, cmd *policy.Command, r *policy.Rule) (d
 		j.mark = s.newMark()
 	}
 	j.meta = s.trashMeta(cmd, c.Args, r, j.mark)
+	own := s.ownLinkOnly()
 	s.permitted(cmd, j.frame.Args, r.Name, func() {
 		switch {
 		case s.w.trash.config != plan.config:
 			s.refuseTrash(j, textNoTrash(name, r.Name, errTrashMoved.Error()))
-		case held && (s.pin == nil || s.held&holdMulti == 0):
-			// The transaction is lost, and the session ends with it.
-		case held || s.ownLinkOnly():
+		case held && (s.pin == nil || s.held&holdMulti == 0), own && s.pin == nil:
+			// The link is lost, and the session ends with it, and with the transaction.
+		case held || own:
 			s.trashOnOwnLink(j)
 		default:
 			s.trashFlush(j)

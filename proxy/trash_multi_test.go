@@ -141,6 +141,43 @@ func TestTrashAsksForTheUser(t *testing.T) {
 	})
 }
 
+// Who has not logged in gets nothing done by the control user, whatever link his session has.
+func TestTrashAsksForALogin(t *testing.T) {
+	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+		srv.MustDo("SET", "secret", "v")
+		srv.MustDo("CONFIG", "SET", "requirepass", "pw")
+		addr, _ := serveServer(t, srv.Addr, withKeyTrash, func(o *proxy.Options) {
+			o.Upstream.Password = "pw"
+		})
+		for _, before := range [][]string{
+			{}, {"WATCH x"}, {"CLIENT REPLY ON"}, {"CLIENT TRACKING ON"},
+			{"BLPOP x 1"}, {"CLIENT NO-EVICT ON"}, {"HELLO 3"}, {"MULTI"}, {"AUTH wrong"}, {"SYNC"},
+			{"WATCH x", "UNWATCH"}, {"AUTH pw", "RESET", "WATCH x"}, {"AUTH pw", "WATCH x", "RESET"},
+			{"AUTH pw", "CLIENT TRACKING ON", "RESET"}, {"READONLY"}, {"WAIT 0 1"}, {"DEBUG SLEEP 0"},
+		} {
+			c := dial(t, addr)
+			for _, line := range before {
+				c.do(line)
+			}
+			for _, line := range []string{"GETDEL secret", "DEL secret", "FLUSHALL", "COPY secret x REPLACE"} {
+				if got := c.do(line); !strings.HasPrefix(got, "-NOAUTH") {
+					t.Errorf("%q, %s: %q", before, line, got)
+				}
+			}
+		}
+		for _, before := range []string{"SUBSCRIBE x", "MONITOR", "CLIENT REPLY OFF", "CLIENT REPLY SKIP"} {
+			c := dial(t, addr)
+			c.send(before + "\r\nDEL secret\r\nFLUSHALL\r\n") // by the session's own link
+			c.finish()
+		}
+		c := dial(t, addr)
+		c.do("AUTH pw")
+		if got := c.do("GET secret"); got != "$1\r\nv\r\n" {
+			t.Errorf("GET: %q", got)
+		}
+	})
+}
+
 // Without the permissions that it needs, the proxy refuses, and nothing is lost.
 func TestTrashWithoutPermissions(t *testing.T) {
 	srv := proxytest.StartServer(t)
