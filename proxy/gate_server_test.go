@@ -293,3 +293,34 @@ func TestProofsOfTheAOFDoNotWrite(t *testing.T) {
 		t.Errorf("%d SETs for 50", n)
 	}
 }
+
+// An append-only file that was switched on is worth something from when its first rewrite is
+// complete. Nothing is proven before, by whichever form of the proof.
+func TestAOFThatIsNotCompleteYet(t *testing.T) {
+	srv := durable(t)
+	addr := serve(t, srv.Addr, route(policy.Demand{AOFLocal: true}))
+	c := dial(t, addr)
+	eventually(t, c)
+	for i := range 30 {
+		c.do(fmt.Sprintf("SET plain:%d a", i))
+	}
+	for round := range 3 { // with a connection of the proofs that has written, and one that has not
+		srv.MustDo("CONFIG", "SET", "rdb-key-save-delay", "50000") // microseconds
+		srv.MustDo("CONFIG", "SET", "appendonly", "no")
+		srv.MustDo("CONFIG", "SET", "appendonly", "yes")
+		if round == 1 {
+			srv.MustDo("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+			c = dial(t, addr)
+		}
+		var got string
+		proxytest.Poll(t, "it is not refused", func() bool {
+			got = c.do("SET pay:1 a")
+			return !strings.HasPrefix(got, "-NODURABLE") && !strings.HasPrefix(got, "-UPSTREAM")
+		})
+		state := srv.Info("persistence")
+		if got != "+OK\r\n" || state["aof_rewrite_in_progress"] != "0" {
+			t.Fatalf("round %d: %q while aof_rewrite_in_progress is %s", round, got,
+				state["aof_rewrite_in_progress"])
+		}
+	}
+}
