@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -78,70 +77,6 @@ type worker struct {
 	sweepError string // the last one's, if it failed
 }
 
-// rules is what a worker knows of commands and rules: replaced as a whole.
-type rules struct {
-	policy     *policy.Policy
-	routes     *policy.Routes // nil: none
-	labels     *telemetry.Labels
-	behaviours []behaviour
-	classes    []telemetry.Class
-	trash      *trashPlan
-}
-
-func newRules(p *policy.Policy, routes *policy.Routes, trash *trashPlan) *rules {
-	if len(routes.All()) == 0 {
-		routes = nil
-	}
-	t := p.Table()
-	r := &rules{policy: p, routes: routes, labels: &telemetry.Labels{}, trash: trash}
-	r.behaviours = behavioursOf(t)
-	r.classes = make([]telemetry.Class, t.Len())
-	r.labels.Commands = make([]string, t.Len())
-	for _, c := range t.All() {
-		r.classes[c.ID] = classOf(c, r.behaviours[c.ID])
-		r.labels.Commands[c.ID] = c.Name
-	}
-	for _, rule := range p.Rules() {
-		r.labels.Rules = append(r.labels.Rules, rule.Name)
-	}
-	for _, route := range routes.All() {
-		r.labels.Routes = append(r.labels.Routes, route.Spec.Name)
-	}
-	return r
-}
-
-// dialer paces attempts to reach the upstream after failures.
-type dialer struct {
-	backoff upstream.Backoff
-	next    int64 // loop time before which nothing is dialled
-	cause   error // of the last failure
-}
-
-// wait is how long the next attempt has to wait, in nanoseconds; 0 or less: it may be made.
-func (d *dialer) wait(now int64) int64 { return d.next - now }
-
-func (d *dialer) failed(now int64, err error) time.Duration {
-	if now < d.next {
-		return time.Duration(d.next - now) // several attempts of one moment fail together
-	}
-	wait := d.backoff.Next()
-	d.next, d.cause = now+int64(wait), err
-	return wait
-}
-
-func (d *dialer) succeeded() {
-	d.backoff.Reset()
-	d.next, d.cause = 0, nil
-}
-
-// dial opens the connection of l on a goroutine of its own.
-func (w *worker) dial(l *link) {
-	w.dialSeq++
-	l.dialNo, l.runID = w.dialSeq, w.knownRunID()
-	w.dials.Add(1)
-	go w.dialLink(w.ctx, l, l.up)
-}
-
 func newWorker(srv *Server, id int, r *rules) (*worker, error) {
 	w := &worker{
 		srv: srv, id: id, log: srv.log, rules: *r,
@@ -198,70 +133,6 @@ func (w *worker) run() {
 		w.durable.passes.tell(true)
 	}
 	w.dials.Wait()
-}
-
-// setLimits puts new limits in force.
-func (w *worker) setLimits(l Limits) {
-	w.limits = &l
-	w.frames = resp.Limits{MaxArgs: l.MaxArgs, MaxBulk: l.MaxBulk, MaxInline: l.MaxInline}
-	w.learn(w.up.Info())
-}
-
-// learn takes over what the server says of itself.
-func (w *worker) learn(info *upstream.Info) {
-	w.frames.MaxBulk = w.limits.MaxBulk
-	if n := info.ProtoMaxBulk; n > 0 && (n < w.frames.MaxBulk || w.frames.MaxBulk == 0) {
-		w.frames.MaxBulk = n
-	}
-	if info.AuthRequired && !w.anonFrames.Unauthenticated {
-		w.renewAnonymous()
-	}
-	anon := w.frames
-	anon.Unauthenticated = info.AuthRequired
-	if old := w.anonFrames; old != nil && info.AuthRequired && !old.Unauthenticated {
-		w.renewAnonymous() // somebody else set a password
-	}
-	w.anonFrames = &anon
-	w.setGuard(w.guard) // who logs in may be another matter now
-}
-
-// renewAnonymous gives clients that connect from now on links of their own. The server asks for
-// a password when a connection is made: links from before it had one would let anybody in.
-func (w *worker) renewAnonymous() {
-	old := w.anonymous
-	w.anonymous = w.identity(identityKey{generation: old.key.generation + 1})
-	w.anonymous.refs++ // it never goes away
-	w.release(old)
-}
-
-// setRules puts new rules, or a new command table, in force. Outstanding requests point to
-// commands of the old table: they are looked up again, so that they count where they belong.
-func (w *worker) setRules(r *rules) {
-	w.rules = *r
-	w.counters.Relabel(r.labels)
-	w.routesChanged()
-	for l := range w.links {
-		for i := 0; i < l.reqs.len(); i++ {
-			if q := l.reqs.at(i); q.cmd != nil {
-				q.cmd = w.command(q.cmd.Name)
-			}
-		}
-	}
-	for _, s := range w.sessions {
-		if s.last != nil {
-			s.last = w.command(s.last.Name)
-		}
-		if w.trash.hides(int(s.db)) {
-			s.endLater(telemetry.CloseUpstream) // its database is there no more
-		}
-	}
-}
-
-func (w *worker) command(name string) *policy.Command {
-	if c := w.policy.Table().ByName(name); c != nil {
-		return c
-	}
-	return w.policy.Table().Unknown()
 }
 
 // accept makes a session of a new connection.
@@ -401,60 +272,6 @@ func (w *worker) retireIdlePin() {
 			return
 		}
 	}
-}
-
-// sweep closes what has been idle for too long.
-func (w *worker) sweep() {
-	w.setClock()
-	now := w.loop.Now()
-	for l := range w.links {
-		if l.reqs.len() > 0 || l.owner != nil || l.side != nil {
-			continue
-		}
-		idle := now - l.lastActive
-		if l.lane == nil && idle > pinIdle || l.lane != nil && idle > linkIdle && l.spare() {
-			l.retire()
-		}
-	}
-	for key, i := range w.identities {
-		maps.DeleteFunc(i.lanes, func(_ laneKey, ln *lane) bool {
-			return len(ln.links) == 0 && ln != i.recent
-		})
-		if i.refs == 0 && i.links(w) == 0 {
-			delete(w.identities, key)
-		}
-	}
-	if idle := int64(w.limits.IdleTimeout); idle > 0 {
-		for _, s := range w.sessions {
-			if s.pin == nil && s.outstanding == 0 && s.gate == nil && now-s.active > idle {
-				s.close(telemetry.CloseIdle)
-			}
-		}
-	}
-	if w.durable != nil {
-		w.durable.sweepSides()
-	}
-	if w.paused && now > w.pausedUntil {
-		w.paused, w.pausedAll = false, false
-	}
-	w.loop.AfterFunc(sweepEvery, w.sweep)
-}
-
-// spare reports that a shared link can go when it is idle: all but the first of the lane that the
-// identity's sessions used last, by which the next command is most likely to go.
-func (l *link) spare() bool {
-	return l.retiring || l.lane.links[0] != l || l.ident.refs == 0 || l.lane != l.ident.recent
-}
-
-// links counts the links of an identity.
-func (i *identity) links(w *worker) int {
-	n := 0
-	for l := range w.links {
-		if l.ident == i {
-			n++
-		}
-	}
-	return n
 }
 
 // inputBuffer returns an empty buffer for n bytes. Nothing is set aside on the word of a client
