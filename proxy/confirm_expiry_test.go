@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -31,6 +32,21 @@ func TestApprovalsExpire(t *testing.T) {
 	}
 	if got := len(a.list(start.Add(26 * time.Minute))); got != 0 {
 		t.Errorf("%d left", got)
+	}
+}
+
+// However many users ask, what waits is bounded; tokens are as many as there are commands.
+func TestApprovalsAreBounded(t *testing.T) {
+	a, now, tokens := newApprovals(), time.Now(), map[string]bool{}
+	for i := range 2 * maxPending {
+		user := fmt.Sprint("u", i)
+		key := pendingKeyOf(user, 0, nil)
+		if token := a.ask(key, now, func() admin.Pending { return admin.Pending{User: user} }); token != "" {
+			tokens[token] = true
+		}
+	}
+	if len(tokens) != maxPending || len(a.list(now)) != maxPending {
+		t.Errorf("%d tokens, %d wait", len(tokens), len(a.list(now)))
 	}
 }
 

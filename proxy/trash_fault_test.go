@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -301,6 +302,30 @@ func TestTrashUnderMemoryPressure(t *testing.T) {
 		return len(list) == 1 && list[0].ID == 2
 	})
 	proxytest.Poll(t, "the other one, too", func() bool { return len(theTrash(t, p)) == 0 })
+}
+
+// Of a flush and of single keys, what is older goes first.
+func TestOldestGoesFirstUnderPressure(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	addr, p := serveServer(t, srv.Addr, withKeyTrash, func(o *proxy.Options) { o.Trash.Memory = 80 })
+	c := dial(t, addr)
+	for _, line := range []string{"SET k v", "FLUSHALL", "SET k v", "DEL k", "SET k v", "FLUSHALL"} {
+		c.do(line)
+	}
+	srv.MustDo("CONFIG", "SET", "maxmemory", "1")
+	for left := 2; left >= 0; left-- {
+		var ids []uint64
+		proxytest.Poll(t, "the oldest is emptied", func() bool {
+			ids = ids[:0]
+			for _, e := range theTrash(t, p) {
+				ids = append(ids, e.ID)
+			}
+			return len(ids) <= left
+		})
+		if slices.Sort(ids); !slices.Equal(ids, []uint64{2, 3}[2-len(ids):]) {
+			t.Fatalf("what is left is %v", ids)
+		}
+	}
 }
 
 // Clients that cache are told, as by a flush.
