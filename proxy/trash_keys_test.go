@@ -240,7 +240,8 @@ func TestKeyTrashWithoutPermissions(t *testing.T) {
 func TestKeyTrashIsTakenBack(t *testing.T) {
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		fill(t, srv)
-		srv.MustDo("ACL", "SETUSER", "control", "reset", "on", ">pw", "~s", "~t", "~none", "~holdfast:*", "&*", "+@all")
+		srv.MustDo("ACL", "SETUSER", "control", "reset", "on", ">pw", "~s", "~t", "~none",
+			"~holdfast:*", "&*", "+@all")
 		addr, p := serveServer(t, srv.Addr, withKeyTrash, func(o *proxy.Options) {
 			o.Upstream.Username, o.Upstream.Password = "control", "pw"
 		})
