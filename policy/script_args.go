@@ -111,8 +111,9 @@ var readers = map[string]bool{"unpack": true, "ipairs": true, "pairs": true}
 //
 // It proves both by spelling, as with redis: KEYS and ARGV stay if they appear only as KEYS[...]
 // inside expressions, as #KEYS and as the only argument of a reader (reads), and no reader is
-// anything but called. A local keeps its value if its name is declared once and otherwise appears only inside
-// expressions. Whatever else a name of that spelling may then be, it is never given a value.
+// anything but called. A local keeps its value if its name is declared once and otherwise appears
+// only inside expressions. Whatever else a name of that spelling may then be, it is never given a
+// value.
 func (s *scanner) findLocals() {
 	s.constant, s.locals = true, make(map[string]ScriptArg)
 	values := s.declarations()
