@@ -1,5 +1,7 @@
 package proxy
 
+import "unsafe"
+
 // queue is a growing FIFO. The zero value is ready.
 type queue[T any] struct {
 	buf  []T // length is a power of two, or zero
@@ -9,19 +11,23 @@ type queue[T any] struct {
 
 const (
 	queueStart = 16
-	// queueKeep is the largest capacity that an empty queue keeps.
-	queueKeep = 16384
+	// queueKeep is how many bytes an empty queue keeps at the most.
+	queueKeep = 320 << 10
 )
 
 func (q *queue[T]) len() int { return q.n }
 
-func (q *queue[T]) push(v T) {
+// add returns the new last element, which is zero, for the caller to fill in.
+func (q *queue[T]) add() *T {
 	if q.n == len(q.buf) {
 		q.grow()
 	}
-	q.buf[(q.head+q.n)&(len(q.buf)-1)] = v
+	e := &q.buf[(q.head+q.n)&(len(q.buf)-1)]
 	q.n++
+	return e
 }
+
+func (q *queue[T]) push(v T) { *q.add() = v }
 
 // at returns the i-th oldest element.
 func (q *queue[T]) at(i int) T { return q.buf[(q.head+i)&(len(q.buf)-1)] }
@@ -29,19 +35,25 @@ func (q *queue[T]) at(i int) T { return q.buf[(q.head+i)&(len(q.buf)-1)] }
 // front returns the oldest element; the queue must not be empty.
 func (q *queue[T]) front() T { return q.buf[q.head] }
 
+// pop takes the oldest element out.
 func (q *queue[T]) pop() T {
-	var zero T
 	v := q.buf[q.head]
+	q.drop()
+	return v
+}
+
+// drop is pop for who has looked at it already.
+func (q *queue[T]) drop() {
+	var zero T
 	q.buf[q.head] = zero
 	q.head = (q.head + 1) & (len(q.buf) - 1)
 	q.n--
 	if q.n == 0 {
 		q.head = 0
-		if len(q.buf) > queueKeep {
+		if len(q.buf)*int(unsafe.Sizeof(zero)) > queueKeep {
 			q.buf = nil
 		}
 	}
-	return v
 }
 
 func (q *queue[T]) grow() {

@@ -54,30 +54,11 @@ type call struct {
 	closes bool
 }
 
-// ring is a growing FIFO of requests. The zero value is ready.
-type ring struct {
-	buf  []request // length is a power of two, or zero
-	head int
-	n    int
-}
-
-const (
-	ringStart = 16
-	// ringKeep is the largest capacity that an empty ring keeps.
-	ringKeep = 4096
-)
-
-func (r *ring) len() int { return r.n }
+// ring is a queue of requests, which are too large to be copied in and out.
+type ring struct{ queue[request] }
 
 // push returns the new last entry for the caller to fill in.
-func (r *ring) push() *request {
-	if r.n == len(r.buf) {
-		r.grow()
-	}
-	e := &r.buf[(r.head+r.n)&(len(r.buf)-1)]
-	r.n++
-	return e
-}
+func (r *ring) push() *request { return r.add() }
 
 // at returns the i-th oldest entry.
 func (r *ring) at(i int) *request { return &r.buf[(r.head+i)&(len(r.buf)-1)] }
@@ -86,25 +67,4 @@ func (r *ring) at(i int) *request { return &r.buf[(r.head+i)&(len(r.buf)-1)] }
 func (r *ring) front() *request { return &r.buf[r.head] }
 
 // pop drops the oldest entry.
-func (r *ring) pop() {
-	r.buf[r.head] = request{}
-	r.head = (r.head + 1) & (len(r.buf) - 1)
-	r.n--
-	if r.n == 0 {
-		r.head = 0
-		if len(r.buf) > ringKeep {
-			r.buf = nil
-		}
-	}
-}
-
-func (r *ring) grow() {
-	size := 2 * len(r.buf)
-	if size == 0 {
-		size = ringStart
-	}
-	buf := make([]request, size)
-	k := copy(buf, r.buf[r.head:])
-	copy(buf[k:], r.buf[:r.head])
-	r.buf, r.head = buf, 0
-}
+func (r *ring) pop() { r.drop() }

@@ -1,0 +1,42 @@
+package proxy
+
+import (
+	"slices"
+	"testing"
+)
+
+// A queue gives out what was put in, in order, wherever it wraps, and keeps no more room when it is
+// empty than it may.
+func TestQueue(t *testing.T) {
+	var q queue[int]
+	var want []int
+	next := 0
+	for _, step := range []int{3, -2, 20, -15, 30, -36, 17, -17, 5000, -5000, 1 << 17, -(1 << 17)} {
+		for ; step > 0; step-- {
+			q.push(next)
+			want = append(want, next)
+			next++
+		}
+		for ; step < 0; step++ {
+			if got := q.pop(); got != want[0] {
+				t.Fatalf("got %d, want %d", got, want[0])
+			}
+			want = want[1:]
+		}
+		var got []int
+		for i := range q.len() {
+			got = append(got, q.at(i))
+		}
+		if !slices.Equal(got, want) || len(want) > 0 && q.front() != want[0] {
+			t.Fatalf("holds %v, want %v", got, want)
+		}
+	}
+	if q.buf != nil {
+		t.Errorf("room for %d is kept", len(q.buf))
+	}
+	q.push(1)
+	q.pop()
+	if q.buf == nil || slices.ContainsFunc(q.buf, func(v int) bool { return v != 0 }) {
+		t.Errorf("left behind: %v", q.buf)
+	}
+}
