@@ -132,6 +132,7 @@ func (p *Primary) closeAll() {
 // handle is one connection. Its goroutine reads; once PSYNC has come another one writes.
 func (p *Primary) handle(ctx context.Context, nc net.Conn) {
 	ctx, cancel := context.WithCancel(ctx)
+	sendOurselves(nc)
 	f := &feed{p: p, conn: wire.NewConn(nc)}
 	err := f.converse(ctx, cancel)
 	cancel()

@@ -101,7 +101,7 @@ func (t *target) follow(ctx context.Context, p *Primary) error {
 	want := strconv.FormatInt(t.opts.Plan.End(), 10)
 	for {
 		// Not all of it: the target has better things to do.
-		info, err := t.info(ctx, "server", "persistence", "replication")
+		info, err := t.info(ctx, "persistence", "replication")
 		if err != nil {
 			return err
 		}
@@ -126,7 +126,7 @@ func (t *target) follow(ctx context.Context, p *Primary) error {
 			return t.hasRoom(ctx)
 		case progress.Attempts > maxAttempts:
 			return fmt.Errorf("%w after %d attempts; its version is %s, its log says why: %w",
-				ErrRejected, maxAttempts, version(info), orNothing(progress.LastErr))
+				ErrRejected, maxAttempts, t.version, orNothing(progress.LastErr))
 		}
 		every := pollEvery
 		if progress.StreamSent == progress.StreamSize && info["loading"] != "1" {
@@ -136,13 +136,6 @@ func (t *target) follow(ctx context.Context, p *Primary) error {
 			return err
 		}
 	}
-}
-
-func version(info map[string]string) string {
-	if v := info["valkey_version"]; v != "" {
-		return v
-	}
-	return info["redis_version"]
 }
 
 // orNothing makes an error of none, for %w.

@@ -17,6 +17,7 @@ import (
 type target struct {
 	opts       RestoreOptions
 	conn       *wire.Conn
+	version    string
 	advertised string // where it was told to come
 }
 
@@ -69,7 +70,22 @@ func (t *target) examine(ctx context.Context) error {
 	if len(holds) > 0 && !t.opts.Force {
 		return fmt.Errorf("%w: %s; to overwrite it, force it", ErrNotEmpty, strings.Join(holds, ", "))
 	}
+	t.version = version(info)
+	t.advise(info)
 	return nil
+}
+
+// advise says what makes the restore slower than it needs to be. Changing a server's settings is
+// left to those who know why they are so.
+func (t *target) advise(info map[string]string) {
+	if info["aof_enabled"] == "1" {
+		t.opts.Logger.Warn("the target has appendonly yes: it will write the whole stream to its own " +
+			"file, too, which takes time; CONFIG SET appendonly no before a restore and yes after it " +
+			"spares that")
+	}
+	if n := info["connected_slaves"]; n != "" && n != "0" {
+		t.opts.Logger.Warn("the target has replicas: each will be sent everything anew", "replicas", n)
+	}
 }
 
 // recorded reports whether the target is the very server that the journal records, perhaps behind a
@@ -110,6 +126,13 @@ func (t *target) info(ctx context.Context, section ...string) (map[string]string
 	}
 	text, _ := v.(string)
 	return wire.Fields(text), nil
+}
+
+func version(info map[string]string) string {
+	if v := info["valkey_version"]; v != "" {
+		return v
+	}
+	return info["redis_version"]
 }
 
 // refused wraps an error reply of the target.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"testing"
@@ -260,5 +261,42 @@ func TestListenEverywhere(t *testing.T) {
 		Plan: r.plan(), Target: dst.Addr, Listen: ":0"})
 	if err != nil || dst.MustDo("GET", "k") != "v" {
 		t.Errorf("k is %v (%v)", dst.MustDo("EXISTS", "k"), err)
+	}
+}
+
+// TestSlowTargetsAreTold of what makes them slow; others are told nothing.
+func TestSlowTargetsAreTold(t *testing.T) {
+	r := small(t)
+	for _, row := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"plain", nil, ""},
+		{"append-only file", []string{"--appendonly", "yes"}, "appendonly"},
+		{"replica", nil, "replicas=1"},
+	} {
+		dst := proxytest.StartServer(t, append(row.args, serverArgs...)...)
+		if row.name == "replica" {
+			host, port, _ := strings.Cut(dst.Addr, ":")
+			proxytest.StartServer(t, append([]string{"--replicaof", host + " " + port}, serverArgs...)...)
+			proxytest.Poll(t, "a replica", func() bool {
+				info, _ := dst.MustDo("INFO", "replication").(string)
+				return strings.Contains(info, "connected_slaves:1")
+			})
+		}
+		var said strings.Builder
+		_, err := replay.Restore(context.Background(), replay.RestoreOptions{View: r.view(),
+			Plan: r.plan(), Target: dst.Addr,
+			Logger: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+		if err != nil {
+			t.Fatal(row.name, err)
+		}
+		if row.want == "" && said.Len() > 0 || !strings.Contains(said.String(), row.want) {
+			t.Errorf("%s: said %q, want %q", row.name, said.String(), row.want)
+		}
+		if got := dst.MustDo("GET", "k"); got != "v" {
+			t.Errorf("%s: k is %v", row.name, got)
+		}
 	}
 }
