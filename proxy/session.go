@@ -21,14 +21,13 @@ type session struct {
 	accepted int64 // loop time, nanoseconds
 	active   int64 // loop time of the last command
 
-	// What the client believes of its connection.
-	ident *identity
-	proto uint8
-	db    int32
-	name  string
-	lib   library
-
+	// What the client believes of its connection. What each command needs stands together.
+	ident  *identity
+	proto  uint8
+	db     int32
 	client policy.Client // the same, for rules
+	name   string
+	lib    library
 
 	in    []byte // input not consumed yet: a half frame, or frames that wait
 	alone bool   // the frame in hand is the last in the input buffer
