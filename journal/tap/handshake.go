@@ -44,10 +44,7 @@ func (t *Tap) connect(ctx context.Context, replID string, offset int64, options 
 ) {
 	dialing, cancel := context.WithTimeout(ctx, t.opts.Timeout)
 	defer cancel()
-	conn, err := wire.Dial(dialing, wire.Endpoint{
-		Address: t.address(), Username: t.opts.Username, Password: t.opts.Password,
-		Dial: t.opts.Dial,
-	})
+	conn, err := t.dial(dialing)
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +62,13 @@ func (t *Tap) connect(ctx context.Context, replID string, offset int64, options 
 		return nil, err
 	}
 	return l, nil
+}
+
+func (t *Tap) dial(ctx context.Context) (*wire.Conn, error) {
+	return wire.Dial(ctx, wire.Endpoint{
+		Address: t.address(), Username: t.opts.Username, Password: t.opts.Password,
+		Dial: t.opts.Dial,
+	})
 }
 
 // close ends the connection. Its error would say nothing about what was read.
@@ -121,6 +125,28 @@ func askInfo(ctx context.Context, c *wire.Conn) (primaryInfo, error) {
 	// An older server without the field has no size to warn about.
 	p.backlogSize, _ = strconv.ParseInt(f["repl_backlog_size"], 10, 64)
 	return p, nil
+}
+
+// askAgain asks for INFO over a connection of its own, where the answer to PSYNC names another
+// history than INFO did before it: a server was promoted in between, or had no backlog yet.
+// Without an answer what the new history continues stays unknown, as it would have been.
+func (t *Tap) askAgain(ctx context.Context, l *link) {
+	if !l.primary.known || l.primary.replID == l.answer.replID {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.opts.Timeout)
+	defer cancel()
+	c, err := t.dial(ctx)
+	if err == nil {
+		defer c.Close()
+		var p primaryInfo
+		if p, err = askInfo(ctx, c); err == nil {
+			l.primary = p
+		}
+	}
+	if err != nil {
+		t.log.Warn("journal: asking for the new history failed", "primary", t.address(), "error", err)
+	}
 }
 
 // readAnswer reads the answer to PSYNC. It can take long, while another child of the primary

@@ -72,7 +72,7 @@ func ancestor(timelines []journal.Timeline, replID string, n int64, p primaryInf
 		if tl.ReplID == replID && tl.Start <= n {
 			return tl, n, true
 		}
-		// INFO came before PSYNC: it counts only if it speaks of the same history.
+		// INFO and PSYNC are two moments: INFO counts only if it speaks of the same history.
 		if p.known && p.replID == replID && p.secondEnd >= tl.Start && tl.ReplID == p.replID2 {
 			return tl, p.secondEnd, true
 		}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,37 +27,42 @@ func snapshotAt(id string, offset int) string {
 		"\xfa\x0brepl-offset" + string(rune(len(n))) + n + "\xff" + strings.Repeat("\x00", 8)
 }
 
-// oddPrimary is a primary that does what real ones do not do on request. Each connection has the
-// next answer to PSYNC; the last one serves for all further ones.
+// oddPrimary is a primary that does what real ones do not do on request. Each PSYNC and each INFO
+// has the next answer; the last one serves for all further ones.
 type oddPrimary struct {
-	t       *testing.T
 	ln      net.Listener
 	answers []func(c *wire.Conn) // ends the connection when it returns
+	infos   []string
+	psyncs  atomic.Int64
+	asked   atomic.Int64
 }
 
 func startOdd(t *testing.T, answers ...func(c *wire.Conn)) string {
+	return startOddWith(t, []string{""}, answers...)
+}
+
+func startOddWith(t *testing.T, infos []string, answers ...func(c *wire.Conn)) string {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &oddPrimary{t: t, ln: ln, answers: answers}
-	t.Cleanup(func() { ln.Close() })
-	go o.serve()
+	o := &oddPrimary{ln: ln, answers: answers, infos: infos}
+	var serving sync.WaitGroup
+	t.Cleanup(func() { ln.Close(); serving.Wait() })
+	serving.Go(func() {
+		for {
+			nc, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() { o.converse(wire.NewConn(nc)) })
+		}
+	})
 	return ln.Addr().String()
 }
 
-func (o *oddPrimary) serve() {
-	for n := 0; ; n++ {
-		nc, err := o.ln.Accept()
-		if err != nil {
-			return
-		}
-		o.converse(wire.NewConn(nc), o.answers[min(n, len(o.answers)-1)])
-		nc.Close()
-	}
-}
-
-func (o *oddPrimary) converse(c *wire.Conn, answer func(*wire.Conn)) {
+func (o *oddPrimary) converse(c *wire.Conn) {
+	defer c.Close()
 	for {
 		args, err := c.Command()
 		if err != nil {
@@ -63,9 +70,10 @@ func (o *oddPrimary) converse(c *wire.Conn, answer func(*wire.Conn)) {
 		}
 		switch args[0] {
 		case "INFO":
-			io.WriteString(c, "$0\r\n\r\n")
+			n := min(int(o.asked.Add(1)), len(o.infos)) - 1
+			fmt.Fprintf(c, "$%d\r\n%s\r\n", len(o.infos[n]), o.infos[n])
 		case "PSYNC":
-			answer(c)
+			o.answers[min(int(o.psyncs.Add(1)), len(o.answers))-1](c)
 			return
 		default:
 			io.WriteString(c, "+OK\r\n")
@@ -76,9 +84,13 @@ func (o *oddPrimary) converse(c *wire.Conn, answer func(*wire.Conn)) {
 // resync answers with a snapshot and a stream, and lets the other side go once it has acknowledged
 // all of it.
 func resync(announced, inside int, commands string) func(*wire.Conn) {
+	return resyncOf(historyID, announced, inside, commands)
+}
+
+func resyncOf(id string, announced, inside int, commands string) func(*wire.Conn) {
 	return func(c *wire.Conn) {
-		s := snapshotAt(historyID, inside)
-		fmt.Fprintf(c, "+FULLRESYNC %s %d\r\n$%d\r\n%s%s", historyID, announced, len(s), s, commands)
+		s := snapshotAt(id, inside)
+		fmt.Fprintf(c, "+FULLRESYNC %s %d\r\n$%d\r\n%s%s", id, announced, len(s), s, commands)
 		for {
 			args, err := c.Command()
 			if err != nil || len(args) == 3 && args[2] == fmt.Sprint(announced+len(commands)) {
@@ -103,6 +115,29 @@ func TestSetBack(t *testing.T) {
 	if len(in) == 0 || in[0].From != int64(fork) || in[0].To != int64(fork+len(lost)) ||
 		in[0].Commands != 2 {
 		t.Errorf("incidents %+v, want the first of 2 commands from %d", in, fork)
+	}
+}
+
+// TestPromotedInBetween is a replica of the old primary that is promoted between INFO and PSYNC:
+// what its new history continues, it is asked again.
+func TestPromotedInBetween(t *testing.T) {
+	first := proxytest.Command("SET", "a", "1")
+	lost := proxytest.Command("SET", "a", "2")
+	fork, old := 100+len(first), strings.Repeat("01d0", 10)
+	follows := func(id, id2 string, end int) string {
+		return fmt.Sprintf("master_replid:%s\r\nmaster_replid2:%s\r\nsecond_repl_offset:%d\r\n",
+			id, id2, end)
+	}
+	was := follows(old, strings.Repeat("0", 40), -1)
+	r := newRig(t, startOddWith(t, []string{was, was, follows(historyID, old, fork+1)},
+		resyncOf(old, 100, 100, first+lost), resync(fork, fork, first))).start()
+	proxytest.Poll(t, "the second history", func() bool { return len(r.view().Timelines()) >= 2 })
+	tl, in := r.view().Timelines()[1], r.view().Incidents()
+	if tl.Parent != 1 || tl.Fork != int64(fork) || tl.ReplID != historyID {
+		t.Errorf("timeline %+v, want a child at %d", tl, fork)
+	}
+	if len(in) != 1 || in[0].From != int64(fork) || in[0].Commands != 1 {
+		t.Errorf("incidents %+v, want the one command from %d", in, fork)
 	}
 }
 

@@ -63,6 +63,7 @@ func (t *Tap) fullResync(ctx context.Context, l *link) error {
 	t.stats.update(func(s *Stats) { s.FullResyncs++ })
 	t.log.Info("journal: full resync", "primary", t.address(), "replid", l.answer.replID,
 		"offset", l.answer.offset)
+	t.askAgain(ctx, l)
 	w, db, err := t.receiveBase(l)
 	if err != nil {
 		return err
