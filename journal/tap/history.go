@@ -156,7 +156,7 @@ func (t *Tap) recordReplaced(ctx context.Context, old journal.Timeline) error {
 		Why: fmt.Sprintf("the server came with a history of its own: it was restarted from an "+
 			"append-only file or a backup, or is another one. Whether it lacks something cannot be "+
 			"told from that; what was held before is timeline %d up to offset %d. To compare: "+
-			"proxy restore -timeline %d -end -target ANOTHER-SERVER; proxy journal which "+
+			"proxy restore --timeline %d --end --target ANOTHER-SERVER; proxy journal which "+
 			"BACKUP.rdb says what backups hold", old.ID, old.End, old.ID)}
 	t.log.Warn("journal: the server's history was replaced", "timeline", old.ID, "held_to", old.End,
 		"last", old.Last, "why", in.Why)
