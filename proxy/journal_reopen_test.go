@@ -17,14 +17,17 @@ import (
 	"holdfast/proxy/proxytest"
 )
 
-// brokenDisk is a disk that fails while it is told to.
+// brokenDisk is a disk that fails while it is told to, in everything that a journal begins with:
+// each attempt to open one ends before it has looked at a file.
 type brokenDisk struct{ broken atomic.Bool }
 
 func (d *brokenDisk) fs() vfs.FS {
 	return vfs.WithFaults(vfs.OS{}, func(op vfs.Op) error {
-		writes := op.Kind == vfs.OpSync || op.Kind == vfs.OpCreate || op.Kind == vfs.OpWrite
-		if writes && d.broken.Load() {
-			return syscall.EIO
+		switch op.Kind {
+		case vfs.OpLock, vfs.OpCreate, vfs.OpWrite, vfs.OpTruncate, vfs.OpSync:
+			if d.broken.Load() {
+				return syscall.EIO
+			}
 		}
 		return nil
 	})
