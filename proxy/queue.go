@@ -11,8 +11,9 @@ type queue[T any] struct {
 
 const (
 	queueStart = 16
-	// queueKeep is how many bytes an empty queue keeps at the most.
-	queueKeep = 320 << 10
+	// queueKeep is how many bytes an empty queue keeps at the most: requests of a link to which 800
+	// clients send 16 at a time.
+	queueKeep = 1 << 20
 )
 
 func (q *queue[T]) len() int { return q.n }

@@ -11,7 +11,8 @@ func TestQueue(t *testing.T) {
 	var q queue[int]
 	var want []int
 	next := 0
-	for _, step := range []int{3, -2, 20, -15, 30, -36, 17, -17, 5000, -5000, 1 << 17, -(1 << 17)} {
+	for _, step := range []int{3, -2, 20, -15, 30, -36, 17, -17, 5000, -5000, 1 << 18,
+		-(1 << 18)} {
 		for ; step > 0; step-- {
 			q.push(next)
 			want = append(want, next)
