@@ -11,7 +11,7 @@ type queue[T any] struct {
 
 const (
 	queueStart = 16
-	// queueKeep is how many bytes an empty queue keeps at the most: requests of a link to which 800
+	// queueKeep is how many bytes an empty queue keeps at the most: requests of a link to which 500
 	// clients send 16 at a time.
 	queueKeep = 1 << 20
 )
