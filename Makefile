@@ -14,7 +14,7 @@ CUTS     ?= 20
 KILLS    ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-short fmt vet servers conformance bench bench-journal bench-durable demo powercut crash soak fuzz clean
+.PHONY: help build run test test-short fmt vet servers conformance bench bench-rules bench-journal bench-durable demo powercut crash soak fuzz clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ conformance: build ## Run the server's own test suite directly and through the p
 bench: build ## Compare with direct, twemproxy, HAProxy; loadtest/RESULTS.md (BENCHFLAGS=--quick).
 	@scripts/servers.sh valkey peers
 	$(GO) run ./loadtest/bench --rounds $(ROUNDS) --seconds $(SECONDS) $(BENCHFLAGS)
+
+bench-rules: build ## Compare the proxy under fifty rules with itself; loadtest/RESULTS.md.
+	@scripts/servers.sh valkey
+	$(GO) run ./loadtest/bench --rules --rounds 12 --seconds 0.5 $(BENCHFLAGS)
 
 demo: build ## Play the incident: a million keys, 100,000 FLUSHALLs, UNDO (DEMOFLAGS=--keys=10000).
 	@scripts/servers.sh valkey

@@ -59,10 +59,10 @@ func (b *bench) rounds(ctx context.Context, n int) error {
 	return nil
 }
 
-// order is the targets in the order of a round. Each begins with another one, and every second goes
-// backwards, so that none always follows the same one.
+// order is the targets in the order of a round. Every second one is that before it backwards, and
+// each two begin with another target, so that none always follows the same one.
 func (b *bench) order(round int) []*target {
-	n := round % len(b.targets)
+	n := round / 2 % len(b.targets)
 	all := slices.Concat(b.targets[n:], b.targets[:n])
 	if round%2 == 1 {
 		slices.Reverse(all)

@@ -125,6 +125,10 @@ func TestOrder(t *testing.T) {
 	if len(first) < 3 {
 		t.Errorf("rounds begin with %d targets", len(first))
 	}
+	b.targets = targets[:2]
+	if b.order(0)[0] == b.order(1)[0] {
+		t.Error("of two targets one is always the first")
+	}
 }
 
 // The median over pairs is not that of the medians, and a missing run breaks no pair.

@@ -18,6 +18,7 @@ type options struct {
 	seconds float64
 	quick   bool
 	targets string
+	rules   bool   // only the proxy with fifty rules beside itself
 	results string // file below loadtest/, or harness.NoResults
 }
 
@@ -34,7 +35,8 @@ func parse(args []string) (options, error) {
 	fs.IntVar(&o.rounds, "rounds", 5, "rounds over all cells and targets")
 	fs.Float64Var(&o.seconds, "seconds", 1, "length of one run")
 	fs.BoolVar(&o.quick, "quick", false, "50 connections only, one short round, no file written")
-	fs.StringVar(&o.targets, "targets", strings.Join(targetNames, ","), "what to compare")
+	fs.StringVar(&o.targets, "targets", strings.Join(targetNames[:4], ","), "what to compare")
+	fs.BoolVar(&o.rules, "rules", false, "compare the proxy under fifty rules with itself, only")
 	harness.ResultsFlag(fs, &o.results, resultsFile,
 		"file in loadtest/ to write, and with this one README.md")
 	if err := fs.Parse(args); err != nil {
@@ -42,6 +44,9 @@ func parse(args []string) (options, error) {
 	}
 	if o.quick {
 		o.rounds, o.seconds, o.results = 1, 0.5, harness.NoResults
+	}
+	if o.rules {
+		o.targets = "holdfast," + withRules
 	}
 	if o.rounds < 1 || o.seconds <= 0 {
 		return o, fmt.Errorf("rounds and seconds must be positive")
@@ -76,12 +81,15 @@ func run(ctx context.Context, args []string) error {
 	if err := b.rounds(ctx, o.rounds); err != nil {
 		return err
 	}
-	text := b.report(describe(root, o, started))
+	text, section := b.report(describe(root, o, started)), "bench"
+	if o.rules {
+		text, section = b.reportRules(describe(root, o, started)), "bench-rules"
+	}
 	fmt.Print(text)
 	if o.results == harness.NoResults {
 		return nil
 	}
-	err = harness.WriteSection(filepath.Join(root, "loadtest", o.results), "bench", text)
+	err = harness.WriteSection(filepath.Join(root, "loadtest", o.results), section, text)
 	if err != nil || o.results != resultsFile || !b.forReadme() {
 		return err
 	}

@@ -16,15 +16,34 @@ func describe(root string, o options, started time.Time) string {
 	if err == nil {
 		commit = strings.TrimSpace(string(out))
 	}
+	what := " --targets " + o.targets
+	if o.rules {
+		what = " --rules"
+	}
 	return fmt.Sprintf("%s, commit %s.\nMachine: %s. Load, proxy and server share it.\n"+
-		"Command: `go run ./loadtest/bench --rounds %d --seconds %g --targets %s`, took %s.\n",
+		"Command: `go run ./loadtest/bench --rounds %d --seconds %g%s`, took %s.\n",
 		started.UTC().Format("2006-01-02 15:04 UTC"), commit, harness.Machine(),
-		o.rounds, o.seconds, o.targets, time.Since(started).Round(time.Second))
+		o.rounds, o.seconds, what, time.Since(started).Round(time.Second))
 }
 
 // report is the text of the result: the description, the versions, the goals and the table.
 func (b *bench) report(description string) string {
 	var w strings.Builder
+	b.writeHead(&w, description)
+	b.writeGoals(&w)
+	b.writeTable(&w)
+	return w.String()
+}
+
+// reportRules is the text of the result where only the proxy and its rules are compared.
+func (b *bench) reportRules(description string) string {
+	var w strings.Builder
+	b.writeHead(&w, description)
+	b.writeRules(&w)
+	return w.String()
+}
+
+func (b *bench) writeHead(w *strings.Builder, description string) {
 	w.WriteString(description)
 	var versions []string
 	for _, t := range b.targets {
@@ -34,11 +53,7 @@ func (b *bench) report(description string) string {
 		}
 		versions = append(versions, name+" "+t.version)
 	}
-	fmt.Fprintf(&w, "Versions: %s.\n", strings.Join(versions, ", "))
-	b.writeGoals(&w)
-	b.writeRules(&w)
-	b.writeTable(&w)
-	return w.String()
+	fmt.Fprintf(w, "Versions: %s.\n", strings.Join(versions, ", "))
 }
 
 // writeTable writes a row for each cell and target, the cells of one workload and depth together.
