@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -8,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"holdfast/loadtest/harness"
@@ -41,17 +41,43 @@ func measureLarge(ctx context.Context, o *options, root, dir string) (string, er
 	}
 	defer dst.Stop()
 	began := time.Now()
-	cmd := exec.CommandContext(ctx, filepath.Join(root, "bin", "proxy"), "restore", "--dir",
-		filepath.Join(home, "j"), "--end", "--target", dst.Addr)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("restore: %w: %s", err, out)
+	peak, err := runWatched(exec.CommandContext(ctx, filepath.Join(root, "bin", "proxy"), "restore",
+		"--dir", filepath.Join(home, "j"), "--end", "--target", dst.Addr))
+	if err != nil {
+		return "", fmt.Errorf("restore: %w", err)
 	}
-	usage, _ := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	const mib = 1 << 20
 	return fmt.Sprintf("### %d GiB in values of %d KiB\n\n| what | seconds | most memory, MiB |\n"+
 		"|---|---|---|\n| the proxy attaches its journal, until it can be restored | %.1f | %d |\n"+
 		"| proxy restore into an empty server | %.1f | %d |\n\n", o.gib, largeValue>>10,
-		took.Seconds(), attached/mib, time.Since(began).Seconds(), usage.Maxrss/1024), nil
+		took.Seconds(), attached/mib, time.Since(began).Seconds(), peak/mib), nil
+}
+
+// runWatched runs a program and returns the most memory that it was seen with, in bytes. What the
+// kernel counts for a process that has ended includes what its parent had when it began.
+func runWatched(cmd *exec.Cmd) (peak int64, err error) {
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				err = fmt.Errorf("%w: %s", err, out.String())
+			}
+			return peak, err
+		case <-ticker.C:
+			if now, err := harness.PeakRSS(cmd.Process.Pid); err == nil { // it may have ended
+				peak = max(peak, now)
+			}
+		}
+	}
 }
 
 // attachLarge fills a server, and then starts a proxy with a journal.
