@@ -48,7 +48,7 @@ type Result struct {
 const (
 	pollEvery   = 20 * time.Millisecond
 	pollAtEnd   = 2 * time.Millisecond // when everything was sent
-	maxAttempts = 3                    // full resyncs, after which the target will not load it the next time either
+	maxAttempts = 3                    // full resyncs; a fourth would not load either
 	stepTimeout = 30 * time.Second
 )
 
