@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"holdfast/loadtest/crash/history"
@@ -259,10 +260,17 @@ func (r *round) data() string {
 	return r.dir
 }
 
+// newRelay starts a relay somewhere: another program may take an address that was just found free.
 func newRelay(target string) (*relay, error) {
-	addr, err := harness.FreeAddr()
-	if err != nil {
-		return nil, err
+	for range 8 {
+		addr, err := harness.FreeAddr()
+		if err != nil {
+			return nil, err
+		}
+		r, err := startRelay(addr, target)
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return r, err
+		}
 	}
-	return startRelay(addr, target)
+	return nil, syscall.EADDRINUSE
 }
