@@ -148,6 +148,14 @@ func (j *Journal) record(ctx context.Context, f segment.Frame,
 	prepare func() (any, error)) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if err := j.noteLocked(f, prepare); err != nil {
+		return err
+	}
+	return j.writtenLocked(ctx, j.appended)
+}
+
+// noteLocked is record without the wait.
+func (j *Journal) noteLocked(f segment.Frame, prepare func() (any, error)) error {
 	if err := j.usableLocked(); err != nil {
 		return err
 	}
@@ -160,10 +168,7 @@ func (j *Journal) record(ctx context.Context, f segment.Frame,
 		return fmt.Errorf("journal: %v: %w", f.Type, err)
 	}
 	f.Time = j.opts.Now().UnixNano()
-	if err := j.addLocked(f, payload); err != nil {
-		return err
-	}
-	return j.writtenLocked(ctx, j.appended)
+	return j.addLocked(f, payload)
 }
 
 func (j *Journal) addLocked(f segment.Frame, payload []byte) error {

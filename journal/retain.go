@@ -2,7 +2,6 @@ package journal
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -61,18 +60,11 @@ func (j *Journal) dropBase(ctx context.Context, b Base) error {
 // is what makes room. After a crash recovery then finds the base missing and says so, which is
 // true.
 func (j *Journal) recordDrop(ctx context.Context, b Base) error {
-	payload, err := json.Marshal(baseDrop{b.File})
-	if err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err := j.usableLocked(); err != nil {
-		return err
-	}
-	f := segment.Frame{Type: segment.BaseDrop, Timeline: uint32(b.Timeline), Offset: b.Offset,
-		Time: j.opts.Now().UnixNano()}
-	if err := j.addLocked(f, payload); err != nil {
+	f := segment.Frame{Type: segment.BaseDrop, Timeline: uint32(b.Timeline), Offset: b.Offset}
+	err := j.noteLocked(f, func() (any, error) { return baseDrop{b.File}, nil })
+	if err != nil {
 		return err
 	}
 	for n := j.appended; j.written < n && !j.tightLocked(); {
