@@ -208,8 +208,8 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 		checkRuleDatabases(r, c, p, info)
 		checkGuard(ctx, r, c, u, p)
 	}
-	checkTrash(ctx, r, c, u, info)
-	checkRoutesServer(ctx, r, c, u, info)
+	reserved := checkTrash(ctx, r, c, u, info)
+	checkRoutesServer(ctx, r, c, u, info, reserved != nil)
 }
 
 // behind is what is mostly behind an error of the first connection.

@@ -147,7 +147,7 @@ func restriction(name string, commands []*policy.Command) string {
 func commandNames(commands []*policy.Command) string {
 	names := make([]string, len(commands))
 	for i, cmd := range commands {
-		names[i] = strings.ToUpper(strings.ReplaceAll(cmd.Name, "|", " "))
+		names[i] = spelled(cmd.Name)
 	}
 	const most = 12
 	more := len(names) - most

@@ -78,12 +78,12 @@ func checkForgotten(r *report, p *policy.Policy) {
 		var open []string
 		for _, name := range f.like {
 			if !restricts(name, true) {
-				open = append(open, strings.ToUpper(strings.ReplaceAll(name, "|", " ")))
+				open = append(open, spelled(name))
 			}
 		}
 		if len(open) > 0 {
 			r.warn("rules", "%s is restricted, and not %s, by which as much can be lost: a rule "+
-				"can name them, too", strings.ToUpper(f.command), strings.Join(open, ", "))
+				"can name them, too", spelled(f.command), strings.Join(open, ", "))
 		}
 	}
 }

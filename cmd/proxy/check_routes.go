@@ -31,9 +31,10 @@ func checkRoutesFile(r *report, c *configs.Config) {
 }
 
 // checkRoutesServer says of each route whether the server can prove now what it demands, and what
-// to set if not.
+// to set if not. With trash, there is one.
 func checkRoutesServer(
 	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, info *upstream.Info,
+	trash bool,
 ) {
 	routes := checkRoutes(r, c)
 	troubles := map[*policy.Route][]proxy.RouteTrouble{}
@@ -62,7 +63,9 @@ func checkRoutesServer(
 			"or write the same into the server's configuration file")
 	}
 	checkFenceLogin(ctx, r, c, u, demand)
-	checkMark(ctx, r, c, u, info)
+	if !trash { // which has a place of its own for the mark
+		checkMark(ctx, r, c, u, info)
+	}
 }
 
 // routeFinding is one about a route, with its place in the file.
@@ -196,7 +199,7 @@ func checkMark(
 	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, info *upstream.Info,
 ) {
 	db, ok := proxy.MarkDatabase(routeSpecs(c), info)
-	if reserved, err := planTrash(c, info); !ok || err == nil && reserved != nil {
+	if !ok {
 		return
 	}
 	reply, err := u.Do(ctx, "EVAL", proxy.MarkLua, 1, proxy.MarkKey, db)

@@ -33,7 +33,7 @@ func checkLogin(r *report, c *configs.Config, info *upstream.Info) {
 	}
 	for _, name := range info.Missing {
 		r.warn("login", "the control user %s may not run %s: %s", user,
-			strings.ToUpper(strings.ReplaceAll(name, "|", " ")), consequences[name])
+			spelled(name), consequences[name])
 	}
 	if info.AuthRequired {
 		r.ok("login", "the server asks clients for a password")

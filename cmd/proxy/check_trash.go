@@ -21,19 +21,20 @@ var trashNeeds = []string{
 	"srandmember k 1",
 }
 
-// checkTrash says where the trash is, and what keeps the server from having one.
+// checkTrash says where the trash is, and what keeps the server from having one. It returns the
+// databases that are reserved for it; none if there is none.
 func checkTrash(
 	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, info *upstream.Info,
-) {
+) []int {
 	reserved, err := planTrash(c, info)
 	switch {
 	case errors.Is(err, errRules):
-		return // reported with the rules
+		return nil // reported with the rules
 	case err != nil:
 		r.fail("trash", "%v", err)
-		return
+		return nil
 	case reserved == nil:
-		return
+		return nil
 	}
 	dbs := strings.Trim(fmt.Sprint(reserved), "[]")
 	r.ok("trash", "databases %s are reserved for it and hidden from clients", dbs)
@@ -42,6 +43,7 @@ func checkTrash(
 			"back", what, info.MaxMemoryPolicy, evicted(what))
 	}
 	checkTrashLogin(ctx, r, u)
+	return reserved
 }
 
 var errRules = errors.New("the rules cannot be compiled")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // The levels of findings.
@@ -84,3 +85,6 @@ func count(n int, what string) string {
 	}
 	return fmt.Sprintf("%d %s", n, what)
 }
+
+// spelled is a command's name as people write it: CONFIG SET for config|set.
+func spelled(name string) string { return strings.ToUpper(strings.ReplaceAll(name, "|", " ")) }
