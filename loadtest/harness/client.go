@@ -33,10 +33,13 @@ func DialClient(addr string, timeout time.Duration) (*Client, error) {
 }
 
 // Put appends a command; an error shows at Flush.
-func (c *Client) Put(args ...string) {
-	fmt.Fprintf(c.w, "*%d\r\n", len(args))
+func (c *Client) Put(args ...string) { WriteCommand(c.w, args...) }
+
+// WriteCommand writes a command to a buffer; an error is for the buffer to keep.
+func WriteCommand(w io.Writer, args ...string) {
+	fmt.Fprintf(w, "*%d\r\n", len(args))
 	for _, a := range args {
-		fmt.Fprintf(c.w, "$%d\r\n%s\r\n", len(a), a)
+		fmt.Fprintf(w, "$%d\r\n%s\r\n", len(a), a)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"holdfast/loadtest/harness"
 )
 
 // replyTimeout bounds the wait for one reply: a proxy that lost one must not hang the soak.
@@ -33,17 +35,10 @@ func dial(addr string) (*client, error) {
 func (c *client) send(commands ...string) error {
 	var b strings.Builder
 	for _, command := range commands {
-		writeCommand(&b, strings.Fields(command)...)
+		harness.WriteCommand(&b, strings.Fields(command)...)
 	}
 	_, err := io.WriteString(c, b.String())
 	return err
-}
-
-func writeCommand(b *strings.Builder, args ...string) {
-	fmt.Fprintf(b, "*%d\r\n", len(args))
-	for _, a := range args {
-		fmt.Fprintf(b, "$%d\r\n%s\r\n", len(a), a)
-	}
 }
 
 // line reads one line without its end.
@@ -67,7 +62,7 @@ func (c *client) expect(want string) error {
 // bulk sends one command and returns its bulk reply.
 func (c *client) bulk(args ...string) (string, error) {
 	var b strings.Builder
-	writeCommand(&b, args...)
+	harness.WriteCommand(&b, args...)
 	if _, err := io.WriteString(c, b.String()); err != nil {
 		return "", err
 	}
