@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -88,7 +87,7 @@ func (sl *sideLink) countHidden() {
 // counts takes the replies. An error says that the control user may not ask.
 func (sl *sideLink) counts(st step, reply []byte) {
 	n, rest, ok := cutInteger(reply)
-	if !ok || len(rest) > 0 || bytes.HasPrefix(reply, []byte("-")) {
+	if !ok || len(rest) > 0 {
 		n = 0
 	}
 	d := sl.d

@@ -117,7 +117,7 @@ func (s *session) discardUndurable(c *resp.Command, cmd *policy.Command) bool {
 		}
 		s.deliver(text)
 	}})
-	s.queuedPause, s.queuedDeletions, s.queuedTrash, s.queuedInfo = nil, nil, nil, nil
+	s.forgetQueued()
 	s.held &^= holdMulti | holdWatch
 	return true
 }

@@ -292,7 +292,8 @@ func (s *session) resetConnection(c *resp.Command, cmd *policy.Command) bool {
 
 // forgetConnection makes the session what a new one is, and says so.
 func (s *session) forgetConnection() {
-	s.held, s.queuedPause, s.marked, s.redirect = 0, nil, false, redirect{}
+	s.held, s.marked, s.redirect = 0, false, redirect{}
+	s.forgetQueued()
 	s.dbUnsure, s.userUnsure = false, false
 	s.proto, s.db, s.name = 2, 0, ""
 	s.client.SetName("")

@@ -218,21 +218,22 @@ func (srv *Server) startWorkers(info *upstream.Info) error {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	srv.table = srv.tableOf(info)
-	r, err := srv.compile(srv.current, srv.table, srv.up.Load().Info())
+	now := srv.up.Load().Info() // which says something where info, of a probe that failed, is nil
+	r, err := srv.compile(srv.current, srv.table, now)
 	if err != nil {
 		return err
 	}
 	if r.trash.definitive() {
 		return fmt.Errorf("trash: %w", r.trash.off)
 	}
-	if err := refuseMarks(r.routes.All(), srv.up.Load().Info()); err != nil {
+	if err := refuseMarks(r.routes.All(), now); err != nil {
 		return err
 	}
-	srv.inForce, srv.compiled = r, basisOf(srv.table, srv.up.Load().Info())
+	srv.inForce, srv.compiled = r, basisOf(srv.table, now)
 	srv.warnUnresolved(r.policy)
-	srv.warnEviction(r.trash, srv.up.Load().Info())
+	srv.warnEviction(r.trash, now)
 	srv.askForProofs(r.routes.All())
-	srv.reportRoutes(r, srv.up.Load().Info())
+	srv.reportRoutes(r, now)
 	for i := range srv.opts.Workers {
 		w, err := newWorker(srv, i, r)
 		if err != nil {

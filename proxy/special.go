@@ -161,9 +161,14 @@ func (s *session) begin(c *resp.Command, cmd *policy.Command) bool {
 		return false
 	}
 	s.held |= holdMulti
-	s.queuedCommands, s.queuedDeletions, s.queuedDue = 0, nil, policy.Match{}
-	s.queuedTrash, s.queuedInfo = nil, nil
+	s.queuedCommands, s.queuedDue = 0, policy.Match{}
+	s.forgetQueued()
 	return true
+}
+
+// forgetQueued drops what EXEC was to do besides.
+func (s *session) forgetQueued() {
+	s.queuedPause, s.queuedDeletions, s.queuedTrash, s.queuedInfo = nil, nil, nil, nil
 }
 
 // takePin makes sure that the session has a pinned link. It returns false when the command has to
@@ -257,7 +262,7 @@ func (s *session) endMulti(c *resp.Command, cmd *policy.Command) bool {
 	if !s.sendTo(l, c, cmd, modeChecked, k) {
 		return false
 	}
-	s.queuedPause, s.queuedDeletions, s.queuedTrash, s.queuedInfo = nil, nil, nil, nil
+	s.forgetQueued()
 	s.held &^= holdMulti | holdWatch
 	return true
 }
