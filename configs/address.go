@@ -21,8 +21,8 @@ const unixPrefix = "unix:"
 
 func isUnix(address string) bool { return strings.HasPrefix(address, unixPrefix) }
 
-// checkListen says what is wrong with an address to listen on. An empty host means every
-// interface; port 0 lets the system choose.
+// checkListen checks an address to listen on. An empty host means every interface; port 0 lets the
+// system choose.
 func checkListen(address string) error {
 	if isUnix(address) {
 		return checkUnix(address)
@@ -34,7 +34,7 @@ func checkListen(address string) error {
 	return checkHost(host)
 }
 
-// checkDial says what is wrong with an address to connect to.
+// checkDial checks an address to connect to.
 func checkDial(address string) error {
 	if isUnix(address) {
 		return checkUnix(address)
@@ -86,7 +86,7 @@ func splitAddress(address string) (host string, port int, err error) {
 	return host, int(n), nil
 }
 
-// checkHost accepts addresses and whatever can be a name in DNS or a hosts file.
+// checkHost accepts addresses and possible names in DNS or a hosts file.
 func checkHost(host string) error {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return nil
@@ -100,7 +100,7 @@ func checkHost(host string) error {
 	return nil
 }
 
-// isLoopback says whether only this machine can reach a listener at address.
+// isLoopback reports whether only this machine can reach a listener at address.
 func isLoopback(address string) bool {
 	if isUnix(address) {
 		return true
@@ -113,11 +113,11 @@ func isLoopback(address string) bool {
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
-// Exposed says whether other machines can reach the listener.
+// Exposed reports whether other machines can reach the listener.
 func (l Listener) Exposed() bool { return !isLoopback(l.Address) }
 
-// samePlace says whether a connection to dial, made on this machine, would reach a listener at
-// listen. Names other than localhost are not looked up: it errs on the side of no.
+// samePlace reports whether a connection to dial, made on this machine, would reach a listener at
+// listen. It looks no names up other than localhost, and answers no in doubt.
 func samePlace(listen, dial string) bool {
 	if listen == dial {
 		return listen != ""
@@ -132,4 +132,16 @@ func samePlace(listen, dial string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return host == "" || isLoopback(listen) || err == nil && ip.IsUnspecified()
+}
+
+// ParsePrefix reads an address, or a prefix as in 10.0.0.0/8.
+func ParsePrefix(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+		return netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return p, fmt.Errorf("must be an address or a prefix such as 10.0.0.0/8, got %q", text)
+	}
+	return p.Masked(), nil
 }

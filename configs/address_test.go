@@ -9,7 +9,7 @@ func TestAddresses(t *testing.T) {
 	long := "unix:/" + strings.Repeat("x", maxUnixPath)
 	for _, tc := range []struct {
 		address      string
-		listen, dial string // what is wrong; empty: nothing
+		listen, dial string // the fault; empty: none
 	}{
 		{"127.0.0.1:6379", "", ""},
 		{"redis.example_1.org:6379", "", ""},

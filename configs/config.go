@@ -24,9 +24,9 @@ type Config struct {
 	Limits      Limits        `yaml:"limits"`
 	Telemetry   Telemetry     `yaml:"telemetry"`
 	Log         Log           `yaml:"log"`
-	Drain       time.Duration `yaml:"drain"` // how long SIGTERM waits for what is in flight
+	Drain       time.Duration `yaml:"drain"` // how long SIGTERM waits for commands in flight
 
-	origin origin // where each value stands in the file; empty if there was none
+	origin origin // the place of each value in the file; empty without a file
 }
 
 // Listener is one address that clients connect to.
@@ -34,7 +34,31 @@ type Listener struct {
 	Address string   `yaml:"address"`
 	Name    string   `yaml:"name"`           // in logs, metrics and the console; empty: the address
 	Mode    FileMode `yaml:"mode,omitempty"` // of a unix socket; 0 for TCP
+
+	TLS *ServerTLS `yaml:"tls,omitempty"` // nil: plain
+
+	ProxyProtocol     string   `yaml:"proxy_protocol"` // off | v1v2
+	ProxyProtocolFrom []string `yaml:"proxy_protocol_from,omitempty"`
 }
+
+// ProxyProtocolOn is the value of Listener.ProxyProtocol with which peers speak either version of it;
+// off is the other.
+const ProxyProtocolOn = "v1v2"
+
+// ServerTLS is the TLS of an accepting side. Files are PEM.
+type ServerTLS struct {
+	Cert       string `yaml:"cert"`      // with its chain
+	Key        string `yaml:"key"`       // of cert
+	ClientCA   string `yaml:"client_ca"` // the authorities of client certificates
+	ClientAuth string `yaml:"client_auth"`
+}
+
+// The values of ServerTLS.ClientAuth.
+const (
+	ClientAuthNone    = "none"    // clients are not asked for certificates
+	ClientAuthRequest = "request" // a client may show one
+	ClientAuthRequire = "require" // a client must show one
+)
 
 // Upstream is the server behind the proxy.
 type Upstream struct {
@@ -46,36 +70,67 @@ type Upstream struct {
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
 	TCPKeepalive   time.Duration `yaml:"tcp_keepalive"` // 0: no keepalive probes
 	MaxBackoff     time.Duration `yaml:"max_backoff"`   // longest pause between connection attempts
+	Hold           time.Duration `yaml:"hold"`          // how long unsent commands wait; 0: not at all
+
+	TLS *ClientTLS `yaml:"tls,omitempty"` // nil: plain
 }
 
-// Admin is the operator's side: a console in the Redis protocol, and HTTP.
+// ClientTLS is the TLS of a side that connects. Files are PEM.
+type ClientTLS struct {
+	CA         string `yaml:"ca"`          // the authorities of the server; empty: the system's
+	ServerName string `yaml:"server_name"` // the name in its certificate; empty: the host of the address
+	Cert       string `yaml:"cert"`        // to show; empty: none
+	Key        string `yaml:"key"`         // of cert
+}
+
+// Admin is the operator's interface: a console in the Redis protocol, and HTTP.
 type Admin struct {
 	Address      string `yaml:"address"` // of the console; empty (in the file: off) for none
 	Password     Secret `yaml:"password"`
 	PasswordFile string `yaml:"password_file"` // read by Load into Password
 	HTTP         string `yaml:"http"`          // /metrics /healthz /readyz; empty (off) for none
 	Pprof        bool   `yaml:"pprof"`         // /debug/pprof on HTTP
+
+	TLS *ServerTLS `yaml:"tls,omitempty"` // of both; nil: plain
+
+	// HTTPHosts are the names by which http is reached, in addition to addresses and local names.
+	HTTPHosts []string `yaml:"http_hosts,omitempty"`
 }
 
-// Journal is the log of everything that the server executes, from which any moment can be rebuilt.
+// Journal is the log of every executed write, from which any moment can be rebuilt.
 type Journal struct {
 	Dir       string           `yaml:"dir"` // its folder; empty: no journal
 	Base      JournalBase      `yaml:"base"`
 	Retention JournalRetention `yaml:"retention"`
 	Disk      JournalDisk      `yaml:"disk"`
-	Backlog   time.Duration    `yaml:"backlog"`  // the server's must hold as much, or the log warns
+	Backlog   time.Duration    `yaml:"backlog"`  // the least that the server's should cover
 	FACK      bool             `yaml:"fack"`     // fsyncs count in the server's own WAITAOF
 	Required  bool             `yaml:"required"` // not ready while it does not follow the server
+	Mark      time.Duration    `yaml:"mark"`     // interval of marks under writes; 0: never
+	OnLoss    string           `yaml:"on_loss"`  // hold | continue: what routes do after a loss
+	Scrub     JournalScrub     `yaml:"scrub"`
 }
 
-// JournalBase says when a fresh snapshot is taken, after which the stream before it is no longer
-// needed for the present.
+// The reaction of routes that demand the journal after the server has lost writes.
+const (
+	OnLossHold     = "hold"
+	OnLossContinue = "continue"
+)
+
+// JournalScrub sets the interval and the speed at which bases and sealed segments are read again.
+type JournalScrub struct {
+	Every time.Duration `yaml:"every"` // 0: never
+	Rate  Rate          `yaml:"rate"`  // 0: as fast as the disk
+}
+
+// JournalBase sets the interval of fresh snapshots. The present no longer needs the stream before
+// the newest one.
 type JournalBase struct {
 	Every time.Duration `yaml:"every"` // 0: age does not matter
 	Bytes Bytes         `yaml:"bytes"` // of the stream since the last one; 0: length does not matter
 }
 
-// JournalRetention says what is kept. The first limit that is reached counts.
+// JournalRetention bounds the stored data. The first limit that is reached counts.
 type JournalRetention struct {
 	Age   time.Duration `yaml:"age"`   // 0: no limit
 	Bytes Bytes         `yaml:"bytes"` // of the whole folder; 0: no limit
@@ -87,7 +142,7 @@ type JournalDisk struct {
 	Stop int `yaml:"stop"` // nothing more is acknowledged
 }
 
-// Rule says what happens to the commands that it names. The first rule that matches decides.
+// Rule sets the action for the commands that it names. The first rule that matches decides.
 type Rule struct {
 	Name     string   `yaml:"name"`
 	Commands []string `yaml:"commands"`         // names, "config|set" or "@category"
@@ -109,7 +164,7 @@ type Rule struct {
 	Enforcement string        `yaml:"enforcement"` // enforce | observe; empty: Config.Enforcement
 }
 
-// Trash is where on the server rules with the action trash move things.
+// Trash is the place on the server where rules with the action trash move data.
 type Trash struct {
 	Databases []int `yaml:"databases,omitempty"` // nil: the upper half, while a rule needs it
 	Memory    Share `yaml:"memory"`              // of maxmemory; beyond it the oldest goes; 0: never
@@ -122,19 +177,19 @@ type RuleLimit struct {
 	Per   string `yaml:"per,omitempty"`   // global | user | address | session; empty: global
 }
 
-// Budget bounds how many keys are deleted in a while.
+// Budget bounds the number of keys deleted within a period.
 type Budget struct {
 	Name   string        `yaml:"name"`
-	Keys   int           `yaml:"keys"`           // that may be deleted
+	Keys   int           `yaml:"keys"`           // the most that may be deleted
 	Window time.Duration `yaml:"window"`         // within this time
 	Open   time.Duration `yaml:"open,omitempty"` // how long deletes are refused; 0: as the window
 	Per    string        `yaml:"per,omitempty"`  // global | user | address | session; empty: global
 	Users  []string      `yaml:"users,omitempty"`
 }
 
-// Audit is the log of what rules did: one JSON object a line.
+// Audit is the log of rules' decisions: one JSON object a line.
 type Audit struct {
-	File    string `yaml:"file"` // beside the configuration file, if it is relative; empty: none
+	File    string `yaml:"file"` // relative to the configuration file; empty: none
 	MaxSize Bytes  `yaml:"max_size"`
 	Keep    int    `yaml:"keep"` // rotated files
 }
@@ -150,7 +205,15 @@ type Limits struct {
 	MaxBulk      Bytes         `yaml:"max_bulk"`      // one argument
 	MaxInline    Bytes         `yaml:"max_inline"`    // one inline command
 	PinnedLinks  int           `yaml:"pinned_links"`
-	IdleTimeout  time.Duration `yaml:"idle_timeout"` // 0: clients may idle for ever
+	PinnedWait   time.Duration `yaml:"pinned_wait"` // for one of them when all are in use
+	ReadyLinks   int           `yaml:"ready_links"` // of them, at rest for each user; 0: none
+
+	UpstreamLinks int           `yaml:"upstream_links"` // 0: three quarters of the server's maxclients
+	UserLinks     int           `yaml:"user_links"`     // shared ones of one user
+	ClientLinks   int           `yaml:"client_links"`   // shared ones that one client causes
+	LinkWait      time.Duration `yaml:"link_wait"`      // for a connection at one of these bounds
+
+	IdleTimeout time.Duration `yaml:"idle_timeout"` // 0: clients may idle for ever
 }
 
 // Telemetry is the export of traces; metrics are on Admin.HTTP.
@@ -160,7 +223,7 @@ type Telemetry struct {
 	ServiceName string `yaml:"service_name"` // service.name of the traces
 }
 
-// Log is how the proxy logs, to standard error.
+// Log sets the format of the proxy's log on standard error.
 type Log struct {
 	Level  string `yaml:"level"`  // debug | info | warn | error
 	Format string `yaml:"format"` // text | json
@@ -168,7 +231,7 @@ type Log struct {
 
 // The values of Enforcement.
 const (
-	Enforce = "enforce" // rules do what they say
+	Enforce = "enforce" // rules act
 	Observe = "observe" // rules are counted and logged, and do nothing
 )
 
@@ -176,14 +239,14 @@ const (
 // other.
 const GuardACL = "acl"
 
-// unixSocketMode is the mode of a unix listener that names none: the owner and the group of the
-// proxy, and nobody else, may connect.
+// unixSocketMode is the mode of a unix listener without a mode: only the owner and the group of the
+// proxy may connect.
 const unixSocketMode FileMode = 0o770
 
 // Default is the configuration of an empty file: everything on loopback.
 func Default() *Config {
 	return &Config{
-		Listeners: []Listener{{Address: "127.0.0.1:6380"}},
+		Listeners: []Listener{{Address: "127.0.0.1:6380", ProxyProtocol: off}},
 		Workers:   1,
 		Upstream: Upstream{
 			Address:        "127.0.0.1:6379",
@@ -191,6 +254,7 @@ func Default() *Config {
 			ConnectTimeout: 5 * time.Second,
 			TCPKeepalive:   time.Minute,
 			MaxBackoff:     2 * time.Second,
+			Hold:           5 * time.Second,
 		},
 		Admin: Admin{Address: "127.0.0.1:6390", HTTP: "127.0.0.1:9390"},
 		Journal: Journal{
@@ -198,6 +262,9 @@ func Default() *Config {
 			Retention: JournalRetention{Age: 7 * day, Bytes: 64 * GiB},
 			Disk:      JournalDisk{Warn: 80, Stop: 95},
 			Backlog:   time.Minute,
+			Mark:      time.Second,
+			OnLoss:    OnLossHold,
+			Scrub:     JournalScrub{Every: day, Rate: Rate(20 * MiB)},
 		},
 		Enforcement: Enforce,
 		Audit:       Audit{MaxSize: 64 * MiB, Keep: 8},
@@ -207,10 +274,14 @@ func Default() *Config {
 			ClientInput:  GiB,
 			ClientOutput: GiB,
 			LinkQueue:    16 * MiB,
-			MaxArgs:      1 << 20,
+			MaxArgs:      1<<31 - 1,
 			MaxBulk:      512 * MiB,
 			MaxInline:    64 * KiB,
 			PinnedLinks:  10_000,
+			PinnedWait:   2 * time.Second,
+			ReadyLinks:   4,
+
+			UserLinks: 256, ClientLinks: 16, LinkWait: 5 * time.Second,
 		},
 		Telemetry: Telemetry{Sample: 0.001, ServiceName: "holdfast"},
 		Log:       Log{Level: "info", Format: "text"},

@@ -11,15 +11,15 @@ import (
 )
 
 // A decoder walks the tree of a file and fills a Config by reflection over the yaml tags. The
-// parser's own decoder stops at the first error and forgets where values stood; this one goes on
-// and remembers.
+// parser's own decoder stops at the first error and forgets the places of values; this one goes on
+// and remembers them.
 type decoder struct {
 	origin origin
 	errs   Errors
 }
 
-// decode reads text over the defaults. The Config is nil if the text is not even YAML; otherwise it
-// has what could be read, with the errors of what could not.
+// decode reads text over the defaults. The Config is nil if the text is not YAML at all; otherwise
+// it holds the readable part, with errors for the rest.
 func decode(name string, text []byte) (*Config, Errors) {
 	root, failure := parseYAML(name, text)
 	if failure != nil {
@@ -44,6 +44,15 @@ func (c *Config) complete() {
 		if l.Mode == 0 && isUnix(l.Address) {
 			l.Mode = unixSocketMode
 		}
+		if l.ProxyProtocol == "" {
+			l.ProxyProtocol = off
+		}
+		if l.TLS != nil {
+			l.TLS.complete()
+		}
+	}
+	if c.Admin.TLS != nil {
+		c.Admin.TLS.complete()
 	}
 	for i := range c.Routes {
 		c.Routes[i].complete(c.origin.at, fmt.Sprintf("routes[%d]", i))
@@ -53,6 +62,12 @@ func (c *Config) complete() {
 	}
 	if c.Admin.HTTP == off {
 		c.Admin.HTTP = ""
+	}
+}
+
+func (t *ServerTLS) complete() {
+	if t.ClientAuth == "" {
+		t.ClientAuth = ClientAuthNone
 	}
 }
 
@@ -80,19 +95,33 @@ func (d *decoder) value(path string, n ast.Node, v reflect.Value) {
 		return
 	}
 	switch into := v.Addr().Interface().(type) {
-	case *Bytes, *time.Duration, *FileMode, *Secret, *Share, *string, *int, *bool:
+	case *Bytes, *Rate, *time.Duration, *FileMode, *Secret, *Share, *string, *int, *bool:
 		d.scalar(path, n, into)
 	default:
-		if v.Kind() == reflect.Slice {
+		switch v.Kind() {
+		case reflect.Slice:
 			d.list(path, n, v)
-			return
+		case reflect.Pointer:
+			d.optional(path, n, v)
+		default:
+			d.section(path, n, v)
 		}
-		d.section(path, n, v)
 	}
 }
 
-// section decodes a mapping into the struct v. One without any entry, all of them commented out
-// perhaps, leaves the defaults.
+// optional decodes a section whose presence has a meaning of its own, whatever it contains. An
+// empty one may have lost its contents to a comment.
+func (d *decoder) optional(path string, n ast.Node, v reflect.Value) {
+	if _, ok := n.(*ast.NullNode); ok {
+		d.fail(path, n, "is empty: write {} for the defaults, or leave it out")
+		return
+	}
+	v.Set(reflect.New(v.Type().Elem()))
+	d.section(path, n, v.Elem())
+}
+
+// section decodes a mapping into the struct v. An empty one, perhaps with all entries commented
+// out, leaves the defaults.
 func (d *decoder) section(path string, n ast.Node, v reflect.Value) {
 	if _, ok := n.(*ast.NullNode); ok {
 		return
@@ -148,7 +177,7 @@ func (d *decoder) unknown(path string, n ast.Node, key string, v reflect.Value) 
 var absenceDiffers = map[string]bool{"rules": true, "trash.databases": true}
 
 // list decodes a sequence into the slice v, which loses its default. An empty value is an error:
-// whether it means none or the default is for the file to say.
+// the file must say whether it means none or the default.
 func (d *decoder) list(path string, n ast.Node, v reflect.Value) {
 	seq, ok := n.(*ast.SequenceNode)
 	if !ok {
@@ -174,7 +203,7 @@ func fieldNamed(v reflect.Value, key string) reflect.Value {
 	return v.Field(i)
 }
 
-// keysOf is the keys of a section, in the order of the fields of its struct; unexported fields,
+// keysOf lists the keys of a section, in the order of the fields of its struct; unexported fields,
 // which have no key, must stand at the end of it.
 func keysOf(t reflect.Type) []string {
 	var keys []string

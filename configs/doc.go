@@ -1,18 +1,17 @@
 // Package configs is the configuration file: its structure, its defaults, its strict reading and
-// its validation, with the sample files, the systemd unit, the alert rules and the dashboard that
-// ship beside it.
+// its validation, together with the sample files, the systemd unit, the alert rules and the
+// dashboard.
 //
-// It owns the YAML and nothing behind it: whether a command that a rule names exists is decided by
-// package policy, whether an address answers by package upstream. Only cmd/proxy and tests import
-// it.
+// It owns the YAML and nothing behind it: package policy decides whether a command in a rule
+// exists, package upstream whether an address answers. Only cmd/proxy and tests import it.
 //
 // # Strictness
 //
-// Someone who mistypes a key must not believe himself protected, so whatever the file says and this
-// version does not do is an error: unknown keys, keys of features that do not exist yet, values of
-// the wrong type, the same key twice, a second document. Anchors, aliases, merge keys and tags are
-// refused too: a file that a person checks by eye should say what it means where it stands. Every
-// error carries its line and column, and all of them are reported at once.
+// A mistyped key must not give a false sense of protection. So every setting that this version does
+// not implement is an error: unknown keys, keys of features that do not exist yet, values of the
+// wrong type, the same key twice, a second document. Anchors, aliases, merge keys and tags are
+// refused too: in a file that a person checks by eye, each value should be visible in its place.
+// Every error carries its line and column, and all of them are reported at once.
 //
 // # Values
 //
@@ -25,8 +24,8 @@
 // An absent key has its default, which [Default] and holdfast.yaml show. Two absences have a
 // meaning of their own. Without the key rules, the built-in write safety applies (rules: [] lifts
 // it). Without a password or password_file below upstream, the environment variable
-// HOLDFAST_UPSTREAM_PASSWORD counts, as REDISCLI_AUTH does for redis-cli: what is written in the
-// file wins over the environment.
+// HOLDFAST_UPSTREAM_PASSWORD counts, as REDISCLI_AUTH does for redis-cli: the file wins over the
+// environment.
 //
 // # Concurrency
 //

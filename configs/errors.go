@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Error is one thing that is wrong with a configuration.
+// Error is one fault of a configuration.
 type Error struct {
-	File   string // as it was named to Load or Parse; empty for a Config that no file made
+	File   string // the name given to Load or Parse; empty for a Config without a file
 	Line   int    // from 1; 0 if the value does not stand in the file
 	Column int    // from 1, in characters
 	Path   string // "upstream.address", "rules[0].commands[1]"; empty for errors of syntax
@@ -33,7 +33,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Errors is everything that is wrong with a configuration, in the order of the file.
+// Errors are all faults of a configuration, in the order of the file.
 type Errors []*Error
 
 // Error is one error a line.
@@ -54,7 +54,7 @@ func (e Errors) Unwrap() []error {
 	return errs
 }
 
-// Merge is e and more in the order of the file, without what is said of a place a second time.
+// Merge is e and more in the order of the file, without a second error about the same place.
 func (e Errors) Merge(more Errors) Errors {
 	all := slices.Clone(e)
 	for _, err := range more {
@@ -65,7 +65,7 @@ func (e Errors) Merge(more Errors) Errors {
 	return all.sorted()
 }
 
-// covers says whether e is about the place of other, or about what is around it.
+// covers reports whether e is about the place of other, or about a place around it.
 func (e *Error) covers(other *Error) bool {
 	for p := other.Path; p != ""; p = parent(p) {
 		if p == e.Path {

@@ -9,25 +9,24 @@ import (
 	"strings"
 )
 
-// UpstreamPasswordEnv is the environment variable that gives upstream.password when the file gives
-// neither password nor password_file.
+// UpstreamPasswordEnv is the environment variable for upstream.password when the file has neither
+// password nor password_file.
 const UpstreamPasswordEnv = "HOLDFAST_UPSTREAM_PASSWORD"
 
-// maxFile bounds a configuration file, and maxSecret a password file. The YAML parser takes time
-// that grows with the square of the nesting, so that a wrong path (a dump, a device) must not reach
-// it whole.
+// maxFile bounds a configuration file, and maxSecret a password file. The YAML parser's time grows
+// with the square of the nesting, so that a wrong path (a dump, a device) must not reach it whole.
 const (
 	maxFile   = 256 << 10
 	maxSecret = 4 << 10
 )
 
-// Load reads, decodes and validates the file at path, then fetches the passwords that it keeps
-// elsewhere. Paths in it that are not absolute are looked for beside it. An empty path means Default
-// with the passwords of the environment. Errors in the file are [Errors].
+// Load reads, decodes and validates the file at path, then fetches the passwords from other files.
+// Relative paths in it are relative to its folder. An empty path means Default with the passwords
+// of the environment. Errors in the file are [Errors].
 func Load(path string) (*Config, error) { return orNothing(Inspect(path)) }
 
-// Inspect is Load for whoever wants to find more errors than the first kind: with [Errors] comes
-// the Config as far as it could be read, unless the file is not even YAML.
+// Inspect is Load for callers that look for more kinds of errors: with [Errors] comes the readable
+// part of the Config, unless the file is not YAML at all.
 func Inspect(path string) (*Config, error) {
 	if path == "" {
 		c := Default()
@@ -42,12 +41,31 @@ func Inspect(path string) (*Config, error) {
 		return c, err
 	}
 	dir := filepath.Dir(path)
-	for _, p := range []*string{&c.Journal.Dir, &c.Audit.File} {
+	for _, p := range append([]*string{&c.Journal.Dir, &c.Audit.File}, c.certificates()...) {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
 	return c, c.readSecrets(dir)
+}
+
+// certificates are the paths of all certificate files.
+func (c *Config) certificates() (all []*string) {
+	for i := range c.Listeners {
+		all = append(all, c.Listeners[i].TLS.files()...)
+	}
+	all = append(all, c.Admin.TLS.files()...)
+	if t := c.Upstream.TLS; t != nil {
+		all = append(all, &t.CA, &t.Cert, &t.Key)
+	}
+	return all
+}
+
+func (t *ServerTLS) files() []*string {
+	if t == nil {
+		return nil
+	}
+	return []*string{&t.Cert, &t.Key, &t.ClientCA}
 }
 
 // Parse decodes and validates text; name stands for the file in errors. It reads neither files nor
@@ -62,7 +80,7 @@ func parse(name string, text []byte) (*Config, error) {
 	return c, errs.orNil()
 }
 
-// orNothing keeps a Config with errors from whoever would serve with it.
+// orNothing withholds a Config with errors from callers that would serve with it.
 func orNothing(c *Config, err error) (*Config, error) {
 	if err != nil {
 		return nil, err
@@ -70,7 +88,7 @@ func orNothing(c *Config, err error) (*Config, error) {
 	return c, nil
 }
 
-// readSecrets fills the passwords that stand in files below dir or in the environment.
+// readSecrets fills the passwords from files below dir or from the environment.
 func (c *Config) readSecrets(dir string) error {
 	var errs Errors
 	read := func(path, file string, into *Secret) {
@@ -95,8 +113,8 @@ func (c *Config) readSecrets(dir string) error {
 	return errs.orNil()
 }
 
-// HoldsPassword says whether a password stands in the configuration file itself, so that whoever
-// may read the file knows it.
+// HoldsPassword reports whether the configuration file itself contains a password, so that every
+// reader of the file knows it.
 func (c *Config) HoldsPassword() bool {
 	written := func(path string, p Secret) bool {
 		_, ok := c.origin.at[path]

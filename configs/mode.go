@@ -14,7 +14,7 @@ type FileMode fs.FileMode
 var errNotMode = errors.New(`expected permission bits in octal, such as "0770"`)
 
 // parseMode reads permission bits in octal whatever their prefix: 770, 0770 and 0o770 are the same.
-// YAML's own idea of a number is not asked, or 770 would be decimal.
+// It bypasses YAML's numbers, in which 770 is decimal.
 func parseMode(text string) (FileMode, error) {
 	n, err := strconv.ParseUint(strings.TrimPrefix(text, "0o"), 8, 32)
 	if err != nil || n > 0o777 {

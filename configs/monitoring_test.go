@@ -10,7 +10,7 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// metric is what the documentation of package telemetry says of one metric.
+// metric is one metric as the documentation of package telemetry describes it.
 type metric struct {
 	kind   string // counter, gauge, histogram
 	labels []string

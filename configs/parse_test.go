@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// parseCases are files, and what is wrong with them, line by line; no line means nothing is.
+// parseCases are files with their faults, line by line; no line means none.
 var parseCases = []struct {
 	name string
 	text string
@@ -44,6 +44,24 @@ var parseCases = []struct {
 			`f:3:1: unknown key "listners" (did you mean listeners?)`,
 			`f:5:10: log.level: must be debug, info, warn or error, got "loud"`,
 		}},
+
+	{"TLS", "listeners: [{address: \"a:1\", tls: {cert: c, key: k}}]\n", nil},
+	{"TLS with nothing in it", "listeners:\n  - address: a:1\n    tls:\n      # cert: c\n",
+		[]string{`f:3:5: listeners[0].tls: is empty: write {} for the defaults, or leave it out`}},
+	{"TLS without files", "listeners:\n  - address: a:1\n    tls: {client_auth: require}\n", []string{
+		"f:3:10: listeners[0].tls.cert: is missing: the file of the certificate",
+		"f:3:10: listeners[0].tls.key: is missing: the file of the certificate's key",
+		"f:3:10: listeners[0].tls.client_ca: is missing: the file of the authorities that client certificates may be of"}},
+	{"authorities without effect", "listeners:\n  - address: a:1\n    tls: {cert: c, key: k, client_ca: a}\n",
+		[]string{"f:3:39: listeners[0].tls.client_ca: has no effect while client_auth is none: write request or require there"}},
+
+	{"balancers that are not named", "listeners: [{address: \"a:1\", proxy_protocol: v1v2}]\n", []string{
+		"f:1:13: listeners[0].proxy_protocol_from: is missing: the addresses of the balancers, which clients must not have"}},
+	{"balancers", "listeners:\n- address: a:1\n  proxy_protocol: v1v2\n  proxy_protocol_from: [10.0.0.1, \"10.0.0.0/33\"]\n", []string{
+		"f:4:35: listeners[0].proxy_protocol_from[1]: must be an address or a prefix such as 10.0.0.0/8, got \"10.0.0.0/33\""}},
+	{"half a certificate", "upstream:\n  tls: {cert: c}\n", []string{"f:2:8: upstream.tls: cert and key go together"}},
+	{"TLS by a unix socket", "upstream: {address: \"unix:/s\", tls: {}}\n",
+		[]string{"f:1:37: upstream.tls.server_name: is missing: a unix socket has no host to verify"}},
 
 	{"text for a number", "workers: many\n",
 		[]string{`f:1:10: workers: expected a whole number, got text`}},
@@ -288,6 +306,14 @@ var parseCases = []struct {
 			`f:1:36: limits.max_args: must be from 1 to 2147483647, got 3000000000`,
 			`f:1:62: limits.pinned_links: must be at least 1, got -1`,
 		}},
+	{"links", "limits: {upstream_links: 3, user_links: 0, client_links: 0, link_wait: 0s}\n",
+		[]string{
+			`f:1:26: limits.upstream_links: must be 0 (three quarters of the server's maxclients) or at ` +
+				`least 16, got 3`,
+			`f:1:41: limits.user_links: must be at least 8, got 0`,
+			`f:1:58: limits.client_links: must be at least 4, got 0`,
+			`f:1:72: limits.link_wait: must be at least 1ms, got 0s`,
+		}},
 	{"a duration without unit", "drain: 10\n",
 		[]string{`f:1:8: drain: expected a duration such as 500ms, 10s, 24h or 7d: ` +
 			`a number needs its unit, got "10"`}},
@@ -339,9 +365,11 @@ upstream:
   connect_timeout: 1s
   tcp_keepalive: 0
   max_backoff: 500ms
-admin: {address: off, password: other, http: "localhost:1", pprof: true}
+  hold: 7s
+admin: {address: off, password: other, http: "localhost:1", pprof: true, http_hosts: [m.example.com]}
 journal: {dir: /j, base: {every: 1h, bytes: 1MiB}, retention: {age: 2h, bytes: 1GiB},
-  disk: {warn: 1, stop: 2}, backlog: 3s, fack: true, required: true}
+  disk: {warn: 1, stop: 2}, backlog: 3s, fack: true, required: true,
+  mark: 4s, on_loss: continue, scrub: {every: 3h, rate: 2MiB/s}}
 enforcement: observe
 rules:
   - {name: r, commands: [keys, "@admin"], except: [info], action: allow, enforcement: enforce}
@@ -355,7 +383,9 @@ routes:
     on_timeout: close, when_unavailable: pass}
   - {name: q, ack: {replicas: 1}}
 limits: {max_clients: 1, client_input: 2MiB, client_output: 3mb, link_queue: 65536, memory: 1gib,
-  max_args: 7, max_bulk: 1MB, max_inline: 2 KiB, pinned_links: 9, idle_timeout: 1d12h}
+  max_args: 7, max_bulk: 1MB, max_inline: 2 KiB, pinned_links: 9, pinned_wait: 3s,
+  ready_links: 0, idle_timeout: 1d12h,
+  upstream_links: 20, user_links: 21, client_links: 22, link_wait: 2s}
 telemetry: {otlp: "https://h", sample: 1, service_name: s}
 log: {level: error, format: json}
 drain: 7d
@@ -366,16 +396,20 @@ drain: 7d
 	c.origin = origin{}
 	want := &Config{
 		Listeners: []Listener{
-			{Address: "unix:/run/h.sock", Name: "local", Mode: 0o660},
-			{Address: "unix:/run/g.sock", Mode: 0o770},
+			{Address: "unix:/run/h.sock", Name: "local", Mode: 0o660, ProxyProtocol: off},
+			{Address: "unix:/run/g.sock", Mode: 0o770, ProxyProtocol: off},
 		},
 		Workers: 3,
 		Upstream: Upstream{Address: "[::1]:7000", Username: "holdfast", Password: "s3cret",
-			Guard: "off", ConnectTimeout: time.Second, MaxBackoff: 500 * time.Millisecond},
-		Admin: Admin{Password: "other", HTTP: "localhost:1", Pprof: true},
+			Guard: "off", ConnectTimeout: time.Second, MaxBackoff: 500 * time.Millisecond,
+			Hold: 7 * time.Second},
+		Admin: Admin{Password: "other", HTTP: "localhost:1", Pprof: true,
+			HTTPHosts: []string{"m.example.com"}},
 		Journal: Journal{Dir: "/j", Base: JournalBase{Every: time.Hour, Bytes: MiB},
 			Retention: JournalRetention{Age: 2 * time.Hour, Bytes: GiB},
 			Disk:      JournalDisk{Warn: 1, Stop: 2}, Backlog: 3 * time.Second, FACK: true,
+			Mark: 4 * time.Second, OnLoss: OnLossContinue,
+			Scrub:    JournalScrub{Every: 3 * time.Hour, Rate: Rate(2 * MiB)},
 			Required: true},
 		Enforcement: Observe,
 		Rules: []Rule{{Name: "r", Commands: []string{"keys", "@admin"},
@@ -393,7 +427,8 @@ drain: 7d
 		Audit: Audit{File: "a.log", MaxSize: MiB, Keep: 3},
 		Limits: Limits{MaxClients: 1, ClientInput: 2 * MiB, ClientOutput: 3 * MiB,
 			LinkQueue: 64 * KiB, Memory: GiB, MaxArgs: 7, MaxBulk: MiB, MaxInline: 2 * KiB,
-			PinnedLinks: 9, IdleTimeout: 36 * time.Hour},
+			PinnedLinks: 9, PinnedWait: 3 * time.Second, IdleTimeout: 36 * time.Hour,
+			UpstreamLinks: 20, UserLinks: 21, ClientLinks: 22, LinkWait: 2 * time.Second},
 		Telemetry: Telemetry{OTLP: "https://h", Sample: 1, ServiceName: "s"},
 		Log:       Log{Level: "error", Format: "json"},
 		Drain:     7 * 24 * time.Hour,

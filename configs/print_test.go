@@ -22,6 +22,10 @@ func TestStringReadsBack(t *testing.T) {
 			"when_unavailable: pass}\n",
 		"unix and off": "listeners: [{address: \"unix:/s p\", mode: 0600, name: \"5\"}]\n" +
 			"admin: {address: off, http: off}\n",
+		"TLS":          "listeners: [{address: \"a:1\", tls: {cert: c, key: k, client_ca: a, client_auth: request}}]\n",
+		"TLS admin":    "admin: {tls: {cert: c, key: k}}\n",
+		"balancers":    "listeners: [{address: \"a:1\", proxy_protocol: v1v2, proxy_protocol_from: [10.0.0.0/8, \"::1\"]}]\n",
+		"TLS upstream": "upstream: {address: \"a:1\", tls: {}}\n",
 		"odd values": "limits: {client_input: 1048577, idle_timeout: 36h1ms}\n" +
 			"telemetry: {sample: 0.00000001}\nupstream: {username: \"null\"}\n",
 		"samples": readSample(t, "strict.yaml"),

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Route says which writes are acknowledged only when they are proven durable. A write owes what all
-// routes that it is on ask for together.
+// Route selects the writes that are acknowledged only when they are proven durable. A write owes
+// the combined demand of all its routes.
 type Route struct {
 	Name      string   `yaml:"name"`
 	Keys      []string `yaml:"keys,omitempty"`      // globs in Redis's syntax, as all of them
@@ -22,17 +22,17 @@ type Route struct {
 	WhenUnavailable string        `yaml:"when_unavailable"` // reject | pass
 }
 
-// RouteAck is what must be proven. At least one thing must be.
+// RouteAck is the demanded proof. At least one field must be set.
 type RouteAck struct {
 	Journal  bool   `yaml:"journal"`  // in the journal, fsynced
-	Replicas int    `yaml:"replicas"` // in memory of so many, the journal not counted
+	Replicas int    `yaml:"replicas"` // in memory of that many, the journal not counted
 	AOF      AckAOF `yaml:"aof"`
 }
 
-// AckAOF is about append-only files, fsynced.
+// AckAOF demands fsynced append-only files.
 type AckAOF struct {
 	Local    bool `yaml:"local"`    // the primary's own
-	Replicas int  `yaml:"replicas"` // those of so many replicas
+	Replicas int  `yaml:"replicas"` // those of that many replicas
 }
 
 // The values of Route.OnTimeout and Route.WhenUnavailable; the first of each is the default.
@@ -46,7 +46,7 @@ const (
 // defaultRouteTimeout is how long a proof may take where the file does not say.
 const defaultRouteTimeout = time.Second
 
-// complete fills the defaults of what the file does not have at path.
+// complete fills the defaults of keys that the file does not have at path.
 func (r *Route) complete(at map[string]position, path string) {
 	if _, written := at[path+".timeout"]; !written {
 		r.Timeout = defaultRouteTimeout
@@ -84,8 +84,8 @@ func (v *validator) routeConditions(path string, r *Route) {
 		"is about keys that scripts do not declare, and this route has no keys")
 }
 
-// knownListeners refuses names that no listener has: they would match nothing, which a rule or a
-// route that protects something must not do unseen.
+// knownListeners refuses names that no listener has: they would match nothing, and a rule or a
+// route would silently protect nothing.
 func (v *validator) knownListeners(path string, names []string) {
 	for i, name := range names {
 		v.require(slices.ContainsFunc(v.c.Listeners, func(l Listener) bool {

@@ -90,6 +90,9 @@ func allPaths(path string, t reflect.Type) []string {
 	if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct {
 		path, t = path+"[]", t.Elem()
 	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	if t.Kind() != reflect.Struct {
 		return []string{path}
 	}
@@ -104,7 +107,7 @@ func allPaths(path string, t reflect.Type) []string {
 func TestKeysMatchFields(t *testing.T) {
 	var check func(t reflect.Type, path string)
 	check = func(typ reflect.Type, path string) {
-		if typ.Kind() == reflect.Slice {
+		if typ.Kind() == reflect.Slice || typ.Kind() == reflect.Pointer {
 			typ = typ.Elem()
 		}
 		if typ.Kind() != reflect.Struct {

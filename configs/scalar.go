@@ -20,6 +20,8 @@ func (d *decoder) scalar(path string, n ast.Node, into any) {
 		err = setSecret(into, n)
 	case *Bytes:
 		err = set(into, n, ParseBytes)
+	case *Rate:
+		err = set(into, n, ParseRate)
 	case *time.Duration:
 		err = set(into, n, parseDurationOrZero)
 	case *FileMode:
@@ -36,7 +38,7 @@ func (d *decoder) scalar(path string, n ast.Node, into any) {
 		return
 	}
 	switch into.(type) {
-	case *Bytes, *time.Duration, *int, *Share:
+	case *Bytes, *Rate, *time.Duration, *int, *Share:
 		d.origin.written[path], _ = writtenOf(n)
 	}
 }
@@ -73,8 +75,8 @@ func setSecret(into *Secret, n ast.Node) error {
 	return err
 }
 
-// textOf is the text of n. A number or a truth value is not text: 0123 and 1e3 would have to be
-// guessed at, in a password of all things.
+// textOf is the text of n. A number or a truth value is not text: 0123 and 1e3 are ambiguous, and
+// may be passwords.
 func textOf(n ast.Node) (string, error) {
 	switch n := n.(type) {
 	case *ast.StringNode:
@@ -87,7 +89,7 @@ func textOf(n ast.Node) (string, error) {
 	return "", fmt.Errorf("expected text, got %s", kindOf(n))
 }
 
-// writtenOf is the characters of a text or a number as they stand in the file.
+// writtenOf are the characters of a text or a number in the file.
 func writtenOf(n ast.Node) (string, error) {
 	switch n := n.(type) {
 	case *ast.IntegerNode:

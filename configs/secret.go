@@ -28,5 +28,5 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // MarshalText is what JSON and other encoders print.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// MarshalYAML is what the printed configuration shows.
+// MarshalYAML is the value in the printed configuration.
 func (s Secret) MarshalYAML() (any, error) { return s.String(), nil }

@@ -10,7 +10,7 @@ import (
 type Setting struct {
 	Key     string // "upstream.address", "rules[0].commands"
 	Value   string // as in the file; secrets as "(redacted)"
-	Default bool   // what an empty file would give
+	Default bool   // the value of an empty file
 }
 
 // Settings is the whole configuration as a list, in the order of the file, for people to read.
@@ -29,6 +29,10 @@ func (c *Config) Settings() []Setting {
 
 func flatten(list []Setting, path string, v reflect.Value) []Setting {
 	switch {
+	case v.Kind() == reflect.Pointer && v.IsNil():
+		return list
+	case v.Kind() == reflect.Pointer:
+		return flatten(list, path, v.Elem())
 	case v.Kind() == reflect.Struct:
 		for i, key := range keysOf(v.Type()) {
 			list = flatten(list, join(path, key), v.Field(i))
@@ -43,7 +47,7 @@ func flatten(list []Setting, path string, v reflect.Value) []Setting {
 	return append(list, Setting{Key: path, Value: shown(path, v)})
 }
 
-// shown is a value in the words of the file, or of what its absence means.
+// shown is a value as the file writes it, or the meaning of its absence.
 func shown(path string, v reflect.Value) string {
 	if names, ok := v.Interface().([]string); ok {
 		return "[" + strings.Join(names, ", ") + "]"

@@ -15,14 +15,14 @@ import (
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // parseYAML is the tree of the one document in text; nil if there is nothing but comments. Keys
-// that appear twice are left to the decoder, which reports them together with everything else.
+// that appear twice are left to the decoder, which reports them together with all other errors.
 func parseYAML(name string, text []byte) (root ast.Node, failure *Error) {
 	if bad := firstInvalid(text); bad >= 0 {
 		line := 1 + bytes.Count(text[:bad], []byte("\n"))
 		return nil, &Error{File: name, Line: line, Column: 1, Text: "the text is not UTF-8"}
 	}
-	// The parser indexes its tokens without checks in places; what it cannot take is an error in
-	// the file, not the end of a running proxy that was told to reload.
+	// The parser indexes its tokens without checks in places; a panic must become an error in the
+	// file, and not end a running proxy at a reload.
 	defer func() {
 		if p := recover(); p != nil {
 			root, failure = nil, &Error{File: name, Text: fmt.Sprintf("not YAML: %v", p)}
@@ -68,7 +68,7 @@ func syntaxError(name string, err error) *Error {
 	return e
 }
 
-// remedy says what is mostly behind an error of the parser, in whose words few people think.
+// remedy is the usual cause of a parser error, whose own wording is obscure.
 func remedy(message string) string {
 	switch {
 	case strings.Contains(message, "'\t'"):
@@ -84,8 +84,8 @@ func errorAt(name string, n ast.Node, text string) *Error {
 	return &Error{File: name, Line: pos.line, Column: pos.column, Text: text}
 }
 
-// positionOf is where n begins. The token of a block mapping is its first colon; the mapping begins
-// at the key before that.
+// positionOf is the beginning of n. The token of a block mapping is its first colon; the mapping
+// begins at the key before that.
 func positionOf(n ast.Node) position {
 	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
 		n = m.Values[0].Key

@@ -13,19 +13,19 @@ import (
 // and the errors that clients see.
 const maxName = 64
 
-// A validator gathers what is wrong with the values of a Config.
+// A validator gathers the faults of a Config's values.
 type validator struct {
 	c    *Config
 	skip map[string]bool // paths that the decoder already reported
 	errs Errors
 }
 
-// Validate says what is wrong with c: all of it at once, as [Errors], with line and column where c
-// came from a file. It asks neither the network nor the file system, and does not know which
-// commands exist: package policy does.
+// Validate returns all faults of c at once, as [Errors], with line and column where c came from a
+// file. It asks neither the network nor the file system, and does not know which commands exist:
+// package policy does.
 func (c *Config) Validate() error { return c.validate(nil).orNil() }
 
-// validate leaves out what known already complains about.
+// validate leaves out the places in known.
 func (c *Config) validate(known Errors) Errors {
 	v := &validator{c: c, skip: map[string]bool{}}
 	for _, e := range known {
@@ -51,7 +51,7 @@ func (c *Config) validate(known Errors) Errors {
 	return v.errs
 }
 
-// fail reports an error about path, unless path or what is around it could not even be decoded.
+// fail reports an error about path, unless path or its parent could not even be decoded.
 func (v *validator) fail(path, format string, args ...any) {
 	for p := path; p != ""; p = parent(p) {
 		if v.skip[p] {
@@ -65,8 +65,8 @@ func (v *validator) fail(path, format string, args ...any) {
 	v.errs = append(v.errs, v.c.At(path, text))
 }
 
-// found adds to what is expected at path what the file has there. What stands in a list has no
-// defaults to be wrong, so that there it can be missing.
+// found adds the file's value to the expected one at path. Elements of lists have no defaults, so
+// that a value can be missing there.
 func (v *validator) found(path, text string) string {
 	if written, ok := v.c.origin.written[path]; ok {
 		return text + ", got " + written
@@ -109,7 +109,7 @@ func (v *validator) name(path, name string) {
 	v.require(printable, path, "must be printable text of one line")
 }
 
-// entryName requires the name that an entry of a list must have, another than those before it.
+// entryName requires an entry of a list to have a name, other than those before it.
 func (v *validator) entryName(path, what, name string, before map[string]bool) {
 	path += ".name"
 	v.require(name != "", path, "is missing: errors and metrics show it")
@@ -132,7 +132,38 @@ func (v *validator) listeners() {
 		v.require(l.Name == "" || !names[l.Name], path+".name",
 			"another listener has the same name")
 		names[l.Name], addresses[l.Address] = true, true
+		v.serverTLS(path+".tls", l.TLS)
+		v.proxyProtocol(path, l)
 	}
+}
+
+func (v *validator) proxyProtocol(path string, l Listener) {
+	v.oneOf(path+".proxy_protocol", l.ProxyProtocol, off, ProxyProtocolOn)
+	on := l.ProxyProtocol == ProxyProtocolOn
+	v.require(!on || !isUnix(l.Address), path+".proxy_protocol", "is for TCP only")
+	v.require(!on || len(l.ProxyProtocolFrom) > 0, path+".proxy_protocol_from",
+		"is missing: the addresses of the balancers, which clients must not have")
+	v.require(on || len(l.ProxyProtocolFrom) == 0, path+".proxy_protocol_from",
+		"has no effect while proxy_protocol is off")
+	for i, text := range l.ProxyProtocolFrom {
+		_, err := ParsePrefix(text)
+		v.check(fmt.Sprintf("%s.proxy_protocol_from[%d]", path, i), err)
+	}
+}
+
+// serverTLS checks the TLS of an accepting side; nil is plain.
+func (v *validator) serverTLS(path string, t *ServerTLS) {
+	if t == nil {
+		return
+	}
+	v.require(t.Cert != "", path+".cert", "is missing: the file of the certificate")
+	v.require(t.Key != "", path+".key", "is missing: the file of the certificate's key")
+	v.oneOf(path+".client_auth", t.ClientAuth, ClientAuthNone, ClientAuthRequest, ClientAuthRequire)
+	asks := t.ClientAuth != ClientAuthNone
+	v.require(!asks || t.ClientCA != "", path+".client_ca",
+		"is missing: the file of the authorities that client certificates may be of")
+	v.require(asks || t.ClientCA == "", path+".client_ca",
+		"has no effect while client_auth is none: write request or require there")
 }
 
 func (v *validator) upstream() {
@@ -143,15 +174,21 @@ func (v *validator) upstream() {
 			"is listeners[%d] of this proxy: it would connect to itself", i)
 	}
 	v.password("upstream", u.Password, u.PasswordFile)
+	if t := u.TLS; t != nil {
+		v.require((t.Cert == "") == (t.Key == ""), "upstream.tls", "cert and key go together")
+		v.require(!isUnix(u.Address) || t.ServerName != "", "upstream.tls.server_name",
+			"is missing: a unix socket has no host to verify")
+	}
 	v.oneOf("upstream.guard", u.Guard, GuardACL, off)
 	v.require(u.ConnectTimeout >= 10*time.Millisecond, "upstream.connect_timeout",
 		"must be at least 10ms")
 	v.require(u.TCPKeepalive == 0 || u.TCPKeepalive >= time.Second, "upstream.tcp_keepalive",
 		"must be 0 (none) or at least 1s")
 	v.require(u.MaxBackoff >= 10*time.Millisecond, "upstream.max_backoff", "must be at least 10ms")
+	v.require(u.Hold >= 0 && u.Hold <= time.Hour, "upstream.hold", "must be from 0 to 1h")
 }
 
-// password allows one source only: which of two would win is not for the reader to guess.
+// password allows one source only: the reader should not have to guess which of two wins.
 func (v *validator) password(section string, p Secret, file string) {
 	_, written := v.c.origin.at[section+".password"]
 	v.require(p == "" || file == "" || !written, section+".password_file",
@@ -161,6 +198,7 @@ func (v *validator) password(section string, p Secret, file string) {
 func (v *validator) admin() {
 	a := v.c.Admin
 	v.password("admin", a.Password, a.PasswordFile)
+	v.serverTLS("admin.tls", a.TLS)
 	if a.Address != "" {
 		v.check("admin.address", checkListen(a.Address))
 		v.require(isLoopback(a.Address) || a.Password != "" || a.PasswordFile != "",
@@ -171,6 +209,10 @@ func (v *validator) admin() {
 		v.require(!samePlace(a.Address, a.HTTP), "admin.http", "is the address of the console")
 	}
 	v.require(!a.Pprof || a.HTTP != "", "admin.pprof", "needs admin.http")
+	for i, host := range a.HTTPHosts {
+		path := fmt.Sprintf("admin.http_hosts[%d]", i)
+		v.require(host != "" && !strings.ContainsAny(host, "*/ "), path, "must be a host name, got %q", host)
+	}
 	for i, l := range v.c.Listeners {
 		v.require(!samePlace(l.Address, a.Address), "admin.address",
 			"is the address of listeners[%d]", i)
@@ -179,7 +221,7 @@ func (v *validator) admin() {
 	}
 }
 
-// actions is what a rule can do.
+// actions are the actions of rules.
 var actions = []string{"allow", "deny", "confirm", "trash", "rewrite"}
 
 func (v *validator) journal() {
@@ -205,6 +247,13 @@ func (v *validator) journal() {
 	v.require(j.Disk.Stop == 0 || j.Disk.Warn < j.Disk.Stop, "journal.disk.warn",
 		"must be below journal.disk.stop")
 	v.require(j.Backlog >= time.Second, "journal.backlog", "must be at least 1s")
+	v.require(j.Mark == 0 || j.Mark >= 100*time.Millisecond, "journal.mark",
+		"must be 0 (never) or at least 100ms")
+	v.require(j.Scrub.Every == 0 || j.Scrub.Every >= time.Minute, "journal.scrub.every",
+		"must be 0s or at least 1m")
+	v.require(j.Scrub.Rate == 0 || j.Scrub.Rate >= Rate(MiB), "journal.scrub.rate",
+		"must be 0/s or at least 1MiB/s")
+	v.oneOf("journal.on_loss", j.OnLoss, OnLossHold, OnLossContinue)
 }
 
 func (v *validator) rules() {
@@ -275,6 +324,14 @@ func (v *validator) limits() {
 	v.require(l.MaxInline >= KiB && l.MaxInline <= MiB, "limits.max_inline",
 		"must be from 1KiB to 1MiB")
 	v.require(l.PinnedLinks >= 1, "limits.pinned_links", "must be at least 1")
+	v.require(l.PinnedWait >= time.Millisecond, "limits.pinned_wait", "must be at least 1ms")
+	v.require(l.ReadyLinks >= 0 && l.ReadyLinks <= 32, "limits.ready_links",
+		"must be between 0 and 32")
+	v.require(l.UpstreamLinks == 0 || l.UpstreamLinks >= 16, "limits.upstream_links",
+		"must be 0 (three quarters of the server's maxclients) or at least 16")
+	v.require(l.UserLinks >= 8, "limits.user_links", "must be at least 8")
+	v.require(l.ClientLinks >= 4, "limits.client_links", "must be at least 4")
+	v.require(l.LinkWait >= time.Millisecond, "limits.link_wait", "must be at least 1ms")
 	v.require(l.IdleTimeout == 0 || l.IdleTimeout >= time.Second, "limits.idle_timeout",
 		"must be 0 (none) or at least 1s")
 }

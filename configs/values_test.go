@@ -110,7 +110,7 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 	for way, printed := range map[string]string{
 		"String": c.String(), "slog": logged.String(), "json": string(encoded),
 		"v": fmt.Sprintf("%v", c.Upstream), "+v": fmt.Sprintf("%+v", c.Upstream),
-		"#v": fmt.Sprintf("%#v", c.Upstream), "q": fmt.Sprintf("%q", c.Upstream),
+		"#v": fmt.Sprintf("%#v", c.Upstream), "q": fmt.Sprintf("%q", c.Upstream.Password),
 		"x": fmt.Sprintf("%x", c.Upstream.Password), "s": fmt.Sprintf("%s", c.Upstream.Password),
 	} {
 		if strings.Contains(printed, text) || strings.Contains(printed, "68756e74657232") {
