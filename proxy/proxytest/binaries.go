@@ -13,36 +13,59 @@ import (
 	"testing"
 )
 
-// serverEnv names the server that StartServer uses: a kind ("valkey", "redis", "redis7") or the
-// path of a binary.
+// serverEnv names the server that StartServer uses: a kind ("valkey", "valkey9") or the path of a
+// binary.
 const serverEnv = "HOLDFAST_SERVER"
 
 // serversDir is where `make servers` puts the servers, under the root of the repository.
 const serversDir = ".tools/servers"
 
-// kinds lists the servers that tests know, the default one first.
+// kinds lists the servers that tests know, the default one first. The first three are the
+// oldest supported version and one of each family; the others complete the matrix.
 var kinds = []struct{ kind, program string }{
 	{"valkey", "valkey-server"},
 	{"redis", "redis-server"},
 	{"redis7", "redis-server"},
+	{"valkey81", "valkey-server"},
+	{"valkey9", "valkey-server"},
+	{"redis8new", "redis-server"},
 }
 
 // Binary is one installed server program.
 type Binary struct {
-	Kind    string // "valkey", "redis" (8 or newer), "redis7", or "custom" for a path
-	Version string // as the program itself prints it: "8.0.1"
+	Kind    string // one of kinds, or "custom" for a path
+	Version string // as the program prints it: "8.0.1"
 	Path    string // the program, or the wrapper that execs it
 }
 
 // String is the name of a subtest: kind and version.
 func (b Binary) String() string { return b.Kind + "-" + b.Version }
 
-// installed is what the machine has; looking costs a process per program, so it is done once.
+// installed finds the machine's servers once, since the search starts a process per program.
 var installed = sync.OnceValues(findBinaries)
 
-// Binaries returns every installed server, the default kind first. It fails the test when there
-// is none.
+// Binaries returns a server of each family and the oldest supported version, the default kind
+// first; with -short the default only. It fails the test when there is none.
 func Binaries(t testing.TB) []Binary {
+	t.Helper()
+	return slices.DeleteFunc(Matrix(t), func(b Binary) bool {
+		return b.Kind == "valkey81" || b.Kind == "valkey9" || b.Kind == "redis8new"
+	})
+}
+
+// Matrix returns every installed server, the default kind first, for tests of differences between
+// server versions; with -short the default only. It fails the test when there is none.
+func Matrix(t testing.TB) []Binary {
+	t.Helper()
+	all := everything(t)
+	if testing.Short() {
+		all = all[:1]
+	}
+	return all
+}
+
+// everything returns every installed server.
+func everything(t testing.TB) []Binary {
 	t.Helper()
 	all, err := installed()
 	if err != nil {
@@ -51,8 +74,8 @@ func Binaries(t testing.TB) []Binary {
 	return slices.Clone(all)
 }
 
-// Find returns the installed server of a kind, or of the path that kind is. An empty kind is
-// $HOLDFAST_SERVER or, without that, the default. It fails the test when there is none.
+// Find returns the installed server of a kind, or at a path. An empty kind is $HOLDFAST_SERVER or,
+// without that, the default. It fails the test when there is none.
 func Find(t testing.TB, kind string) Binary {
 	t.Helper()
 	if kind == "" {
@@ -65,7 +88,7 @@ func Find(t testing.TB, kind string) Binary {
 		}
 		return b
 	}
-	all := Binaries(t)
+	all := everything(t)
 	if kind == "" {
 		return all[0]
 	}
@@ -112,7 +135,7 @@ func findBinaries() ([]Binary, error) {
 	return found, nil
 }
 
-// kindOf is the kind that a program of PATH stands for, empty for one that is too old to test with.
+// kindOf returns the kind of a program in PATH; "" for one too old to test with.
 func kindOf(program, version string) string {
 	major, _, _ := strings.Cut(version, ".")
 	switch n, err := strconv.Atoi(major); {
@@ -126,8 +149,8 @@ func kindOf(program, version string) string {
 	return "redis"
 }
 
-// versionPattern finds the version in what `valkey-server --version` prints:
-// "Valkey server v=8.0.1 sha=..." or "Redis server v=7.0.15 sha=...".
+// versionPattern finds the version in the output of `valkey-server --version`: "Valkey server
+// v=8.0.1 sha=..." or "Redis server v=7.0.15 sha=...".
 var versionPattern = regexp.MustCompile(`\bv=(\d+\.\d+\.\d+)`)
 
 // inspect asks a program for its version.
@@ -161,7 +184,7 @@ func repoRoot() (string, error) {
 	}
 }
 
-// Tool returns a program that is no server, from where `make servers` puts it or from PATH. It
+// Tool returns a program that is no server, from the folder of `make servers` or from PATH. It
 // fails the test when there is none.
 func Tool(t testing.TB, name string) string {
 	t.Helper()

@@ -19,7 +19,7 @@ func TestKindOf(t *testing.T) {
 }
 
 func TestFindByKindAndByPath(t *testing.T) {
-	for _, b := range Binaries(t) {
+	for _, b := range Matrix(t) {
 		if got := Find(t, b.Kind); got != b {
 			t.Errorf("by kind: got %v, want %v", got, b)
 		}

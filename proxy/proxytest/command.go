@@ -25,7 +25,7 @@ func Command(args ...string) string {
 func Bulk(text string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(text), text) }
 
 // readCommand reads one command, inline or as an array, and also returns its bytes. It trusts its
-// input: whoever speaks to a scripted upstream is the code under test.
+// input: the peer of a scripted upstream is the code under test.
 func readCommand(r *bufio.Reader) (args []string, raw []byte, err error) {
 	var seen bytes.Buffer
 	line := func() (string, error) {
@@ -64,7 +64,7 @@ func readCommand(r *bufio.Reader) (args []string, raw []byte, err error) {
 	return args, seen.Bytes(), nil
 }
 
-// partial tells the end between two commands, io.EOF, from the end within one.
+// partial distinguishes an end between two commands, io.EOF, from an end within one.
 func partial(err error, seen *bytes.Buffer) error {
 	if seen.Len() > 0 && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
 		return fmt.Errorf("the connection ended within a command, after %q: %w",
@@ -78,8 +78,8 @@ func isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// politeReplies is what a scripted upstream answers outside of scripts, by command name. COMMAND is
-// not permitted, so that the proxy works with the table that it has compiled in.
+// politeReplies are the replies of a scripted upstream outside of scripts, by command name. COMMAND
+// is not permitted, so that the proxy uses its compiled-in table.
 func politeReplies() map[string]string {
 	info := "redis_version:7.4.0\r\nrun_id:" + strings.Repeat("5", 40) + "\r\n" +
 		"redis_mode:standalone\r\nrole:master\r\nloading:0\r\ncluster_enabled:0\r\n"
@@ -89,6 +89,7 @@ func politeReplies() map[string]string {
 		"auth":    "+OK\r\n",
 		"select":  "+OK\r\n",
 		"ping":    "+PONG\r\n",
+		"reset":   "+RESET\r\n",
 		"info":    Bulk(info),
 		"config":  config,
 		"command": "-NOPERM this user has no permissions to run the 'command' command\r\n",
@@ -127,7 +128,7 @@ func (c *ScriptConn) hello(args []string) string {
 		Bulk("mode") + Bulk("standalone") + Bulk("role") + Bulk("master") + Bulk("modules") + "*0\r\n"
 }
 
-// client answers the subcommands of CLIENT that belong to getting acquainted.
+// client answers the subcommands of CLIENT that belong to a handshake.
 func (c *ScriptConn) client(args []string) (reply string, ok bool) {
 	if len(args) < 2 {
 		return "", false

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Direction is the way that bytes go between a client and a server.
+// Direction is the direction of bytes between a client and a server.
 type Direction int
 
 const (
@@ -17,18 +17,18 @@ const (
 	Replies                   // from the server to the client
 )
 
-// Op is what a fault does.
+// Op is the action of a fault.
 type Op int
 
 const (
 	Cut   Op = iota // closes both sides, once: the bytes before it arrive, then an orderly end
 	Reset           // like Cut with a TCP reset, which may overtake the bytes before it
-	Stall           // lets nothing more through until Clear
+	Stall           // blocks all bytes until Clear
 	Delay           // waits before each piece until Clear
 	Split           // passes pieces of Size bytes until Clear, with Pause between them
 )
 
-// Fault is one thing that goes wrong on a connection to a server.
+// Fault is one failure on a connection to a server.
 type Fault struct {
 	Op Op
 	On Direction
@@ -46,7 +46,7 @@ type Fault struct {
 // once reports whether the fault acts a single time rather than until it is cleared.
 func (f *Fault) once() bool { return f.Op == Cut || f.Op == Reset }
 
-// Errors that a FaultConn returns where it has acted.
+// Errors that a FaultConn returns for its faults.
 var (
 	errCut   = errors.New("proxytest: connection cut")
 	errReset = errors.New("proxytest: connection reset")
@@ -61,8 +61,8 @@ type Faults struct {
 	fired   int
 }
 
-// Arm puts a fault in force, instead of any other. A Cut or Reset acts on the first connection that
-// comes to it and is over then; the others last until Clear.
+// Arm puts a fault in force, instead of any other. A Cut or Reset acts once, on the first
+// connection that reaches it; other faults last until Clear.
 func (fs *Faults) Arm(f Fault) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -70,7 +70,7 @@ func (fs *Faults) Arm(f Fault) {
 	fs.fault, fs.cleared = &f, make(chan struct{})
 }
 
-// Clear ends the fault in force; what is stalled goes on.
+// Clear ends the fault in force; stalled bytes pass.
 func (fs *Faults) Clear() {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -96,8 +96,8 @@ func (fs *Faults) Wrap(conn net.Conn) *FaultConn {
 	return &FaultConn{Conn: conn, faults: fs, closed: make(chan struct{})}
 }
 
-// FaultConn is a connection to a server with the faults of its group: what is written to it are
-// requests, what is read are replies. One goroutine may read while another writes.
+// FaultConn is a connection to a server with the faults of its group: writes are requests, reads
+// are replies. One goroutine may read while another writes.
 type FaultConn struct {
 	net.Conn
 	faults *Faults
@@ -106,12 +106,12 @@ type FaultConn struct {
 	closed    chan struct{}
 	wasReset  atomic.Bool // by a fault
 
-	held []byte // read and not yet let through; owned by the reader
+	held []byte // read but not yet passed on; owned by the reader
 
 	// Guarded by faults.mu.
-	seen      *Fault // what the fields below count for
+	seen      *Fault // the fault of the fields below
 	triggered bool
-	tail      []byte // the end of the requests so far, where the trigger may have begun
+	tail      []byte // the end of the requests so far, which may contain the start of the trigger
 	passed    int    // bytes since the trigger in the fault's direction
 }
 
@@ -138,8 +138,8 @@ func (c *FaultConn) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// Read lets replies through as far as the fault permits. Where it permits none, it is noticed with
-// the first byte that does not pass, so the server has answered by then.
+// Read lets replies through as far as the fault permits. A fault that permits none acts at the
+// first byte that does not pass, so the server has answered by then.
 func (c *FaultConn) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -151,7 +151,7 @@ func (c *FaultConn) Read(p []byte) (int, error) {
 			if n == 0 {
 				return 0, err
 			}
-			c.held = buf[:n] // an error with data comes again at the next read
+			c.held = buf[:n] // an error with data recurs at the next read
 		}
 		v := c.permit(Replies, c.held[:min(len(p), len(c.held))])
 		if err := c.hold(v); err != nil {
@@ -177,12 +177,12 @@ func (c *FaultConn) Close() error {
 	return c.Conn.Close()
 }
 
-// verdict is what may happen to the next bytes: wait first, then n of them pass, then the end.
+// verdict is the fate of the next bytes: a wait, then n of them pass, then the end.
 type verdict struct {
 	n       int
 	stall   bool            // wait until cleared
-	pause   time.Duration   // wait so long
-	cleared <-chan struct{} // ends either
+	pause   time.Duration   // wait this long
+	cleared <-chan struct{} // ends both waits
 	end     *Fault          // close after the n bytes; nil for no end
 }
 
@@ -216,7 +216,7 @@ func (c *FaultConn) permit(dir Direction, p []byte) verdict {
 		return verdict{n: n, end: f}
 	}
 	if n > 0 {
-		return verdict{n: n} // up to where the fault acts; the rest asks again
+		return verdict{n: n} // up to the fault's position; the rest gets another verdict
 	}
 	fs.fired++
 	switch f.Op {
@@ -242,7 +242,7 @@ func (c *FaultConn) findTrigger(f *Fault, p []byte) int {
 	return i + len(f.Trigger) - len(c.tail)
 }
 
-// hold waits as the verdict says, with an error if the connection is closed meanwhile.
+// hold waits by the verdict. It returns an error if the connection is closed meanwhile.
 func (c *FaultConn) hold(v verdict) error {
 	var timer <-chan time.Time
 	switch {
@@ -264,7 +264,7 @@ func (c *FaultConn) hold(v verdict) error {
 	}
 }
 
-// end closes the connection as the fault says and returns what its user sees.
+// end closes the connection as the fault demands and returns the user's error.
 func (c *FaultConn) end(f *Fault) error {
 	if f.Op == Reset {
 		c.wasReset.Store(true)

@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// FaultProxy is a TCP relay in front of a server, for the faults of a network. Without one it
-// passes bytes on as they come. It is safe for concurrent use.
+// FaultProxy is a TCP relay in front of a server, for network faults. Without a fault it passes
+// bytes on unchanged. It is safe for concurrent use.
 type FaultProxy struct {
 	Faults        // Arm, Clear, Fired
-	Addr   string // where it listens: "127.0.0.1:…"
+	Addr   string // its address: "127.0.0.1:…"
 
 	t      testing.TB
 	target string
@@ -57,7 +57,7 @@ func StartFaultProxy(t testing.TB, target string) *FaultProxy {
 	return p
 }
 
-// Refuse stops listening and breaks every connection: a server that is down.
+// Refuse stops listening and breaks every connection, like a server that is down.
 func (p *FaultProxy) Refuse() {
 	p.mu.Lock()
 	listener := p.listener
@@ -77,7 +77,7 @@ func (p *FaultProxy) Accept() {
 	}
 }
 
-// CutAll closes every connection of this moment.
+// CutAll closes every current connection.
 func (p *FaultProxy) CutAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,7 +87,7 @@ func (p *FaultProxy) CutAll() {
 	}
 }
 
-// Conns returns how many connections are open now, and how many there were in all.
+// Conns returns the number of open connections, and of all connections so far.
 func (p *FaultProxy) Conns() (open, total int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,7 +130,7 @@ func (p *FaultProxy) relay(l net.Listener, client net.Conn) {
 	network, address := netAddr(p.target)
 	conn, err := net.DialTimeout(network, address, startTimeout)
 	if err != nil {
-		return // the client sees the end, as of a server that dies
+		return // the client sees the end, as if the server died
 	}
 	pr := &pair{client: client, server: p.Wrap(conn)}
 	defer pr.server.Close()
@@ -162,8 +162,8 @@ func (p *FaultProxy) remove(pr *pair) {
 	delete(p.pairs, pr)
 }
 
-// requests copies from the client to the server until either ends. When the server's side is gone,
-// it goes on reading what the client sends: closing on unread bytes would be a reset.
+// requests copies from the client to the server until either ends. After the end of the server's
+// side it still reads the client's bytes, because closing with unread bytes would send a reset.
 func (pr *pair) requests(done chan<- struct{}) {
 	defer close(done)
 	_, err := io.Copy(struct{ io.Writer }{pr.server}, struct{ io.Reader }{pr.client})
@@ -175,8 +175,8 @@ func (pr *pair) requests(done chan<- struct{}) {
 	_, _ = io.Copy(io.Discard, pr.client)
 }
 
-// replies copies from the server to the client until either ends. It alone ends the way to the
-// client, so that what was read before a cut arrives.
+// replies copies from the server to the client until either ends. Only replies ends the direction
+// to the client, so that bytes read before a cut arrive.
 func (pr *pair) replies() {
 	_, err := io.Copy(struct{ io.Writer }{pr.client}, struct{ io.Reader }{pr.server})
 	if err != nil {
@@ -190,7 +190,7 @@ func (pr *pair) replies() {
 	closeWrite(pr.client)
 }
 
-// closeWrite ends one direction of a connection. It is no error if that has ended already.
+// closeWrite ends one direction of a connection. Ending it twice is no error.
 func closeWrite(conn net.Conn) {
 	if half, ok := conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()

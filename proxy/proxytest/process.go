@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// errPortTaken reports that a server could not listen because its address is in use.
+// errPortTaken: a server could not listen because its address is in use.
 var errPortTaken = errors.New("the port was taken")
 
 // logName is the file in the server's folder that receives its output.
@@ -58,7 +58,7 @@ func (p *process) run(path string, args []string, started chan<- error) {
 	}
 	p.pid = cmd.Process.Pid
 	started <- nil
-	_ = cmd.Wait() // how it ended is in its log, and every end is a test's doing
+	_ = cmd.Wait() // its log has the reason, and every end is a test's doing
 	close(p.exited)
 }
 
@@ -80,8 +80,8 @@ func (p *process) waitReady(ctx context.Context, dial func() (net.Conn, error)) 
 	}
 }
 
-// ready makes one attempt to have a PING answered by this very process: if the port was taken,
-// whoever has it may well answer before our process has found out and exited.
+// ready makes one attempt to get a PING answered by this very process: if the port was taken, its
+// owner may answer before our process has noticed and exited.
 func (p *process) ready(dial func() (net.Conn, error)) bool {
 	conn, err := dial()
 	if err != nil {
@@ -103,7 +103,7 @@ func (p *process) ready(dial func() (net.Conn, error)) bool {
 			return false
 		}
 		if strings.HasPrefix(line, "-") {
-			return true // it wants a password, so who it is stays open
+			return true // it wants a password, so its identity stays unknown
 		}
 		if pid, ok := strings.CutPrefix(line, "process_id:"); ok {
 			return strings.TrimSpace(pid) == strconv.Itoa(p.pid)
@@ -111,7 +111,7 @@ func (p *process) ready(dial func() (net.Conn, error)) bool {
 	}
 }
 
-// exitError says why a server that should be running is not.
+// exitError explains why the server is not running.
 func (p *process) exitError() error {
 	tail := logTail(p.dir)
 	if strings.Contains(tail, "already in use") {
@@ -120,11 +120,11 @@ func (p *process) exitError() error {
 	return fmt.Errorf("the server exited; its log ends:\n%s", tail)
 }
 
-// end sends a signal and waits until the process is gone, with SIGKILL when it does not go.
+// end sends a signal and waits until the process is gone; after a timeout it sends SIGKILL.
 func (p *process) end(sig syscall.Signal) {
 	select {
 	case <-p.exited:
-		return // its pid may be another's by now
+		return // its pid may belong to another process by now
 	default:
 	}
 	_ = syscall.Kill(p.pid, sig)

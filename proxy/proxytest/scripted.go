@@ -17,19 +17,19 @@ import (
 // stepTimeout bounds how long one step of a script waits for its bytes.
 const stepTimeout = PollTimeout
 
-// Step is one thing that a scripted upstream does on a connection: it expects or sends bytes.
+// Step is one action of a scripted upstream on a connection: it expects or sends bytes.
 type Step func(*ScriptConn) error
 
-// Script is what happens on one connection, step by step. After the last step the connection stays
-// open until the other side closes it; a further command then is an error.
+// Script is the steps of one connection. After the last step the connection stays open until the
+// other side closes it; a further command is an error.
 type Script []Step
 
-// Scripted is a fake upstream that follows a script byte for byte. Each connection that asks for
-// something unusual takes the next script; what proxies and clients say to get acquainted (HELLO,
-// AUTH, CLIENT SETNAME, INFO, PING …) is answered on its own and takes none, so that control
-// connections and handshakes need not be written into scripts.
+// Scripted is a fake upstream that follows a script byte for byte. Each connection that sends an
+// unusual command takes the next script. The commands of handshakes and control connections (HELLO,
+// AUTH, CLIENT SETNAME, INFO, PING …) are answered without a script, so that scripts need not
+// contain them.
 //
-// Whatever does not go by the script fails the test at its end. It is safe for concurrent use.
+// Any deviation from the script fails the test at its end. It is safe for concurrent use.
 type Scripted struct {
 	Addr string // "127.0.0.1:…"
 
@@ -42,7 +42,7 @@ type Scripted struct {
 	scripts []Script
 	each    Script // for every connection, in place of scripts
 	next    int    // the script for the next connection that needs one
-	ended   int    // scripts that came to their end
+	ended   int    // finished scripts
 	failed  []error
 	replies map[string]string // by command name in lower case
 	conns   map[net.Conn]struct{}
@@ -57,17 +57,17 @@ func StartScripted(t testing.TB, scripts ...Script) *Scripted {
 	return startScripted(t, false, scripts)
 }
 
-// StartRaw is StartScripted without manners: nothing is answered but by the scripts, and each
-// connection takes the next one as soon as it is accepted. It is for bytes that are no commands,
-// and for servers that speak first.
+// StartRaw is StartScripted without automatic replies: only scripts answer, and each connection
+// takes the next one as soon as it is accepted. It is for bytes that are no commands, and for
+// servers that speak first.
 func StartRaw(t testing.TB, scripts ...Script) *Scripted {
 	t.Helper()
 	return startScripted(t, true, scripts)
 }
 
-// StartAnswering starts a fake upstream without a script: on every connection, each unusual command is
-// given to answer, which may run for several connections at once. With end the connection is closed
-// behind the reply.
+// StartAnswering starts a fake upstream without a script: on every connection, answer gets each
+// unusual command; it may run for several connections at once. With end the connection is closed
+// after the reply.
 func StartAnswering(t testing.TB, answer func(args []string) (raw string, end bool)) *Scripted {
 	t.Helper()
 	s := startScripted(t, false, nil)
@@ -92,7 +92,7 @@ func answerAll(answer func(args []string) (raw string, end bool)) Step {
 			}
 			raw, end := answer(args)
 			if _, err := io.WriteString(c.Conn, raw); err != nil || end {
-				return nil // the client may have gone
+				return nil // the client may have left
 			}
 		}
 	}
@@ -114,14 +114,14 @@ func startScripted(t testing.TB, raw bool, scripts []Script) *Scripted {
 	return s
 }
 
-// Reply sets what is answered to a command outside of scripts, whatever its arguments: raw bytes.
+// Reply sets the reply, as raw bytes, to a command outside of scripts, with any arguments.
 func (s *Scripted) Reply(command, raw string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.replies[strings.ToLower(command)] = raw
 }
 
-// Wait waits until every script has come to its end, and fails the test if one went wrong.
+// Wait waits until every script has finished, and fails the test if one failed.
 func (s *Scripted) Wait() {
 	s.t.Helper()
 	Poll(s.t, "the scripts to end", func() bool {
@@ -136,7 +136,7 @@ func (s *Scripted) Wait() {
 	}
 }
 
-// cleanup closes everything and reports what went wrong.
+// cleanup closes everything and reports failures.
 func (s *Scripted) cleanup() {
 	s.mu.Lock()
 	s.closing = true
@@ -174,7 +174,7 @@ func (s *Scripted) accept() {
 	}
 }
 
-// take hands out the next script.
+// take returns the next script.
 func (s *Scripted) take() (Script, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,7 +188,7 @@ func (s *Scripted) take() (Script, error) {
 	return s.scripts[s.next-1], nil
 }
 
-// report notes how a connection ended. An end by the test's own is none.
+// report notes the failure of a connection, unless the test itself has ended.
 func (s *Scripted) report(c *ScriptConn, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -257,8 +257,8 @@ func (c *ScriptConn) linger() error {
 	return err
 }
 
-// answer answers the usual commands. It returns true when another command is there to be read,
-// and false when the connection has ended.
+// answer answers the usual commands. It returns true when another command is waiting, and false
+// when the connection has ended.
 func (c *ScriptConn) answer() (more bool, err error) {
 	for {
 		args, raw, err := readCommand(c.in)
@@ -274,7 +274,7 @@ func (c *ScriptConn) answer() (more bool, err error) {
 			return true, nil
 		}
 		if _, err := io.WriteString(c.Conn, reply); err != nil {
-			return false, nil // the client has gone, as it may
+			return false, nil // the client may leave
 		}
 	}
 }
@@ -312,7 +312,7 @@ func ExpectBytes(raw string) Step {
 	}
 }
 
-// skipUsual answers what comes before the next command of the script.
+// skipUsual answers the usual commands before the next command of the script.
 func (c *ScriptConn) skipUsual() (more bool, err error) {
 	if c.upstream.raw {
 		return true, nil
@@ -347,8 +347,8 @@ func SendSplit(raw string, n int) Step {
 	}
 }
 
-// Close ends the connection in an orderly way: what was sent arrives before the end. Unread
-// requests are read first, because closing on them would be a reset.
+// Close ends the connection in order: sent bytes arrive before the end. It reads unread requests
+// first, because closing with unread bytes would send a reset.
 func Close() Step {
 	return func(c *ScriptConn) error {
 		c.over = true
@@ -358,7 +358,7 @@ func Close() Step {
 	}
 }
 
-// ResetConn ends the connection with a TCP reset, which may overtake what was sent.
+// ResetConn ends the connection with a TCP reset, which may overtake sent bytes.
 func ResetConn() Step {
 	return func(c *ScriptConn) error {
 		c.over = true
@@ -367,7 +367,7 @@ func ResetConn() Step {
 	}
 }
 
-// Await waits for a channel to be closed or to deliver: the test says when to go on.
+// Await waits until a channel is closed or delivers: the test decides when to continue.
 func Await(ch <-chan struct{}) Step {
 	return func(*ScriptConn) error {
 		timer := time.NewTimer(stepTimeout)
@@ -381,7 +381,7 @@ func Await(ch <-chan struct{}) Step {
 	}
 }
 
-// Signal closes a channel: the test learns that the script has come this far.
+// Signal closes a channel: the test learns that the script has reached this step.
 func Signal(ch chan<- struct{}) Step {
 	return func(*ScriptConn) error {
 		close(ch)

@@ -21,27 +21,27 @@ import (
 )
 
 const (
-	// startTimeout bounds how long a server may take until it answers, on a busy machine too.
+	// startTimeout bounds the start of a server until its first answer, even on a busy machine.
 	startTimeout = 30 * time.Second
 	// stopTimeout is how long a server has to exit after SIGTERM before it is killed.
 	stopTimeout = 10 * time.Second
-	// startAttempts is how often another port is tried when one was taken in between.
+	// startAttempts is the number of ports to try when one was taken meanwhile.
 	startAttempts = 8
 )
 
-// Spec says which server to start and how. The zero value is the default server on a TCP port.
+// Spec selects and configures a server. The zero value is the default server on a TCP port.
 type Spec struct {
 	// Kind is as for [Find]; empty is the default server.
 	Kind string
 	// Unix asks for a unix socket instead of a TCP port.
 	Unix bool
-	// Args are server options as on its command line: "--appendonly", "yes". They come after
-	// those of the package and so override them.
+	// Args are server options as on its command line: "--appendonly", "yes". They follow the
+	// package's own options and so override them.
 	Args []string
 }
 
-// Server is a running server process. Its exported fields do not change but for Pid, which is
-// another after Restart.
+// Server is a running server process. Its exported fields are constant, except that Pid changes
+// with Restart.
 type Server struct {
 	Binary Binary
 	Addr   string // "127.0.0.1:20123", or "unix:/path" as a configuration file has it
@@ -102,7 +102,7 @@ func (spec Spec) Start(t testing.TB) *Server {
 func (s *Server) place(spec Spec) error {
 	where := []string{"--port", "0"}
 	if spec.Unix {
-		// t.TempDir carries the test's name, and a socket's path has room for some 100 bytes.
+		// t.TempDir contains the test's name, and a socket's path is limited to some 100 bytes.
 		dir, err := os.MkdirTemp("", "hf")
 		if err != nil {
 			return err
@@ -127,13 +127,19 @@ func (s *Server) place(spec Spec) error {
 	return nil
 }
 
-// FreePort returns a loopback port on which nothing listens at this moment. It lies below the
-// range that the kernel gives to outgoing connections, so that none of these takes it while a
-// server is down.
+// given has the ports that FreePort returned in this process: their servers may be down.
+var given sync.Map
+
+// FreePort returns a loopback port without a listener, another one each time. It lies below the
+// kernel's range for outgoing connections, so that none of these takes it while a server is down.
+// Concurrent processes mostly have ranges of their own.
 func FreePort() (int, error) {
 	var last error
-	for range 64 {
-		port := 20000 + rand.IntN(12000)
+	for try := range 256 {
+		port := 20000 + os.Getpid()%4*3000 + rand.IntN(3000)
+		if _, before := given.LoadOrStore(port, true); before && try < 128 {
+			continue // later tries: a long run has used up its range
+		}
 		l, err := net.Listen("tcp", loopback(port))
 		if err == nil {
 			return port, l.Close()
@@ -164,7 +170,8 @@ func (s *Server) launch() error {
 	return nil
 }
 
-// cleanup ends the process with the test and shows the server's last words when that failed.
+// cleanup ends the process with the test and, if the test failed, shows the server's last log
+// lines.
 func (s *Server) cleanup() {
 	s.mu.Lock()
 	client := s.client
@@ -178,8 +185,8 @@ func (s *Server) cleanup() {
 	}
 }
 
-// Stop asks the server to exit (SIGTERM: it saves what it is configured to save) and waits for it.
-// It does nothing to a server that is down.
+// Stop asks the server to exit (SIGTERM: it saves as configured) and waits for it. It does nothing
+// to a server that is down.
 func (s *Server) Stop() {
 	s.t.Helper()
 	s.stop(syscall.SIGTERM)
@@ -201,17 +208,22 @@ func (s *Server) stop(sig syscall.Signal) {
 	}
 }
 
-// Restart starts the server again on the same address and folder, after Stop where it still runs.
+// Restart starts the server again on the same address and folder, after Stop if it still runs.
 func (s *Server) Restart() {
 	s.t.Helper()
-	s.Stop()
-	if err := s.launch(); err != nil {
+	if err := s.TryRestart(); err != nil {
 		s.t.Fatalf("restart %s: %v", s.Binary, err)
 	}
 }
 
-// Pause stops the process where it is (SIGSTOP): connections are still accepted by the kernel, and
-// nothing is answered.
+// TryRestart is Restart for a server that may not come up. The error has the last lines of its log.
+func (s *Server) TryRestart() error {
+	s.t.Helper()
+	s.Stop()
+	return s.launch()
+}
+
+// Pause stops the process (SIGSTOP): the kernel still accepts connections, but nothing is answered.
 func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
 
 // Resume continues a paused process.
@@ -229,7 +241,7 @@ func (s *Server) signal(sig syscall.Signal) {
 	}
 }
 
-// NetAddr is Addr as net.Dial wants it: "tcp" and host:port, or "unix" and the path.
+// NetAddr returns Addr in net.Dial's form: "tcp" and host:port, or "unix" and the path.
 func (s *Server) NetAddr() (network, address string) { return netAddr(s.Addr) }
 
 // Dial opens a raw connection to the server.
@@ -250,7 +262,7 @@ func (s *Server) Client() *redis.Client {
 	return s.client
 }
 
-// Do runs one command over Client. A nil reply is a nil value without an error.
+// Do runs one command over Client. A null reply is nil without an error.
 func (s *Server) Do(args ...any) (any, error) {
 	v, err := s.Client().Do(context.Background(), args...).Result()
 	if errors.Is(err, redis.Nil) {
@@ -259,7 +271,7 @@ func (s *Server) Do(args ...any) (any, error) {
 	return v, err
 }
 
-// MustDo is Do where an error fails the test.
+// MustDo is Do, but an error fails the test.
 func (s *Server) MustDo(args ...any) any {
 	s.t.Helper()
 	v, err := s.Do(args...)
