@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TxState says where a command stands towards a transaction.
+// TxState is a command's place in a transaction.
 type TxState uint8
 
 // The states of a command.
@@ -23,9 +23,9 @@ const (
 type Command struct {
 	Start, End int64     // replication offsets: the command is [Start, End)
 	Time       time.Time // of the piece that held its first byte
-	DB         int       // the database that it runs in; of a SELECT the one before; -1: unknown
-	// Args are valid until the callback returns. A bare newline has none. Of an argument that is
-	// longer than Options.MaxArg only the beginning is there, and Cut is set.
+	DB         int       // the database that it runs in; for a SELECT the one before; -1: unknown
+	// Args are valid until the callback returns. A bare newline has none. An argument longer than
+	// Options.MaxArg is cut to it, and Cut is set.
 	Args [][]byte
 	Cut  bool
 	Tx   TxState
@@ -37,11 +37,11 @@ func (c *Command) Is(name string) bool {
 		bytes.EqualFold(c.Args[0], []byte(name))
 }
 
-// Options say where a stream begins.
+// Options describe the start of a stream.
 type Options struct {
-	Offset int64 // of the first byte that Feed will be given; a boundary
-	DB     int   // that is selected there: Base.DB; -1: unknown
-	MaxArg int   // bytes of an argument that are kept; 0 is 64 KiB
+	Offset int64 // of the first byte for Feed; a boundary
+	DB     int   // selected there: Base.DB; -1: unknown
+	MaxArg int   // bytes kept of an argument; 0 is 64 KiB
 }
 
 // Limits of the grammar, as the server has them for a client that is its primary.
@@ -50,11 +50,11 @@ const (
 	maxBulk       = 1<<63 - 1
 	maxLine       = 64 << 10
 	defaultMaxArg = 64 << 10
-	// keepArgs bounds the arguments that are remembered of one command; the rest only count.
-	keepArgs = 1 << 16
+	// KeepArgs bounds the arguments kept of one command; the rest only count.
+	KeepArgs = 1 << 16
 )
 
-// SyntaxError says that the stream is none.
+// SyntaxError says that the bytes are no stream.
 type SyntaxError struct {
 	Offset int64 // of the byte
 	Why    string
@@ -65,7 +65,7 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("replication stream at offset %d: %s", e.Offset, e.Why)
 }
 
-// Scanner takes a stream in pieces, however it was split, and gives its commands. Its memory does
+// Scanner takes a stream in pieces, however it was split, and yields its commands. Its memory does
 // not depend on the size of the arguments.
 type Scanner struct {
 	offset int64 // of the next byte
@@ -80,7 +80,7 @@ type Scanner struct {
 	cmd   Command
 	store []byte  // the kept bytes of the arguments, one behind the other
 	ends  []int   // in store
-	line  []byte  // of a line that is not complete
+	line  []byte  // of an incomplete line
 	args  int     // still to come
 	bulk  int64   // bytes still to come of an argument, with CR LF
 	size  int64   // of that argument, without
@@ -103,12 +103,15 @@ func NewScanner(o Options) *Scanner {
 func (s *Scanner) Offset() int64 { return s.offset }
 
 // Boundary is the last offset at which the stream may be cut: behind a command, and not within a
-// transaction. db is what is selected there.
+// transaction. db is the database selected there.
 func (s *Scanner) Boundary() (offset int64, db int) { return s.boundary, s.boundaryDB }
 
+// Between reports that the next byte begins a command.
+func (s *Scanner) Between() bool { return s.atStart() }
+
 // Feed takes the next bytes, which arrived at t, and calls fn for each command that they complete.
-// An error of fn ends the call, with the bytes behind that command not taken: Offset says where to
-// go on. A *SyntaxError is for good.
+// An error of fn ends the call; the bytes behind that command are not consumed: Offset says where
+// to continue. A *SyntaxError is permanent.
 func (s *Scanner) Feed(t time.Time, p []byte, fn func(*Command) error) error {
 	for len(p) > 0 && s.err == nil {
 		if s.atStart() {
@@ -139,7 +142,7 @@ func (s *Scanner) Feed(t time.Time, p []byte, fn func(*Command) error) error {
 	return s.err
 }
 
-// begin makes ready for a command. Only what a command sets is set anew: most are short, and many.
+// begin resets the command. It resets only fields that a command sets: most are short, and many.
 func (s *Scanner) begin(t time.Time) {
 	c := &s.cmd
 	c.Start, c.Time, c.DB, c.Cut, c.Tx = s.offset, t, s.db, false, TxNone
@@ -165,15 +168,15 @@ func (s *Scanner) readStart(p []byte) (int, error) {
 		return n, err
 	}
 	if count <= 0 {
-		s.emit = true // an empty array is no command, as the server has it
+		s.emit = true // an empty array is no command, as on the server
 		return n, nil
 	}
 	s.args, s.read = int(count), (*Scanner).readBulkHead
 	return n, nil
 }
 
-// readLine collects a line. It is nil until it is complete; then it stands without its end, and
-// is valid until clearLine.
+// readLine collects a line. It returns nil until the line is complete, then the line without its
+// end, valid until clearLine.
 func (s *Scanner) readLine(p []byte) ([]byte, int, error) {
 	n := bytes.IndexByte(p, '\n')
 	part := p
@@ -206,8 +209,8 @@ func (s *Scanner) number(text []byte, most int64) (int64, error) {
 
 func (s *Scanner) syntax(why string) error { return &SyntaxError{s.offset, why} }
 
-// inline takes a command that is a line of words. Quotes are not understood: no server sends them
-// to a replica.
+// inline parses a command that is a line of words. Quotes are not parsed: no server sends them to a
+// replica.
 func (s *Scanner) inline(line []byte) {
 	for _, word := range bytes.Fields(line) {
 		s.keep(word)
@@ -240,7 +243,7 @@ func (s *Scanner) readBulkHead(p []byte) (int, error) {
 // readBulk reads an argument and the CR LF behind it.
 func (s *Scanner) readBulk(p []byte) (int, error) {
 	n := int(min(int64(len(p)), s.bulk))
-	done := s.size + 2 - s.bulk // bytes of it that were read before
+	done := s.size + 2 - s.bulk // bytes of it already read
 	if text := s.size - done; text > 0 {
 		s.keep(p[:min(int64(n), text)])
 	}
@@ -261,14 +264,14 @@ func (s *Scanner) readBulk(p []byte) (int, error) {
 	return n, nil
 }
 
-// keep adds bytes to the argument that is being read, as far as they are wanted.
+// keep adds the wanted bytes to the current argument.
 func (s *Scanner) keep(p []byte) {
 	begin := 0
 	if len(s.ends) > 0 {
 		begin = s.ends[len(s.ends)-1]
 	}
 	room := s.maxArg - (len(s.store) - begin)
-	if len(s.ends) >= keepArgs {
+	if len(s.ends) >= KeepArgs {
 		room = 0
 	}
 	if len(p) > room {
@@ -278,14 +281,14 @@ func (s *Scanner) keep(p []byte) {
 }
 
 func (s *Scanner) endArg() {
-	if len(s.ends) < keepArgs {
+	if len(s.ends) < KeepArgs {
 		s.ends = append(s.ends, len(s.store))
 		return
 	}
 	s.cmd.Cut = true
 }
 
-// finish completes the command, hands it out and makes ready for the next.
+// finish completes the command, delivers it and prepares for the next.
 func (s *Scanner) finish(fn func(*Command) error) error {
 	c := &s.cmd
 	c.Args = s.slots[:0]
@@ -300,7 +303,7 @@ func (s *Scanner) finish(fn func(*Command) error) error {
 	return err
 }
 
-// deliver hands out a command whose arguments are there.
+// deliver delivers a command whose arguments are complete.
 func (s *Scanner) deliver(fn func(*Command) error) error {
 	c := &s.cmd
 	c.End = s.offset
@@ -329,7 +332,8 @@ func (s *Scanner) track(c *Command) error {
 	return nil
 }
 
-// marks tells quickly which commands mark nothing, as nearly all do: for the others it may say yes.
+// marks quickly rules out the commands that mark nothing, nearly all of them: for the others it may
+// be true.
 func marks(c *Command) bool {
 	if len(c.Args) == 0 {
 		return false
@@ -370,5 +374,5 @@ func (s *Scanner) mark(c *Command) error {
 	return nil
 }
 
-// ErrStop is for callbacks that have seen enough; Feed returns it as it is.
+// ErrStop ends a Feed early; Feed returns it unchanged.
 var ErrStop = errors.New("stop")

@@ -1,11 +1,11 @@
 package stream
 
-// whole takes a command that stands in p from its first byte to its last, which most do, without
-// copying: the arguments are pieces of p. It answers how many bytes that were; 0 means that there
-// is no such command, for whatever reason, and that nothing has changed.
+// whole parses a command that stands whole in p, as most do, without copying: the arguments are
+// pieces of p. It returns its size; 0 means that there is no such command, for any reason, and that
+// nothing has changed.
 func (s *Scanner) whole(p []byte) int {
 	count, at := header(p, 0, '*')
-	if count <= 0 || count > keepArgs {
+	if count <= 0 || count > KeepArgs {
 		return 0
 	}
 	s.slots = s.slots[:0]
@@ -24,8 +24,8 @@ func (s *Scanner) whole(p []byte) int {
 	return at
 }
 
-// header reads a line of a sign and a number that begins at p[at]. -1: there is none, or it is one
-// for the careful way.
+// header reads a line of a sign and a number that begins at p[at]. -1: there is none, or it needs
+// the careful path.
 func header(p []byte, at int, sign byte) (n, next int) {
 	const digits = 9 // at most, so that nothing overflows
 	if len(p)-at < 4 || p[at] != sign {

@@ -1,0 +1,20 @@
+package stream
+
+// The keys that proxies write for themselves: the journal's mark (journal/tap) and the fences' key
+// (package proxy). They are no client's data.
+const (
+	MarkKey  = "holdfast:mark"
+	FenceKey = "holdfast:fence"
+	// RepairKey is set first and deleted last in each transaction of a repair (journal/repair), so
+	// that a reader of the stream recognizes it. No client ever sees it.
+	RepairKey = "holdfast:repair"
+)
+
+// IsMark reports whether a command writes one of a proxy's own keys.
+func (c *Command) IsMark() bool {
+	if !c.Is("SET") || len(c.Args) < 3 {
+		return false
+	}
+	key := string(c.Args[1])
+	return key == MarkKey || key == FenceKey
+}
