@@ -1,5 +1,5 @@
-// Package rdb reads the head of an RDB file: which server wrote it, and where in its replication
-// history it stands. It does not look at keys.
+// Package rdb reads the head of an RDB file: the server that wrote it, and its position in the
+// replication history. [Walk] reads all of it and counts its content, without decoding a value.
 //
 // The fields are those that servers write when a replication backlog existed (rdbSaveInfo in the
 // server's rdb.c). A Header is a value; nothing here is shared between goroutines.
@@ -16,7 +16,7 @@ import (
 )
 
 // HeadBytes is more than the fields at the start of a file take, so that a caller who streams a
-// file keeps only that much of it for [ReadHeader].
+// file keeps only that part of it for [ReadHeader].
 const HeadBytes = 64 << 10
 
 const (
@@ -28,52 +28,60 @@ const (
 // ErrFormat means that the bytes are not the start of an RDB file.
 var ErrFormat = errors.New("not an RDB file")
 
-// Header is what an RDB file says of itself.
+// Header is an RDB file's own description.
 type Header struct {
 	Version  int    // of the format: 11 is Redis 7.2 and Valkey 8
-	Server   string // "8.0.1"; empty when it does not say
+	Server   string // "8.0.1"; empty if unknown
 	Valkey   bool   // written by Valkey
 	ReplID   string // replication id; empty: no backlog existed
 	Offset   int64  // replication offset; -1: no backlog existed
-	StreamDB int    // database that the stream has selected there; -1: does not say
+	StreamDB int    // selected there in the stream; -1: unknown
 	Created  time.Time
 	AOFBase  bool // the base of an append-only file
 	Aux      map[string]string
 }
 
-// Placed reports whether the file says where in a history it stands.
+// Placed reports whether the file gives its place in a history.
 func (h *Header) Placed() bool { return h.ReplID != "" && h.Offset >= 0 }
 
-// ReadHeader reads the fields at the start of a file. It reads ahead.
+// ReadHeader reads the fields at the start of a file, as far as they stand in its first HeadBytes.
+// Fields longer than maxString are dropped. It reads ahead.
 func ReadHeader(r io.Reader) (*Header, error) {
-	br := bufio.NewReader(r)
+	head := &io.LimitedReader{R: r, N: HeadBytes}
+	br := bufio.NewReader(head)
 	version, err := readMagic(br)
 	if err != nil {
 		return nil, err
 	}
 	h := &Header{Version: version, Offset: -1, StreamDB: -1, Aux: make(map[string]string)}
-	for range maxFields {
-		op, err := br.ReadByte()
+	if err := h.readFields(br); err != nil && head.N > 0 {
+		return nil, err // not for lack of bytes: more stand behind the head
+	}
+	return h, h.interpret()
+}
+
+// readFields reads up to the first opcode that is no field.
+func (h *Header) readFields(r *bufio.Reader) error {
+	for {
+		op, err := r.ReadByte()
 		if err != nil {
-			return nil, fmt.Errorf("%w: it ends within its head", ErrFormat)
+			return fmt.Errorf("%w: it ends within its head", ErrFormat)
 		}
 		if op != opAux {
-			if err := h.interpret(); err != nil {
-				return nil, err
-			}
-			return h, nil
+			return nil
 		}
-		key, err := readString(br)
+		key, err := readString(r)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		value, err := readString(br)
+		value, err := readString(r)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		h.Aux[key] = value
+		if len(h.Aux) < maxFields {
+			h.Aux[key] = value
+		}
 	}
-	return nil, fmt.Errorf("%w: more than %d fields", ErrFormat, maxFields)
 }
 
 // readMagic accepts "REDIS0011" and "VALKEY080".
@@ -127,7 +135,7 @@ func (h *Header) interpret() error {
 // encodingLZF is the string encoding of compressed bytes.
 const encodingLZF = 3
 
-// readString reads a length-prefixed string, or what is encoded as one:
+// readString reads a length-prefixed string, or one of its encodings:
 //
 //	11000000 + 1 byte, 11000001 + 2 bytes, 11000010 + 4 bytes: an integer, little endian
 //	11000011 + compressed length + length + compressed bytes
@@ -141,9 +149,22 @@ func readString(r *bufio.Reader) (string, error) {
 		return readCompressed(r)
 	case encoding >= 0:
 		return readInteger(r, encoding)
+	case n > maxString:
+		return "", skipBytes(r, n)
 	}
 	s, err := readBytes(r, n)
 	return string(s), err
+}
+
+// skipBytes reads past a field that is too long to be of use.
+func skipBytes(r *bufio.Reader, n uint64) error {
+	for n > 0 {
+		step, err := r.Discard(int(min(n, 1<<30)))
+		if n -= uint64(step); err != nil {
+			return fmt.Errorf("%w: it ends within a field", ErrFormat)
+		}
+	}
+	return nil
 }
 
 // readLength reads a length, or the encoding that stands instead of one; encoding is -1 with a
@@ -152,13 +173,14 @@ func readString(r *bufio.Reader) (string, error) {
 //	00xxxxxx                 length in 6 bits
 //	01xxxxxx xxxxxxxx        length in 14 bits
 //	10000000 + 4 bytes       length, big endian
+//	10000001 + 8 bytes       length, big endian
 //	11xxxxxx                 encoding
-func readLength(r *bufio.Reader) (n, encoding int, err error) {
+func readLength(r *bufio.Reader) (n uint64, encoding int, err error) {
 	first, err := readBytes(r, 1)
 	if err != nil {
 		return 0, 0, err
 	}
-	low := int(first[0] & 0x3F)
+	low := uint64(first[0] & 0x3F)
 	switch {
 	case first[0]>>6 == 0:
 		return low, -1, nil
@@ -167,23 +189,27 @@ func readLength(r *bufio.Reader) (n, encoding int, err error) {
 		if err != nil {
 			return 0, 0, err
 		}
-		return low<<8 | int(b[0]), -1, nil
+		return low<<8 | uint64(b[0]), -1, nil
 	case first[0] == 0x80:
 		b, err := readBytes(r, 4)
 		if err != nil {
 			return 0, 0, err
 		}
-		return int(binary.BigEndian.Uint32(b)), -1, nil
+		return uint64(binary.BigEndian.Uint32(b)), -1, nil
+	case first[0] == 0x81:
+		b, err := readBytes(r, 8)
+		if err != nil {
+			return 0, 0, err
+		}
+		return binary.BigEndian.Uint64(b), -1, nil
 	case first[0]>>6 == 3 && low <= encodingLZF:
-		return 0, low, nil
+		return 0, int(low), nil
 	}
 	return 0, 0, fmt.Errorf("%w: a field's length begins with %#x", ErrFormat, first[0])
 }
 
-func readBytes(r io.Reader, n int) ([]byte, error) {
-	if n > maxString {
-		return nil, fmt.Errorf("%w: a field of %d bytes", ErrFormat, n)
-	}
+// readBytes reads at most maxString.
+func readBytes(r io.Reader, n uint64) ([]byte, error) {
 	b := make([]byte, n)
 	if _, err := io.ReadFull(r, b); err != nil {
 		return nil, fmt.Errorf("%w: it ends within a field", ErrFormat)
@@ -192,7 +218,7 @@ func readBytes(r io.Reader, n int) ([]byte, error) {
 }
 
 func readInteger(r *bufio.Reader, encoding int) (string, error) {
-	b, err := readBytes(r, 1<<encoding)
+	b, err := readBytes(r, uint64(1)<<encoding)
 	if err != nil {
 		return "", err
 	}
@@ -217,19 +243,22 @@ func readCompressed(r *bufio.Reader) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if e1 >= 0 || e2 >= 0 || length > maxString {
-		return "", fmt.Errorf("%w: a compressed field of %d bytes", ErrFormat, length)
+	if e1 >= 0 || e2 >= 0 {
+		return "", fmt.Errorf("%w: an encoding where a length should be", ErrFormat)
+	}
+	if size > maxString || length > maxString {
+		return "", skipBytes(r, size)
 	}
 	b, err := readBytes(r, size)
 	if err != nil {
 		return "", err
 	}
-	return expand(b, length)
+	return expand(b, int(length))
 }
 
-// expand undoes LZF: a control byte below 32 says how many literal bytes follow less one; another
-// one is a copy of what came before, its length in the upper 3 bits (7: a further byte adds to it)
-// and its distance in the lower 5 bits and the next byte.
+// expand decompresses LZF: a control byte below 32 is the number of literal bytes that follow, less
+// one; any other is a copy of earlier output, its length in the upper 3 bits (7: a further byte
+// adds to it) and its distance in the lower 5 bits and the next byte.
 func expand(b []byte, length int) (string, error) {
 	bad := fmt.Errorf("%w: a compressed field is broken", ErrFormat)
 	out := make([]byte, 0, length)
