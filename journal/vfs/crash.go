@@ -2,10 +2,10 @@ package vfs
 
 import "math/rand/v2"
 
-// CrashClone is the file system as a power cut at this moment could leave it. What was synced is
-// there. Of what was not, r chooses: each write may be there, or not, or torn at any byte, or in
-// part by sectors; each change of a name may have happened or not, in any combination. With a nil
-// r nothing of it is there. The clone shares nothing with m.
+// CrashClone is the file system as a power cut at this moment could leave it. Synced state
+// survives. For the rest, r chooses: each unsynced write may be there, or not, or torn at any byte,
+// or in part by sectors; each change of a name may have happened or not, in any combination. With a
+// nil r no unsynced state survives. The clone shares nothing with m.
 func (m *Mem) CrashClone(r *rand.Rand) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -28,8 +28,8 @@ func (m *Mem) Clone() *Mem {
 	return m.copyOf(m.names, func(n *node) []byte { return append([]byte{}, n.data...) })
 }
 
-// Forget treats a file as systems do after an fsync that failed: what was not synced is still seen,
-// and no later Sync makes it durable, only writing it again.
+// Forget treats a file as systems do after an fsync that failed: unsynced bytes can still be read,
+// but no later Sync makes them durable, only writing them again.
 func (m *Mem) Forget(path string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -53,7 +53,7 @@ func (m *Mem) copyOf(names map[string]*node, contents func(*node) []byte) *Mem {
 	return clone
 }
 
-// afterCrash is what the disk could hold of n.
+// afterCrash returns one possible content of n after a crash.
 func (n *node) afterCrash(r *rand.Rand) []byte {
 	data := append([]byte{}, n.durable...)
 	if r == nil {

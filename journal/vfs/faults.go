@@ -34,10 +34,10 @@ type Op struct {
 	Len    int    // of a read or write, in bytes
 }
 
-// WithFaults is base with before called ahead of each operation, on the goroutine that does it
-// and without any lock. An error from it is the operation's own, and the operation does not
-// happen, except for a write, of which the first half does, as on a disk that fills up. before
-// may also wait (a slow disk) or look at the file system (a crash at this moment).
+// WithFaults is base with before called ahead of each operation, on its goroutine and without any
+// lock. An error from it becomes the operation's, and the operation does not take place, except for
+// a write: its first half does, as on a disk that fills up. before may also wait (a slow disk) or
+// inspect the file system (a crash at this moment).
 func WithFaults(base FS, before func(Op) error) FS { return faultFS{base, before} }
 
 type faultFS struct {

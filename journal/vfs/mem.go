@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// Mem is a file system in memory that remembers what was synced and what was not, so that it can
-// be cloned as a crash would leave it (CrashClone). Folders exist as soon as they are named.
+// Mem is a file system in memory that tracks which state is synced, so that it can be cloned as a
+// crash would leave it (CrashClone). Folders exist as soon as they are named.
 //
 // A file is durable by two separate steps, as on a disk: File.Sync for its bytes and length,
 // SyncDir for its name. A file whose name was not synced may be gone after a crash, synced bytes
 // and all.
 type Mem struct {
 	mu      sync.Mutex
-	names   map[string]*node // what is seen now
-	durable map[string]*node // what is left if nothing more reaches the disk
+	names   map[string]*node // as seen now
+	durable map[string]*node // as left if nothing more reaches the disk
 	pending []nameChange     // between the two, in order
 	locks   map[string]string
-	total   int64 // bytes of the pretended disk; 0: no limit
+	total   int64 // capacity in bytes; 0: no limit
 }
 
 // node is a file's contents, apart from its names.
@@ -149,7 +149,7 @@ func (m *Mem) List(dir string) ([]string, error) {
 	return names, nil
 }
 
-// Stat implements FS. Times are not kept.
+// Stat implements FS. It keeps no times.
 func (m *Mem) Stat(path string) (Info, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -225,7 +225,7 @@ func (m *Mem) used() int64 {
 	return sum
 }
 
-// room answers whether the disk can hold n to grow to size. The caller holds mu.
+// room reports whether the disk has room for n to grow to size. The caller holds mu.
 func (m *Mem) room(n *node, size int64) error {
 	if grow := size - int64(len(n.data)); m.total > 0 && grow > 0 && m.used()+grow > m.total {
 		return syscall.ENOSPC

@@ -49,7 +49,7 @@ func (f *memFile) Preallocate(size int64) error {
 	return f.change("fallocate", size, change{offset: size})
 }
 
-// Start implements File. What is not synced may or may not survive a crash as it is.
+// Start implements File. It changes nothing: unsynced bytes may or may not survive a crash anyway.
 func (f *memFile) Start(int64, int64) {}
 
 func (f *memFile) change(op string, size int64, c change) error {
@@ -90,7 +90,7 @@ func (f *memFile) Close() error { return nil }
 
 func (n *node) apply(c change) { n.data = c.on(n.data) }
 
-// on is data with the change made.
+// on applies the change to data.
 func (c change) on(data []byte) []byte {
 	if c.data == nil {
 		return resize(data, c.offset)
@@ -104,7 +104,7 @@ func (c change) on(data []byte) []byte {
 
 func resize(data []byte, size int64) []byte {
 	if size <= int64(len(data)) {
-		return data[:size:size] // so that what grows again is zeros, not what was cut
+		return data[:size:size] // so that growing again yields zeros, not the cut bytes
 	}
 	return append(data, make([]byte, size-int64(len(data)))...)
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// filePerm keeps a journal, which holds every value of the data set, from other users.
+// filePerm protects a journal, which holds every value of the data set, from other users.
 const (
 	filePerm = 0o600
 	dirPerm  = 0o700
@@ -19,6 +19,14 @@ const (
 
 // OS is the machine's own file system. Its zero value is ready.
 type OS struct{}
+
+// OrOS returns a file system, or the machine's own if it is nil.
+func OrOS(disk FS) FS {
+	if disk == nil {
+		return OS{}
+	}
+	return disk
+}
 
 // Create implements FS.
 func (OS) Create(path string) (File, error) {
@@ -99,7 +107,7 @@ func (OS) SyncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// Lock implements FS with flock, which the kernel releases however the process ends.
+// Lock implements FS with flock, which the kernel releases whenever the process ends.
 func (OS) Lock(path, note string) (io.Closer, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, filePerm)
 	if err != nil {
@@ -107,7 +115,7 @@ func (OS) Lock(path, note string) (io.Closer, error) {
 	}
 	if err := lockFile(f); err != nil {
 		holder, _ := io.ReadAll(io.LimitReader(f, 256))
-		_ = f.Close() // read only so far: there is nothing to lose
+		_ = f.Close() // only read so far: there is nothing to lose
 		if errors.Is(err, ErrLocked) {
 			return nil, fmt.Errorf("%s: %w by %s", path, err, describeHolder(string(holder)))
 		}

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncData flushes bytes and length. fdatasync leaves out the times, which saves a journal write
-// of the file system for each call.
+// syncData flushes bytes and length. fdatasync omits the times, which saves a write to the file
+// system's journal for each call.
 func syncData(f *os.File) error {
 	for {
 		err := unix.Fdatasync(int(f.Fd()))
@@ -33,7 +33,7 @@ func preallocate(f *os.File, size int64) error {
 }
 
 // startWrite submits dirty pages. An error of the disk stays with the file for the next fdatasync;
-// one of this call, as where the system has no such thing, means only that nothing was begun.
+// an error of this call, if the system does not support it, means only that nothing was begun.
 func startWrite(f *os.File, at, n int64) {
 	_ = unix.SyncFileRange(int(f.Fd()), at, n, unix.SYNC_FILE_RANGE_WRITE)
 }

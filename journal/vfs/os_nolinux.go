@@ -16,5 +16,5 @@ func preallocate(f *os.File, size int64) error {
 	return f.Truncate(size)
 }
 
-// startWrite does nothing: the write comes with the sync.
+// startWrite does nothing: the write happens with the sync.
 func startWrite(*os.File, int64, int64) {}

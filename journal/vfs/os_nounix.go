@@ -4,5 +4,5 @@ package vfs
 
 import "os"
 
-// lockFile cannot lock here: nothing keeps a second writer out.
+// lockFile cannot lock here: nothing prevents a second writer.
 func lockFile(*os.File) error { return nil }

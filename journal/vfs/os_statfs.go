@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// diskUsage counts as free what a user without privileges may take; the share that the system
-// keeps for root counts as used, as df shows it.
+// diskUsage counts as free the blocks that an unprivileged user may take; the share reserved for
+// root counts as used, as in df.
 func diskUsage(dir string) (Usage, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
