@@ -1,8 +1,8 @@
 package segment
 
-// Block collects frames in memory as they will stand in the file, but for what only the writer
-// knows: place, promise and checksums. That is filled in when the block is written, and can be
-// filled in again for another segment after the first failed.
+// Block collects frames in memory as they will stand in the file, except for the fields that only
+// the writer knows: place, promise and checksums. They are filled in when the block is written, and
+// can be filled in again for another segment after the first failed.
 //
 // A block belongs to one goroutine at a time.
 type Block struct {
@@ -16,7 +16,7 @@ type blockFrame struct {
 	length int // of the payload
 }
 
-// mergeSpan is how far apart in time two appends may be and still share a frame, and so a time.
+// mergeSpan is the time between two appends up to which they share a frame, and so a time.
 const mergeSpan = int64(1e6)
 
 // NewBlock makes an empty block.
@@ -25,13 +25,13 @@ func NewBlock() *Block { return &Block{buf: make([]byte, 0, BlockSize)} }
 // Reset empties the block, keeping its memory.
 func (b *Block) Reset() { b.buf, b.frames = b.buf[:0], b.frames[:0] }
 
-// Len is the number of bytes that the block takes in the file.
+// Len is the block's size in the file, in bytes.
 func (b *Block) Len() int { return len(b.buf) }
 
 // Frames is the number of frames.
 func (b *Block) Frames() int { return len(b.frames) }
 
-// Frame gives the i-th frame and its payload, which is valid until Reset.
+// Frame returns the i-th frame and its payload, which is valid until Reset.
 func (b *Block) Frame(i int) (Frame, []byte) {
 	f := b.frames[i]
 	at := f.start + FrameHeaderSize
@@ -55,8 +55,8 @@ func (b *Block) add(f Frame, payload []byte) {
 	b.pad()
 }
 
-// AddStream appends as much of p as there is room for and returns how much that was. Bytes that
-// continue the last frame at about the same time go into it.
+// AddStream appends as much of p as fits and returns its length. Bytes that continue the last frame
+// at about the same time go into it.
 func (b *Block) AddStream(f Frame, p []byte) int {
 	if n := b.extend(f, p); n > 0 {
 		return n
@@ -102,7 +102,7 @@ func (b *Block) addCommit(now, batchStart int64) {
 	b.add(Frame{Type: Commit, Time: now}, le.AppendUint64(nil, uint64(batchStart)))
 }
 
-// dropCommit takes the Commit away again, for the block to be written elsewhere.
+// dropCommit removes the Commit, for the block to be written elsewhere.
 func (b *Block) dropCommit() {
 	if n := len(b.frames); n > 0 && b.frames[n-1].Type == Commit {
 		b.buf = b.buf[:b.frames[n-1].start]

@@ -58,7 +58,7 @@ damaged bytes were acknowledged once: that is no torn write, and nothing may be 
 const (
 	HeaderSize      = 96
 	FrameHeaderSize = 48
-	// BlockSize is the most that is written at once. A frame lies within one block.
+	// BlockSize bounds a single write. A frame lies within one block.
 	BlockSize = 256 << 10
 	// MaxPayload is the largest payload, so that a block always has room for a Commit frame too.
 	MaxPayload = BlockSize - FrameHeaderSize - commitSize
@@ -69,7 +69,7 @@ const (
 	magic         = "HFJOURN1"
 )
 
-// Type says what a frame holds. Zero is no type, so that zeros are never a frame.
+// Type is the kind of a frame's payload. Zero is no type, so that zeros are never a frame.
 type Type uint8
 
 // The frame types. The payloads of all but Stream and Commit are JSON, written by package journal.
@@ -81,25 +81,28 @@ const (
 	Base                     // a snapshot is complete
 	BaseDrop                 // a snapshot is about to be removed
 	Commit                   // the end of a batch; payload: where the batch began, 8 bytes
-	Seal                     // what the segment holds; only a Commit follows
+	Seal                     // the segment's content; only a Commit follows
+	Counts                   // the primary's number of keys at an offset
+	Event                    // commands that destroyed data: it began, or has ended
+	Watch                    // the end of the search for events; carried only
 	types                    // one above the last
 )
 
 // String is the name that tools print.
 func (t Type) String() string {
 	names := [...]string{"invalid", "stream", "timeline", "gap", "incident", "base", "basedrop",
-		"commit", "seal"}
+		"commit", "seal", "counts", "event", "watch"}
 	if int(t) < len(names) {
 		return names[t]
 	}
 	return fmt.Sprintf("type %d", uint8(t))
 }
 
-// FlagCarried marks a Timeline, Gap, Incident or Base frame that repeats what an earlier segment
-// said, so that each segment can be understood without those before it.
+// FlagCarried marks a Timeline, Gap, Incident, Base, Event or Watch frame that repeats an earlier
+// segment's, so that each segment can be read without those before it.
 const FlagCarried = 1
 
-// Frame is what a frame says of its payload.
+// Frame describes its payload.
 type Frame struct {
 	Type     Type
 	Flags    uint8
@@ -108,12 +111,12 @@ type Frame struct {
 	Time     int64 // Unix nanoseconds
 }
 
-// Header is what a segment says of itself.
+// Header describes its segment.
 type Header struct {
 	Seq         uint64
 	PrevEnd     int64  // the end of the segment before, bytes; 0: there was none
 	PrevChain   uint32 // the chain there
-	PrevSuspect bool   // what lies beyond PrevEnd was given up after an error of the disk
+	PrevSuspect bool   // the part beyond PrevEnd was given up after an error of the disk
 	Created     int64  // Unix nanoseconds
 	Journal     [16]byte
 }
@@ -122,7 +125,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var le = binary.LittleEndian
 
-// encode gives the header's bytes and the chain that the first frame continues.
+// encode returns the header's bytes and the chain that the first frame continues.
 func (h Header) encode() ([]byte, uint32) {
 	b := make([]byte, HeaderSize)
 	copy(b, magic)
@@ -139,7 +142,7 @@ func (h Header) encode() ([]byte, uint32) {
 	return b, crc
 }
 
-// decodeHeader is the opposite of encode.
+// decodeHeader is the inverse of encode.
 func decodeHeader(b []byte) (Header, uint32, error) {
 	if len(b) < HeaderSize || string(b[:len(magic)]) != magic {
 		return Header{}, 0, &BadError{Why: "no segment header"}
@@ -166,9 +169,10 @@ type frameHeader struct {
 	length  int // of the payload
 	promise int64
 	chain   uint32
+	newer   bool // the type is of a newer version
 }
 
-// size is what the frame takes in the file.
+// size is the frame's size in the file, in bytes.
 func (h frameHeader) size() int64 { return frameSize(h.length) }
 
 func frameSize(payload int) int64 {
@@ -191,7 +195,7 @@ func putFrame(b []byte, h frameHeader, seq uint32, position int64, chain uint32)
 	return chain
 }
 
-// getHeader decodes a frame header, or says why b is none. It trusts nothing but the check.
+// getHeader decodes a frame header, or says why b is none. It trusts only the check.
 func getHeader(b []byte, seq uint32, position int64) (frameHeader, string) {
 	if got, want := le.Uint32(b[44:]), headerCheck(b, position); got != want {
 		return frameHeader{}, fmt.Sprintf("frame header check %08x, want %08x", got, want)
@@ -211,7 +215,10 @@ func getHeader(b []byte, seq uint32, position int64) (frameHeader, string) {
 	switch {
 	case le.Uint32(b[12:]) != seq:
 		return h, fmt.Sprintf("frame of segment %d", le.Uint32(b[12:]))
-	case h.Type == 0 || h.Type >= types:
+	case h.Type >= types:
+		h.newer = true
+		return h, fmt.Sprintf("unknown frame %v, %v", h.Type, ErrNewer)
+	case h.Type == 0:
 		return h, fmt.Sprintf("unknown frame %v", h.Type)
 	case h.length > MaxPayload:
 		return h, fmt.Sprintf("payload of %d bytes, at most %d", h.length, MaxPayload)

@@ -8,7 +8,7 @@ import (
 	"holdfast/journal/vfs"
 )
 
-// Reader gives the frames of a segment in order and checks each. It reads ahead in large pieces.
+// Reader reads the frames of a segment in order and checks each. It reads ahead in large pieces.
 type Reader struct {
 	file  vfs.File
 	seq   uint32
@@ -23,7 +23,7 @@ type Reader struct {
 // readAhead holds the largest frame several times over.
 const readAhead = 4 * BlockSize
 
-// ReadHeader reads and checks a segment's header. chain is what the first frame continues.
+// ReadHeader reads and checks a segment's header. The first frame continues chain.
 func ReadHeader(f vfs.File) (h Header, chain uint32, err error) {
 	b := make([]byte, HeaderSize)
 	if _, err := f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
@@ -32,8 +32,8 @@ func ReadHeader(f vfs.File) (h Header, chain uint32, err error) {
 	return decodeHeader(b)
 }
 
-// NewReader reads the header of a segment and stands at its first frame. A limit above zero is
-// where the segment is known to end, in bytes.
+// NewReader reads the header of a segment and stands at its first frame. A limit above zero is the
+// known end of the segment, in bytes.
 func NewReader(f vfs.File, limit int64) (*Reader, Header, error) {
 	h, chain, err := ReadHeader(f)
 	if err != nil {
@@ -43,12 +43,18 @@ func NewReader(f vfs.File, limit int64) (*Reader, Header, error) {
 	return r, h, nil
 }
 
-// Position is where the next frame begins, and the chain before it.
+// Extend moves the limit of a segment that has grown.
+func (r *Reader) Extend(limit int64) {
+	r.limit = limit
+	r.forget()
+}
+
+// Position is the start of the next frame, and the chain before it.
 func (r *Reader) Position() (int64, uint32) { return r.pos, r.chain }
 
-// Next gives the next frame. The payload is valid until the next call. The error is io.EOF where
-// the file ends or zeros begin, or at the limit; a *BadError where something else stands there;
-// or the disk's own. The reader stays where it is after an error.
+// Next returns the next frame. The payload is valid until the next call. The error is io.EOF where
+// the file ends or zeros begin, or at the limit; a *BadError for anything else there; or the disk's
+// own. The reader stays in place after an error.
 func (r *Reader) Next() (Frame, []byte, error) {
 	f, payload, _, err := r.next()
 	return f, payload, err
@@ -67,7 +73,7 @@ func (r *Reader) next() (Frame, []byte, int64, error) {
 	}
 	h, why := getHeader(b, r.seq, r.pos)
 	if why != "" {
-		return Frame{}, nil, 0, r.bad(why)
+		return Frame{}, nil, 0, &BadError{Offset: r.pos, Why: why, Newer: h.newer}
 	}
 	if b, err = r.bytes(int(h.size())); err != nil {
 		return Frame{}, nil, 0, err
@@ -83,7 +89,7 @@ func (r *Reader) next() (Frame, []byte, int64, error) {
 	return h.Frame, b[FrameHeaderSize : FrameHeaderSize+h.length], h.promise, nil
 }
 
-// end says whether the rest of a file that is too short for a frame, or zeros, is a clean end.
+// end reports whether the rest of a file that is too short for a frame, or zeros, is a clean end.
 func (r *Reader) end(b []byte) error {
 	if r.limit > 0 {
 		return r.bad(fmt.Sprintf("no frame, but the segment goes on to byte %d", r.limit))
@@ -96,7 +102,7 @@ func (r *Reader) end(b []byte) error {
 
 func (r *Reader) bad(why string) error { return &BadError{Offset: r.pos, Why: why} }
 
-// bytes gives n bytes of the file from r.pos, or fewer where it ends.
+// bytes returns n bytes of the file from r.pos, or fewer at its end.
 func (r *Reader) bytes(n int) ([]byte, error) {
 	at := r.pos - r.start
 	if at < 0 || at+int64(n) > int64(len(r.buf)) {
@@ -108,7 +114,7 @@ func (r *Reader) bytes(n int) ([]byte, error) {
 	return r.buf[at:min(at+int64(n), int64(len(r.buf)))], nil
 }
 
-// fill reads the buffer anew from r.pos: n bytes, and more where there are.
+// fill refills the buffer from r.pos: n bytes, and more where there are.
 func (r *Reader) fill(n int) error {
 	if cap(r.buf) < n {
 		size, err := r.file.Size()
@@ -126,10 +132,10 @@ func (r *Reader) fill(n int) error {
 	return nil
 }
 
-// pieceFor is how much to read at once of a file of which left bytes remain.
+// pieceFor is the size of the next read of a file of which left bytes remain.
 func pieceFor(left int64) int64 { return min(readAhead, max(left, 0)+align) }
 
-// forget drops what was read ahead, for a file that another process writes.
+// forget drops the read-ahead, for a file that another process writes.
 func (r *Reader) forget() { r.buf = r.buf[:0] }
 
 func allZero(b []byte) bool {
@@ -139,4 +145,40 @@ func allZero(b []byte) bool {
 		}
 	}
 	return true
+}
+
+// NewSalvager reads a segment with an untrusted header. It stands behind the first frame that can
+// be found; the error is io.EOF if there is none. A limit of 0 is the end of the file.
+func NewSalvager(f vfs.File, seq uint64, limit int64) (*Reader, error) {
+	r := &Reader{file: f, seq: uint32(seq), limit: limit, pos: HeaderSize}
+	return r, r.Resync()
+}
+
+// Resync continues behind damage after Next has returned a *BadError, or io.EOF where zeros may
+// stand for frames. The error is io.EOF if no frame follows.
+//
+// A frame's header has a check of its own, and the chain behind the frame. So if only a payload is
+// damaged, that frame alone is skipped. If a header is damaged, the next intact one gives the
+// chain, and its frame is skipped, too: its payload cannot be checked.
+func (r *Reader) Resync() error {
+	for at := r.pos; ; at += align {
+		if r.limit > 0 && at >= r.limit {
+			return io.EOF
+		}
+		r.pos = at
+		b, err := r.bytes(FrameHeaderSize)
+		if err != nil {
+			return err
+		}
+		if len(b) < FrameHeaderSize {
+			return io.EOF
+		}
+		if le.Uint32(b[44:]) == 0 && allZero(b) {
+			continue
+		}
+		if h, why := getHeader(b, r.seq, at); why == "" {
+			r.pos, r.chain = at+h.size(), h.chain
+			return nil
+		}
+	}
 }

@@ -2,40 +2,44 @@ package segment
 
 import (
 	"errors"
+	"fmt"
 	"io"
 
 	"holdfast/journal/vfs"
 )
 
-// ScanResult is how a segment that was being written ends.
+// ScanResult describes the end of a segment that was being written.
 type ScanResult struct {
 	Header Header
-	End    int64  // behind the last Commit: everything below is whole
+	End    int64  // behind the last Commit: everything below is intact
 	Chain  uint32 // there
 	Sealed bool   // the last frame before that Commit is a Seal
-	// TornEnd, where it is above End, is the end of what is not zero: a batch that was never
-	// acknowledged. Why is what is wrong with it.
+	// TornEnd, where it is above End, is the end of the last bytes that are not zero: a batch that
+	// was never acknowledged. Why is its fault.
 	TornEnd int64
 	Why     string
-	// Bad is where the frames stop. A promise above it, by any frame in the file, means that
-	// acknowledged bytes are damaged.
+	// Bad is the end of the chain of frames. A promise above it, by any frame in the file, means
+	// that acknowledged bytes are damaged.
 	Bad      int64
 	Promised int64
+	// Newer says that a whole frame stands there, of a type that only newer versions know: it is
+	// neither torn nor damaged, and its meaning is unknown.
+	Newer bool
 }
 
-// Torn answers whether something follows the last Commit that was never acknowledged.
+// Torn reports whether unacknowledged bytes follow the last Commit.
 func (s ScanResult) Torn() bool { return s.TornEnd > s.End }
 
-// Damaged answers whether acknowledged bytes are damaged.
+// Damaged reports whether acknowledged bytes are damaged.
 func (s ScanResult) Damaged() bool { return s.Promised > s.Bad }
 
-// Visit is given a frame of a finished batch. size is the payload's length; the payload itself is
-// given for every type but Stream, and is valid during the call only.
+// Visit is called with a frame of a finished batch. size is the payload's length; the payload
+// itself is passed for every type but Stream, and is valid during the call only.
 type Visit func(f Frame, size int, payload []byte) error
 
-// Scan reads a whole segment and tells apart how it ends: clean, torn above what it promises, or
-// damaged below. visit, if not nil, is given each frame up to the last Commit. The error is
-// visit's or the disk's, or a *BadError for a header that is none.
+// Scan reads a whole segment and classifies its end: clean, torn above the last promise, or damaged
+// below it. visit, if not nil, is called with each frame up to the last Commit. The error is
+// visit's or the disk's, or a *BadError for a bad header.
 //
 // A segment may be scanned while it is written:
 //
@@ -61,7 +65,7 @@ func Scan(f vfs.File, visit Visit) (ScanResult, error) {
 		if err := s.frames(); err != nil {
 			return s.result, err
 		}
-		if s.result.Damaged() && s.result.Bad == before {
+		if s.result.Newer || s.result.Damaged() && s.result.Bad == before {
 			return s.result, nil
 		}
 		if err := s.tail(); err != nil {
@@ -72,6 +76,26 @@ func Scan(f vfs.File, visit Visit) (ScanResult, error) {
 		}
 	}
 }
+
+// ScanOn continues a scan of a segment that is being written. It reads only whole batches: more is
+// false if anything but zeros or the end of the file stands behind them, which a whole scan must
+// judge.
+func ScanOn(f vfs.File, from ScanResult, visit Visit) (result ScanResult, more bool, err error) {
+	s := scan{Reader: &Reader{file: f, seq: uint32(from.Header.Seq), pos: from.End, chain: from.Chain,
+		buf: make([]byte, 0, followAhead)}, visit: visit,
+		result: ScanResult{Header: from.Header, End: from.End, Chain: from.Chain, Sealed: from.Sealed, Bad: -1}}
+	if from.Sealed {
+		s.last = Seal
+	}
+	err = s.frames()
+	return s.result, s.result.Why == cleanEnd, err
+}
+
+// followAhead is the size of a read where little is expected, in bytes.
+const followAhead = 64 << 10
+
+// cleanEnd is the reason for the end of frames where nothing follows.
+const cleanEnd = "no frame"
 
 type scan struct {
 	*Reader
@@ -87,7 +111,7 @@ type visited struct {
 	payload []byte
 }
 
-// frames goes through the frames until there is none, and says where that is.
+// frames reads the frames to their end, and returns it.
 func (s *scan) frames() error {
 	for {
 		f, payload, promise, err := s.next()
@@ -111,9 +135,9 @@ func (s *scan) stop(err error) error {
 	var bad *BadError
 	switch {
 	case errors.As(err, &bad):
-		s.result.Why = bad.Why
+		s.result.Why, s.result.Newer = bad.Why, bad.Newer
 	case errors.Is(err, io.EOF):
-		s.result.Why = "no frame"
+		s.result.Why = cleanEnd
 	default:
 		return err
 	}
@@ -144,8 +168,8 @@ func (s *scan) flush() error {
 	return nil
 }
 
-// tail looks at everything behind the last whole frame: for the end of what is not zero, and for
-// frames whose promise reaches above the place where the chain broke.
+// tail looks at everything behind the last whole frame: for the last byte that is not zero, and for
+// frames whose promise reaches above the break in the chain.
 func (s *scan) tail() error {
 	s.result.TornEnd = s.result.Bad
 	size, err := s.file.Size()
@@ -183,10 +207,10 @@ func (s *scan) look(b []byte, start int64) {
 	}
 }
 
-// ReadSeal gives the payload of the Seal of a segment that ends at end with this chain, and false
-// if it was not sealed. A *BadError says that the segment does not end like that.
+// ReadSeal returns the payload of the Seal of a segment that ends at end with this chain, and false
+// if it was not sealed. A *BadError says that the segment has another end.
 func ReadSeal(f vfs.File, end int64, chain uint32) ([]byte, bool, error) {
-	h, _, err := ReadHeader(f)
+	h, first, err := ReadHeader(f)
 	if err != nil {
 		return nil, false, err
 	}
@@ -208,14 +232,18 @@ func ReadSeal(f vfs.File, end int64, chain uint32) ([]byte, bool, error) {
 	if why != "" {
 		return nil, false, r.bad(why)
 	}
-	return r.seal(int64(le.Uint64(b[FrameHeaderSize:])))
+	return r.seal(int64(le.Uint64(b[FrameHeaderSize:])), first)
 }
 
-// seal reads the first frame of the last batch. Its chain cannot be checked without reading all
-// before it; the caller trusts it for an overview only.
-func (r *Reader) seal(at int64) ([]byte, bool, error) {
+// seal reads the first frame of the last batch. The Commit before it, or the header, has the chain
+// that it continues.
+func (r *Reader) seal(at int64, first uint32) ([]byte, bool, error) {
 	if at < HeaderSize || at >= r.pos {
 		return nil, false, r.bad("the last batch begins outside the segment")
+	}
+	before, err := r.chainBefore(at, first)
+	if err != nil {
+		return nil, false, err
 	}
 	r.pos = at
 	b, err := r.bytes(FrameHeaderSize)
@@ -238,5 +266,33 @@ func (r *Reader) seal(at int64) ([]byte, bool, error) {
 	if int64(len(b)) < h.size() {
 		return nil, false, r.bad("the file ends early")
 	}
+	if got := chainOf(b, before); got != h.chain {
+		return nil, false, r.bad(fmt.Sprintf("chain %08x, want %08x", h.chain, got))
+	}
 	return b[FrameHeaderSize : FrameHeaderSize+h.length], true, nil
+}
+
+// chainBefore is the chain at the beginning of a batch.
+func (r *Reader) chainBefore(at int64, first uint32) (uint32, error) {
+	if at == HeaderSize {
+		return first, nil
+	}
+	if r.pos = at - commitSize; r.pos < HeaderSize {
+		return 0, r.bad("the last batch begins within another")
+	}
+	b, err := r.bytes(FrameHeaderSize)
+	if err != nil {
+		return 0, err
+	}
+	if len(b) < FrameHeaderSize {
+		return 0, r.bad("the file ends early")
+	}
+	h, why := getHeader(b, r.seq, r.pos)
+	if why == "" && h.Type != Commit {
+		why = "no commit before the last batch"
+	}
+	if why != "" {
+		return 0, r.bad(why)
+	}
+	return h.chain, nil
 }

@@ -331,7 +331,7 @@ func appendUntilFull(t *testing.T, w *Writer, done chan struct{}) {
 // A torn write of the last batch, in whatever mixture, never reaches below the promise.
 func TestScanAfterCrash(t *testing.T) {
 	for seed := range uint64(500) {
-		mem, f, w := newSegment(t, testHeader)
+		mem, _, w := newSegment(t, testHeader)
 		if err := mem.SyncDir("."); err != nil {
 			t.Fatal(err)
 		}

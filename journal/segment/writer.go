@@ -11,26 +11,26 @@ import (
 //	Write(batch)  the frames and a Commit, by WriteAt
 //	Sync          fsync; only now is the batch durable, and may the next be written
 //
-// After an error of either the writer is of no more use: nobody knows what the file holds beyond
-// Synced, and a second fsync would prove nothing. The caller goes on in a new segment whose header
-// says where this one ends, with the same blocks.
+// After an error of either the writer is of no more use: the content of the file beyond Synced is
+// unknown, and a second fsync would prove nothing. The caller continues with the same blocks in a
+// new segment, whose header says where this one ends.
 //
-// A design that was rejected: to fill in each block as it is appended, which would spare a pass
-// over the frames; a block could then not be written again elsewhere, since place and chain are
-// those of one file.
+// A design that was rejected: to fill in each block as it is appended, which would save a pass over
+// the frames; a block could then not be written again elsewhere, since place and chain belong to
+// one file.
 type Writer struct {
 	file   vfs.File
 	seq    uint32
 	limit  int64 // the segment should not grow beyond it
-	end    int64 // of what was written
+	end    int64 // of the written bytes
 	chain  uint32
-	synced int64 // of what is durable
+	synced int64 // of the durable bytes
 	anchor uint32
 	failed bool
 }
 
-// NewWriter writes a segment's header into a file that is empty or all zeros. limit is the size
-// that the segment should keep to, in bytes. Nothing is durable before Sync.
+// NewWriter writes a segment's header into a file that is empty or all zeros. limit is the intended
+// size of the segment, in bytes. Nothing is durable before Sync.
 func NewWriter(f vfs.File, h Header, limit int64) (*Writer, error) {
 	b, chain := h.encode()
 	if _, err := f.WriteAt(b, 0); err != nil {
@@ -39,27 +39,27 @@ func NewWriter(f vfs.File, h Header, limit int64) (*Writer, error) {
 	return &Writer{file: f, seq: uint32(h.Seq), limit: limit, end: HeaderSize, chain: chain}, nil
 }
 
-// Resume continues a segment behind what a Scan found good. What lies beyond it must have been cut
+// Resume continues a segment behind the part that a Scan found good. The rest must have been cut
 // off.
 func Resume(f vfs.File, h Header, s ScanResult, limit int64) *Writer {
 	return &Writer{file: f, seq: uint32(h.Seq), limit: limit, end: s.End, chain: s.Chain,
 		synced: s.End, anchor: s.Chain}
 }
 
-// Synced is the end of what is durable, in bytes, and the chain there.
+// Synced is the end of the durable bytes, and the chain there.
 func (w *Writer) Synced() (int64, uint32) { return w.synced, w.anchor }
 
-// End is the end of what was written, in bytes.
+// End is the end of the written bytes.
 func (w *Writer) End() int64 { return w.end }
 
-// Fits answers whether a batch of n bytes keeps to the limit with a seal of up to sealRoom bytes
+// Fits reports whether a batch of n bytes keeps to the limit with a seal of up to sealRoom bytes
 // behind it.
 func (w *Writer) Fits(n int, sealRoom int64) bool {
 	return w.end+int64(n)+commitSize+sealRoom <= w.limit
 }
 
 // Write writes blocks as one batch and ends it with a Commit frame, which it adds to the last
-// block. The blocks stay the caller's. now is the Commit's time, Unix nanoseconds.
+// block. The caller keeps the blocks. now is the Commit's time, Unix nanoseconds.
 func (w *Writer) Write(blocks []*Block, now int64) error {
 	if w.failed {
 		return fmt.Errorf("segment %d: write after an error", w.seq)
@@ -88,8 +88,8 @@ func (w *Writer) Write(blocks []*Block, now int64) error {
 	return nil
 }
 
-// startBytes is how much of a large batch is given to the disk at once, while the checksums of what
-// follows are being made.
+// startBytes is the part of a large batch that is given to the disk at once, while the checksums of
+// the rest are computed.
 const startBytes = 1 << 20
 
 // fill completes the frames of a block for this place in this segment.
@@ -116,7 +116,7 @@ func (w *Writer) Sync() error {
 	return nil
 }
 
-// Finish writes a Seal with its payload, cuts the file to what it holds and syncs it. The caller
+// Finish writes a Seal with its payload, cuts the file to its content and syncs it. The caller
 // still closes it.
 func (w *Writer) Finish(seal []byte, now int64) error {
 	b := NewBlock()
