@@ -10,7 +10,7 @@ import (
 
 // Append adds bytes of the stream to the current timeline. offset is that of p's first byte. It
 // copies p. It waits only while MaxPending bytes are not yet durable, and then at most until ctx
-// ends; what was taken in by then stays taken in (see Received).
+// ends; the bytes taken in by then stay (see Received).
 //
 // Errors: ErrTimeline, ErrOffset, ErrFailed, ErrClosed, and the context's.
 func (j *Journal) Append(ctx context.Context, tl TimelineID, offset int64, p []byte) error {
@@ -57,8 +57,8 @@ func (j *Journal) usableLocked() error {
 	return nil
 }
 
-// takeLocked copies bytes into blocks until they are all there or pending is full, and answers how
-// many.
+// takeLocked copies bytes into blocks until all are copied or pending is full, and returns their
+// number.
 func (j *Journal) takeLocked(tl TimelineID, offset int64, p []byte) int {
 	f := segment.Frame{Type: segment.Stream, Timeline: uint32(tl), Time: j.opts.Now().UnixNano()}
 	taken := 0
@@ -117,7 +117,7 @@ func (j *Journal) waitLocked(ctx context.Context) error {
 	}
 }
 
-// wakeLocked wakes everyone in waitLocked.
+// wakeLocked wakes every waiter of waitLocked.
 func (j *Journal) wakeLocked() {
 	if j.progress != nil {
 		close(j.progress)
@@ -143,7 +143,7 @@ func (j *Journal) WaitDurable(ctx context.Context, p Position) error {
 }
 
 // record adds a frame that is not stream and waits until it is durable. prepare runs under the
-// mutex and says what the frame holds; it may refuse.
+// mutex and returns the frame's payload; it may refuse.
 func (j *Journal) record(ctx context.Context, f segment.Frame,
 	prepare func() (any, error)) error {
 	j.mu.Lock()

@@ -11,16 +11,16 @@ import (
 	"holdfast/journal/vfs"
 )
 
-// BaseInfo is what Commit must know of a snapshot.
+// BaseInfo describes a snapshot for Commit.
 type BaseInfo struct {
 	Timeline TimelineID
-	Offset   int64     // where the stream continues it
-	DB       int       // that the stream has selected there: repl-stream-db, or 0
+	Offset   int64     // where the stream continues
+	DB       int       // selected there in the stream: repl-stream-db, or 0
 	Time     time.Time // when it was taken; zero is now
 }
 
 // BaseWriter takes a snapshot in. It counts only after Commit. A BaseWriter belongs to one
-// goroutine; the journal goes on beside it.
+// goroutine; the journal keeps appending meanwhile.
 type BaseWriter struct {
 	j      *Journal
 	file   vfs.File
@@ -28,24 +28,68 @@ type BaseWriter struct {
 	size   int64
 	synced int64
 	crc    uint32
+	waits  bool // see Wait
 	err    error
 }
 
-// baseSyncBytes bounds how much of a snapshot waits in the page cache, for the sake of the log's
-// fsyncs beside it.
+// baseSyncBytes bounds the part of a snapshot that waits in the page cache, so that it does not
+// slow the log's fsyncs.
 const baseSyncBytes = 16 << 20
 
-// RoomFor is an ErrSpace if a snapshot of so many bytes does not fit on the disk. Where the file
-// system does not say how much it has, everything fits.
+// RoomFor returns an ErrSpace if a snapshot of so many bytes does not fit on the disk below
+// Disk.Stop. If the file system does not report its size, everything fits.
 func (j *Journal) RoomFor(size int64) error {
 	u, err := j.fs().Usage(j.opts.Dir)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	if u.Total > 0 && u.Free < size {
-		return fmt.Errorf("journal: %w: %d bytes are free, a snapshot took %d", ErrSpace, u.Free, size)
+	j.mu.Lock()
+	stop := j.opts.Disk.Stop
+	j.mu.Unlock()
+	if room := u.Below(stop); u.Total > 0 && room < size {
+		return fmt.Errorf("journal: %w: %d bytes are free below disk.stop, a snapshot takes %d or more",
+			ErrSpace, max(0, room), size)
 	}
 	return nil
+}
+
+// Wait says that the snapshot can wait: it ends with an ErrSpace before it goes beyond Disk.Stop,
+// where acknowledgements would stop with it. A snapshot without which nothing is covered may exceed
+// Disk.Stop by as much as retention frees once it exists: everything else in the journal.
+func (w *BaseWriter) Wait() { w.waits = true }
+
+// Expect returns an ErrSpace if a snapshot of so many bytes does not fit.
+func (w *BaseWriter) Expect(size int64) error {
+	if w.waits {
+		return w.j.RoomFor(size)
+	}
+	return w.j.roomForFirst(size, "the snapshot takes")
+}
+
+// roomForFirst returns an ErrSpace if so many bytes more do not fit below Disk.Stop, even with the
+// rest of the journal removed.
+func (j *Journal) roomForFirst(size int64, what string) error {
+	u, err := j.fs().Usage(j.opts.Dir)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	j.mu.Lock()
+	p := planner{catalog: j.catalog, segments: j.segments}
+	own, stop := p.left(nil, nil), j.opts.Disk.Stop
+	j.mu.Unlock()
+	if room := u.Below(stop); u.Total > 0 && room+own < size {
+		return fmt.Errorf("journal: %w: %d bytes are free below disk.stop and %d are the journal's own; "+
+			"%s %d", ErrSpace, max(0, room), own, what, size)
+	}
+	return nil
+}
+
+// checkRoom returns an ErrSpace once the file grows beyond the room.
+func (w *BaseWriter) checkRoom() error {
+	if w.waits {
+		return w.j.RoomFor(0)
+	}
+	return w.j.roomForFirst(0, fmt.Sprintf("the snapshot has %d so far, and needs more than", w.size))
 }
 
 // NewBase begins a snapshot. Commit or Abort must follow.
@@ -62,13 +106,14 @@ func (j *Journal) NewBase() (*BaseWriter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("journal: base: %w", err)
 	}
+	j.expect(1)
 	return &BaseWriter{j: j, file: f, tmp: tmp}, nil
 }
 
-// Size is the number of bytes that were written.
+// Size is the number of bytes written.
 func (w *BaseWriter) Size() int64 { return w.size }
 
-// Write appends to the snapshot. The first error is for good.
+// Write appends to the snapshot. The first error is permanent.
 func (w *BaseWriter) Write(p []byte) (int, error) {
 	if w.err != nil {
 		return 0, w.err
@@ -79,6 +124,9 @@ func (w *BaseWriter) Write(p []byte) (int, error) {
 	if err == nil && w.size-w.synced >= baseSyncBytes {
 		err = w.file.Sync()
 		w.synced = w.size
+		if err == nil {
+			err = w.checkRoom()
+		}
 	}
 	if err != nil {
 		w.err = fmt.Errorf("journal: base: %w", err)
@@ -91,17 +139,18 @@ func (w *BaseWriter) Abort() {
 	if w.file == nil {
 		return
 	}
+	w.j.expect(-1)
 	err := errors.Join(w.file.Close(), w.j.fs().Remove(w.tmp))
 	w.file = nil
 	w.err = ErrClosed
 	if err != nil {
-		w.j.opts.Logger.Warn("journal: base: give up", "err", err) // Open removes what is left
+		w.j.opts.Logger.Warn("journal: base: give up", "err", err) // Open removes the rest
 	}
 }
 
-// Commit makes the snapshot durable, reads it back, compares it with what was written and with the
-// checksum that the server put into it, and enters it into the journal. It counts when this
-// returns without an error; otherwise nothing of it is left. ErrBase says that it is no whole RDB.
+// Commit makes the snapshot durable, reads it back, compares it with the bytes written and with the
+// server's own checksum, and enters it into the journal. It counts when this returns without an
+// error; otherwise nothing of it is left. ErrBase says that it is no whole RDB.
 func (w *BaseWriter) Commit(ctx context.Context, info BaseInfo) (Base, error) {
 	b, err := w.commit(ctx, info)
 	if err != nil {
@@ -138,6 +187,7 @@ func (w *BaseWriter) commit(ctx context.Context, info BaseInfo) (Base, error) {
 	if err := w.j.recordBase(ctx, b); err != nil {
 		return Base{}, err
 	}
+	w.j.expect(-1)
 	err := w.file.Close()
 	w.file, w.err = nil, ErrClosed
 	if err != nil {
@@ -146,8 +196,8 @@ func (w *BaseWriter) commit(ctx context.Context, info BaseInfo) (Base, error) {
 	return b, nil
 }
 
-// recordBase writes the Base frame. A context that ends while the frame is on its way does not
-// end the wait: whether the base counts must be known.
+// recordBase writes the Base frame. A context that ends while the frame is on its way does not end
+// the wait: the caller must know whether the base counts.
 func (j *Journal) recordBase(ctx context.Context, b Base) error {
 	f := segment.Frame{Type: segment.Base, Timeline: uint32(b.Timeline), Offset: b.Offset}
 	return j.record(context.WithoutCancel(ctx), f, func() (any, error) {

@@ -64,7 +64,7 @@ func TestOpenBase(t *testing.T) {
 				return
 			}
 			got, err := io.ReadAll(r)
-			if !errors.Is(err, row.read) || row.read == nil && !bytes.Equal(got, rdb("body")) {
+			if !errors.Is(err, row.read) || row.read == nil && !bytes.Equal(got, dumpOf("body")) {
 				t.Errorf("read %q, %v", got, err)
 			}
 			if err := r.Close(); err != nil {
@@ -111,7 +111,7 @@ func TestBaseWriter(t *testing.T) {
 	})
 	j := open(t, testOptions(disk.fs()))
 	tl := start(t, j, "a", 0)
-	body := rdb(strings.Repeat("0123456789abcdef", 40<<20/16))
+	body := dumpOf(strings.Repeat("0123456789abcdef", 40<<20/16))
 	w, err := j.NewBase()
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +165,7 @@ func TestReadingBaseEndsWithContext(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.Write(rdb(strings.Repeat("x", 5<<20))); err != nil {
+		if _, err := w.Write(dumpOf(strings.Repeat("x", 5<<20))); err != nil {
 			t.Fatal(err)
 		}
 		return w

@@ -1,9 +1,11 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -145,6 +147,29 @@ func BenchmarkJournalThroughput(b *testing.B) {
 			}
 			s := j.Stats()
 			b.ReportMetric(float64(s.StreamBytes)/float64(s.Batches), "B/batch")
+		})
+	}
+}
+
+// BenchmarkWatch is appending as fast as it goes: commands, in which events are looked for, and bytes
+// that are none, in which they are not.
+func BenchmarkWatch(b *testing.B) {
+	command := written("SET key:000000012345 " + strings.Repeat("x", 100))
+	for name, piece := range map[string][]byte{"commands": command, "none": append([]byte("*x"), command...)} {
+		p := bytes.Repeat(piece, 2000)
+		b.Run(name, func(b *testing.B) {
+			j, tl := benchJournal(b)
+			at := int64(0)
+			b.SetBytes(int64(len(p)))
+			for b.Loop() {
+				if err := j.Append(context.Background(), tl, at, p); err != nil {
+					b.Fatal(err)
+				}
+				at += int64(len(p))
+			}
+			if err := j.WaitDurable(context.Background(), Position{tl, at}); err != nil {
+				b.Fatal(err)
+			}
 		})
 	}
 }

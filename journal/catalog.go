@@ -6,17 +6,20 @@ import (
 	"slices"
 	"time"
 
+	"holdfast/journal/event"
 	"holdfast/journal/segment"
 )
 
-// catalog is what the frames up to some point say of the whole journal. It is built by applying
-// them in order; each segment begins with carried frames that build it anew, so the last segment
-// alone is enough.
+// catalog is the sum of the frames up to some point, for the whole journal. It is built by applying
+// them in order. Each segment begins with carried frames that rebuild it, so the last segment alone
+// is enough.
 type catalog struct {
 	timelines []Timeline // by ID
 	gaps      []Gap
 	incidents []Incident
-	bases     []Base // in the order of their Base frames
+	bases     []Base        // in the order of their Base frames
+	events    []event.Event // by number, the newest maxEvents
+	watch     *watchMark    // the end of the search for them; nil: none yet
 }
 
 // baseDrop is the payload of a BaseDrop frame.
@@ -24,7 +27,7 @@ type baseDrop struct {
 	File string `json:"file"`
 }
 
-// apply takes a frame into account. size is the payload's length; a Stream frame needs no more.
+// apply applies a frame. size is the payload's length; a Stream frame needs no more.
 func (c *catalog) apply(f segment.Frame, size int, payload []byte) error {
 	switch f.Type {
 	case segment.Stream:
@@ -37,9 +40,11 @@ func (c *catalog) apply(f segment.Frame, size int, payload []byte) error {
 		})
 	case segment.Incident:
 		return decodeInto(payload, func(i Incident) error {
-			c.incidents = append(c.incidents, i)
+			c.addIncident(i)
 			return nil
 		})
+	case segment.Counts:
+		return decodeInto(payload, c.addCounts)
 	case segment.Base:
 		return decodeInto(payload, func(b Base) error {
 			c.bases = append(c.bases, b)
@@ -48,6 +53,16 @@ func (c *catalog) apply(f segment.Frame, size int, payload []byte) error {
 	case segment.BaseDrop:
 		return decodeInto(payload, func(d baseDrop) error {
 			c.bases = slices.DeleteFunc(c.bases, func(b Base) bool { return b.File == d.File })
+			return nil
+		})
+	case segment.Event:
+		return decodeInto(payload, func(e event.Event) error {
+			c.enterEvent(e)
+			return nil
+		})
+	case segment.Watch:
+		return decodeInto(payload, func(m watchMark) error {
+			c.watch = &m
 			return nil
 		})
 	}
@@ -94,7 +109,7 @@ func (c *catalog) addGap(g Gap, carried bool) error {
 	return nil
 }
 
-// find gives the timeline for changes, or nil.
+// find returns the timeline for changes, or nil.
 func (c *catalog) find(id TimelineID) *Timeline {
 	i, ok := slices.BinarySearchFunc(c.timelines, id, func(t Timeline, id TimelineID) int {
 		return int(int64(t.ID) - int64(id))
@@ -120,10 +135,12 @@ func (c *catalog) clone() *catalog {
 		gaps:      slices.Clone(c.gaps),
 		incidents: slices.Clone(c.incidents),
 		bases:     slices.Clone(c.bases),
+		events:    slices.Clone(c.events),
+		watch:     c.watch,
 	}
 }
 
-// carried gives the frames that a new segment begins with.
+// carried returns the frames that a new segment begins with.
 func (c *catalog) carried(now time.Time) ([]*segment.Block, error) {
 	q := carrier{now: now.UnixNano()}
 	for _, t := range c.timelines {
@@ -137,6 +154,12 @@ func (c *catalog) carried(now time.Time) ([]*segment.Block, error) {
 	}
 	for _, b := range c.bases {
 		q.add(segment.Base, b.Timeline, b)
+	}
+	for i := range c.events {
+		q.add(segment.Event, TimelineID(c.events[i].Timeline), &c.events[i])
+	}
+	if c.watch != nil {
+		q.add(segment.Watch, TimelineID(c.watch.State.Timeline), c.watch)
 	}
 	if len(q.blocks) == 0 {
 		q.blocks = append(q.blocks, segment.NewBlock()) // a Commit alone
@@ -168,15 +191,20 @@ func (q *carrier) add(typ segment.Type, tl TimelineID, v any) {
 	q.blocks = append(q.blocks, b)
 }
 
-// forget drops what speaks of timelines of which nothing is left: no byte in the given segments and
-// no base, neither of their own nor of an ancestor's that a later timeline continues. It answers
-// how many went.
+// forget drops the entries of timelines that are gone: no byte is left in the given segments and no
+// base, neither their own nor an ancestor's that a later timeline continues. It returns their
+// number.
 func (c *catalog) forget(segments []Segment) int {
 	keep := c.worthKeeping(segments)
 	before := len(c.timelines)
 	c.timelines = slices.DeleteFunc(c.timelines, func(t Timeline) bool { return !keep[t.ID] })
 	c.gaps = slices.DeleteFunc(c.gaps, func(g Gap) bool { return !keep[g.Timeline] })
-	c.incidents = slices.DeleteFunc(c.incidents, func(i Incident) bool { return !keep[i.Timeline] })
+	c.incidents = slices.DeleteFunc(c.incidents, func(i Incident) bool {
+		return !keep[i.Timeline] && !(i.Hold && i.Open()) // no refusal ends by itself
+	})
+	c.events = slices.DeleteFunc(c.events, func(e event.Event) bool {
+		return !keep[TimelineID(e.Timeline)]
+	})
 	return before - len(c.timelines)
 }
 
@@ -190,7 +218,7 @@ func (c *catalog) worthKeeping(segments []Segment) map[TimelineID]bool {
 	for _, b := range c.bases {
 		own[b.Timeline] = true
 	}
-	leads := map[TimelineID]bool{} // something of it or of an ancestor is left
+	leads := map[TimelineID]bool{} // a part of it or of an ancestor is left
 	for _, t := range c.timelines {
 		leads[t.ID] = own[t.ID] || leads[t.Parent]
 	}

@@ -13,9 +13,9 @@ import (
 func TestCarried(t *testing.T) {
 	c, _ := history(t, time.Unix(1e9, 0), lostTail)
 	c.gaps = []Gap{{Timeline: 1, From: 20, To: 30, Why: "backlog"}}
-	c.incidents = []Incident{{Timeline: 1, From: 300, To: 500, Commands: 7}}
-	for range 3000 { // more than a block holds
-		c.incidents = append(c.incidents, Incident{Timeline: 2, Why: strings.Repeat("w", 100)})
+	c.incidents = []Incident{{N: 1, Timeline: 1, From: 300, To: 500, Commands: 7}}
+	for i := range 3000 { // more than a block holds
+		c.incidents = append(c.incidents, Incident{N: i + 2, Timeline: 2, Why: strings.Repeat("w", 100)})
 	}
 	blocks, err := c.carried(time.Unix(5, 0))
 	if err != nil {
@@ -88,7 +88,7 @@ func FuzzCatalog(f *testing.F) {
 		c, segs := history(t, time.Unix(1e9, 0), lostTail)
 		fr := segment.Frame{Type: segment.Type(typ), Flags: flags}
 		_ = c.apply(fr, len(payload), payload)
-		v := &View{folder{catalog: c, segments: segs}}
+		v := &View{folder: folder{catalog: c, segments: segs}}
 		for _, tl := range c.timelines {
 			c.lineage(tl.ID)
 			_, _ = v.BaseFor(tl.ID, tl.End)

@@ -245,12 +245,11 @@ func TestCrashAroundAnError(t *testing.T) {
 	for _, kind := range []vfs.Kind{vfs.OpWrite, vfs.OpSync, vfs.OpTruncate, vfs.OpRename} {
 		for nth := range 4 {
 			c := &crashSite{mem: vfs.NewMem(), seed: uint64(nth), check: recovered}
-			left := -1
+			var left countdown
+			left.Store(-1)
 			disk := vfs.WithFaults(vfs.WithFaults(c.mem, c.before), func(op vfs.Op) error {
-				if left >= 0 && op.Kind == kind {
-					if left--; left == -1 {
-						return syscall.EIO
-					}
+				if op.Kind == kind && left.strikes() {
+					return syscall.EIO
 				}
 				return nil
 			})
@@ -260,16 +259,16 @@ func TestCrashAroundAnError(t *testing.T) {
 			c.set(j)
 			tl := start(t, j, "a", 0)
 			add(t, j, tl.ID, 0, 3000)
-			left = nth
+			left.Store(int64(nth))
 			for at := int64(3000); at < 9000; at += 750 {
 				add(t, j, tl.ID, at, at+750)
 			}
-			if left == -1 && j.Stats().DiskErrors != 1 {
+			if left.Load() == -1 && j.Stats().DiskErrors != 1 {
 				t.Errorf("%s %d: %+v", kind, nth, j.Stats())
 			}
 			c.done(t)
 			c.set(nil)
-			left = -1
+			left.Store(-1)
 			closeJournal(t, j)
 		}
 	}

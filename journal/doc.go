@@ -1,11 +1,11 @@
 // Package journal keeps a fsynced log of a primary's replication stream, and the snapshots that
 // the stream continues, so that any moment of it can be rebuilt. It owns a folder of files: their
-// names, what is durable in them, what recovery makes of them after a crash, and what may be
-// removed. README.md in this folder describes the files.
+// names, their durability, their recovery after a crash, and their removal. README.md in this
+// folder describes the files.
 //
 // It does not speak to servers: journal/tap brings the bytes and journal/replay takes them to a
-// server. The bytes of a file are journal/segment's, the disk is journal/vfs's, and what the
-// stream says is journal/stream's.
+// server. The bytes of a file are journal/segment's, the disk is journal/vfs's, and the meaning of
+// the stream is journal/stream's.
 //
 // # Words
 //

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"holdfast/journal/segment"
 	"holdfast/journal/vfs"
 )
 
@@ -12,31 +13,33 @@ var (
 	ErrLocked = vfs.ErrLocked
 	// ErrClosed: the journal was closed.
 	ErrClosed = errors.New("journal is closed")
-	// ErrFailed: a write or fsync failed and so did the way round it. Nothing more is made
-	// durable until the journal is opened anew. Every error of this kind wraps the first one.
+	// ErrFailed: a write or fsync failed, and so did the retry in a new segment. Nothing more is
+	// made durable until the journal is reopened. Every error of this kind wraps the first one.
 	ErrFailed = errors.New("journal has failed")
-	// ErrOffset: bytes do not continue what is there. The text has got and want.
+	// ErrOffset: bytes do not continue the timeline. The text has got and want.
 	ErrOffset = errors.New("offset does not continue the timeline")
 	// ErrTimeline: there is no such timeline, or it is not the current one.
 	ErrTimeline = errors.New("not the current timeline")
 	// ErrNoBase: no snapshot leads to that offset.
 	ErrNoBase = errors.New("no base leads there")
-	// ErrBase: a snapshot is not what it should be: cut short, altered, or no RDB at all.
+	// ErrBase: a snapshot is bad: cut short, altered, or no RDB at all.
 	ErrBase = errors.New("bad base")
-	// ErrRange: the offset is outside of what the timeline holds.
+	// ErrRange: the offset is outside of the timeline's range.
 	ErrRange = errors.New("offset is outside of the timeline")
-	// ErrPruned: retention removed the file while it was wanted.
+	// ErrPruned: retention removed the file while it was in use.
 	ErrPruned = errors.New("removed by retention")
 	// ErrSpace: the disk has no room for that. The text has got and want.
 	ErrSpace = errors.New("not enough room on the disk")
-	// ErrDamaged is what every DamageError is.
+	// ErrDamaged matches every DamageError.
 	ErrDamaged = errors.New("journal is damaged")
-	// ErrGap is what every GapError is.
+	// ErrNewer: a newer version wrote the folder. Nothing is damaged, and nothing was changed.
+	ErrNewer = segment.ErrNewer
+	// ErrGap matches every GapError.
 	ErrGap = errors.New("bytes are missing")
 )
 
-// DamageError says that bytes which were durable once are not what they were. Nothing is ever cut
-// off or skipped because of it: that is for a person to decide.
+// DamageError says that bytes which were durable once have changed. Nothing is ever cut off or
+// skipped because of it: that is an operator's decision.
 type DamageError struct {
 	Segment string // file name
 	Offset  int64  // in the file, bytes
@@ -51,7 +54,7 @@ func (e *DamageError) Error() string {
 // Is makes every DamageError an ErrDamaged.
 func (e *DamageError) Is(target error) bool { return target == ErrDamaged }
 
-// GapError says that a reader has come to bytes that the journal never received.
+// GapError says that a reader has reached bytes that the journal never received.
 type GapError struct{ Gap }
 
 // Error implements error.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -50,13 +51,29 @@ func (d *faultyDisk) failures() int {
 	return d.hits
 }
 
+// A countdown strikes once, at the operation before which as many have passed as it was set to; below
+// zero it does not. The journal's goroutines count down side by side.
+type countdown struct{ atomic.Int64 }
+
+func (c *countdown) strikes() bool {
+	for {
+		n := c.Load()
+		if n < 0 {
+			return false
+		}
+		if c.CompareAndSwap(n, n-1) {
+			return n == 0
+		}
+	}
+}
+
 // times fails the first n operations of a kind on files whose name contains part.
 func times(n int, kind vfs.Kind, part string, err error) func(vfs.Op) error {
+	var passed atomic.Int64
 	return func(op vfs.Op) error {
-		if op.Kind != kind || !strings.Contains(op.Path, part) || n == 0 {
+		if op.Kind != kind || !strings.Contains(op.Path, part) || passed.Add(1) > int64(n) {
 			return nil
 		}
-		n--
 		return err
 	}
 }
@@ -270,17 +287,18 @@ func TestErrorThatStaysFailsTheJournal(t *testing.T) {
 func TestOpenFails(t *testing.T) {
 	for n := 0; ; n++ {
 		s := leave(t)
-		left := n
+		var left countdown
+		left.Store(int64(n))
 		boom := errors.New("boom")
 		o := testOptions(vfs.WithFaults(s.disk, func(op vfs.Op) error {
-			if left--; left == -1 {
+			if left.strikes() {
 				return boom
 			}
 			return nil
 		}))
 		j, err := Open(o)
-		if left >= 0 {
-			left = 1 << 30
+		if left.Load() >= 0 {
+			left.Store(1 << 30)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -307,7 +325,7 @@ func TestBadBases(t *testing.T) {
 	disk := newFaultyDisk()
 	j := open(t, testOptions(disk.fs()))
 	tl := start(t, j, "a", 100)
-	good := rdb("body")
+	good := dumpOf("body")
 	for _, row := range []struct {
 		name string
 		body []byte

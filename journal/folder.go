@@ -12,7 +12,7 @@ import (
 	"holdfast/journal/vfs"
 )
 
-// folder is what a journal's files say, read without changing any of them. Open and OpenView
+// folder is the state of a journal's files, read without changing any of them. Open and OpenView
 // begin with it.
 type folder struct {
 	fs       vfs.FS
@@ -22,6 +22,7 @@ type folder struct {
 	segments []Segment // in order; the last is Live
 	last     segment.ScanResult
 	catalog  *catalog
+	damages  []*DamageError // found; only if it was loaded in spite of them
 }
 
 // sealed is the payload of a Seal frame.
@@ -32,8 +33,8 @@ type sealed struct {
 }
 
 // loadFolder reads the headers of all segments, the seals of all but the last, and the last one
-// whole. An empty folder is a journal without segments. What was promised and is not there is a
-// DamageError; the folder comes with it, as far as it was read.
+// whole. An empty folder is a journal without segments. A promised file or frame that is missing is
+// a DamageError; the folder comes with it, as far as it was read.
 func loadFolder(disk vfs.FS, dir string) (*folder, error) {
 	f := &folder{fs: disk, dir: dir, catalog: &catalog{}}
 	var err error
@@ -110,7 +111,7 @@ func (f *folder) checkHeader(i int) error {
 	return nil
 }
 
-// readSegment finds out what a segment holds.
+// readSegment reads the state of a segment.
 func (f *folder) readSegment(i int) error {
 	s := &f.segments[i]
 	err := f.with(s.File, func(file vfs.File) error {
@@ -122,7 +123,7 @@ func (f *folder) readSegment(i int) error {
 	return damage(s.File, err)
 }
 
-// readSealed takes the overview from the Seal, or from the frames where there is none.
+// readSealed reads the overview from the Seal, or from the frames without one.
 func readSealed(file vfs.File, s *Segment, next segment.Header) error {
 	if !next.PrevSuspect {
 		payload, ok, err := segment.ReadSeal(file, next.PrevEnd, next.PrevChain)
@@ -141,7 +142,7 @@ func readSealed(file vfs.File, s *Segment, next segment.Header) error {
 	})
 }
 
-// walk goes through a segment whose end is known, and insists on that end.
+// walk reads a segment whose end is known, and requires that end.
 func walk(file vfs.File, end int64, chain uint32,
 	visit func(segment.Frame, []byte) error) error {
 	r, _, err := segment.NewReader(file, end)
@@ -168,7 +169,7 @@ func walk(file vfs.File, end int64, chain uint32,
 	return nil
 }
 
-// scanLast reads the segment that was being written: it also gives the catalog.
+// scanLast reads the segment that was being written: it also yields the catalog.
 func (f *folder) scanLast(file vfs.File, s *Segment) error {
 	result, err := segment.Scan(file, func(fr segment.Frame, size int, payload []byte) error {
 		s.note(fr, size)
@@ -177,6 +178,9 @@ func (f *folder) scanLast(file vfs.File, s *Segment) error {
 	f.last = result
 	if err != nil {
 		return err
+	}
+	if result.Newer {
+		return &segment.BadError{Offset: result.Bad, Why: result.Why, Newer: true}
 	}
 	if result.Damaged() {
 		why := fmt.Sprintf("%s, but everything below byte %d was durable once", result.Why,
@@ -187,7 +191,7 @@ func (f *folder) scanLast(file vfs.File, s *Segment) error {
 	return nil
 }
 
-// markMissing looks for the files of the bases.
+// markMissing checks that the files of the bases exist.
 func (f *folder) markMissing() {
 	for i := range f.catalog.bases {
 		b := &f.catalog.bases[i]
@@ -196,7 +200,7 @@ func (f *folder) markMissing() {
 	}
 }
 
-// note takes a frame into a segment's overview.
+// note adds a frame to a segment's overview.
 func (s *Segment) note(f segment.Frame, size int) {
 	if f.Type != segment.Stream || size == 0 {
 		return
@@ -222,16 +226,18 @@ func (s *Segment) seal() ([]byte, error) {
 	return json.Marshal(sealed{Ranges: s.Ranges, First: s.FirstTime, Last: s.LastTime})
 }
 
-// sealRoom is more than the segment's Seal frame will take, in bytes.
+// sealRoom is an upper bound of the segment's Seal frame, in bytes.
 func (s *Segment) sealRoom() int64 { return 512 + 96*int64(len(s.Ranges)) }
 
-// damage names the file in what a segment's reader found wrong. A file that is gone was removed by
-// retention, if at all, while it was wanted.
+// damage names the file in an error of a segment's reader. A missing file was in use and can only
+// have been removed by retention.
 func damage(name string, err error) error {
 	var bad *segment.BadError
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, ErrNewer):
+		return fmt.Errorf("journal: %s: %w", name, err)
 	case errors.As(err, &bad):
 		return &DamageError{name, bad.Offset, bad.Why}
 	case errors.Is(err, fs.ErrNotExist):

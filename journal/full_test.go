@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"syscall"
@@ -11,12 +12,15 @@ import (
 	"time"
 
 	"holdfast/journal/vfs"
+	"holdfast/proxy/proxytest"
 )
 
 func TestFullDisk(t *testing.T) {
 	disk := vfs.NewMem()
 	o := testOptions(disk)
 	o.Poll = time.Millisecond
+	var said proxytest.Log
+	o.Logger = slog.New(slog.NewTextHandler(&said, nil))
 	j := open(t, o)
 	tl := start(t, j, "a", 0)
 	addBase(t, j, tl.ID, 0, time.Now())
@@ -32,6 +36,10 @@ func TestFullDisk(t *testing.T) {
 	if j.Err() != nil {
 		t.Fatalf("failed: %v", j.Err())
 	}
+	poll(t, "attempts on the full disk", func() bool { return j.Stats().DiskErrors > 20 })
+	if n := strings.Count(said.String(), "\n"); n > 8 { // three of them of the beginning
+		t.Errorf("a full disk is news once, not %d times:\n%s", n, said.String())
+	}
 	disk.SetCapacity(1 << 20)
 	if err := j.WaitDurable(t.Context(), Position{tl.ID, 100_000}); err != nil {
 		t.Fatal(err)
@@ -40,6 +48,46 @@ func TestFullDisk(t *testing.T) {
 	closeJournal(t, j)
 	v := view(t, disk)
 	wantContent(t, v, tl.ID, 0, 100_000)
+	wantSound(t, v)
+}
+
+// A disk that has room, but not for a whole segment, is not full.
+func TestFullDiskWithRoomForHalfASegment(t *testing.T) {
+	disk := vfs.NewMem()
+	o := testOptions(disk)
+	o.Poll, o.SegmentBytes = time.Millisecond, 256<<10
+	j := open(t, o)
+	tl := start(t, j, "a", 0)
+	addBase(t, j, tl.ID, 0, time.Now())
+	add(t, j, tl.ID, 0, 1000)
+	room := func(bytes int64) {
+		t.Helper()
+		disk.SetCapacity(1 << 30)
+		u, err := disk.Usage(o.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		disk.SetCapacity(u.Total - u.Free + bytes)
+	}
+	room(0)
+	const piece = 20_000
+	end := int64(1000)
+	for ; j.Stats().State != StateFull; end += piece {
+		if err := j.Append(t.Context(), tl.ID, end, contentOf(end, end+piece)); err != nil {
+			t.Fatal(err)
+		}
+		poll(t, "the piece to be durable, or the disk full", func() bool {
+			return j.Durable().Offset == end+piece || j.Stats().State == StateFull
+		})
+	}
+	room(o.SegmentBytes / 2)
+	if err := j.WaitDurable(t.Context(), Position{tl.ID, end}); err != nil {
+		t.Fatal(err)
+	}
+	poll(t, "the state to be good", func() bool { return j.Stats().State != StateFull })
+	closeJournal(t, j)
+	v := view(t, disk)
+	wantContent(t, v, tl.ID, 0, end)
 	wantSound(t, v)
 }
 

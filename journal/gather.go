@@ -9,43 +9,44 @@ import "time"
 //	fsync   |---- A ----|---- B ----|---- A ----|---- B ----|     two fsyncs for each write
 //	gather  |---- A ----|-|-- A and B --|-|-- A and B --|-|       little more than one
 //
-// So before a batch is written the writer waits a little for those whose writes the last one made
-// durable, as long as that pays: in each step, a gatherPart of an fsync, at least that part of what
-// waits already must have come. With random arrivals that is just break-even. A write that comes
-// alone, or after a pause, does not wait. The design that was rejected, several fsyncs at once, is
-// in README.md with figures.
+// So before a batch is written the writer waits a little for the clients whose writes the last one
+// made durable, as long as that pays: in each step, a gatherPart of an fsync, at least that part of
+// the waiting bytes must have come. With random arrivals that is just break-even. A write that
+// comes alone, or after a pause, does not wait. The design that was rejected, several fsyncs at
+// once, is in README.md with figures.
 
 const (
-	// gatherAbove is the time of an fsync below which nothing is waited for: what could be gained
-	// is less than what waking up costs.
+	// gatherAbove is the fsync time below which the writer does not wait: waking up costs more than
+	// a larger batch gains.
 	gatherAbove = 2 * time.Millisecond
 	// gatherPart of an fsync is one step of waiting.
 	gatherPart = 32
-	// gatherGrace is how many steps after the last fsync the first ones may take to come, and
-	// gatherMost how many there are at most.
+	// gatherGrace is the number of steps after the last fsync within which the first writes may
+	// come, and gatherMost the most steps there are.
 	gatherGrace, gatherMost = gatherPart / 8, gatherPart / 2
-	// gatherMemory is for how many batches the writer remembers that more than one writes.
+	// gatherMemory is the number of batches for which the writer remembers that more than one
+	// client writes.
 	gatherMemory = 8
 )
 
-// gathering is what the writer knows of the batches so far. The Journal's mutex guards it.
+// gathering holds the writer's statistics of the batches so far. The Journal's mutex guards it.
 type gathering struct {
 	fsync   time.Duration // smoothed
-	ended   time.Time     // when the last fsync did
-	bytes   int64         // of stream, that came since the last batch was taken
-	calls   int           // in which they came
+	ended   time.Time     // end of the last fsync
+	bytes   int64         // of stream, since the last batch was taken
+	calls   int           // appends since then
 	last    int64         // bytes of the last batch
-	all     int64         // that are to be expected: about those of the last batch and of the next
-	several int           // above 0: more than one writes, as the last batches show
+	all     int64         // expected: about those of the last batch and of the next
+	several int           // above 0: the last batches came from more than one client
 }
 
-// came notes an append.
+// came records an append.
 func (g *gathering) came(bytes int) {
 	g.bytes += int64(bytes)
 	g.calls++
 }
 
-// taken notes that a batch begins.
+// taken records the start of a batch.
 func (g *gathering) taken() {
 	if g.calls > 1 {
 		g.several = gatherMemory
@@ -54,7 +55,7 @@ func (g *gathering) taken() {
 	g.last, g.bytes, g.calls = g.bytes, 0, 0
 }
 
-// synced notes that a batch is durable, and how long its fsync took.
+// synced records that a batch is durable, and the time of its fsync.
 func (g *gathering) synced(took time.Duration, now time.Time) {
 	if g.fsync == 0 {
 		g.fsync = took
@@ -67,7 +68,7 @@ func (g *gathering) synced(took time.Duration, now time.Time) {
 	g.all = (g.bytes + g.last) / 16 * 15
 }
 
-// pays answers whether to wait for one more step, where recent bytes came in the one before.
+// pays reports whether to wait for one more step, where recent bytes came in the last one.
 func (g *gathering) pays(step int, recent int64) bool {
 	switch {
 	case g.bytes >= g.all || step >= gatherMost:
@@ -78,7 +79,7 @@ func (g *gathering) pays(step int, recent int64) bool {
 	return recent*gatherPart >= g.bytes
 }
 
-// gatherLocked waits for more to come into the batch that is about to be taken. It lets go of the
+// gatherLocked waits for more to come into the batch that is about to be taken. It releases the
 // mutex meanwhile.
 func (j *Journal) gatherLocked() {
 	g := &j.gather

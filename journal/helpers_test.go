@@ -5,13 +5,13 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"hash/crc64"
 	"io"
 	"log/slog"
 	"sync"
 	"testing"
 	"time"
 
+	"holdfast/journal/rdb"
 	"holdfast/journal/vfs"
 )
 
@@ -134,11 +134,11 @@ func wantSound(t *testing.T, v *View) {
 	}
 }
 
-// rdb makes something that looks like a snapshot from outside.
-func rdb(body string) []byte {
+// dumpOf makes something that looks like a snapshot from outside.
+func dumpOf(body string) []byte {
 	p := append([]byte("REDIS0011"), body...)
 	p = append(p, rdbEOF)
-	return binary.LittleEndian.AppendUint64(p, ^crc64.Update(^uint64(0), jones, p))
+	return binary.LittleEndian.AppendUint64(p, rdb.Sum64(0, p))
 }
 
 // addBase commits a snapshot.
@@ -148,7 +148,7 @@ func addBase(t *testing.T, j *Journal, tl TimelineID, offset int64, at time.Time
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Write(rdb("body")); err != nil {
+	if _, err := w.Write(dumpOf("body")); err != nil {
 		t.Fatal(err)
 	}
 	b, err := w.Commit(context.Background(), BaseInfo{Timeline: tl, Offset: offset, Time: at})

@@ -10,36 +10,37 @@ import (
 	"sync/atomic"
 
 	"holdfast/journal/segment"
+	"holdfast/journal/seldom"
 	"holdfast/journal/vfs"
 )
 
-// Journal is a folder that is open for appending. The way of a byte:
+// Journal is a folder that is open for appending. The path of a byte:
 //
 //  1. Append copies it into the block that is being filled, under the mutex, and returns.
 //  2. The writer goroutine takes all blocks that have come together while the last fsync ran, up
 //     to batchBlocks: group commit without a timer.
 //  3. It fills in places and checksums, writes, ends the batch with a Commit frame and fsyncs.
 //  4. It enters the batch into the catalog, moves the durable position, recycles the blocks, wakes
-//     who waits and calls the subscribers.
+//     the waiters and calls the subscribers.
 //
 // Invariants:
-//   - What Durable says survives a power cut. It moves only after an fsync that succeeded.
+//   - Everything below Durable survives a power cut. It moves only after an fsync that succeeded.
 //   - The bytes of a batch stay in memory until it is durable. If a write or fsync fails, they are
 //     written again into a new segment; the old file is never written or synced again, for the
 //     system may have marked its pages clean. Its header says where the good part of the old one
-//     ends. If that fails too, the journal has failed: everything waiting is told, and only Open
-//     can help. A full disk is no failure: the writer waits for room.
+//     ends. If that fails too, the journal has failed: every waiter gets the error, and only Open
+//     clears it. A full disk is no failure: the writer waits for room.
 //   - A segment has its name only once its header and the catalog in it are durable. So a segment
 //     file is never empty or half begun.
-//   - Open never writes behind what it found: it seals the last segment and begins a new one.
+//   - Open never appends to an existing segment: it seals the last one and begins a new one.
 //
-// A design that was rejected: to let Append write and whoever comes first fsync for the rest. It
-// saves a switch of goroutines, and puts the disk into the goroutine that reads the primary's
-// socket.
+// A design that was rejected: Append writes, and the first caller syncs for the rest. It saves a
+// switch of goroutines, and puts the disk into the goroutine that reads the primary's socket.
 type Journal struct {
-	opts Options
-	lock io.Closer
-	id   [16]byte
+	opts  Options
+	again seldom.Log
+	lock  io.Closer
+	id    [16]byte
 
 	// Lock-free. A counter belongs to one timeline; both pointers move to the next one when it
 	// begins, durable after received.
@@ -47,8 +48,9 @@ type Journal struct {
 	durable  atomic.Pointer[counter]
 	subs     atomic.Pointer[[]*subscriber]
 	state    atomic.Pointer[State]
+	held     atomic.Pointer[Incident]
 
-	retaining sync.Mutex // held for a whole Retain, over the disk too
+	retaining sync.Mutex // held for a whole Retain, including its disk work
 
 	mu       sync.Mutex
 	work     *sync.Cond       // the queue grew, or closing, or failed
@@ -58,21 +60,24 @@ type Journal struct {
 	pending  int64         // bytes in queue, filling and the batch that is being written
 	appended uint64        // frames, ever
 	written  uint64        // of them durable
-	progress chan struct{} // closed after a batch if anyone waits; nil: nobody does
+	progress chan struct{} // closed after a batch if anyone waits; else nil
 	nextID   TimelineID
-	catalog  *catalog  // of what is durable
+	catalog  *catalog  // of the durable frames
 	segments []Segment // likewise; the last is the writer's
 	err      error     // why the journal has failed
-	firstErr error     // the first write or fsync error, also where a way round it was found
+	firstErr error     // the first write or fsync error, even if the retry succeeded
 	closing  bool
 	disk     diskState
+	over     over
 	stats    counters
 	spare    string // name of a file of zeros; "": none
-	spares   int    // ever made
-	baseSeq  int    // of snapshots ever begun
+	spares   int    // number made so far
+	baseSeq  int    // number of snapshots begun so far
+
+	watch watch // watch.go: a mutex of its own
 
 	gather    gathering
-	rateBytes int64 // of stats.streamBytes when the rate was last looked at
+	rateBytes int64 // stats.streamBytes at the last look
 
 	failed  chan struct{}
 	stop    chan struct{} // closed by Close
@@ -96,20 +101,20 @@ type subscriber struct{ call func(Position) }
 
 const (
 	// batchBlocks bounds what one fsync has to write: nearly 16 MiB, four to a segment of 64. In a
-	// file that is only reserved each fsync is one of the file system's own journal, too, so fewer
-	// are faster; who waits for a disk that cannot keep up waits for all that came before, whatever
+	// file that is only reserved, each fsync is one of the file system's own journal, too, so fewer
+	// are faster. On a disk that cannot keep up a waiter waits for everything before it, whatever
 	// the batches.
 	batchBlocks = 63
 	// freeBlocks bounds the memory that is kept for reuse: 16 MiB, while as much is being written.
 	freeBlocks = batchBlocks
 )
 
-// Open opens the journal in a folder, or begins one, and recovers from how it was left:
+// Open opens the journal in a folder, or begins one, and recovers its last state:
 //
 //   - a clean end, or a torn batch that was never acknowledged: the torn part is copied to a
 //     .broken file and cut off;
-//   - bytes that were durable once and are not what they were: a *DamageError that says where, and
-//     nothing is changed.
+//   - bytes that were durable once and have changed: a *DamageError that says where, and nothing is
+//     changed.
 //
 // ErrLocked means that another process has it open.
 func Open(opts Options) (*Journal, error) {
@@ -131,15 +136,16 @@ func Open(opts Options) (*Journal, error) {
 		_ = lock.Close() // the first error is the one that counts
 		return nil, err
 	}
-	j.stopped.Add(2)
+	j.beginWatch()
+	j.stopped.Add(3)
 	go j.runWriter()
 	go j.runKeeper()
+	go j.runWatch()
 	return j, nil
 }
 
-// Close makes everything durable that was appended, ends the segment in good order and lets go of
-// the folder. It returns what kept it from that. Calls of other methods that wait end with
-// ErrClosed.
+// Close makes all appended bytes durable, seals the segment and releases the folder. It returns the
+// error that prevented that. Waiting calls of other methods end with ErrClosed.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	if j.closing {
@@ -160,7 +166,7 @@ func (j *Journal) Close() error {
 	return err
 }
 
-// finish seals what the writer goroutine left.
+// finish seals the last segment after the writer goroutine has ended.
 func (j *Journal) finish() error {
 	j.mu.Lock()
 	err, pending := j.err, j.pending
@@ -180,7 +186,7 @@ func (j *Journal) finish() error {
 	return err
 }
 
-// Err is why the journal has failed, or nil.
+// Err returns the journal's failure, or nil.
 func (j *Journal) Err() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -190,7 +196,7 @@ func (j *Journal) Err() error {
 // Failed is closed when the journal fails.
 func (j *Journal) Failed() <-chan struct{} { return j.failed }
 
-// Received is the end of what was appended to the current timeline. It never blocks.
+// Received is the end of the bytes appended to the current timeline. It never blocks.
 func (j *Journal) Received() Position {
 	c := j.received.Load()
 	if c == nil {
@@ -199,8 +205,8 @@ func (j *Journal) Received() Position {
 	return Position{c.id, c.received.Load()}
 }
 
-// Durable is the end of what survives a power cut. It never blocks. When a timeline begins it
-// moves there once the beginning is durable, and then everything before is.
+// Durable is the end of the bytes that survive a power cut. It never blocks. When a timeline
+// begins, it moves there once the beginning is durable, and so is everything before.
 func (j *Journal) Durable() Position {
 	c := j.durable.Load()
 	if c == nil {
@@ -218,9 +224,9 @@ func (j *Journal) DurableIn() (id TimelineID, replID string, offset int64) {
 	return c.id, c.replID, c.durable.Load()
 }
 
-// Subscribe has fn called after each fsync with the new durable position, on the goroutine that
-// writes: fn must not block, and must not call the journal but for Durable and Received. After
-// cancel returned fn is called at most once more.
+// Subscribe calls fn after each fsync with the new durable position, on the writer's goroutine: fn
+// must not block, and may call only Durable and Received. After cancel has returned, fn is called
+// at most once more.
 func (j *Journal) Subscribe(fn func(Position)) (cancel func()) {
 	s := &subscriber{fn}
 	j.changeSubs(func(all []*subscriber) []*subscriber { return append(all, s) })
@@ -242,8 +248,8 @@ func (j *Journal) changeSubs(change func([]*subscriber) []*subscriber) {
 	j.subs.Store(&all)
 }
 
-// Current is the timeline that appends go to, with what was received of it. It is false for a
-// journal in which none was begun.
+// Current is the timeline that appends go to, with its received range. It is false for a journal
+// without a timeline.
 func (j *Journal) Current() (Timeline, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

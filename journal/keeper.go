@@ -3,16 +3,17 @@ package journal
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"holdfast/journal/vfs"
 )
 
-// diskState is what the keeper knows of the disk, guarded by the Journal's mutex.
+// diskState is the keeper's view of the disk, guarded by the Journal's mutex.
 type diskState struct {
 	percent    float64
 	free       int64
-	known      bool    // the file system says how large it is
+	known      bool    // the file system reports its size
 	rate       float64 // bytes of stream a second, over about a minute
 	recent     float64 // likewise, since the last look
 	timeToFull time.Duration
@@ -21,7 +22,7 @@ type diskState struct {
 	full       bool // ENOSPC
 }
 
-// runKeeper is the goroutine that looks at the disk, keeps a spare segment and applies retention.
+// runKeeper is the goroutine that watches the disk, keeps a spare segment and applies retention.
 func (j *Journal) runKeeper() {
 	defer j.stopped.Done()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -38,21 +39,29 @@ func (j *Journal) runKeeper() {
 		}
 		j.noteRate()
 		j.lookAtDisk()
-		if n%retentionEvery == 0 || j.tight() {
-			j.logged("retention", j.Retain(ctx))
+		if n%retentionEvery == 0 || j.tight() || j.swollen() {
+			j.each("retention", j.Retain(ctx))
 			j.lookAtDisk()
 		}
-		j.logged("spare segment", j.keepSpare())
+		j.each("spare segment", j.keepSpare())
 	}
 }
 
 func (j *Journal) logged(what string, err error) {
 	if err != nil {
-		j.opts.Logger.Warn("journal: "+what, "err", err)
+		j.again.Tell(j.opts.Logger, slog.LevelWarn, "journal: "+what, err)
 	}
 }
 
-// tight answers whether the disk asks for dropping early.
+// each logs the failures of a repeated job; a success ends the condition.
+func (j *Journal) each(what string, err error) {
+	if err == nil {
+		j.again.Over(j.opts.Logger, "journal: "+what)
+	}
+	j.logged(what, err)
+}
+
+// tight reports whether the disk calls for early removal.
 func (j *Journal) tight() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -76,8 +85,7 @@ func (j *Journal) noteRate() {
 // lookAtDisk compares the disk with the limits.
 func (j *Journal) lookAtDisk() {
 	u, err := j.fs().Usage(j.opts.Dir)
-	if err != nil {
-		j.logged("disk usage", err)
+	if j.each("disk usage", err); err != nil {
 		return
 	}
 	j.mu.Lock()
@@ -90,7 +98,7 @@ func (j *Journal) lookAtDisk() {
 	j.noteState()
 }
 
-// crossed notes and logs that a limit was reached or left behind.
+// crossed records and logs the crossing of a limit, in either direction.
 func (j *Journal) crossed(state *bool, limit int, name string) {
 	above := limit > 0 && j.disk.percent >= float64(limit)
 	if above == *state {
@@ -105,7 +113,7 @@ func (j *Journal) crossed(state *bool, limit int, name string) {
 		"limit_percent", limit, "free_bytes", j.disk.free, "time_to_full", j.disk.timeToFull)
 }
 
-// timeToFull is how long the rate can go on until stop percent are taken.
+// timeToFull is the time until stop percent are used at the present rate.
 func timeToFull(u vfs.Usage, stop int, rate float64) time.Duration {
 	if stop == 0 {
 		stop = 100
@@ -120,7 +128,7 @@ func timeToFull(u vfs.Usage, stop int, rate float64) time.Duration {
 }
 
 // spareTime is how long a segment must last for a spare to be worth its writing: filling it with
-// zeros doubles what the disk has to write, and a fast stream writes large batches, which gain
+// zeros doubles the bytes that the disk writes, and a fast stream writes large batches, which gain
 // little from it. That holds from a burst's first second on.
 const spareTime = 10 // seconds
 
@@ -145,7 +153,7 @@ func (j *Journal) keepSpare() error {
 		err = e
 	}
 	if err != nil {
-		_ = j.fs().Remove(j.path(name)) // Open removes it otherwise
+		_ = j.fs().Remove(j.path(name)) // otherwise Open removes it
 		return err
 	}
 	j.mu.Lock()
@@ -154,12 +162,12 @@ func (j *Journal) keepSpare() error {
 	return nil
 }
 
-// ample answers whether a spare leaves room for what is more important.
+// ample reports whether a spare leaves room for the log and the bases.
 func (d *diskState) ample(spare int64) bool {
 	return !d.known || d.free > 8*spare
 }
 
-// closingErr ends long work of the keeper.
+// closingErr ends the keeper's long work.
 func (j *Journal) closingErr() error {
 	select {
 	case <-j.stop:

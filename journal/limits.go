@@ -1,7 +1,7 @@
 package journal
 
 // SetLimits replaces the limits of retention and of the disk, from the next look at them on. An
-// error means that they make no sense and that the old ones stay.
+// error means that the limits contradict each other and that the old ones stay.
 func (j *Journal) SetLimits(r Retention, d DiskLimits) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -6,7 +6,7 @@ type span struct {
 	from, to int64
 }
 
-// lineage gives the timelines that make up the history of id, its oldest ancestor first. Each
+// lineage returns the timelines that make up the history of id, its oldest ancestor first. Each
 // ends where the next one forks off; the last ends at its End.
 //
 //	timeline 1  ----------+-------x        lineage(1) = [1: 0-22)
@@ -31,7 +31,7 @@ func (c *catalog) lineage(id TimelineID) []span {
 	return spans
 }
 
-// baseOn answers whether a base lies on a lineage, and so leads to what comes after it there.
+// baseOn reports whether a base lies on a lineage, and so leads to the stream after it there.
 func baseOn(spans []span, b Base) bool {
 	for _, s := range spans {
 		if s.id == b.Timeline {

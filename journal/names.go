@@ -14,12 +14,12 @@ const (
 	segmentSuffix = ".seg"    // 0000000001.seg
 	baseSuffix    = ".rdb"    // base-1-123456.rdb
 	basePrefix    = "base-"   //
-	brokenSuffix  = ".broken" // what recovery cut off: never touched again
+	brokenSuffix  = ".broken" // cut off by recovery: never touched again
 )
 
 func segmentName(seq uint64) string { return fmt.Sprintf("%010d%s", seq, segmentSuffix) }
 
-// parseSegment gives the number of a segment's file name.
+// parseSegment returns the number in a segment's file name.
 func parseSegment(name string) (uint64, bool) {
 	digits, ok := strings.CutSuffix(name, segmentSuffix)
 	if !ok {

@@ -6,13 +6,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nap waits. The runtime's own timers are no finer than a millisecond in a process that has nothing
-// else to do.
+// nap sleeps. In an otherwise idle process the runtime's own timers are no finer than a
+// millisecond.
 func nap(d time.Duration) {
 	if d >= 2*time.Millisecond {
 		time.Sleep(d)
 		return
 	}
 	t := unix.NsecToTimespec(int64(d))
-	_ = unix.Nanosleep(&t, nil) // a signal ends it early, which does no harm
+	_ = unix.Nanosleep(&t, nil) // a signal ends it early, which is harmless
 }

@@ -6,33 +6,36 @@ import (
 	"log/slog"
 	"time"
 
+	"holdfast/journal/event"
 	"holdfast/journal/vfs"
 )
 
-// Options say how a journal is kept. Dir is required.
+// Options configure a journal. Dir is required.
 type Options struct {
 	Dir string
 	// FS is the disk; nil is the machine's.
 	FS vfs.FS
-	// SegmentBytes is the size of a log file; 0 is 64 MiB. A batch that is larger makes the file
-	// larger.
+	// SegmentBytes is the size of a log file; 0 is 64 MiB. A larger batch makes the file larger.
 	SegmentBytes int64
-	// MaxPending bounds the bytes that were appended and are not yet durable; 0 is 64 MiB. Above
-	// it Append waits.
+	// MaxPending bounds the appended bytes that are not yet durable; 0 is 64 MiB. Above it Append
+	// waits.
 	MaxPending int64
 	Retention  Retention
 	Disk       DiskLimits
-	// Poll is how often the disk is looked at; 0 is a second. Retention runs every 60 of them.
+	// Poll is the interval of the disk checks; 0 is a second. Retention runs every 60 of them.
 	Poll time.Duration
 	// OnState is called after State changed, by the goroutine that changed it: it must not block,
-	// and must not call the journal but for what never blocks. nil: nobody.
+	// and may call only the journal's non-blocking methods. nil: no callback.
 	OnState func()
+	// OnEvent is called with each event when it begins and when it has ended, under the same rule,
+	// including events of earlier days found only now. nil: no callback.
+	OnEvent func(event.Event)
 	Logger  *slog.Logger     // nil discards
 	Now     func() time.Time // nil is time.Now
 }
 
-// Retention limits what is kept. The first limit that is reached counts. The newest base of the
-// current timeline, and everything after it, is always kept.
+// Retention limits the journal's age and size. The first limit that is reached counts. The newest
+// base of the current timeline, and everything after it, is always kept.
 type Retention struct {
 	Age   time.Duration // 0: no limit
 	Bytes int64         // of segments and bases together; 0: no limit
@@ -41,7 +44,7 @@ type Retention struct {
 // DiskLimits are percentages of the file system that holds the journal; 0: no limit.
 type DiskLimits struct {
 	Warn int // from here on Stats and the log say so, with the time to full
-	Stop int // from here on retention drops what it can, then nothing more is acknowledged
+	Stop int // from here on retention drops all it may, then acknowledgements stop
 }
 
 const (
@@ -51,11 +54,9 @@ const (
 	retentionEvery      = 60 // polls
 )
 
-// fill sets what was left out and refuses what makes no sense.
+// fill sets defaults and refuses contradictions.
 func (o *Options) fill() error {
-	if o.FS == nil {
-		o.FS = vfs.OS{}
-	}
+	o.FS = vfs.OrOS(o.FS)
 	if o.SegmentBytes == 0 {
 		o.SegmentBytes = defaultSegmentBytes
 	}
@@ -67,6 +68,9 @@ func (o *Options) fill() error {
 	}
 	if o.OnState == nil {
 		o.OnState = func() {}
+	}
+	if o.OnEvent == nil {
+		o.OnEvent = func(event.Event) {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

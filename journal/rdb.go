@@ -6,28 +6,25 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
-	"hash/crc64"
 	"io"
 
+	"holdfast/journal/rdb"
 	"holdfast/journal/vfs"
 )
 
 // The end of an RDB: the EOF opcode and a CRC64 of everything up to and with it, zero if the
-// server was told to leave it out (rdb.c, rdbSaveRio).
+// server's rdbchecksum is off (rdb.c, rdbSaveRio).
 const (
 	rdbTrailer = 9
 	rdbEOF     = 0xFF
 	rdbShort   = 9 + rdbTrailer // magic, version and end
 )
 
-// jones is Redis's CRC64 (crc64.c): without the inversions that Go's package makes.
-var jones = crc64.MakeTable(0x95AC9329AC4BC9B5)
-
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// checkRDB reads a snapshot from the disk and compares it with what was written, and with the
-// checksum that the server put at its end. An error that is ErrBase says what is wrong. It may take
-// a while, and ends with ctx.
+// checkRDB reads a snapshot from the disk and compares it with the bytes written and with the
+// server's own checksum at its end. An error that is ErrBase names the fault. It may take a while,
+// and ends with ctx.
 func checkRDB(ctx context.Context, f vfs.File, size int64, want uint32) error {
 	if got, err := f.Size(); err != nil || got != size {
 		return fmt.Errorf("%w: %d bytes, want %d (%w)", ErrBase, got, size, orNil(err))
@@ -53,7 +50,7 @@ func checkRDB(ctx context.Context, f vfs.File, size int64, want uint32) error {
 		p := buf[:n]
 		crc = crc32.Update(crc, castagnoli, p)
 		body := p[:max(0, min(int64(n), size-8-at))]
-		sum = ^crc64.Update(^sum, jones, body)
+		sum = rdb.Sum64(sum, body)
 		head = append(head, p[:min(len(p), cap(head)-len(head))]...)
 		if from := size - rdbTrailer - at; from < int64(n) {
 			end = append(end, p[max(0, from):]...)

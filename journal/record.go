@@ -12,8 +12,8 @@ import (
 // returns; bytes may be appended to it from then on. The zero Timeline comes with an error.
 //
 // After +CONTINUE with a new replication id: Start and Fork are the end of the current timeline,
-// which is the Parent. After FULLRESYNC: Start is its offset; Parent and Fork where it is known
-// where the histories part.
+// which is the Parent. After FULLRESYNC: Start is its offset; Parent and Fork are set if the place
+// where the histories part is known.
 func (j *Journal) StartTimeline(ctx context.Context, s TimelineStart) (Timeline, error) {
 	var t Timeline
 	var c *counter
@@ -23,7 +23,8 @@ func (j *Journal) StartTimeline(ctx context.Context, s TimelineStart) (Timeline,
 		}
 		now := j.opts.Now()
 		t = Timeline{ID: j.nextID, ReplID: s.ReplID, Start: s.Start, End: s.Start,
-			Parent: s.Parent, Fork: s.Fork, Why: s.Why, Opened: now, Last: now}
+			Parent: s.Parent, Fork: s.Fork, Why: s.Why, Opened: now, Last: now,
+			Counts: j.countsAtLocked(s.Parent, s.Fork), Trash: s.Trash}
 		j.nextID++
 		c = &counter{id: t.ID, replID: t.ReplID}
 		c.received.Store(t.Start)
@@ -73,19 +74,6 @@ func (j *Journal) AddGap(ctx context.Context, g Gap) error {
 		j.received.Load().received.Store(g.To)
 		j.stampLocked(&g.Time)
 		return g, nil
-	})
-}
-
-// AddIncident says that the primary lost [From, To) of a timeline. It is durable when this
-// returns. A zero Time is now.
-func (j *Journal) AddIncident(ctx context.Context, i Incident) error {
-	f := segment.Frame{Type: segment.Incident, Timeline: uint32(i.Timeline), Offset: i.From}
-	return j.record(ctx, f, func() (any, error) {
-		if j.catalog.find(i.Timeline) == nil && j.Received().Timeline != i.Timeline {
-			return nil, fmt.Errorf("%w: %d", ErrTimeline, i.Timeline)
-		}
-		j.stampLocked(&i.Time)
-		return i, nil
 	})
 }
 

@@ -12,14 +12,14 @@ import (
 	"holdfast/journal/vfs"
 )
 
-// recover brings the folder from whatever state it was left in to one with a new last segment.
-// Each step leaves a folder that the next recovery understands, so it may be cut short anywhere.
+// recover brings the folder from any state to one with a new last segment. Each step leaves a
+// folder that the next recovery understands, so it may be cut short anywhere.
 //
 //	damage below a promise           nothing is changed, Open fails
 //	torn batch behind the last       copy it to a .broken file, then cut it off
 //	last batch                       write it again: its fsync may have failed
 //	last segment without a Seal      write one
-//	segment given up after an error  cut off what was written again elsewhere
+//	segment given up after an error  cut off the part written again elsewhere
 //	unfinished files, lost bases     remove
 //	then                             begin a new segment
 func (j *Journal) recover() error {
@@ -28,6 +28,7 @@ func (j *Journal) recover() error {
 		return err
 	}
 	j.catalog, j.segments = f.catalog, f.segments
+	j.holdLocked()
 	j.nextID = 1
 	if t, ok := j.catalog.current(); ok {
 		j.nextID = t.ID + 1
@@ -49,7 +50,7 @@ func (j *Journal) recover() error {
 	return nil
 }
 
-// reopen ends the last segment as Close would have and begins the next.
+// reopen ends the last segment as Close does and begins the next.
 func (j *Journal) reopen(f *folder) error {
 	if len(f.segments) == 0 {
 		if _, err := rand.Read(j.id[:]); err != nil {
@@ -74,8 +75,8 @@ func (j *Journal) reopen(f *folder) error {
 	return j.first(end, chain)
 }
 
-// first makes the segment that Open begins. On a full disk it is an empty file, so that the
-// journal can be opened, retention can make room, and waiting is for the writer.
+// first makes Open's new segment. On a full disk it is an empty file, so that the journal opens,
+// retention can make room, and only the writer waits.
 func (j *Journal) first(prevEnd int64, prevChain uint32) error {
 	err := j.create(prevEnd, prevChain, false, zeros)
 	if isFull(err) {
@@ -85,10 +86,10 @@ func (j *Journal) first(prevEnd int64, prevChain uint32) error {
 	return err
 }
 
-// cut removes what follows the last Commit, keeping a copy of it, and seals the segment.
+// cut removes the bytes behind the last Commit, after copying them, and seals the segment.
 func (j *Journal) cut(file vfs.File, s segment.ScanResult, last *Segment) error {
 	if s.Torn() {
-		// The zeros behind it first: on a full disk that is the room for the copy.
+		// First the zeros behind it: on a full disk they are the room for the copy.
 		if err := file.Truncate(s.TornEnd); err != nil {
 			return err
 		}
@@ -116,9 +117,9 @@ func (j *Journal) cut(file vfs.File, s segment.ScanResult, last *Segment) error 
 	return nil
 }
 
-// writeAgain writes what nothing has promised yet, the last batch, over itself, and syncs it. It can
-// be read, but that proves nothing: when an fsync fails the system keeps the pages and marks them
-// clean, so that they are seen until the machine stops, and no later fsync writes them.
+// writeAgain writes the last batch, which nothing has promised yet, over itself, and syncs it. It
+// can be read, but that proves nothing: when an fsync fails, the system keeps the pages and marks
+// them clean, so that they stay readable until the machine stops, and no later fsync writes them.
 func writeAgain(file vfs.File, s segment.ScanResult) error {
 	from := max(min(s.Promised, s.End), segment.HeaderSize)
 	b := make([]byte, s.End-from)
@@ -138,7 +139,7 @@ func writeAgain(file vfs.File, s segment.ScanResult) error {
 	return err
 }
 
-// keepBroken copies what is about to be cut off.
+// keepBroken copies the part of a file that is about to be cut off.
 func (j *Journal) keepBroken(file vfs.File, s segment.ScanResult) (string, error) {
 	name := brokenName(s.Header.Seq, s.End, j.opts.Now().UnixNano())
 	tmp := j.path(name + tmpSuffix)
@@ -160,7 +161,7 @@ func (j *Journal) keepBroken(file vfs.File, s segment.ScanResult) (string, error
 	return name, err
 }
 
-// tidy removes what a crash left unfinished. Only names that this package makes are touched.
+// tidy removes files that a crash left unfinished. It touches only names that this package makes.
 func (j *Journal) tidy(f *folder) error {
 	for _, name := range f.names {
 		orphan := isBase(name) && !slices.ContainsFunc(j.catalog.bases, func(b Base) bool {
@@ -188,7 +189,7 @@ func (j *Journal) trimSuspects(f *folder) error {
 		s := &f.segments[i]
 		st, err := j.fs().Stat(j.path(s.File))
 		if err != nil || !s.Suspect || st.Size <= s.Bytes {
-			continue // a file that is gone is found when it is read
+			continue // a missing file is found when it is read
 		}
 		file, err := j.fs().OpenReadWrite(j.path(s.File))
 		if err != nil {

@@ -392,3 +392,41 @@ func TestSegmentOverview(t *testing.T) {
 		}
 	}
 }
+
+// A folder of a newer version is refused, and neither cut nor called damaged, wherever the frame stands
+// that this one does not know, and also where nothing promises it.
+func TestNewerVersion(t *testing.T) {
+	for _, behind := range []bool{true, false} {
+		mem := vfs.NewMem()
+		j := open(t, testOptions(mem))
+		tl := start(t, j, "a", 0)
+		add(t, j, tl.ID, 0, 1000)
+		j.mu.Lock()
+		err := j.addLocked(segment.Frame{Type: 99, Timeline: uint32(tl.ID)}, []byte("{}"))
+		n := j.appended
+		if err == nil {
+			err = j.writtenLocked(t.Context(), n)
+		}
+		j.mu.Unlock()
+		check(t, err)
+		if behind {
+			add(t, j, tl.ID, 1000, 2000)
+		}
+		disk := mem.CrashClone(nil)
+		closeJournal(t, j)
+		before := contents(t, disk)
+		for name, try := range map[string]func() error{
+			"open":    func() error { _, err := Open(testOptions(disk)); return err },
+			"view":    func() error { _, err := OpenView(disk, testDir); return err },
+			"salvage": func() error { _, err := Salvage(disk, testDir); return err },
+		} {
+			err := try()
+			if !errors.Is(err, ErrNewer) || errors.Is(err, ErrDamaged) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if contents(t, disk) != before {
+			t.Error("files were changed")
+		}
+	}
+}

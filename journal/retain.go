@@ -11,13 +11,18 @@ import (
 	"holdfast/journal/segment"
 )
 
-// Retain removes what the retention limits no longer want: bases that serve no moment of the
-// window, and the oldest segments that no base needs. It runs by itself, every minute and when the
-// disk is full.
+// Retain removes files beyond the retention limits: bases that serve no moment of the window, and
+// the oldest segments that no base needs. It runs by itself, every minute and when the disk is
+// full.
 //
 // A base serves the moments from its own to the next base's on the same history; the last base of
 // the current timeline serves the present, and is never removed. With a limit of bytes, or on a
 // full disk, the window becomes as short as it must.
+//
+// The newest base that leads to the present and all of the stream behind it stay, whatever their
+// size: without them nothing can be restored and nothing promised. Without a fresh base they grow
+// beyond the limit of bytes (Stats.Over), until Disk.Stop. Segments into which no base leads are of
+// use with a backup only; they go from the oldest on, as the limits demand.
 //
 // The order keeps every crash harmless: the BaseDrop frame is durable before the file goes, a
 // base goes before the segments that only it needed, segments go from the oldest on, and each
@@ -27,9 +32,12 @@ func (j *Journal) Retain(ctx context.Context) error {
 	defer j.retaining.Unlock()
 	j.mu.Lock()
 	p := planner{catalog: j.catalog.clone(), segments: slices.Clone(j.segments),
-		now: j.opts.Now(), limits: j.opts.Retention, tight: j.disk.stopped || j.disk.full}
+		now: j.opts.Now(), limits: j.opts.Retention, tight: j.tightLocked(), coming: j.over.coming > 0}
 	j.mu.Unlock()
 	bases, segments := p.plan()
+	j.mu.Lock()
+	j.over.note(&p, bases, segments)
+	j.mu.Unlock()
 	for _, b := range bases {
 		if err := j.dropBase(ctx, b); err != nil {
 			return err
@@ -55,10 +63,10 @@ func (j *Journal) dropBase(ctx context.Context, b Base) error {
 	return j.removeDurably(b.File)
 }
 
-// recordDrop says in the log that a base is about to go. It waits until that is durable, but not
-// while the disk is full or becomes so: the frame cannot be written before there is room, and this
-// is what makes room. After a crash recovery then finds the base missing and says so, which is
-// true.
+// recordDrop records in the log that a base is about to be removed. It waits until that is durable,
+// but not while the disk is full or becomes so: the frame cannot be written before there is room,
+// and the removal makes that room. After a crash recovery then finds the base missing and reports
+// that, which is true.
 func (j *Journal) recordDrop(ctx context.Context, b Base) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -96,18 +104,19 @@ func (j *Journal) removeDurably(name string) error {
 	return j.fs().SyncDir(j.opts.Dir)
 }
 
-// planner decides what retention removes. It changes nothing.
+// planner decides the removals. It changes nothing itself.
 type planner struct {
 	catalog  *catalog
 	segments []Segment
 	now      time.Time
 	limits   Retention
-	tight    bool // drop everything that may go at all
+	tight    bool // drop everything that may be dropped
+	coming   bool // a base is being written, and may lead into any of the stream
 
-	aged time.Time // the beginning of the window that the age limit alone gives
+	aged time.Time // the beginning of the window by the age limit alone
 }
 
-// plan gives what may go.
+// plan returns the files to remove.
 func (p *planner) plan() (bases []Base, segments []Segment) {
 	ends := p.serviceEnds()
 	if p.limits.Age > 0 {
@@ -121,10 +130,27 @@ func (p *planner) plan() (bases []Base, segments []Segment) {
 		}
 		bases, segments = p.outside(later, ends)
 	}
-	return bases, segments
+	return bases, append(segments, p.leadless(bases, segments)...)
 }
 
-// left is what remains after a plan, in bytes.
+// leadless returns the further segments to remove among those that no base leads into.
+func (p *planner) leadless(bases []Base, gone []Segment) []Segment {
+	kept := slices.DeleteFunc(slices.Clone(p.catalog.bases), func(b Base) bool {
+		return b.Missing || slices.ContainsFunc(bases, func(o Base) bool { return o.File == b.File })
+	})
+	left, n := p.left(bases, gone), len(gone)
+	for _, s := range p.segments[n:] {
+		over := p.tight || p.limits.Bytes > 0 && left > p.limits.Bytes
+		if s.Live || !over || p.coming || p.needed(s, kept) {
+			break
+		}
+		n++
+		left -= s.Bytes
+	}
+	return slices.Clone(p.segments[len(gone):n])
+}
+
+// left is the size after a plan, in bytes.
 func (p *planner) left(bases []Base, segments []Segment) int64 {
 	var sum int64
 	for _, b := range p.catalog.bases {
@@ -142,7 +168,7 @@ func (p *planner) left(bases []Base, segments []Segment) int64 {
 	return sum
 }
 
-// windows gives the later beginnings of the window at which a base more may go, in order.
+// windows returns the later beginnings of the window at which one more base may go, in order.
 func (p *planner) windows(after time.Time, ends []time.Time) []time.Time {
 	var all []time.Time
 	for _, end := range ends {
@@ -154,7 +180,7 @@ func (p *planner) windows(after time.Time, ends []time.Time) []time.Time {
 	return append(all, p.now)
 }
 
-// serviceEnds gives for each base the last moment that only it leads to; zero is never.
+// serviceEnds returns for each base the last moment that only it leads to; zero is never.
 func (p *planner) serviceEnds() []time.Time {
 	ends := make([]time.Time, len(p.catalog.bases))
 	endless := make([]bool, len(p.catalog.bases))
@@ -176,13 +202,13 @@ func (p *planner) serviceEnds() []time.Time {
 		if endless[i] {
 			ends[i] = time.Time{}
 		} else if ends[i].IsZero() {
-			ends[i] = p.catalog.bases[i].Time // leads nowhere
+			ends[i] = p.catalog.bases[i].Time // it leads nowhere
 		}
 	}
 	return ends
 }
 
-// endOn is when the service of base i ends on the history of t, and whether it never does.
+// endOn is the end of base i's service on the history of t, and whether it never ends.
 func (p *planner) endOn(spans []span, t Timeline, i int, current TimelineID) (time.Time, bool) {
 	b := p.catalog.bases[i]
 	var next *Base
@@ -212,12 +238,12 @@ func after(a, b Base) bool {
 	if a.Offset != b.Offset {
 		return a.Offset > b.Offset
 	}
-	return a.File > b.File // two of one place: either will do, one is kept
+	return a.File > b.File // two at one place: either will do, one is kept
 }
 
-// outside gives what serves no moment from window on. Segments that no base leads into go only
-// with a base that covers the window, or once they are too old: they may still be of use with a
-// snapshot from elsewhere.
+// outside returns the files that serve no moment from window on. Segments that no base leads into
+// go only with a base that covers the window, or once they are too old: they may still be of use
+// with a snapshot from elsewhere.
 func (p *planner) outside(window time.Time, ends []time.Time) (bases []Base, segs []Segment) {
 	var kept []Base
 	for i, b := range p.catalog.bases {
@@ -238,7 +264,7 @@ func (p *planner) outside(window time.Time, ends []time.Time) (bases []Base, seg
 	return bases, segs
 }
 
-// needed answers whether a base leads into a segment.
+// needed reports whether a base leads into a segment.
 func (p *planner) needed(s Segment, bases []Base) bool {
 	for _, r := range s.Ranges {
 		spans := p.catalog.lineage(r.Timeline)

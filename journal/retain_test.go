@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast/journal/vfs"
+	"holdfast/proxy/proxytest"
 )
 
 // history is a catalog and segments as text:
@@ -102,6 +103,13 @@ const lostTail = `
 	seg 2:600-900 0h 50
 `
 
+const leadless = `
+	tl 1 start 0 end 500 last 0h
+	seg 1:0-100 9h 50
+	seg 1:100-500 1h 50
+	seg 1:500-500 0h 50
+`
+
 // TestRetentionPlan: what goes under which limits. A base goes when a newer one covers the whole
 // window, a segment when no base that stays leads into it or into anything before it.
 func TestRetentionPlan(t *testing.T) {
@@ -136,11 +144,18 @@ func TestRetentionPlan(t *testing.T) {
 			"1@0 s1 s2"},
 		{"tight drops the branch", lostTail, Retention{}, true, "1@0 s1 s2"},
 
-		{"without any base only age counts", `
-			tl 1 start 0 end 500 last 0h
-			seg 1:0-100 9h 50
-			seg 1:100-500 1h 50
-			seg 1:500-500 0h 50`, Retention{Age: 5 * h, Bytes: 1}, true, "s1"},
+		{"without any base age counts", leadless, Retention{Age: 5 * h}, false, "s1"},
+		{"without any base bytes count, the oldest first", leadless, Retention{Bytes: 110}, false, "s1"},
+		{"without any base, less than a segment", leadless, Retention{Bytes: 1}, false, "s1 s2"},
+		{"without any base, tight", leadless, Retention{}, true, "s1 s2"},
+		{"without any base, no limits", leadless, Retention{}, false, ""},
+		{"no fresh base comes: the way to the present stays", `
+			tl 1 start 0 end 900 last 0h
+			base 1@0 10h 100
+			base 1@200 6h 100
+			seg 1:0-200 9h 50
+			seg 1:200-500 5h 5000
+			seg 1:500-900 0h 5000`, Retention{Age: h, Bytes: 128}, true, "1@0 s1"},
 		{"a missing base is none", `
 			tl 1 start 0 end 500 last 0h
 			base 1@0 10h 100
@@ -180,25 +195,22 @@ func TestRetentionPlan(t *testing.T) {
 	}
 }
 
-// clock is a journal's time, moved by hand.
-type clock struct{ now time.Time }
-
 // Retention on a real journal: what is left is sound, opens, and leads everywhere it should, also
 // after a crash at any step of it.
 func TestRetain(t *testing.T) {
 	c := &crashSite{mem: vfs.NewMem(), seed: 1, check: nothing}
-	k := &clock{time.Unix(1e9, 0)}
+	k := proxytest.NewClock(time.Unix(1e9, 0))
 	o := testOptions(vfs.WithFaults(c.mem, c.before))
-	o.Now = func() time.Time { return k.now }
+	o.Now = k.Now
 	o.Retention.Age = 5 * time.Hour
 	j := open(t, o)
 	tl := start(t, j, "a", 0)
 	for at := int64(0); at < 100_000; at += 10_000 {
-		addBase(t, j, tl.ID, at, k.now)
+		addBase(t, j, tl.ID, at, k.Now())
 		for n := int64(0); n < 10_000; n += 1000 {
 			add(t, j, tl.ID, at+n, at+n+1000)
 		}
-		k.now = k.now.Add(time.Hour) // the window is [k-5h, k]
+		k.Add(time.Hour) // the window is [k-5h, k]
 	}
 	c.set(nil)
 	c.setCheck(func(clone *vfs.Mem, _ promise) error { return leadsEverywhere(clone, tl.ID) })

@@ -3,17 +3,18 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"holdfast/journal/segment"
 	"holdfast/journal/vfs"
 )
 
-// errNoRoom is why bytes were not written before Close.
+// errNoRoom is the reason that bytes were not written before Close.
 var errNoRoom = errors.New("closed while the disk was full")
 
-// mustRotate answers whether the batch should go to a new segment. A segment that holds nothing
-// but what it was begun with takes any batch.
+// mustRotate answers whether the batch should go to a new segment. A segment that holds only its
+// opening frames takes any batch.
 func (j *Journal) mustRotate() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -33,7 +34,7 @@ func (j *Journal) rotate() error {
 	return j.begin(false)
 }
 
-// sealOut ends the writer's segment in good order. Everything in it is durable already.
+// sealOut seals the writer's segment. Everything in it is durable already.
 func (j *Journal) sealOut() error {
 	j.mu.Lock()
 	payload, err := j.segments[len(j.segments)-1].seal()
@@ -50,27 +51,30 @@ func (j *Journal) sealOut() error {
 	return nil
 }
 
-// moveOn gives the segment up after an error. What is durable in it stays; what is not is still in
-// j.batch.
+// moveOn gives the segment up after an error. Its durable part stays; the rest is still in j.batch.
 func (j *Journal) moveOn() error {
 	j.mu.Lock()
 	s := &j.segments[len(j.segments)-1]
 	s.Suspect, s.Sealed = true, false
-	j.opts.Logger.Warn("journal: segment given up after an error, going on in a new one",
-		"segment", s.File, "durable_bytes", s.Bytes)
+	j.again.Tell(j.opts.Logger, slog.LevelWarn, "journal: segment given up after an error, going on in a new one",
+		nil, "segment", s.File, "durable_bytes", s.Bytes)
 	j.mu.Unlock()
 	return j.begin(true)
 }
 
-// begin closes the old segment and makes a new one that continues where the old one is durable. A
-// full disk is waited for; after another error there is one more attempt.
+// begin closes the old segment and makes a new one that continues from its durable end. It waits
+// while the disk is full; after another error it tries once more. If the disk has room for the
+// waiting batch, but not for a whole segment, the file is not preallocated.
 func (j *Journal) begin(suspect bool) error {
 	end, chain := j.out.Synced()
 	if err := j.out.Close(); err != nil {
-		j.noteError(err) // what is durable is durable
+		j.noteError(err) // the durable part stays durable
 	}
 	for tries := 1; ; tries++ {
 		err := j.create(end, chain, suspect, reserve)
+		if isFull(err) && j.batchFits() {
+			err = j.create(end, chain, suspect, none)
+		}
 		if err == nil {
 			j.setFull(false)
 			return nil
@@ -87,13 +91,20 @@ func (j *Journal) begin(suspect bool) error {
 	}
 }
 
-// space says how a segment's file is made, where there is no spare.
+// batchFits reports whether the disk has room for the waiting batch and some more: a segment that
+// is full at once would be given up at once.
+func (j *Journal) batchFits() bool {
+	u, err := j.fs().Usage(j.opts.Dir)
+	return err == nil && u.Total > 0 && u.Free >= 2*j.batchBytes+j.opts.SegmentBytes/16
+}
+
+// space is the way to make a segment's file without a spare.
 type space int
 
 const (
 	reserve space = iota // preallocated: quick
-	zeros                // filled with zeros: the best to write into
-	none                 // empty: needs no room to speak of
+	zeros                // filled with zeros: the fastest to write into
+	none                 // empty: needs hardly any room
 )
 
 // create makes the segment after the last one.
@@ -104,6 +115,15 @@ func (j *Journal) create(prevEnd int64, prevChain uint32, suspect bool, s space)
 	j.mu.Lock()
 	if n := len(j.segments); n > 0 {
 		h.Seq = j.segments[n-1].Seq + 1
+	}
+	j.mu.Unlock()
+	mark := j.watched(h.Seq)
+	j.mu.Lock()
+	if mark != nil {
+		j.catalog.watch = mark
+		for _, e := range j.watch.new { // the mark stands behind them, and they are in no segment yet
+			j.catalog.enterEvent(e)
+		}
 	}
 	j.catalog.forget(j.segments)
 	carried, err := j.catalog.carried(now)
@@ -128,7 +148,7 @@ func (j *Journal) create(prevEnd int64, prevChain uint32, suspect bool, s space)
 	return nil
 }
 
-// createFile makes the file under another name, and gives it its own when everything in it is
+// createFile makes the file under a temporary name, and renames it once everything in it is
 // durable.
 func (j *Journal) createFile(h segment.Header, carried []*segment.Block, spare string,
 	s space) (*segment.Writer, error) {
@@ -152,7 +172,7 @@ func (j *Journal) createFile(h segment.Header, carried []*segment.Block, spare s
 		err = j.fs().SyncDir(j.opts.Dir)
 	}
 	if err != nil {
-		// Either name may be there: the next attempt replaces the one, Open removes the other.
+		// Either name may exist: the next attempt replaces the one, Open removes the other.
 		_, _ = f.Close(), j.fs().Remove(tmp)
 		return nil, fmt.Errorf("begin segment %s: %w", name, err)
 	}
@@ -182,7 +202,7 @@ func (j *Journal) emptyFile(path *string, spare string, s space) (vfs.File, erro
 	return f, nil
 }
 
-// zeroPiece is written at once; pause is called between pieces.
+// zeroPiece is the size of one write; pause is called between pieces.
 const zeroPiece = 1 << 20
 
 func fillZeros(f vfs.File, size int64, pause func() error) error {

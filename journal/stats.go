@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// State is how a journal is.
+// State is a journal's health.
 type State string
 
 // The states, from good to bad.
 const (
 	StateOK     State = "ok"
 	StateWarn   State = "warn"   // the disk is fuller than Disk.Warn
-	StateFull   State = "full"   // nothing is acknowledged until there is room
+	StateFull   State = "full"   // acknowledgements wait for room
 	StateFailed State = "failed" // see Err
 )
 
@@ -21,7 +21,7 @@ type Stats struct {
 	State    State
 	Received Position
 	Durable  Position
-	Pending  int64 // bytes that were appended and are not durable, with their framing
+	Pending  int64 // appended bytes that are not durable, with their framing
 
 	Batches      uint64 // that became durable
 	StreamBytes  int64  // likewise
@@ -30,21 +30,23 @@ type Stats struct {
 	FsyncTotal   time.Duration
 	FsyncLast    time.Duration
 	FsyncMax     time.Duration
-	FsyncCounts  [NumFsyncCounts]uint64 // by FsyncBounds; the last one counts what is above
-	DiskErrors   uint64                 // writes and fsyncs that failed, also where a way round was found
+	FsyncCounts  [NumFsyncCounts]uint64 // by FsyncBounds; the last one counts the rest
+	DiskErrors   uint64                 // failed writes and fsyncs, even if the retry succeeded
 	FirstError   error                  // the first of them
 	Err          error                  // why the journal has failed
 	Segments     int
 	SegmentBytes int64
 	Bases        int
 	BaseBytes    int64
+	Over         int64 // bytes above Retention.Bytes that lead from the newest base to the present
 	Timelines    int
 	Gaps         int
 	Incidents    int       // lost tails
 	Replaced     int       // histories that were replaced, with or without a loss
+	Verdicts     Judged    // incidents by verdict
 	Oldest       time.Time // the oldest moment that retention still keeps a base for; zero: none
 
-	DiskPercent float64       // of the file system that is taken; 0: unknown
+	DiskPercent float64       // used, of the file system; 0: unknown
 	DiskFree    int64         // bytes
 	WriteRate   float64       // bytes of stream a second, over about a minute
 	TimeToFull  time.Duration // to Disk.Stop at that rate; 0: unknown or never
@@ -53,7 +55,7 @@ type Stats struct {
 // NumFsyncCounts is one more than there are FsyncBounds.
 const NumFsyncCounts = 16
 
-// FsyncBounds are the upper ends, inclusive, of the classes that Stats.FsyncCounts counts in.
+// FsyncBounds are the upper ends, inclusive, of the classes of Stats.FsyncCounts.
 var FsyncBounds = [NumFsyncCounts - 1]time.Duration{
 	50 * time.Microsecond, 100 * time.Microsecond, 200 * time.Microsecond, 500 * time.Microsecond,
 	time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond,
@@ -110,17 +112,14 @@ func (j *Journal) Stats() Stats {
 		Bases:       len(j.catalog.bases),
 		Timelines:   len(j.catalog.timelines),
 		Gaps:        len(j.catalog.gaps),
+		Over:        j.over.bytes,
 		DiskPercent: j.disk.percent,
 		DiskFree:    j.disk.free,
 		WriteRate:   j.disk.rate,
 		TimeToFull:  j.disk.timeToFull,
 	}
 	for _, i := range j.catalog.incidents {
-		if i.Replaced {
-			s.Replaced++
-		} else {
-			s.Incidents++
-		}
+		s.count(&i)
 	}
 	for _, seg := range j.segments {
 		s.SegmentBytes += seg.Bytes
@@ -134,10 +133,10 @@ func (j *Journal) Stats() Stats {
 	return s
 }
 
-// State is how the journal is. It never blocks.
+// State is the journal's health. It never blocks.
 func (j *Journal) State() State { return *j.state.Load() }
 
-// noteState tells of a change of what stateLocked looks at.
+// noteState reports a change of the state that stateLocked derives.
 func (j *Journal) noteState() {
 	j.mu.Lock()
 	now := j.stateLocked()

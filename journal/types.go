@@ -11,7 +11,7 @@ type Position struct {
 	Offset   int64
 }
 
-// Covers answers whether everything below q is below p. Positions on different timelines do not
+// Covers reports whether everything below q is below p. Positions on different timelines do not
 // cover each other.
 func (p Position) Covers(q Position) bool {
 	return p.Timeline == q.Timeline && p.Offset >= q.Offset
@@ -21,25 +21,30 @@ func (p Position) Covers(q Position) bool {
 type Timeline struct {
 	ID     TimelineID `json:"id"`
 	ReplID string     `json:"replid"`
-	Start  int64      `json:"start"` // the first offset that was received under ReplID
+	Start  int64      `json:"start"` // the first offset received under ReplID
 	End    int64      `json:"end"`   // one above the last
-	// Parent is the timeline that this one continues: below Fork the history is the parent's.
-	// Fork is at most Start; between the two nothing is known. Parent 0: nothing is known of
-	// what came before Start but a base.
+	// Parent is the timeline that this one continues: below Fork the history is the parent's. Fork
+	// is at most Start; the range between the two is unknown. Parent 0: only a base is known of the
+	// stream before Start.
 	Parent TimelineID `json:"parent,omitempty"`
 	Fork   int64      `json:"fork,omitempty"`
 	Why    string     `json:"why,omitempty"`
 	Opened time.Time  `json:"opened"`
-	Last   time.Time  `json:"last"` // when the last byte arrived
+	Last   time.Time  `json:"last"` // arrival of the last byte
+	// Counts is the last count of the primary's keys; nil: none.
+	Counts *Counts `json:"counts,omitempty"`
+	// Trash lists the databases of the proxy's trash at Start, by entry.
+	Trash map[int64][]int `json:"trash,omitempty"`
 }
 
-// TimelineStart is what a caller says of a timeline that begins.
+// TimelineStart is a caller's description of a timeline that begins.
 type TimelineStart struct {
 	ReplID string
 	Start  int64
 	Parent TimelineID // 0: none
 	Fork   int64      // with a parent: at most Start, and at most the parent's End
 	Why    string
+	Trash  map[int64][]int // see Timeline
 }
 
 // Gap is a range that the journal never received.
@@ -49,32 +54,20 @@ type Gap struct {
 	To       int64      `json:"to"`
 	Why      string     `json:"why,omitempty"`
 	Time     time.Time  `json:"time"`
-}
-
-// Incident is a range that the journal holds and the primary lost; or, where Replaced, a history that
-// ended at To and was followed by one that says nothing of how the two are related.
-type Incident struct {
-	Timeline  TimelineID `json:"timeline"`
-	From      int64      `json:"from"`
-	To        int64      `json:"to"`
-	FirstTime time.Time  `json:"first"` // when the first lost byte had arrived
-	LastTime  time.Time  `json:"last"`
-	Commands  int64      `json:"commands"` // how many were lost; -1: not counted
-	Why       string     `json:"why,omitempty"`
-	Time      time.Time  `json:"time"` // when it was noticed
-	Replaced  bool       `json:"replaced,omitempty"`
+	// Trash is that of a Timeline, at To.
+	Trash map[int64][]int `json:"trash,omitempty"`
 }
 
 // Base is a snapshot: with it and the stream from Offset on, any later moment can be rebuilt.
 type Base struct {
 	Timeline TimelineID `json:"timeline"`
 	Offset   int64      `json:"offset"`
-	DB       int        `json:"db"` // that the stream has selected at Offset
+	DB       int        `json:"db"` // selected in the stream at Offset
 	Time     time.Time  `json:"time"`
 	File     string     `json:"file"` // name in the journal's folder
 	Size     int64      `json:"size"` // bytes
 	CRC      uint32     `json:"crc"`  // CRC32C of the file
-	// Missing says that the file is not there. Such a base leads nowhere.
+	// Missing says that the file does not exist. Such a base leads nowhere.
 	Missing bool `json:"-"`
 }
 
@@ -92,9 +85,10 @@ type Segment struct {
 	Bytes     int64  // up to its end; the file itself may be larger while it is written
 	Ranges    []Range
 	Created   time.Time
-	FirstTime time.Time // of the stream bytes in it; zero: there are none
+	FirstTime time.Time // of its stream bytes; zero: it has none
 	LastTime  time.Time
 	Sealed    bool // it ended in good order
-	Suspect   bool // it was given up after an error of the disk; Bytes is what is good
+	Suspect   bool // it was given up after an error of the disk; Bytes is its good part
 	Live      bool // it is the last one, and grows
+	Damaged   bool // a part of it cannot be read
 }

@@ -11,36 +11,54 @@ import (
 	"holdfast/journal/vfs"
 )
 
-// Problem is something that Verify found wrong.
+// Problem is a fault that Verify found.
 type Problem struct {
 	File string
 	Err  error // a *DamageError, ErrBase, or the disk's own
 }
 
-// Verify reads every byte of the log and of all bases and checks it: frames, the chain through
-// and across segments, what lies behind their ends, and the snapshots' checksums. progress, if
-// not nil, is told now and then how many of how many bytes are done. The error is the context's.
+// Verify reads every byte of the log and of all bases and checks it: frames, the chain through and
+// across segments, the bytes behind their ends, and the snapshots' checksums. progress, if not nil,
+// is called now and then with the bytes done and their total. The error is the context's.
 func (v *View) Verify(ctx context.Context, progress func(done, total int64)) ([]Problem, error) {
 	c := verifier{view: v, ctx: ctx, progress: progress}
+	return c.run()
+}
+
+func (c *verifier) run() ([]Problem, error) {
+	v, ctx := c.view, c.ctx
 	for _, s := range v.segments {
 		c.total += s.Bytes
 	}
 	for _, b := range v.catalog.bases {
 		c.total += b.Size
 	}
+	for _, d := range v.damages {
+		c.problems = append(c.problems, Problem{d.Segment, d})
+	}
 	for i, s := range v.segments {
 		if err := ctx.Err(); err != nil {
 			return c.problems, err
 		}
-		c.note(s.File, c.segment(i))
+		if c.skip == nil || !c.skip(s.File) {
+			err := c.segment(i)
+			if ctx.Err() != nil {
+				return c.problems, ctx.Err()
+			}
+			c.note(s.File, err)
+			c.found(s.File, err == nil && c.reads(i))
+		}
 		c.advance(s.Bytes)
 	}
 	for _, b := range v.catalog.bases {
-		err := c.base(b)
-		if ctx.Err() != nil {
-			return c.problems, ctx.Err()
+		if c.skip == nil || !c.skip(b.File) {
+			err := c.base(b)
+			if ctx.Err() != nil {
+				return c.problems, ctx.Err()
+			}
+			c.note(b.File, err)
+			c.found(b.File, err == nil)
 		}
-		c.note(b.File, err)
 		c.advance(b.Size)
 	}
 	return c.problems, nil
@@ -50,6 +68,9 @@ type verifier struct {
 	view        *View
 	ctx         context.Context
 	progress    func(done, total int64)
+	sealed      bool                   // leave the segment out that is being written
+	skip        func(file string) bool // nil: none
+	sound       func(file string)      // called for each sound file; may be nil
 	done, total int64
 	problems    []Problem
 }
@@ -61,8 +82,14 @@ func (c *verifier) note(file string, err error) {
 	c.problems = append(c.problems, Problem{file, err})
 }
 
-// pruned answers whether a file that is gone is one that the journal no longer wants: reading takes
-// a while, and retention goes on beside it.
+func (c *verifier) found(file string, sound bool) {
+	if sound && c.sound != nil {
+		c.sound(file)
+	}
+}
+
+// pruned answers whether retention has dropped a file that is gone: it runs while the verifier
+// reads.
 func (c *verifier) pruned(file string) bool {
 	now, err := OpenView(c.view.fs, c.view.dir)
 	return err == nil &&
@@ -77,8 +104,17 @@ func (c *verifier) advance(n int64) {
 	}
 }
 
+// reads reports whether a segment is read: others were when the view was opened, or are left out.
+func (c *verifier) reads(i int) bool {
+	s := c.view.segments[i]
+	return !s.Damaged && !c.unlinked(i) && !(s.Live && c.sealed)
+}
+
 func (c *verifier) segment(i int) error {
 	s := c.view.segments[i]
+	if !c.reads(i) {
+		return nil
+	}
 	return c.view.with(s.File, func(f vfs.File) error {
 		if s.Live {
 			return c.live(f, s)
@@ -98,6 +134,15 @@ func (c *verifier) segment(i int) error {
 		}
 		return trailing(f, s, link)
 	})
+}
+
+// unlinked reports whether the segment behind one cannot say where it ends.
+func (c *verifier) unlinked(i int) bool {
+	if len(c.view.damages) == 0 || c.view.segments[i].Live {
+		return false
+	}
+	next := c.view.segments[i+1]
+	return next.Seq != c.view.segments[i].Seq+1 || next.Damaged
 }
 
 // frame checks what only the meaning of a frame can show.

@@ -12,24 +12,26 @@ import (
 	"holdfast/journal/vfs"
 )
 
-// View is what a journal holds at one moment. It is immutable; take another to see more. Files
-// may still be removed by retention meanwhile, which reading them then says (ErrPruned).
+// View is a journal's content at one moment. It is immutable; take another to see more. Retention
+// may still remove files meanwhile; reading them then returns ErrPruned.
 type View struct {
 	folder
+	from string // the path of the one base, if it is from elsewhere
+	// own is the folder's catalog, the view's except for that base; nil: the view comes from an
+	// open journal, or the folder is damaged.
+	own *catalog
 }
 
 // OpenView reads a folder without locking or changing it: one that another process is writing, or
 // a copy. It shows everything up to the last Commit of the log. A nil disk is the machine's.
 func OpenView(disk vfs.FS, dir string) (*View, error) {
-	if disk == nil {
-		disk = vfs.OS{}
-	}
-	// Retention may remove files while they are listed and read: a failure counts once it is
-	// seen in a folder that stands still.
+	disk = vfs.OrOS(disk)
+	// Retention may remove files while they are listed and read: a failure counts once it recurs in
+	// a folder that has not changed.
 	for {
 		f, err := loadFolder(disk, dir)
 		if err == nil {
-			return &View{*f}, nil
+			return newView(*f), nil
 		}
 		names, listErr := disk.List(dir)
 		if listErr != nil || f == nil || slices.Equal(names, f.names) {
@@ -38,11 +40,11 @@ func OpenView(disk vfs.FS, dir string) (*View, error) {
 	}
 }
 
-// View shows what is durable now.
+// View returns the durable content.
 func (j *Journal) View() (*View, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	v := &View{folder{fs: j.fs(), dir: j.opts.Dir, catalog: j.catalog.clone()}}
+	v := &View{folder: folder{fs: j.fs(), dir: j.opts.Dir, catalog: j.catalog.clone()}}
 	for _, s := range j.segments {
 		s.Ranges = slices.Clone(s.Ranges)
 		v.segments = append(v.segments, s)
@@ -50,10 +52,26 @@ func (j *Journal) View() (*View, error) {
 	return v, nil
 }
 
-// Timelines gives all timelines in the order of their beginning.
+// From is the same view with a snapshot from elsewhere in the place of all bases: a backup that a
+// server wrote. File is its path.
+func (v *View) From(b Base) *View {
+	out := &View{folder: v.folder, from: b.File, own: v.own}
+	out.catalog = v.catalog.clone()
+	out.catalog.bases = []Base{b}
+	return out
+}
+
+// Watched reports whether the folder was written by a version that looks for events, counts keys
+// and marks servers: any timeline's count, or a finished segment, proves it.
+func (v *View) Watched() bool {
+	return v.catalog.watch != nil || slices.ContainsFunc(v.catalog.timelines,
+		func(t Timeline) bool { return t.Counts != nil })
+}
+
+// Timelines returns all timelines in the order of their beginning.
 func (v *View) Timelines() []Timeline { return slices.Clone(v.catalog.timelines) }
 
-// Timeline gives one timeline; false if there is none.
+// Timeline returns one timeline; false if there is none.
 func (v *View) Timeline(id TimelineID) (Timeline, bool) {
 	if t := v.catalog.find(id); t != nil {
 		return *t, true
@@ -64,52 +82,71 @@ func (v *View) Timeline(id TimelineID) (Timeline, bool) {
 // Current is the newest timeline.
 func (v *View) Current() (Timeline, bool) { return v.catalog.current() }
 
-// Bases gives all bases in the order in which they were completed.
+// Bases returns all bases in the order in which they were completed.
 func (v *View) Bases() []Base { return slices.Clone(v.catalog.bases) }
 
-// Gaps gives the ranges that the journal never received.
+// Gaps returns the ranges that the journal never received.
 func (v *View) Gaps() []Gap { return slices.Clone(v.catalog.gaps) }
 
-// Incidents gives the ranges that the primary lost.
+// Incidents returns the ranges that the primary lost.
 func (v *View) Incidents() []Incident { return slices.Clone(v.catalog.incidents) }
 
-// Segments gives the files of the log in order.
+// Segments returns the files of the log in order.
 func (v *View) Segments() []Segment { return slices.Clone(v.segments) }
 
-// BaseFor gives the base from which the state at an offset of a timeline is rebuilt with the
-// least stream: the newest at or below it, on the timeline or on an ancestor before they part.
-// Everything between is held. ErrNoBase says that there is none, and why; a *GapError in it that
-// one would lead there but for bytes that are missing.
+// BaseFor returns the base from which the state at an offset of a timeline is rebuilt with the
+// least stream: the newest at or below it, on the timeline or on an ancestor before they part. The
+// journal holds everything in between. ErrNoBase says that there is none, and why; a *GapError in
+// it says that missing bytes are the only obstacle to one.
 func (v *View) BaseFor(id TimelineID, offset int64) (Base, error) {
-	spans := v.catalog.lineage(id)
-	if len(spans) == 0 {
-		return Base{}, fmt.Errorf("%w: no timeline %d", ErrNoBase, id)
+	bases, err := v.BasesFor(id, offset)
+	if err != nil {
+		return Base{}, err
 	}
-	if end := spans[len(spans)-1].to; offset > end {
-		return Base{}, fmt.Errorf("%w: timeline %d ends at %d, got %d", ErrNoBase, id, end, offset)
-	}
-	var best *Base
-	for i := range v.catalog.bases {
-		b := &v.catalog.bases[i]
-		if b.Missing || b.Offset > offset || !baseOn(spans, *b) {
-			continue
-		}
-		if best == nil || after(*b, *best) {
-			best = b
-		}
-	}
-	if best == nil {
-		return Base{}, fmt.Errorf("%w: timeline %d has none at or below offset %d", ErrNoBase, id,
-			offset)
-	}
-	if err := v.holds(spans, *best, offset); err != nil {
-		return Base{}, fmt.Errorf("%w: the one at offset %d cannot be continued: %w", ErrNoBase,
-			best.Offset, err)
-	}
-	return *best, nil
+	return bases[0], nil
 }
 
-// holds answers whether every byte from a base to an offset of its lineage is in some segment.
+// BasesFor returns all bases that lead to an offset as BaseFor's does, the newest first. There is
+// at least one if the error is nil.
+func (v *View) BasesFor(id TimelineID, offset int64) ([]Base, error) {
+	spans := v.catalog.lineage(id)
+	if len(spans) == 0 {
+		return nil, fmt.Errorf("%w: no timeline %d", ErrNoBase, id)
+	}
+	if end := spans[len(spans)-1].to; offset > end {
+		return nil, fmt.Errorf("%w: timeline %d ends at %d, got %d", ErrNoBase, id, end, offset)
+	}
+	var below []Base
+	for _, b := range v.catalog.bases {
+		if !b.Missing && b.Offset <= offset && baseOn(spans, b) {
+			below = append(below, b)
+		}
+	}
+	if len(below) == 0 {
+		return nil, fmt.Errorf("%w: timeline %d has none at or below offset %d", ErrNoBase, id,
+			offset)
+	}
+	slices.SortStableFunc(below, func(a, b Base) int {
+		switch {
+		case after(a, b):
+			return -1
+		case after(b, a):
+			return 1
+		}
+		return 0
+	})
+	for i, b := range below {
+		if err := v.holds(spans, b, offset); err != nil && i == 0 {
+			return nil, fmt.Errorf("%w: the one at offset %d cannot be continued: %w", ErrNoBase,
+				b.Offset, err)
+		} else if err != nil {
+			return below[:i], nil
+		}
+	}
+	return below, nil
+}
+
+// holds reports whether every byte from a base to an offset of its lineage is in some segment.
 func (v *View) holds(spans []span, b Base, offset int64) error {
 	r := &Reader{view: v, spans: spans}
 	for at := b.Offset; at < offset; {
@@ -126,8 +163,7 @@ func (v *View) holds(spans []span, b Base, offset int64) error {
 	return nil
 }
 
-// TimeRange gives the moments of the first and the last byte that the log holds; zero if it
-// holds none.
+// TimeRange returns the moments of the log's first and last byte; zero if it has none.
 func (v *View) TimeRange() (first, last time.Time) {
 	for _, s := range v.segments {
 		if s.FirstTime.IsZero() {
@@ -142,10 +178,14 @@ func (v *View) TimeRange() (first, last time.Time) {
 }
 
 // OpenBase opens a snapshot for reading from its beginning to its end. The reader ends with an
-// ErrBase instead of io.EOF if it was not what was written.
+// ErrBase instead of io.EOF if the bytes have changed since they were written.
 func (v *View) OpenBase(b Base) (io.ReadCloser, error) {
-	f, err := v.fs.Open(v.path(b.File))
-	if errors.Is(err, fs.ErrNotExist) {
+	path := v.path(b.File)
+	if v.from != "" && b.File == v.from {
+		path = v.from
+	}
+	f, err := v.fs.Open(path)
+	if errors.Is(err, fs.ErrNotExist) && path != v.from {
 		return nil, fmt.Errorf("journal: base %s: %w: %w", b.File, ErrPruned, err)
 	}
 	if err != nil {

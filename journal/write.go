@@ -3,15 +3,18 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"syscall"
 	"time"
 
 	"holdfast/journal/segment"
 )
 
-// runWriter is the goroutine that owns the segment: nobody else writes to it or syncs it.
+// runWriter is the goroutine that owns the segment: no other goroutine writes to it or syncs it.
 func (j *Journal) runWriter() {
 	defer j.stopped.Done()
+	defer close(j.watch.in)
 	for j.take() {
 		if err := j.commit(); err != nil {
 			j.fail(err)
@@ -21,8 +24,8 @@ func (j *Journal) runWriter() {
 	}
 }
 
-// take waits for work and moves it into j.batch. It answers false when the journal is closing and
-// nothing is left.
+// take waits for work and moves it into j.batch. It returns false when the journal is closing and
+// no work is left.
 func (j *Journal) take() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -49,7 +52,7 @@ func (j *Journal) take() bool {
 	return true
 }
 
-// commit makes the batch durable, one way or another.
+// commit makes the batch durable, retrying in a new segment.
 func (j *Journal) commit() error {
 	if err := j.awaitRoom(); err != nil {
 		return err
@@ -84,7 +87,7 @@ func (j *Journal) writeBatch() error {
 	return err
 }
 
-// publish tells the world that the batch is durable.
+// publish announces that the batch is durable.
 func (j *Journal) publish() {
 	j.mu.Lock()
 	frames := uint64(0)
@@ -99,8 +102,11 @@ func (j *Journal) publish() {
 			bytes += j.enterLocked(f, payload)
 		}
 	}
-	j.settleLocked(frames, bytes)
+	batch := j.settleLocked(frames, bytes)
 	j.mu.Unlock()
+	if batch != nil {
+		defer func() { j.watch.in <- batch }()
+	}
 	if subs := j.subs.Load(); subs != nil {
 		p := j.Durable()
 		for _, s := range *subs {
@@ -109,11 +115,11 @@ func (j *Journal) publish() {
 	}
 }
 
-// enterLocked takes a durable frame into the catalog, the segment's overview and the counters.
+// enterLocked enters a durable frame into the catalog, the segment's overview and the counters.
 func (j *Journal) enterLocked(f segment.Frame, payload []byte) int64 {
 	if err := j.catalog.apply(f, len(payload), payload); err != nil {
-		// Append and record let nothing in that does not fit. Should one ever slip through, it
-		// is on disk now; what is left is to say so.
+		// Append and record admit only frames that fit. Should one ever slip through, it is on disk
+		// now; the log line is the only remedy left.
 		j.opts.Logger.Error("journal: frame does not fit the catalog", "err", err)
 	}
 	j.segments[len(j.segments)-1].note(f, len(payload))
@@ -124,6 +130,8 @@ func (j *Journal) enterLocked(f segment.Frame, payload []byte) int64 {
 	case segment.Timeline, segment.Gap:
 		t, _ := j.catalog.current()
 		j.moveDurableLocked(t)
+	case segment.Incident:
+		j.holdLocked()
 	case segment.Stream:
 		return int64(len(payload))
 	}
@@ -143,7 +151,8 @@ func (j *Journal) moveDurableLocked(t Timeline) {
 	j.durable.Store(c)
 }
 
-func (j *Journal) settleLocked(frames uint64, bytes int64) {
+// settleLocked counts the batch. Its blocks are free again, or go to the watch, which frees them.
+func (j *Journal) settleLocked(frames uint64, bytes int64) (watched []*segment.Block) {
 	end, _ := j.out.Synced()
 	j.segments[len(j.segments)-1].Bytes = end
 	j.written += frames
@@ -151,18 +160,28 @@ func (j *Journal) settleLocked(frames uint64, bytes int64) {
 	j.stats.streamBytes += bytes
 	j.stats.lastBatch = bytes
 	j.pending -= j.batchBytes
+	if j.watch.live {
+		watched = slices.Clone(j.batch)
+	}
 	for i, b := range j.batch {
-		b.Reset()
-		if len(j.free) < freeBlocks {
-			j.free = append(j.free, b)
+		if watched == nil {
+			j.freeLocked(b)
 		}
 		j.batch[i] = nil
 	}
 	j.batch = j.batch[:0]
 	j.wakeLocked()
+	return watched
 }
 
-// fail latches the error that nothing helped against, and tells everyone who waits.
+func (j *Journal) freeLocked(b *segment.Block) {
+	b.Reset()
+	if len(j.free) < freeBlocks {
+		j.free = append(j.free, b)
+	}
+}
+
+// fail latches the error after every remedy has failed, and wakes every waiter with it.
 func (j *Journal) fail(err error) {
 	j.mu.Lock()
 	j.err = fmt.Errorf("%w: %w", ErrFailed, err)
@@ -173,7 +192,7 @@ func (j *Journal) fail(err error) {
 	j.noteState()
 }
 
-// noteError remembers the first error of the disk and logs each.
+// noteError keeps the first error of the disk, and counts and logs each.
 func (j *Journal) noteError(err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -181,7 +200,7 @@ func (j *Journal) noteError(err error) {
 		j.firstErr = err
 	}
 	j.stats.diskErrors++
-	j.opts.Logger.Error("journal: disk error", "err", err)
+	j.again.Tell(j.opts.Logger, slog.LevelError, "journal: disk error", err)
 }
 
 func isFull(err error) bool {
