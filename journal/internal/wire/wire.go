@@ -1,5 +1,5 @@
-// Package wire is the little of the Redis protocol that the journal speaks by itself: connections
-// that send commands and read replies, and the commands that a server sends to its primary.
+// Package wire is the part of the Redis protocol that the journal needs: connections that send
+// commands and read replies, and the commands that a server sends to its primary.
 //
 // It knows RESP2 only, bounds everything that it reads, and leaves the bytes after a reply where
 // they are, so that a connection can turn into a replication stream at any point. A Conn may be
@@ -9,6 +9,7 @@ package wire
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -19,15 +20,15 @@ import (
 )
 
 const (
-	// bufferBytes is the read buffer. A read of more than that goes past it.
+	// bufferBytes is the size of the read buffer. Larger reads bypass it.
 	bufferBytes = 16 << 10
 	maxLine     = 8 << 10
 	maxBulk     = 64 << 20
 	maxArray    = 1 << 16
-	maxDepth    = 8
+	maxDepth    = 32 // COMMAND DOCS of some commands has more than ten
 )
 
-// ErrProtocol means that the other side sent what is not RESP, or more than is sensible.
+// ErrProtocol means that the other side sent something other than RESP, or too much of it.
 var ErrProtocol = errors.New("protocol error")
 
 // Error is an error reply, as the server worded it: "NOPERM this user has no permissions …".
@@ -44,12 +45,15 @@ func (e Error) Code() string {
 // DialFunc opens a connection; network is "tcp" or "unix".
 type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Endpoint says how to reach a server and who we are there.
+// Endpoint is a server's address and our credentials there.
 type Endpoint struct {
 	Address  string // host:port, or unix: and a path
 	Username string // empty: the default user
 	Password string // empty, without a Username: no AUTH
+	Name     string // of the connection in the server's CLIENT LIST; empty: none
 	Dial     DialFunc
+	// Serve is our TLS side for a server that connects to us, as a replica does; nil: none.
+	Serve *tls.Config
 }
 
 // Conn is a connection to a server, or from one.
@@ -78,18 +82,37 @@ func Dial(ctx context.Context, e Endpoint) (*Conn, error) {
 		return nil, err
 	}
 	c := NewConn(nc)
-	auth := []string{"AUTH", e.Password}
-	switch {
-	case e.Username != "": // with nopass any password will do
-		auth = []string{"AUTH", e.Username, e.Password}
-	case e.Password == "":
-		return c, nil
-	}
-	if _, err := c.Do(ctx, auth...); err != nil {
+	if err := c.logIn(ctx, e); err != nil {
 		c.Close()
-		return nil, fmt.Errorf("authenticate: %w", err)
+		return nil, err
 	}
 	return c, nil
+}
+
+// logIn authenticates a connection, and names it.
+func (c *Conn) logIn(ctx context.Context, e Endpoint) error {
+	// With a name, AUTH succeeds even if the user default has no password.
+	auth := []string{"AUTH", "default", e.Password}
+	switch {
+	case e.Username != "": // with nopass any password is accepted
+		auth = []string{"AUTH", e.Username, e.Password}
+	case e.Password == "":
+		auth = nil
+	}
+	if auth != nil {
+		if _, err := c.Do(ctx, auth...); err != nil {
+			return fmt.Errorf("authenticate: %w", err)
+		}
+	}
+	if e.Name == "" {
+		return nil
+	}
+	// Every user may send HELLO. A server that refuses it has the connection without a name.
+	_, err := c.Do(ctx, "HELLO", "2", "SETNAME", e.Name)
+	if refused := Error(""); errors.As(err, &refused) {
+		return nil
+	}
+	return err
 }
 
 // Do sends a command and returns its reply: a string for a status and a bulk string, an int64, a
@@ -106,8 +129,8 @@ func (c *Conn) Do(ctx context.Context, args ...string) (any, error) {
 	return c.Reply()
 }
 
-// Within makes the context's end break what the connection is doing, until stop is called, which
-// leaves it without a deadline.
+// Within makes the context's end break the connection's reads and writes until stop is called,
+// which leaves the connection without a deadline.
 func (c *Conn) Within(ctx context.Context) (stop func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -118,7 +141,7 @@ func (c *Conn) Within(ctx context.Context) (stop func(), err error) {
 	}
 	done := make(chan struct{})
 	unhook := context.AfterFunc(ctx, func() {
-		c.SetDeadline(time.Unix(1, 0)) // fails on a closed connection only, which serves as well
+		c.SetDeadline(time.Unix(1, 0)) // fails on a closed connection only, which has the same effect
 		close(done)
 	})
 	return func() {
@@ -151,7 +174,7 @@ func Append(b []byte, args ...string) []byte {
 	return b
 }
 
-// Line reads one line and takes off its end, which may be a lone newline.
+// Line reads one line and strips its end, which may be a lone newline.
 func (c *Conn) Line() (string, error) {
 	var line []byte
 	for {
@@ -231,7 +254,7 @@ func (c *Conn) array(header string, depth int) (any, error) {
 		v, err := c.reply(depth + 1)
 		var e Error
 		if errors.As(err, &e) {
-			v, err = e, nil // an error inside of an array, as EXEC returns them
+			v, err = e, nil // an error inside of an array, as in EXEC's reply
 		}
 		if err != nil {
 			return nil, err
@@ -267,7 +290,7 @@ func (c *Conn) Command() ([]string, error) {
 	return args, nil
 }
 
-// Fields parses what INFO returns.
+// Fields parses the reply of INFO.
 func Fields(info string) map[string]string {
 	out := make(map[string]string)
 	for line := range strings.Lines(info) {
@@ -278,7 +301,7 @@ func Fields(info string) map[string]string {
 	return out
 }
 
-// unexpected says that an end came in the middle of something.
+// unexpected makes an EOF in the middle of a reply an io.ErrUnexpectedEOF.
 func unexpected(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
