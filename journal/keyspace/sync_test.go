@@ -1,0 +1,191 @@
+package keyspace
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/proxy/proxytest"
+)
+
+// open connects to a server.
+func open(t testing.TB, srv *proxytest.Server) *Server {
+	t.Helper()
+	s, err := Open(context.Background(), Endpoint{Address: srv.Addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// outcomes runs Sync over keys and gives the results by key.
+func outcomes(t testing.TB, o Options, keys []Key) map[Key]Result {
+	t.Helper()
+	out := make(map[Key]Result)
+	err := Sync(context.Background(), o, KeysOf(keys), func(r Result) error {
+		out[r.Key] = r
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out) != len(keys) {
+		t.Fatalf("%d results of %d keys", len(out), len(keys))
+	}
+	return out
+}
+
+func always(Comparison) Action { return Write }
+
+// all lists the keys of a server.
+func all(t testing.TB, s *Server) (keys []Key) {
+	t.Helper()
+	for k, err := range s.Keys(context.Background(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, k)
+	}
+	return keys
+}
+
+// fill writes keys of every type, small and large ones.
+func fill(srv *proxytest.Server) {
+	far := time.Now().Add(time.Hour).UnixMilli()
+	do := func(args ...any) { srv.MustDo(args...) }
+	do("SET", "s:int", 12345)
+	do("SET", "s:text", "text", "PXAT", far)
+	do("SET", "s:empty", "")
+	do("SET", "bin\x00\r\n\xff key", "\x00\xff\r\n$5\r\n")
+	do("SET", "", "the empty name")
+	do("SET", "s:large", strings.Repeat("0123456789abcdef", 40_000))
+	do("PEXPIREAT", "s:large", far+1)
+	do("SETBIT", "s:bits", 77, 1)
+	do("PFADD", "s:hll", "a", "b", "c")
+	do("RPUSH", "l:small", "a", "", "b", 7, "a")
+	do("SADD", "set:ints", 3, 1, 2)
+	do("SADD", "set:small", "b", "a", "")
+	do("HSET", "h:small", "f", "v", "", "", "n", 1)
+	do("ZADD", "z:small", "1.1", "a", "-inf", "b", "inf", "c", "3", "d", "3", "e", "1e-300", "f")
+	do("GEOADD", "z:geo", "13.361389", "38.115556", "Palermo")
+	for i := range 3000 {
+		v := fmt.Sprint(i, strings.Repeat("x", 200))
+		do("RPUSH", "l:large", v)
+		do("SADD", "set:large", v)
+		do("HSET", "h:large", i, v)
+		do("ZADD", "z:large", float64(i)/3, v)
+	}
+	do("HSET", "h:wide", "one", strings.Repeat("y", 300_000), "two", strings.Repeat("z", 300_000))
+	do("PEXPIREAT", "z:large", far+2)
+	fillStreams(srv)
+	if withFieldDeadlines(srv) {
+		do("HSET", "h:fields", "a", 1, "b", 2, "c", 3)
+		do("HPEXPIREAT", "h:fields", far, "FIELDS", 2, "a", "b")
+		do("HPEXPIREAT", "h:fields", far+5, "FIELDS", 1, "b")
+		do("HPEXPIREAT", "h:large", far+9, "FIELDS", 3, "1", "2", "2999")
+	}
+	srv.MustDo("HSET", "h:large", "last", 1)
+}
+
+func withFieldDeadlines(srv *proxytest.Server) bool {
+	_, err := srv.Do("HPEXPIRETIME", "none", "FIELDS", "1", "f")
+	return err == nil
+}
+
+func fillStreams(srv *proxytest.Server) {
+	do := func(args ...any) { srv.MustDo(args...) }
+	do("XGROUP", "CREATE", "x:made", "g", "$", "MKSTREAM")
+	do("XADD", "x:emptied", "5-1", "f", "v")
+	do("XDEL", "x:emptied", "5-1")
+	for i := range 5 {
+		do("XADD", "x:small", fmt.Sprintf("%d-0", i+1), "f", i, "", "")
+	}
+	do("XGROUP", "CREATE", "x:small", "g", "0")
+	do("XGROUP", "CREATE", "x:small", "later", "3-0")
+	do("XGROUP", "CREATECONSUMER", "x:small", "g", "idle one")
+	do("XREADGROUP", "GROUP", "g", "c1", "COUNT", 3, "STREAMS", "x:small", ">")
+	do("XREADGROUP", "GROUP", "g", "c2", "COUNT", 1, "STREAMS", "x:small", ">")
+	do("XREADGROUP", "GROUP", "later", "c\xff", "STREAMS", "x:small", ">")
+	do("XACK", "x:small", "g", "1-0")
+	do("XCLAIM", "x:small", "g", "c2", 0, "3-0")
+	do("XDEL", "x:small", "2-0", "5-0") // pending and gone
+	for i := range 2000 {
+		do("XADD", "x:large", fmt.Sprintf("%d-7", i+1), "f", strings.Repeat("x", 300), "i", i)
+	}
+	do("XGROUP", "CREATE", "x:large", "g", "0")
+	do("XREADGROUP", "GROUP", "g", "c", "COUNT", 1500, "STREAMS", "x:large", ">")
+	do("XTRIM", "x:large", "MAXLEN", 1900)
+}
+
+// pairs runs a test with servers of every two versions, the first as the source.
+func pairs(t *testing.T, fn func(t *testing.T, a, b *proxytest.Server)) {
+	kinds := proxytest.Matrix(t)
+	for _, one := range kinds {
+		for _, two := range kinds {
+			t.Run(one.String()+" to "+two.String(), func(t *testing.T) {
+				t.Parallel()
+				fn(t, proxytest.Spec{Kind: one.Kind}.Start(t), proxytest.Spec{Kind: two.Kind}.Start(t))
+			})
+		}
+	}
+}
+
+// TestTypes copies keys of every type from each version to each, and compares them.
+func TestTypes(t *testing.T) {
+	t.Parallel()
+	pairs(t, func(t *testing.T, a, b *proxytest.Server) {
+		fill(a)
+		b.MustDo("SET", "extra", 1)
+		b.MustDo("SET", "l:large", "of another type")
+		b.MustDo("SET", "untouched", 1)
+		for i := range 3000 {
+			b.MustDo("SADD", "s:int", i)
+		}
+		o := Options{Source: open(t, a), Target: open(t, b), Decide: always, Verify: true}
+		keys := append(all(t, o.Source), Key{0, "extra"}, Key{0, "nowhere"})
+		fields := withFieldDeadlines(b) || !withFieldDeadlines(a)
+		for k, r := range outcomes(t, o, keys) {
+			want := Written
+			switch {
+			case k.Name == "extra":
+				want = Deleted
+			case k.Name == "nowhere":
+				want = Left
+			case !fields && (k.Name == "h:fields" || k.Name == "h:large"):
+				want = Failed
+			}
+			if r.Outcome != want || r.Verified != (want == Written || want == Deleted) {
+				t.Errorf("%v: %v %v (%v, %v), want %v", k, r.Outcome, r.Relation, r.Err, r.Reason, want)
+			}
+		}
+		compared(t, o, keys, fields)
+		if a.Binary == b.Binary {
+			b.MustDo("DEL", "untouched")
+			if x, y := a.MustDo("DEBUG", "DIGEST"), b.MustDo("DEBUG", "DIGEST"); x != y {
+				t.Errorf("digests %v and %v", x, y)
+			}
+		}
+	})
+}
+
+// compared makes sure that keys are the same on both servers, and that the target holds no others.
+func compared(t *testing.T, o Options, keys []Key, fields bool) {
+	t.Helper()
+	o.Decide = nil
+	for k, r := range outcomes(t, o, keys) {
+		if !fields && (k.Name == "h:fields" || k.Name == "h:large") {
+			continue
+		}
+		if r.Relation != Same || r.Outcome != Left {
+			t.Errorf("%v: %v in %s %v: %+v, %+v", k, r.Relation, r.What, r.Err, r.Source, r.Target)
+		}
+	}
+	for _, k := range all(t, o.Target) {
+		if strings.Contains(k.Name, TempMark) {
+			t.Errorf("%v was left", k)
+		}
+	}
+}
