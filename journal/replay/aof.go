@@ -19,35 +19,35 @@ import (
 //	appendonly.aof.manifest         file appendonly.aof.1.base.rdb seq 1 type b
 //	                                file appendonly.aof.1.incr.aof seq 1 type i
 //	appendonly.aof.1.base.rdb       the base, as it is
-//	appendonly.aof.1.incr.aof       SELECT, then the stream without what only replicas need
+//	appendonly.aof.1.incr.aof       SELECT, then the stream without its replica-only commands
 //
-// A server does not expire keys while it loads an append-only file, so that the stream means the
-// same there as to a replica. Lines "#TS:<seconds>" say when commands had arrived; servers skip
-// them, and redis-check-aof --truncate-to-timestamp uses them.
+// A server does not expire keys while it loads an append-only file, so the stream means the same
+// there as to a replica. Lines "#TS:<seconds>" give the arrival of commands; servers skip them, and
+// redis-check-aof --truncate-to-timestamp uses them.
 const (
-	aofName  = "appendonly.aof"
-	baseName = aofName + ".1.base.rdb"
-	incrName = aofName + ".1.incr.aof"
+	baseName = AOFName + ".1.base.rdb"
+	incrName = AOFName + ".1.incr.aof"
 	manifest = "file " + baseName + " seq 1 type b\nfile " + incrName + " seq 1 type i\n"
 )
 
-// ExportOptions says what to write where. View, Plan and Dir are required.
+// AOFName is the prefix of an export's files: a server's appendfilename.
+const AOFName = "appendonly.aof"
+
+// ExportOptions configure an export. View, Plan and Dir are required.
 type ExportOptions struct {
 	View *journal.View
 	Plan *Plan
-	Dir  string // the server's appenddirname; made if it is not there, and must be empty
+	Dir  string // the server's appenddirname; made if missing, and must be empty
 	FS   vfs.FS // nil: the real one
-	// Progress, if not nil, is told bytes.
+	// Progress, if not nil, is called with bytes.
 	Progress func(done, total int64)
 }
 
-// Export writes a plan as an append-only file that a server with appendonly yes and
-// appendfilename appendonly.aof starts from. Everything is durable when it returns; the manifest
-// comes last, so that a folder without one is an export that did not end.
+// Export writes a plan as an append-only file that a server with appendonly yes and appendfilename
+// appendonly.aof starts from. Everything is durable when it returns; the manifest comes last, so
+// that a folder without one is an unfinished export.
 func Export(ctx context.Context, o ExportOptions) error {
-	if o.FS == nil {
-		o.FS = vfs.OS{}
-	}
+	o.FS = vfs.OrOS(o.FS)
 	if err := o.FS.MkdirAll(o.Dir); err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func Export(ctx context.Context, o ExportOptions) error {
 	}{
 		{baseName, e.writeBase},
 		{incrName, e.writeIncr},
-		{aofName + ".manifest", func(_ context.Context, w io.Writer) error {
+		{AOFName + ".manifest", func(_ context.Context, w io.Writer) error {
 			_, err := io.WriteString(w, manifest)
 			return err
 		}},
@@ -136,7 +136,7 @@ func (e *exporter) writeIncr(ctx context.Context, w io.Writer) error {
 	return err
 }
 
-// counter tells progress, and ends a copy with its context.
+// counter reports progress, and ends a copy with its context.
 type counter struct {
 	ctx context.Context
 	e   *exporter
@@ -150,8 +150,8 @@ func (c *counter) Write(b []byte) (int, error) {
 	return len(b), c.ctx.Err()
 }
 
-// extract copies the commands of a stream that belong into an append-only file. Bytes are held
-// back until their command is complete, since only then is it known what it is.
+// extract copies the commands of a stream that belong into an append-only file. Bytes are held back
+// until their command is complete: its kind is known only then.
 type extract struct {
 	w       io.Writer
 	scanner *stream.Scanner
@@ -170,7 +170,7 @@ func (x *extract) take(c journal.Chunk) error {
 		x.end = cmd.End
 		return x.command(cmd, raw)
 	})
-	if used > 0 { // not for each piece of a command that is hundreds of megabytes long
+	if used > 0 { // not for each piece of a command of hundreds of megabytes
 		x.held = append(x.held[:0], x.held[used:]...)
 	}
 	return err

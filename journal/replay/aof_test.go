@@ -18,6 +18,7 @@ import (
 
 // TestExport starts a server from an exported folder, and has the server's own tool look at it.
 func TestExport(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		w := newWorkload(t, srv, 42)
 		for range 100 {
@@ -65,9 +66,10 @@ func TestExport(t *testing.T) {
 // TestExportedCommands: the database that the base ends in is selected, and nothing is written that
 // only servers say to each other, or that nobody keeps.
 func TestExportedCommands(t *testing.T) {
+	t.Parallel()
 	disk, ctx := vfs.NewMem(), context.Background()
-	now := time.Unix(1_700_000_000, 0)
-	j := handMade(t, journal.Options{FS: disk, Now: func() time.Time { return now }}, 3)
+	now := proxytest.NewClock(time.Unix(1_700_000_000, 0))
+	j := handMade(t, journal.Options{FS: disk, Now: now.Now}, 3)
 	set, end := proxytest.Command("SET", "k", "v"), proxytest.Command("INCR", "n")
 	write(t, j, set+proxytest.Command("PING")+"\n"+proxytest.Command("REPLCONF", "GETACK", "*")+
 		proxytest.Command("PUBLISH", "c", "m")+proxytest.Command("SPUBLISH", "c", "m")+end)
@@ -129,68 +131,4 @@ func checkAOF(t *testing.T, server, dir string) {
 	if err != nil {
 		t.Errorf("%s: %v\n%s", tool, err, out)
 	}
-}
-
-func TestWhich(t *testing.T) {
-	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
-		dir := t.TempDir()
-		var paths []string
-		backup := func(name string) {
-			save(t, srv)
-			b, err := os.ReadFile(filepath.Join(srv.Dir, "dump.rdb"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			paths = append(paths, filepath.Join(dir, name))
-			if err := os.WriteFile(paths[len(paths)-1], b, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		backup("without a place.rdb")
-		r := record(t, srv)
-		srv.MustDo("SET", "a", 1)
-		backup("old.rdb")
-		for i := range 10 {
-			srv.MustDo("SET", "b", i)
-		}
-		backup("common.rdb")
-		srv.MustDo("SET", "c", 1)
-		srv.MustDo("SET", "c", 2)
-		r.caughtUp()
-		// The last one is of the branch that the restart below does not continue.
-		keep, err := os.ReadFile(paths[len(paths)-1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		backup("lost branch.rdb")
-		srv.Kill()
-		if err := os.WriteFile(filepath.Join(srv.Dir, "dump.rdb"), keep, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		srv.Restart()
-		proxytest.Poll(t, "the new timeline", func() bool {
-			return r.tap.Confirmed().Timeline == 2
-		})
-		srv.MustDo("SET", "d", 1)
-		r.caughtUp()
-		paths = append(paths, filepath.Join(dir, "missing.rdb"))
-		got, err := replay.Which(context.Background(), r.view(), nil, paths)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, want := range []struct {
-			timeline int
-			online   bool
-			newest   bool
-			lacks    int64
-			err      bool
-		}{{0, false, false, -1, false}, {1, true, false, 11, false}, {1, true, true, 1, false},
-			{1, false, false, 0, false}, {0, false, false, -1, true}} {
-			p := got[i]
-			if int(p.Timeline) != want.timeline || p.OnLine != want.online ||
-				p.Newest != want.newest || p.Commands != want.lacks || (p.Err != nil) != want.err {
-				t.Errorf("%s: got %+v, want %+v", filepath.Base(p.Path), p, want)
-			}
-		}
-	}, serverArgs...)
 }

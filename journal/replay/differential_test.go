@@ -40,22 +40,38 @@ const (
 // TestDifferential restores random moments of random workloads and compares what the server held
 // then with what the restored one holds: the digest of all keys, and the functions.
 func TestDifferential(t *testing.T) {
-	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
-		seed := uint64(time.Now().UnixNano())
-		if text := os.Getenv("HOLDFAST_REPLAY_SEED"); text != "" {
-			var err error
-			if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-				t.Fatal(err)
+	t.Parallel()
+	servers := proxytest.Binaries(t)
+	if os.Getenv("HOLDFAST_REPLAY_ROUNDS") != "" {
+		servers = proxytest.Matrix(t) // make restores
+	}
+	for _, bin := range servers {
+		t.Run(bin.String(), func(t *testing.T) {
+			srv := proxytest.Spec{Kind: bin.Kind, Args: serverArgs}.Start(t)
+			dst := proxytest.Spec{Kind: bin.Kind, Args: serverArgs}.Start(t)
+			seed := firstSeed(t)
+			for n := range rounds(t) {
+				name := fmt.Sprintf("seed %d", seed+uint64(n))
+				if !t.Run(name, func(t *testing.T) { round(t, srv, dst, seed+uint64(n)) }) {
+					return
+				}
 			}
-		}
-		dst := proxytest.Spec{Kind: srv.Binary.Kind, Args: serverArgs}.Start(t)
-		for n := range rounds(t) {
-			name := fmt.Sprintf("seed %d", seed+uint64(n))
-			if !t.Run(name, func(t *testing.T) { round(t, srv, dst, seed+uint64(n)) }) {
-				return
-			}
-		}
-	}, serverArgs...)
+		})
+	}
+}
+
+// firstSeed is $HOLDFAST_REPLAY_SEED, or another one each time.
+func firstSeed(t *testing.T) uint64 {
+	t.Helper()
+	text := os.Getenv("HOLDFAST_REPLAY_SEED")
+	if text == "" {
+		return uint64(time.Now().UnixNano())
+	}
+	seed, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seed
 }
 
 func round(t *testing.T, srv, dst *proxytest.Server, seed uint64) {

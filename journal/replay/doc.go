@@ -2,12 +2,12 @@
 // and the stream up to there to any server as a primary does, and restores a server that way.
 //
 // The server itself does the loading, exactly: a replica neither expires nor evicts on its own, so
-// that what it holds at an offset is what the original held there. Sending the stream as commands
-// to a primary would not do: keys would expire on the way.
+// its state at an offset is the original's. Sending the stream as commands to a primary would not
+// do: keys would expire on the way.
 //
-// It reads a [journal.View] and never writes to the journal, so it works beside the process that
-// owns the journal, or on a copy of its folder elsewhere. It does not know where commands end:
-// journal/stream does.
+// It reads a [journal.View] and never writes to the journal, so it works in parallel with the
+// process that owns the journal, or on a copy of its folder elsewhere. It does not know where
+// commands end: journal/stream does.
 //
 // # Concurrency
 //

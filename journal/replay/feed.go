@@ -18,8 +18,11 @@ type feed struct {
 	p       *Primary
 	conn    *wire.Conn
 	sending sync.WaitGroup
-	started bool  // the goroutine that writes; from then on only it writes
-	err     error // why writing ended; read after sending.Wait
+	started bool   // the writing goroutine runs; from then on only it writes
+	greeted bool   // it sent a command that only a replica sends
+	version string // its announced version: Valkey 8 and later announce it
+	said    string // the beginning of the first command that no replica sends
+	err     error  // why writing ended; read after sending.Wait
 }
 
 func (f *feed) converse(ctx context.Context, cancel func()) error {
@@ -46,14 +49,43 @@ func (f *feed) converse(ctx context.Context, cancel func()) error {
 			})
 			continue
 		}
-		if _, err := io.WriteString(f.conn, greet(name, args)); err != nil {
+		answer := answerTo(name, args)
+		f.greet(name, args)
+		if answer[:min(1, len(answer))] == "-" && f.said == "" {
+			f.said = fmt.Sprintf("%.40s", args[0])
+		}
+		if _, err := io.WriteString(f.conn, answer); err != nil {
 			return err
 		}
 	}
 }
 
-// greet answers what a server says before PSYNC.
-func greet(name string, args []string) string {
+// greet notes the capabilities that a server announces.
+func (f *feed) greet(name string, args []string) {
+	if name != "REPLCONF" {
+		return
+	}
+	f.greeted = true
+	for i := 1; i+1 < len(args); i += 2 {
+		if strings.EqualFold(args[i], "version") {
+			f.version = args[i+1]
+		}
+	}
+}
+
+// cannotLoad says why a server must not be given the base, as far as it is known: only Valkey
+// announces its version. The server would empty itself first.
+func (f *feed) cannotLoad() string {
+	format := f.p.plan().Needs.Format
+	r := parseRelease(true, f.version)
+	if f.version == "" && format.Version == formatOfValkey || f.version != "" && !r.loads(format) {
+		return "the base has " + describe(format) + ", which a replica of this version does not load"
+	}
+	return ""
+}
+
+// answerTo answers a server's commands before PSYNC.
+func answerTo(name string, args []string) string {
 	switch name {
 	case "PING":
 		return "+PONG\r\n"
@@ -68,7 +100,7 @@ func greet(name string, args []string) string {
 	return fmt.Sprintf("-ERR this is a journal being restored from, not a database: '%.40q'\r\n", name)
 }
 
-// note takes an acknowledgement.
+// note records an acknowledgement.
 func (f *feed) note(name string, args []string) {
 	if name != "REPLCONF" || len(args) < 3 || !strings.EqualFold(args[1], "ACK") {
 		return
@@ -81,34 +113,90 @@ func (f *feed) note(name string, args []string) {
 	}
 }
 
-// serve answers PSYNC and sends what follows.
+// serve answers PSYNC and sends the stream.
 func (f *feed) serve(ctx context.Context, args []string) error {
-	p, plan := f.p, f.p.opts.Plan
+	p, now := f.p, f.p.served.Load()
+	plan := now.plan
 	w := bufio.NewWriterSize(f.conn, 256<<10)
 	from, ok := p.resume(args)
 	if ok {
 		fmt.Fprintf(w, "+CONTINUE %s\r\n", plan.ReplID)
 	} else {
+		if why := f.cannotLoad(); why != "" {
+			fmt.Fprintf(w, "-NOMASTERLINK %s\r\n", why) // a reason for the server to retry
+			return errors.Join(fmt.Errorf("%w: %s", ErrRejected, why), w.Flush())
+		}
 		from = plan.Base.Offset
 		p.attempts.Add(1)
-		if args[0] != "SYNC" {
+		if !strings.EqualFold(args[0], "SYNC") {
 			fmt.Fprintf(w, "+FULLRESYNC %s %d\r\n", plan.ReplID, from)
 		}
 		if err := f.sendBase(ctx, w); err != nil {
-			return err
+			return f.blame(ctx, w, err)
 		}
 	}
 	p.streamSent.Store(plan.given(from) - plan.Base.Offset)
-	err := writeStream(ctx, p.opts.View, plan, from, w, func(n int64) { p.streamSent.Add(n) })
+	if halt := p.opts.Halt; halt != nil && from <= halt.Offset {
+		if err := f.send(ctx, w, now, from, halt.Offset); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-p.gate:
+			from = halt.Offset
+		}
+	}
+	for {
+		if err := f.send(ctx, w, now, from, now.plan.Point.Offset); err != nil {
+			return err
+		}
+		if err := f.sendSuffix(w, now.plan, from); err != nil {
+			return err
+		}
+		from = max(from, now.plan.Point.Offset)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-now.replaced:
+			now = p.served.Load()
+		}
+	}
+}
+
+// send sends the stream from one offset to another.
+func (f *feed) send(ctx context.Context, w *bufio.Writer, now *served, from, to int64) error {
+	p := f.p
+	err := writeStream(ctx, now.view, now.plan, from, to, w, func(n int64) { p.streamSent.Add(n) })
+	if err != nil {
+		return f.blame(ctx, w, err)
+	}
+	return w.Flush()
+}
+
+// sendSuffix sends a plan's commands behind the point, to a server that had received everything
+// below an offset.
+func (f *feed) sendSuffix(w *bufio.Writer, plan *Plan, from int64) error {
+	had := min(max(0, from-plan.Point.Offset), int64(len(plan.Suffix)))
+	n, err := w.Write(plan.Suffix[had:])
+	f.p.streamSent.Add(int64(n))
 	if err != nil {
 		return err
 	}
 	return w.Flush()
 }
 
-// resume finds out whether a server can go on where it was. It must have the base from us.
+// blame keeps an error that is not the connection's: a server that reconnects meets it again.
+func (f *feed) blame(ctx context.Context, w *bufio.Writer, err error) error {
+	if _, werr := w.Write(nil); werr == nil && ctx.Err() == nil {
+		f.p.broken.Store(&err)
+	}
+	return err
+}
+
+// resume reports whether a server can continue from its offset. Its base must be ours.
 func (p *Primary) resume(args []string) (from int64, ok bool) {
-	plan := p.opts.Plan
+	plan := p.plan()
 	if len(args) < 3 || args[1] != plan.ReplID || !p.complete.Load() {
 		return 0, false
 	}
@@ -128,8 +216,9 @@ func (p *Primary) resume(args []string) (from int64, ok bool) {
 }
 
 func (f *feed) sendBase(ctx context.Context, w *bufio.Writer) error {
-	p, base := f.p, f.p.opts.Plan.Base
-	r, err := p.opts.View.OpenBase(base)
+	p, now := f.p, f.p.served.Load()
+	base := now.plan.Base
+	r, err := now.view.OpenBase(base)
 	if err != nil {
 		return err
 	}

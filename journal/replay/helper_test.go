@@ -22,6 +22,7 @@ type recording struct {
 	dir     string
 	journal *journal.Journal
 	tap     *tap.Tap
+	mark    time.Duration // 0: none
 	stop    func()
 }
 
@@ -47,7 +48,8 @@ func (r *recording) again() {
 		r.t.Fatal(err)
 	}
 	r.tap, err = tap.New(tap.Options{Journal: r.journal, Address: r.srv.Addr, Logger: logger(),
-		BackoffMin: 5 * time.Millisecond, BackoffMax: 50 * time.Millisecond})
+		BackoffMin: 5 * time.Millisecond, BackoffMax: 50 * time.Millisecond,
+		Sample: r.mark, Mark: r.mark > 0})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package replay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -10,9 +9,9 @@ import (
 	"holdfast/journal"
 )
 
-// noteClock says so where the clock was set back around a time, so that there is more than one
-// moment of that name. first is where what had arrived later begins. Of the segment that holds it
-// every piece is looked at, of the others where they begin and end.
+// noteClock notes that the clock was set back around a time, so that the time names more than one
+// moment. first is the beginning of the part that arrived later. In the segment that holds it every
+// piece is looked at, in the others their ends.
 func (f *finder) noteClock(ctx context.Context, p *Point, at time.Time, first int64) error {
 	limits, again := lineage(f.view, f.tl), false
 	to := first
@@ -35,16 +34,16 @@ func (f *finder) noteClock(ctx context.Context, p *Point, at time.Time, first in
 		return nil
 	})
 	if again {
-		p.Note = "the clock was set back around there, so there is more than one such moment; an " +
-			"offset says which"
+		p.addNote("the clock was set back around there, so there is more than one such moment; an " +
+			"offset says which")
 	}
-	if errors.Is(err, journal.ErrGap) {
+	if _, missing := hole(err); missing {
 		return nil // nothing more to look at
 	}
 	return err
 }
 
-// branches lists what the journal holds and the history of a timeline does not contain.
+// branches lists the journal's histories outside of a timeline's own.
 func branches(view *journal.View, tl journal.Timeline) string {
 	var out []string
 	eachBranch(view, tl, func(id journal.TimelineID, from, to int64) {
@@ -53,7 +52,7 @@ func branches(view *journal.View, tl journal.Timeline) string {
 	return strings.Join(out, ", ")
 }
 
-// branchesAt says so where such a branch has something else at an offset.
+// branchesAt notes that such a branch has different content at an offset.
 func branchesAt(view *journal.View, tl journal.Timeline, offset int64) string {
 	var out []string
 	eachBranch(view, tl, func(id journal.TimelineID, from, to int64) {

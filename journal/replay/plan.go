@@ -1,77 +1,96 @@
 package replay
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"slices"
 
 	"holdfast/journal"
+	"holdfast/journal/event"
+	"holdfast/journal/internal/wire"
 	"holdfast/journal/stream"
 )
 
-// Skip leaves commands out: all that begin within [From, To). With To zero, or not above From, it
-// is the one command that holds From; at the MULTI of a transaction, the whole transaction.
-//
-// SELECT, MULTI and EXEC are kept, so that what remains means the same: an empty transaction does
-// nothing.
-type Skip struct{ From, To int64 }
-
-// Plan is what will be replayed: a base, then the stream up to the point, less what is left out.
+// Plan is a replay: a base, then the stream up to the point, less the skipped commands.
 type Plan struct {
 	Point   *Point
 	Base    journal.Base
-	ReplID  string          // that the target is told; a random one when Edited
-	Skipped []Line          // what is left out, up to maxSkipped of them
-	Left    int64           // how many commands are left out
-	Drops   []journal.Range // the bytes that are left out, in order
-	Edited  bool            // something is left out: this state never existed
+	ReplID  string          // given to the target; a random one when Edited
+	Skipped []Line          // commands left out, up to maxSkipped of them
+	Left    int64           // number of commands left out
+	Drops   []journal.Range // the bytes left out, in order
+	Edited  bool            // commands are left out: this state never existed
+	Needs   *Needs          // its demands on a server
+	Suffix  []byte          // commands behind the point: see Append
+	Broken  []BrokenBase    // newer bases that lead to the point and are unusable
 }
 
-// maxSkipped is how many skipped commands a Plan shows.
+// BrokenBase is a base that has changed since it was written.
+type BrokenBase struct {
+	Base journal.Base
+	Err  error
+}
+
+// maxSkipped bounds the skipped commands in a Plan.
 const maxSkipped = 100
 
-// NewPlan works out what to replay for a point.
+// NewPlan works out the replay for a point. It reads all of it, so that damage shows before a
+// server is touched: a broken base is left for the one before it, and damage in the stream is the
+// error.
 func NewPlan(ctx context.Context, view *journal.View, p *Point, skips []Skip) (*Plan, error) {
-	plan := &Plan{Point: p, Base: p.Base, ReplID: historyAt(view, p)}
-	if len(skips) == 0 {
-		return plan, nil
+	return newPlan(ctx, view, p, p.Offset, skips)
+}
+
+// NewPlanVia is NewPlan with a base that leads to another offset, too, so that a replay can halt
+// there (RestoreOptions.Halt).
+func NewPlanVia(ctx context.Context, view *journal.View, p *Point, via int64) (*Plan, error) {
+	return newPlan(ctx, view, p, via, nil)
+}
+
+// newPlan works out a plan whose base is at or below an offset.
+func newPlan(ctx context.Context, view *journal.View, p *Point, first int64, skips []Skip) (*Plan,
+	error) {
+	plan := &Plan{Point: p, ReplID: historyAt(view, p)}
+	drops, err := resolve(ctx, view, p, skips)
+	if err != nil {
+		return nil, err
 	}
-	for _, s := range skips {
-		if s.From >= p.Offset {
-			return nil, fmt.Errorf("%w: offset %d is not below the point, %d; timeline %d ends at %d",
-				ErrSkip, s.From, p.Offset, p.Timeline.ID, p.Timeline.End)
-		}
+	if len(drops) > 0 {
+		first = drops[0].From
 	}
-	first := slices.MinFunc(skips, func(a, b Skip) int { return cmp.Compare(a.From, b.From) })
-	var err error
-	if plan.Base, err = view.BaseFor(p.Timeline.ID, first.From); err != nil {
-		return nil, fmt.Errorf("skip at %d: %w", first.From, err)
+	plan.Base, plan.Needs, plan.Broken, err = soundBase(ctx, view, p.Timeline.ID, first)
+	if err != nil && len(drops) > 0 {
+		err = fmt.Errorf("skip at %d: %w", first, err)
 	}
-	hit := make([]bool, len(skips))
-	e := &editor{plan: plan, skips: skips, hit: hit}
+	if err != nil {
+		return nil, err
+	}
+	e := &editor{plan: plan, drops: drops}
 	s := scanning{view: view, timeline: p.Timeline.ID, from: plan.Base.Offset, to: p.Offset,
 		db: plan.Base.DB, maxArg: lineArg}
 	if err := s.run(ctx, e.take); err != nil {
 		return nil, err
 	}
-	for i, ok := range hit {
-		if !ok {
-			return nil, fmt.Errorf("%w: offset %d", ErrSkip, skips[i].From)
-		}
+	plan.Needs.fold()
+	if plan.Edited = len(skips) > 0; plan.Edited {
+		plan.ReplID = randomID()
 	}
-	plan.Edited = true
-	plan.ReplID = randomID()
 	return plan, nil
 }
 
 // End is the offset that the target has at the point: less than the point's if commands are left
-// out, since a replica counts what it is given.
-func (p *Plan) End() int64 { return p.given(p.Point.Offset) }
+// out, since a replica counts the bytes that it receives.
+func (p *Plan) End() int64 { return p.given(p.Point.Offset) + int64(len(p.Suffix)) }
 
-// given is the target's offset when it has been given everything below an offset of the stream.
+// Append adds a command behind the point. The target executes it as one of its primary's, so
+// expired keys are still there. The result is no state of the history.
+func (p *Plan) Append(args ...string) {
+	p.Suffix = wire.Append(p.Suffix, args...)
+	p.ReplID = randomID()
+}
+
+// given is the target's offset once it has everything below an offset of the stream.
 func (p *Plan) given(offset int64) int64 {
 	n := offset
 	for _, d := range p.Drops {
@@ -82,8 +101,8 @@ func (p *Plan) given(offset int64) int64 {
 	return n
 }
 
-// historyAt is the replication id of the history at a point, which may lie on an ancestor. A
-// server restored there can say truly that it continues that history.
+// historyAt is the replication id of the history at a point, which may lie on an ancestor. A server
+// restored there truly continues that history.
 func historyAt(view *journal.View, p *Point) string {
 	byID := make(map[journal.TimelineID]journal.Timeline)
 	for _, t := range view.Timelines() {
@@ -96,50 +115,35 @@ func historyAt(view *journal.View, p *Point) string {
 	return tl.ReplID
 }
 
-// randomID makes a replication id as servers do: 40 hexadecimal digits.
+// randomID makes a replication id in the servers' format: 40 hexadecimal digits.
 func randomID() string {
 	var b [20]byte
 	rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
 }
 
-// editor goes over the commands and notes what is left out.
+// editor goes over the commands and notes the skipped ones.
 type editor struct {
 	plan  *Plan
-	skips []Skip
-	hit   []bool // which skips have met something
-	whole bool   // the transaction being read is left out as a whole
+	drops []event.Span // still to come, in order
 }
 
 func (e *editor) take(c *stream.Command) error {
 	if c.Start >= e.plan.Point.Offset {
 		return stream.ErrStop
 	}
-	wanted := e.wanted(c)
-	if c.Tx == stream.TxBegin {
-		e.whole = wanted
+	for len(e.drops) > 0 && e.drops[0].To <= c.Start {
+		e.drops = e.drops[1:]
 	}
-	if !wanted && !(e.whole && c.Tx != stream.TxNone) || isFrame(c) {
+	if len(e.drops) == 0 || c.Start < e.drops[0].From || isFrame(c) {
+		e.plan.Needs.note(c)
 		return nil
 	}
 	e.drop(c)
 	return nil
 }
 
-// wanted reports whether a skip names the command.
-func (e *editor) wanted(c *stream.Command) bool {
-	found := false
-	for i, s := range e.skips {
-		single := s.To <= s.From && s.From >= c.Start && s.From < c.End
-		if single || s.To > s.From && c.Start >= s.From && c.Start < s.To {
-			e.hit[i] = true
-			found = found || single || c.Tx != stream.TxBegin
-		}
-	}
-	return found
-}
-
-// isFrame reports whether a command is kept even where it is named: others depend on it.
+// isFrame reports whether a command is kept even if a skip names it: others depend on it.
 func isFrame(c *stream.Command) bool {
 	return c.Is("SELECT") || c.Is("MULTI") || c.Is("EXEC")
 }

@@ -14,6 +14,7 @@ func itoa(n int) string { return strconv.Itoa(n) }
 
 // TestSkip leaves commands out and compares with a server that never got them.
 func TestSkip(t *testing.T) {
+	t.Parallel()
 	type step struct {
 		args []any // several commands in a list: a transaction
 		skip bool
@@ -107,6 +108,7 @@ func (r *recording) begins(from int64, name string) int64 {
 }
 
 func TestSkipNothing(t *testing.T) {
+	t.Parallel()
 	r := small(t)
 	p := r.locate(replay.Selector{})
 	for _, s := range []replay.Skip{{From: p.Offset}, {From: p.Offset + 5, To: p.Offset + 9}} {

@@ -9,65 +9,79 @@ import (
 	"time"
 
 	"holdfast/journal"
+	"holdfast/journal/event"
 	"holdfast/journal/stream"
 )
 
-// Kind says how a Selector chooses.
+// Kind is the way in which a Selector chooses.
 type Kind int
 
 // The kinds of selectors.
 const (
 	AtEnd         Kind = iota // everything that is durable
 	AtOffset                  // the last boundary at or below Offset
-	AtTime                    // everything that had arrived by Time
-	BeforeCommand             // just before a command
+	AtTime                    // everything received by Time
+	BeforeCommand             // just before a command, or the event that it belongs to
+	BeforeEvent               // just before an event
 )
 
 // Selector names a point. The zero value is the end of the current timeline.
 type Selector struct {
 	Kind     Kind
-	Timeline journal.TimelineID // 0: the current one
+	Timeline journal.TimelineID // 0: see choose
+	Current  bool               // with Timeline 0: the current one, whatever branches exist
 	Offset   int64
 	Time     time.Time
-	Command  string // its name, in any case
+	Command  string // its name, in any case, or a glob
 	Nth      int    // counted from the end: 1, or 0, is the last one
+	Event    int    // its number
 }
 
 // Point is an offset at which a restore may cut: between commands, outside of transactions.
 type Point struct {
 	Timeline journal.Timeline
 	Offset   int64
-	DB       int          // that the stream has selected there
-	Time     time.Time    // when the last command before it had arrived; zero: none since the base
+	DB       int          // selected there in the stream
+	Time     time.Time    // arrival of the last command before it; zero: none since the base
 	Base     journal.Base // the newest one that leads there
-	Before   []Line       // up to three commands, without what servers say to each other
+	Before   []Line       // up to three commands, without the servers' own traffic
 	After    []Line       // likewise; empty at the end
-	Note     string       // what a person should know before it is used; mostly empty
+	Event    *event.Event // the event that it precedes; nil: the selector names none
+	Note     string       // a warning for its user; mostly empty
 }
 
-// contextLines is how many commands are shown on either side of a point.
+// contextLines is the number of commands shown on either side of a point.
 const contextLines = 3
 
-// Locate finds the point that a selector names. progress, if not nil, is told the offset that was
-// reached and where the search ends at the latest.
+// Locate finds the point that a selector names. progress, if not nil, is called with the offset
+// reached and the latest end of the search.
 func Locate(ctx context.Context, view *journal.View, sel Selector,
 	progress func(offset, end int64),
 ) (*Point, error) {
-	tl, err := pickTimeline(view, sel.Timeline)
+	tl, as, err := choose(view, sel)
 	if err != nil {
 		return nil, err
 	}
 	f := &finder{view: view, tl: tl, progress: progress}
-	p, err := f.find(ctx, sel)
+	if sel.Kind == BeforeEvent && sel.Timeline == 0 && !sel.Current {
+		if err := f.turnTo(ctx, sel.Event); err != nil {
+			return nil, err
+		}
+		tl = f.tl
+	}
+	p, err := f.find(ctx, as)
 	if sel.Timeline != 0 {
 		return p, err
+	}
+	if (sel.Kind == AtTime || sel.Kind == BeforeEvent) && err == nil && p.Note == "" {
+		p.Note = pastNote(view, tl, p.Offset)
 	}
 	switch other := branches(view, tl); {
 	case other == "":
 	case errors.Is(err, ErrNoPoint) || errors.Is(err, journal.ErrNoBase):
 		return nil, fmt.Errorf("%w; what the present history does not contain: %s", err, other)
 	case err == nil && sel.Kind == AtOffset:
-		p.Note = branchesAt(view, tl, sel.Offset)
+		p.addNote(branchesAt(view, tl, sel.Offset))
 	}
 	return p, err
 }
@@ -85,6 +99,8 @@ func (f *finder) find(ctx context.Context, sel Selector) (*Point, error) {
 		return f.atTime(ctx, sel.Time)
 	case BeforeCommand:
 		return f.beforeCommand(ctx, sel.Command, max(sel.Nth, 1))
+	case BeforeEvent:
+		return f.beforeEvent(ctx, sel.Event)
 	}
 	return nil, fmt.Errorf("%w: selector of kind %d", ErrNoPoint, sel.Kind)
 }
@@ -109,21 +125,28 @@ type finder struct {
 	view     *journal.View
 	tl       journal.Timeline
 	progress func(offset, end int64)
+	all      []event.Event // of the journal; nil: not searched yet
+	known    []event.Event // on the timeline; likewise
+	holes    []*HoleError  // damage met so far
 }
 
 func (f *finder) atOffset(ctx context.Context, offset int64) (*Point, error) {
 	base, err := f.view.BaseFor(f.tl.ID, offset)
 	if err != nil {
-		return nil, fmt.Errorf("offset %d of timeline %d: %w", offset, f.tl.ID, err)
+		return nil, fmt.Errorf("offset %d of timeline %d: %w%s", offset, f.tl.ID, err, f.oldest())
 	}
 	return f.cut(ctx, base, offset, func(c *stream.Command) bool { return c.End > offset })
 }
 
 // atTime begins at the newest base that is not younger than the time. All bytes below a base's
-// offset had arrived by its time, so that a cut at the base itself is not too late.
+// offset had arrived by its time, so a cut at the base itself is not too late.
 func (f *finder) atTime(ctx context.Context, at time.Time) (*Point, error) {
-	first := int64(everything) // of what arrived later
+	first := int64(everything) // of the later part
+	latest := f.tl.Last        // latest moment held; the clock may have been set back
 	past := func(c *stream.Command) bool {
+		if c.Time.After(latest) {
+			latest = c.Time
+		}
 		if c.Time.After(at) {
 			first = c.Start
 		}
@@ -137,60 +160,36 @@ func (f *finder) atTime(ctx context.Context, at time.Time) (*Point, error) {
 		if err != nil {
 			return nil, err
 		}
+		if first == everything && at.After(latest) {
+			return nil, fmt.Errorf("%w: %s is after the last byte that is held, of %s (offset %d); the "+
+				"end takes that", ErrNoPoint, at.Format(time.RFC3339Nano),
+				latest.Format(time.RFC3339Nano), f.tl.End)
+		}
 		return p, f.noteClock(ctx, p, at, first)
 	}
-	return nil, fmt.Errorf("%w: %s is before the oldest base: %w", ErrNoPoint,
-		at.Format(time.RFC3339Nano), journal.ErrNoBase)
+	return nil, fmt.Errorf("%w: %s is before the oldest base: %w%s", ErrNoPoint,
+		at.Format(time.RFC3339Nano), journal.ErrNoBase, f.oldest())
 }
 
-// beforeCommand searches from base to base, newest first.
-func (f *finder) beforeCommand(ctx context.Context, name string, nth int) (*Point, error) {
-	end, left := f.tl.End, nth
-	for _, base := range f.bases() {
-		if base.Offset > end {
-			continue
-		}
-		units, err := f.occurrences(ctx, base, end, name)
-		if err != nil {
-			return nil, err
-		}
-		if len(units) >= left {
-			offset := units[len(units)-left]
-			return f.cut(ctx, base, end, func(c *stream.Command) bool { return c.Start >= offset })
-		}
-		left -= len(units)
-		end = base.Offset
+// oldest names the first moment that a base leads to.
+func (f *finder) oldest() string {
+	bases := f.bases()
+	if len(bases) == 0 {
+		return ""
 	}
-	return nil, fmt.Errorf("%w: timeline %d has %d of %q, not %d", ErrNoPoint, f.tl.ID, nth-left,
-		name, nth)
+	b := bases[len(bases)-1]
+	return fmt.Sprintf("; the oldest is of %s (offset %d)", b.Time.Format(time.RFC3339Nano), b.Offset)
 }
 
-// occurrences returns where a command stands between a base and an offset: the start of each, or
-// of the transaction around it. A gap ends the search in that stretch.
-func (f *finder) occurrences(ctx context.Context, base journal.Base, end int64, name string) (
-	[]int64, error,
-) {
-	var found []int64
-	begin := int64(0) // of the unit
-	err := f.scan(base, end).run(ctx, func(c *stream.Command) error {
-		if c.Start >= end {
-			return stream.ErrStop
-		}
-		if c.Tx == stream.TxNone || c.Tx == stream.TxBegin {
-			begin = c.Start
-		}
-		if c.Is(name) {
-			found = append(found, begin)
-		}
-		return nil
-	})
-	if errors.Is(err, journal.ErrGap) {
-		err = nil
+// addNote adds a sentence, if there is one.
+func (p *Point) addNote(text string) {
+	if p.Note != "" && text != "" {
+		p.Note += "; "
 	}
-	return found, err
+	p.Note += text
 }
 
-// bases returns what leads somewhere on the timeline, newest first.
+// bases returns the bases on the timeline, newest first.
 func (f *finder) bases() []journal.Base {
 	limits := lineage(f.view, f.tl)
 	var out []journal.Base
@@ -203,7 +202,7 @@ func (f *finder) bases() []journal.Base {
 	return out
 }
 
-// lineage returns a timeline and its ancestors, each with the offset up to which it is the history.
+// lineage returns a timeline and its ancestors, each with its end in the history.
 func lineage(view *journal.View, tl journal.Timeline) map[journal.TimelineID]int64 {
 	byID := make(map[journal.TimelineID]journal.Timeline)
 	for _, t := range view.Timelines() {
@@ -227,7 +226,7 @@ func (f *finder) scan(base journal.Base, end int64) scanning {
 	return s
 }
 
-// trail is the starts of the last commands, and which database was selected there.
+// trail holds the starts of the last commands, and the databases selected there.
 type trail [contextLines]struct {
 	start int64
 	db    int
@@ -267,7 +266,7 @@ func (f *finder) cut(ctx context.Context, base journal.Base, end int64,
 	return p, f.surround(ctx, p, atCut)
 }
 
-// selected is the database after a command.
+// selected is the database selected after a command.
 func selected(c *stream.Command) int {
 	if !c.Is("SELECT") || len(c.Args) != 2 {
 		return c.DB
@@ -282,10 +281,10 @@ func selected(c *stream.Command) int {
 	return db
 }
 
-// chatter reports whether a command is of no use to somebody who looks for a place: there is more
-// of this than of anything else where little is written.
+// chatter reports whether a command is of no use in a search for a place: where little is written
+// most commands are chatter.
 func chatter(c *stream.Command) bool {
-	return len(c.Args) == 0 || c.Is("PING") || c.Is("REPLCONF") || c.Is("SELECT")
+	return len(c.Args) == 0 || c.Is("PING") || c.Is("REPLCONF") || c.Is("SELECT") || c.IsMark()
 }
 
 // surround reads the commands on either side of a point.
@@ -309,7 +308,7 @@ func (f *finder) surround(ctx context.Context, p *Point, t trail) error {
 		}
 		return nil
 	})
-	if errors.Is(err, journal.ErrGap) {
+	if _, missing := hole(err); missing {
 		return nil // nothing more to show
 	}
 	return err

@@ -29,7 +29,11 @@ func words(lines []replay.Line) string {
 	return strings.Join(out, "; ")
 }
 
+// empty is a server without keys.
+func empty(t *testing.T) *proxytest.Server { return proxytest.StartServer(t, serverArgs...) }
+
 func TestBeforeFlushall(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		for i := range 100 {
 			srv.MustDo("SET", "in-base:"+strconv.Itoa(i), i)
@@ -39,7 +43,6 @@ func TestBeforeFlushall(t *testing.T) {
 		first := digest(srv)
 		srv.MustDo("FLUSHALL")
 		srv.MustDo("SET", "b", 2)
-		second := digest(srv)
 		srv.MustDo("FLUSHALL")
 		srv.MustDo("SET", "c", 3)
 		// A base after both: they are found before it.
@@ -50,26 +53,37 @@ func TestBeforeFlushall(t *testing.T) {
 		r.caughtUp()
 		dst := r.fresh()
 		p := r.locate(replay.Selector{Kind: replay.BeforeCommand, Command: "FlushAll"})
-		if got := r.restore(dst, p); got != second {
-			t.Errorf("before the last FLUSHALL: digest %s, want %s", got, second)
-		}
-		if b, a := words(p.Before), words(p.After); !strings.HasSuffix(b, "SET b 2") ||
-			!strings.HasPrefix(strings.ToUpper(a), "FLUSHALL; SET C 3") {
-			t.Errorf("between %q and %q", b, a)
-		}
-		p = r.locate(replay.Selector{Kind: replay.BeforeCommand, Command: "flushall", Nth: 2})
 		if got := r.restore(dst, p); got != first {
-			t.Errorf("before the first FLUSHALL: digest %s, want %s", got, first)
+			t.Errorf("before both FLUSHALLs, which are one event: digest %s, want %s", got, first)
 		}
-		_, err := replay.Locate(context.Background(), r.view(),
-			replay.Selector{Kind: replay.BeforeCommand, Command: "flushall", Nth: 3}, nil)
-		if !errors.Is(err, replay.ErrNoPoint) {
-			t.Errorf("the third one: %v, want ErrNoPoint", err)
+		if b, a := words(p.Before), words(p.After); !strings.HasSuffix(b, "SET a 1") ||
+			!strings.HasPrefix(strings.ToUpper(a), "FLUSHALL; SET B 2; FLUSHALL") || p.Event == nil ||
+			p.Event.N != 1 || p.Event.What[0].Count != 2 {
+			t.Errorf("between %q and %q, event %+v", b, a, p.Event)
+		}
+		for _, sel := range []replay.Selector{{Kind: replay.BeforeEvent, Event: 1},
+			{Kind: replay.BeforeCommand, Command: "flush*"}, {Kind: replay.BeforeCommand, Command: "F*L"}} {
+			if got := r.locate(sel); got.Offset != p.Offset {
+				t.Errorf("%+v: offset %d, want %d", sel, got.Offset, p.Offset)
+			}
+		}
+		p = r.locate(replay.Selector{Kind: replay.BeforeCommand, Command: "set", Nth: 2})
+		if got := r.restore(dst, p); got != digest(empty(t)) {
+			t.Errorf("before the last SET but one: digest %s, want that of no keys", got)
+		}
+		for _, sel := range []replay.Selector{{Kind: replay.BeforeEvent, Event: 2},
+			{Kind: replay.BeforeCommand, Command: "flushall", Nth: 2},
+			{Kind: replay.BeforeCommand, Command: "flush["}} {
+			if _, err := replay.Locate(context.Background(), r.view(), sel,
+				nil); !errors.Is(err, replay.ErrNoPoint) {
+				t.Errorf("%+v: %v, want ErrNoPoint", sel, err)
+			}
 		}
 	}, serverArgs...)
 }
 
 func TestTransactionsAreNotCut(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, serverArgs...)
 	r := record(t, srv)
 	srv.MustDo("SET", "before", 1)
@@ -104,6 +118,7 @@ func TestTransactionsAreNotCut(t *testing.T) {
 }
 
 func TestAtTime(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, serverArgs...)
 	r := record(t, srv)
 	type instant struct {
@@ -122,6 +137,8 @@ func TestAtTime(t *testing.T) {
 		instants = append(instants, instant{time.Now(), digest(srv)})
 		time.Sleep(2 * time.Millisecond) // so that the next write is later on any clock
 	}
+	srv.MustDo("SET", "k", "later") // a moment behind the last byte would be refused
+	r.caughtUp()
 	dst := r.fresh()
 	for _, in := range instants {
 		p := r.locate(replay.Selector{Kind: replay.AtTime, Time: in.at})
@@ -134,9 +151,18 @@ func TestAtTime(t *testing.T) {
 	if !errors.Is(err, replay.ErrNoPoint) || !errors.Is(err, journal.ErrNoBase) {
 		t.Errorf("an hour ago: %v, want ErrNoPoint and ErrNoBase", err)
 	}
+	if err != nil && !strings.Contains(err.Error(), "the oldest is of ") {
+		t.Errorf("an hour ago: %v does not say when the oldest base is", err)
+	}
+	_, err = replay.Locate(context.Background(), r.view(),
+		replay.Selector{Kind: replay.AtTime, Time: time.Now().Add(time.Hour)}, nil)
+	if !errors.Is(err, replay.ErrNoPoint) || !strings.Contains(err.Error(), "after the last byte") {
+		t.Errorf("in an hour: %v, want ErrNoPoint", err)
+	}
 }
 
 func TestOffsetsOutside(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, serverArgs...)
 	srv.MustDo("SET", "k", 1)
 	follow := proxytest.StartServer(t, serverArgs...)
@@ -164,6 +190,7 @@ func TestOffsetsOutside(t *testing.T) {
 
 // TestBranches loses a tail and restores both what the primary lost and what it did instead.
 func TestBranches(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		r := record(t, srv)
 		srv.MustDo("SELECT", 2)
@@ -202,6 +229,7 @@ func TestBranches(t *testing.T) {
 }
 
 func TestAcrossGap(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "16kb",
 		"--enable-debug-command", "yes")
 	r := record(t, srv)
@@ -244,6 +272,7 @@ func TestAcrossGap(t *testing.T) {
 }
 
 func TestCommandsAcrossBases(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, serverArgs...)
 	r := record(t, srv)
 	conn := srv.Client().Conn()

@@ -10,6 +10,7 @@ import (
 )
 
 func TestRestoreEnd(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		for i := range 1000 {
 			srv.MustDo("SET", "before:"+strconv.Itoa(i), i)
@@ -36,6 +37,7 @@ func TestRestoreEnd(t *testing.T) {
 
 // TestRestoreFromCopy needs neither the process that wrote the journal nor the server.
 func TestRestoreFromCopy(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, serverArgs...)
 	r := record(t, srv)
 	for i := range 1000 {
@@ -62,6 +64,7 @@ func TestRestoreFromCopy(t *testing.T) {
 // TestRestoreElsewhere restores into a server of another kind that knows the format. Redis 7.0 is
 // left out: its digest words the scores of sorted sets in another way.
 func TestRestoreElsewhere(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.Spec{Kind: "valkey", Args: serverArgs}.Start(t)
 	w := newWorkload(t, srv, 7)
 	for range 50 {
@@ -84,6 +87,7 @@ func TestRestoreElsewhere(t *testing.T) {
 // journal follows, on a timeline that leaves the first one at that point. It is one more timeline
 // if the journal came back before the primary was promoted, which gives it another id.
 func TestUndo(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		r := record(t, srv)
 		for i := range 100 {

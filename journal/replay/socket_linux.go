@@ -6,14 +6,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unsentBytes is how much may wait in our socket for a target on the same machine.
+// unsentBytes bounds the bytes that wait in our socket for a target on the same machine.
 const unsentBytes = 16 << 10
 
-// sendOurselves keeps the work of sending out of a target's time that is on the same machine. What
-// waits in a socket's queue is sent when the other side makes room, within its own system call: the
-// target reads, and pays for our next segment. With next to nothing waiting, it wakes us instead.
-// Interleaved, that took 3 % of the server's processor time off a restore. Across a network a short
-// queue gains nothing and could run dry.
+// sendOurselves keeps the work of sending out of the target's time, if it is on the same machine.
+// Bytes in a socket's queue are sent when the other side makes room, within its own system call:
+// the target reads, and pays for our next segment. With next to nothing waiting, it wakes us
+// instead. Interleaved, that took 3 % of the server's processor time off a restore. Across a
+// network a short queue gains nothing and could run dry.
 func sendOurselves(nc net.Conn) {
 	c, ok := nc.(*net.TCPConn)
 	if !ok {
@@ -26,9 +26,9 @@ func sendOurselves(nc net.Conn) {
 	}
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return // closed already, as reading will show
+		return // closed already, as the next read will show
 	}
-	_ = raw.Control(func(fd uintptr) { // without it everything works as well, a little slower
+	_ = raw.Control(func(fd uintptr) { // without it everything works, a little slower
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentBytes)
 	})
 }

@@ -9,6 +9,7 @@ import (
 
 // TestSendOurselves: a connection to the same machine has a short queue.
 func TestSendOurselves(t *testing.T) {
+	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

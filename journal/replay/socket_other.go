@@ -4,5 +4,5 @@ package replay
 
 import "net"
 
-// sendOurselves does nothing: what it is about is how Linux sends to itself.
+// sendOurselves does nothing: it works around Linux's way of sending to itself.
 func sendOurselves(net.Conn) {}

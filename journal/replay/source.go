@@ -7,15 +7,15 @@ import (
 	"holdfast/journal"
 )
 
-// writeStream writes the stream of a plan from an offset to the point, less what is left out, and
-// tells sent how many bytes it has written.
-func writeStream(ctx context.Context, view *journal.View, p *Plan, from int64, w io.Writer,
+// writeStream writes the stream of a plan from one offset to another, less the skipped commands,
+// and reports the bytes written to sent.
+func writeStream(ctx context.Context, view *journal.View, p *Plan, from, to int64, w io.Writer,
 	sent func(n int64),
 ) error {
 	drops := p.Drops
-	return eachChunk(ctx, view, p.Point.Timeline.ID, from, p.Point.Offset,
+	return eachChunk(ctx, view, p.Point.Timeline.ID, from, to,
 		func(c journal.Chunk) error {
-			data := c.Data[:min(int64(len(c.Data)), p.Point.Offset-c.Offset)]
+			data := c.Data[:min(int64(len(c.Data)), to-c.Offset)]
 			var err error
 			drops, err = keep(drops, c.Offset, data, func(b []byte) error {
 				n, err := w.Write(b)
@@ -26,8 +26,8 @@ func writeStream(ctx context.Context, view *journal.View, p *Plan, from int64, w
 		})
 }
 
-// keep calls fn for the parts of data that are not dropped, and returns the drops that matter for
-// what follows.
+// keep calls fn for the parts of data that are not dropped, and returns the drops that still matter
+// behind them.
 func keep(drops []journal.Range, at int64, data []byte, fn func([]byte) error) (
 	[]journal.Range, error,
 ) {

@@ -2,12 +2,13 @@ package replay
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"strconv"
-	"strings"
 
 	"holdfast/journal"
 	"holdfast/journal/internal/wire"
@@ -17,75 +18,48 @@ import (
 type target struct {
 	opts       RestoreOptions
 	conn       *wire.Conn
-	version    string
-	advertised string // where it was told to come
+	advertised string   // where it was told to come
+	peer       net.Addr // where it is, once it is listened for
+	before     look     // as it was found
+	tail       *Tail    // of the recorded server; nil: it is another one
 }
 
-// openTarget connects and makes sure that the server may be overwritten.
+// openTarget connects.
 func openTarget(ctx context.Context, o RestoreOptions) (*target, error) {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	conn, err := wire.Dial(ctx, wire.Endpoint{Address: o.Target, Username: o.Username,
-		Password: o.Password, Dial: o.Dial})
-	if err != nil {
-		return nil, fmt.Errorf("target %s: %w", o.Target, err)
-	}
-	t := &target{opts: o, conn: conn}
-	if err := t.examine(ctx); err != nil {
-		conn.Close()
+	t := &target{opts: o}
+	if err := t.dial(ctx); err != nil {
 		return nil, err
 	}
 	return t, nil
 }
 
-func (t *target) examine(ctx context.Context) error {
-	info, err := t.info(ctx)
-	if err != nil {
-		return err
-	}
-	switch {
-	case info["role"] == "":
-		return fmt.Errorf("%w: its INFO is not that of a server", ErrTarget)
-	case info["cluster_enabled"] == "1":
-		return fmt.Errorf("%w: it is a cluster node; restore a server of its own instead", ErrTarget)
-	case info["loading"] == "1":
-		return fmt.Errorf("%w: it is still loading", ErrTarget)
-	case info["role"] != "master":
-		return fmt.Errorf("%w: it is a replica of %s:%s; promote it first", ErrTarget,
-			info["master_host"], info["master_port"])
-	}
-	if !t.opts.Force && t.recorded(info["master_replid"]) {
-		return fmt.Errorf("%w: it would go back to the point and lose all since; to do that, force it",
-			ErrRecorded)
-	}
-	var holds []string
-	for key, value := range info {
-		if strings.HasPrefix(key, "db") && strings.HasPrefix(value, "keys=") {
-			holds = append(holds, key+": "+value)
-		}
-	}
-	if n := info["number_of_functions"]; n != "" && n != "0" {
-		holds = append(holds, n+" functions")
-	}
-	if len(holds) > 0 && !t.opts.Force {
-		return fmt.Errorf("%w: %s; to overwrite it, force it", ErrNotEmpty, strings.Join(holds, ", "))
-	}
-	t.version = version(info)
-	t.advise(info)
-	return nil
+func (t *target) endpoint() wire.Endpoint {
+	return wire.Endpoint{Address: t.opts.Target, Username: t.opts.Username,
+		Password: t.opts.Password, Dial: t.opts.Dial, Serve: t.opts.Serve}
 }
 
-// advise says what makes the restore slower than it needs to be. Changing a server's settings is
-// left to those who know why they are so.
-func (t *target) advise(info map[string]string) {
-	if info["aof_enabled"] == "1" {
-		t.opts.Logger.Warn("the target has appendonly yes: it will write the whole stream to its own " +
-			"file, too, which takes time; CONFIG SET appendonly no before a restore and yes after it " +
-			"spares that")
+// openEndpoint is openTarget for an endpoint; o has the other options.
+func openEndpoint(ctx context.Context, e wire.Endpoint, o RestoreOptions) (*target, error) {
+	o.Target, o.Username, o.Password, o.Dial, o.Serve = e.Address, e.Username, e.Password, e.Dial, e.Serve
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if n := info["connected_slaves"]; n != "" && n != "0" {
-		t.opts.Logger.Warn("the target has replicas: each will be sent everything anew", "replicas", n)
+	return openTarget(ctx, o)
+}
+
+// dial connects, replacing the previous connection, if there was one.
+func (t *target) dial(ctx context.Context) error {
+	if t.conn != nil {
+		t.conn.Close()
 	}
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	conn, err := wire.Dial(ctx, t.endpoint())
+	if err != nil {
+		return fmt.Errorf("target %s: %w", t.opts.Target, err)
+	}
+	t.conn = conn
+	return nil
 }
 
 // recorded reports whether the target is the very server that the journal records, perhaps behind a
@@ -96,15 +70,11 @@ func (t *target) recorded(replID string) bool {
 	})
 }
 
-// hasRoom reports a target that holds everything and more than its maxmemory, which only binds
-// primaries: it would evict some of it as soon as it is one.
-func (t *target) hasRoom(ctx context.Context) error {
-	info, err := t.info(ctx, "memory")
-	if err != nil {
-		return err
-	}
+// hasRoom reports a target whose data exceeds its maxmemory, which only binds primaries: it would
+// evict keys as soon as it is one.
+func (t *target) hasRoom(info map[string]string) error {
 	number := func(field string) int64 {
-		n, _ := strconv.ParseInt(info[field], 10, 64) // a field that is not there limits nothing
+		n, _ := strconv.ParseInt(info[field], 10, 64) // a missing field limits nothing
 		return n
 	}
 	limit, policy := number("maxmemory"), info["maxmemory_policy"]
@@ -118,7 +88,7 @@ func (t *target) hasRoom(ctx context.Context) error {
 }
 
 // info asks INFO, without a limit of its own: while a target empties itself of a large data set it
-// answers nobody, and no harm is done by waiting.
+// answers no client, and waiting does no harm.
 func (t *target) info(ctx context.Context, section ...string) (map[string]string, error) {
 	v, err := t.conn.Do(ctx, append([]string{"INFO"}, section...)...)
 	if err != nil {
@@ -126,13 +96,6 @@ func (t *target) info(ctx context.Context, section ...string) (map[string]string
 	}
 	text, _ := v.(string)
 	return wire.Fields(text), nil
-}
-
-func version(info map[string]string) string {
-	if v := info["valkey_version"]; v != "" {
-		return v
-	}
-	return info["redis_version"]
 }
 
 // refused wraps an error reply of the target.
@@ -144,9 +107,10 @@ func (t *target) refused(command string, err error) error {
 	return fmt.Errorf("target %s: %s: %w", t.opts.Target, command, err)
 }
 
-// listen opens the address where the target comes for the data, and returns what the target is
-// told. Where nothing else is said, that is the address from which we reach the target.
+// listen opens the address where the target comes for the data, and returns the address to
+// advertise. By default that is the address from which we reach the target.
 func (t *target) listen(ctx context.Context) (ln net.Listener, advertise string, err error) {
+	t.peer = t.conn.RemoteAddr()
 	local := "127.0.0.1" // the target is on this machine if it is on a unix socket
 	if a, ok := t.conn.LocalAddr().(*net.TCPAddr); ok {
 		local = a.IP.String()
@@ -155,20 +119,36 @@ func (t *target) listen(ctx context.Context) (ln net.Listener, advertise string,
 	if address == "" {
 		address = net.JoinHostPort(local, "0")
 	}
+	secure := t.opts.Serve != nil && t.replicatesByTLS(ctx)
 	ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil || t.opts.Advertise != "" {
-		return ln, t.opts.Advertise, err
+	if err != nil {
+		return nil, "", err
 	}
-	a := ln.Addr().(*net.TCPAddr) // as it was asked for
+	a := ln.Addr().(*net.TCPAddr) // the type requested
+	if secure {
+		ln = tls.NewListener(ln, t.opts.Serve)
+	}
+	if t.opts.Advertise != "" {
+		return ln, t.opts.Advertise, nil
+	}
 	if !a.IP.IsUnspecified() {
 		local = a.IP.String()
 	}
 	return ln, net.JoinHostPort(local, strconv.Itoa(a.Port)), nil
 }
 
-// isTarget admits the machine that the target is on, and this one: whoever may connect is given
-// everything. With an address of one's own to advertise there is something in between, whose
-// address is not known.
+// replicatesByTLS asks whether the target replicates over TLS. Without an answer it assumes
+// plaintext, the default.
+func (t *target) replicatesByTLS(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	v, err := t.conn.Do(ctx, "CONFIG", "GET", "tls-replication")
+	pair, _ := v.([]any)
+	return err == nil && len(pair) == 2 && pair[1] == "yes"
+}
+
+// isTarget admits the target's machine, and this one: an admitted peer is given everything. With an
+// address of one's own to advertise there is an intermediate machine of unknown address.
 func (t *target) isTarget(remote net.Addr) bool {
 	a, ok := remote.(*net.TCPAddr)
 	if !ok {
@@ -177,7 +157,7 @@ func (t *target) isTarget(remote net.Addr) bool {
 	if t.opts.Advertise != "" || a.IP.IsLoopback() {
 		return true
 	}
-	peer, ok := t.conn.RemoteAddr().(*net.TCPAddr)
+	peer, ok := t.peer.(*net.TCPAddr)
 	return ok && peer.IP.Equal(a.IP)
 }
 

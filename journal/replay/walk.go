@@ -2,7 +2,6 @@ package replay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -11,24 +10,24 @@ import (
 	"holdfast/journal/stream"
 )
 
-// Walk says which part of a history to go through.
+// Walk selects a part of a history.
 type Walk struct {
 	Timeline journal.TimelineID // 0: the current one
 	From     int64              // no command that begins before it
 	To       int64              // none that begins at or behind it; 0: to the end
 	Since    time.Time          // none that arrived before it; zero: all
 	Until    time.Time          // none that arrived at or after it; zero: all
-	MaxArg   int                // bytes of an argument that are kept; 0: 64 KiB
-	// Gap, if not nil, is told what the journal never received. The walk goes on behind it, at the
+	MaxArg   int                // bytes kept of an argument; 0: 64 KiB
+	// Gap, if not nil, is called with each gap of the journal. The walk goes on behind it, at the
 	// next base.
 	Gap func(journal.Gap)
 }
 
-// Commands calls fn for the commands of a history in order. An error of fn ends it; with
-// [stream.ErrStop] that is none.
+// Commands calls fn for the commands of a history in order. An error of fn ends it;
+// [stream.ErrStop] ends it without an error.
 //
-// It begins at the newest base before the part, for only a base and the start of a timeline are
-// known to be where a command begins.
+// It begins at the newest base before the part: only a base and the start of a timeline are known
+// starts of a command.
 func Commands(ctx context.Context, view *journal.View, w Walk, fn func(*stream.Command) error) error {
 	tl, err := pickTimeline(view, w.Timeline)
 	if err != nil {
@@ -43,12 +42,12 @@ func Commands(ctx context.Context, view *journal.View, w Walk, fn func(*stream.C
 		at := starts[0]
 		s := scanning{view: view, timeline: tl.ID, from: at.Offset, to: to, db: at.DB, maxArg: w.MaxArg}
 		err := s.run(ctx, func(c *stream.Command) error { return w.take(c, to, fn) })
-		var gap *journal.GapError
-		if !errors.As(err, &gap) {
+		gap, ok := hole(err)
+		if !ok {
 			return err
 		}
 		if w.Gap != nil {
-			w.Gap(gap.Gap)
+			w.Gap(gap)
 		}
 		starts = slices.DeleteFunc(starts, func(b journal.Base) bool { return b.Offset < gap.To })
 	}
@@ -65,7 +64,7 @@ func (w *Walk) take(c *stream.Command, to int64, fn func(*stream.Command) error)
 	return fn(c)
 }
 
-// starts is where commands are known to begin, from the last such place before the part on.
+// starts are the known starts of commands, from the last one before the part on.
 func (w *Walk) starts(view *journal.View, tl journal.Timeline) []journal.Base {
 	limits := lineage(view, tl)
 	var all []journal.Base
@@ -79,7 +78,7 @@ func (w *Walk) starts(view *journal.View, tl journal.Timeline) []journal.Base {
 			all = append(all, b)
 		}
 	}
-	// Of several at one place, a base knows the database.
+	// At the same place, a base knows the database.
 	slices.SortFunc(all, func(a, b journal.Base) int {
 		if a.Offset != b.Offset {
 			return int(max(min(a.Offset-b.Offset, 1), -1))
@@ -98,7 +97,7 @@ func (w *Walk) starts(view *journal.View, tl journal.Timeline) []journal.Base {
 	return all[first:]
 }
 
-// oldest is the first offset of a lineage that retention has left.
+// oldest is the first offset of a lineage that retention has kept.
 func oldest(view *journal.View, limits map[journal.TimelineID]int64) int64 {
 	least := int64(everything)
 	for _, s := range view.Segments() {

@@ -32,6 +32,7 @@ func walked(t *testing.T, view *journal.View, w replay.Walk) string {
 }
 
 func TestCommands(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, serverArgs...)
 	r := record(t, srv)
 	srv.MustDo("SET", "a", 1)
@@ -78,6 +79,7 @@ func TestCommands(t *testing.T) {
 
 // A walk tells of a gap, and goes on at the base behind it.
 func TestCommandsAcrossAGap(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	j, err := journal.Open(journal.Options{Dir: "j", FS: vfs.NewMem()})
 	if err != nil {
@@ -116,6 +118,7 @@ func TestCommandsAcrossAGap(t *testing.T) {
 }
 
 func TestParseSkip(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]replay.Skip{
 		"5": {From: 5}, "0": {}, "5-9": {From: 5, To: 9},
 	} {

@@ -4,52 +4,85 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"slices"
+	"io/fs"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"holdfast/journal"
 	"holdfast/journal/rdb"
-	"holdfast/journal/stream"
 	"holdfast/journal/vfs"
 )
 
-// Placement says where a backup file stands in the journal.
+// Placement is the value of a backup and its place in the journal. The backup is an RDB file or the
+// folder of an append-only file.
 type Placement struct {
-	Path   string
-	Size   int64       // bytes
-	Header *rdb.Header // nil where Err is not
+	Path      string
+	Size      int64 // bytes
+	AOF       bool  // a folder
+	Condition Condition
+	Why       string      // why it is not Sound
+	Header    *rdb.Header // of the RDB; nil: there is none
+	Created   time.Time   // zero: unknown
+	Keys      int64       // in the RDB file; -1: not counted
 
-	Timeline journal.TimelineID // 0: on none that the journal knows
-	OnLine   bool               // on the current timeline's history: nothing after it was lost
-	Since    time.Time          // when the first command that it lacks had arrived; zero: none
-	Lacks    int64              // bytes of the stream from there to the timeline's end
-	Commands int64              // that change data, among them; -1: not counted
-	Newest   bool               // of those on the current timeline's history
-	Note     string             // what else a person should know
-	Err      error              // it cannot be read, or is no RDB file
+	Timeline journal.TimelineID // 0: on none known to the journal
+	ReplID   string             // "": unknown
+	Offset   int64              // -1: unknown
+	OnLine   bool               // the present history contains it
+	// Ahead is its excess over the journal's end of that history: bytes of stream of an RDB file,
+	// commands of an append-only file.
+	Ahead int64
+
+	Since    time.Time // arrival of the first command that it lacks; zero: none
+	Lacks    int64     // bytes of the present history's stream that it lacks
+	Commands int64     // that change data, among them; -1: not counted
+	Branches []Lack    // the parts it lacks of histories that the server has left
+	Newest   bool      // of all sound enough for use
+	Note     string    // advice for its user
+	Err      error     // it cannot be read
 }
 
-// Which places backup files in the journal by what they say of themselves. The order is that of
-// paths. fs nil is the real one.
-func Which(ctx context.Context, view *journal.View, fs vfs.FS, paths []string) (
+// placed reports whether the journal knows the place.
+func (p *Placement) placed() bool { return p.Timeline != 0 }
+
+// usable reports whether it is a candidate for the newest.
+func (p *Placement) usable() bool {
+	return p.Err == nil && p.Condition != Damaged && p.placed() && p.OnLine
+}
+
+// newer orders backups of one history.
+func (p *Placement) newer(o *Placement) bool {
+	switch {
+	case (p.Ahead > 0) != (o.Ahead > 0):
+		return p.Ahead > 0
+	case p.Timeline != o.Timeline:
+		return p.Timeline > o.Timeline
+	case p.Offset != o.Offset:
+		return p.Offset > o.Offset
+	}
+	return p.Ahead > o.Ahead || p.Ahead == o.Ahead && p.Condition == Sound && o.Condition != Sound
+}
+
+// Which reads backups to their end and places them in the journal. The order is that of paths. disk
+// nil is the real one.
+func Which(ctx context.Context, view *journal.View, disk vfs.FS, paths []string) (
 	[]Placement, error,
 ) {
-	if fs == nil {
-		fs = vfs.OS{}
-	}
+	disk = vfs.OrOS(disk)
 	out := make([]Placement, len(paths))
 	newest := -1
 	for i, path := range paths {
 		p := &out[i]
-		p.Path, p.Commands = path, -1
-		if p.Header, p.Size, p.Err = readHead(fs, path); p.Err != nil {
+		p.Path, p.Commands, p.Offset, p.Keys = path, -1, -1, -1
+		if err := p.look(ctx, view, disk); err != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			p.Err = err
 			continue
 		}
-		if err := p.place(ctx, view); err != nil {
-			return nil, err
-		}
-		if p.OnLine && (newest < 0 || p.Header.Offset > out[newest].Header.Offset) {
+		if p.usable() && (newest < 0 || p.newer(&out[newest])) {
 			newest = i
 		}
 	}
@@ -59,20 +92,44 @@ func Which(ctx context.Context, view *journal.View, fs vfs.FS, paths []string) (
 	return out, nil
 }
 
-func readHead(fs vfs.FS, path string) (*rdb.Header, int64, error) {
-	f, err := fs.Open(path)
-	if err != nil {
-		return nil, 0, err
+// look reads a backup and places it.
+func (p *Placement) look(ctx context.Context, view *journal.View, disk vfs.FS) error {
+	if strings.HasSuffix(p.Path, ".manifest") {
+		return p.lookAOF(ctx, view, disk, filepath.Dir(p.Path))
 	}
-	defer f.Close() // read-only
-	size, err := f.Size()
+	st, err := disk.Stat(p.Path)
 	if err != nil {
-		return nil, 0, err
+		return err
 	}
-	h, err := rdb.ReadHeader(io.NewSectionReader(f, 0, min(size, rdb.HeadBytes)))
-	return h, size, err
+	if _, err := disk.List(p.Path); err == nil {
+		return p.lookAOF(ctx, view, disk, p.Path)
+	} else if errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	p.Size = st.Size
+	f, err := readRDB(ctx, disk, p.Path)
+	if err != nil {
+		return err
+	}
+	p.Condition, p.Why = f.condition()
+	if f.Report == nil {
+		return nil
+	}
+	p.takeRDB(f)
+	return p.place(ctx, view)
 }
 
+func (p *Placement) takeRDB(f *rdbFile) {
+	p.Header, p.Created = f.Header, f.Header.Created
+	if f.Contents != nil && f.err == nil {
+		p.Keys = 0
+		for _, n := range f.Contents.Keys {
+			p.Keys += n
+		}
+	}
+}
+
+// place places an RDB file by its own header.
 func (p *Placement) place(ctx context.Context, view *journal.View) error {
 	h := p.Header
 	if !h.Placed() {
@@ -80,55 +137,123 @@ func (p *Placement) place(ctx context.Context, view *journal.View) error {
 			"written, or it is the base of an append-only file"
 		return nil
 	}
+	p.ReplID, p.Offset = h.ReplID, h.Offset
 	tl, ok := holder(view, h.ReplID, h.Offset)
 	if !ok {
+		tl, ok = beyond(view, h.ReplID, h.Offset)
+		p.Ahead = h.Offset - tl.End
+	}
+	if !ok {
+		p.Ahead = 0
 		p.Note = fmt.Sprintf("the journal does not hold offset %d of history %s", h.Offset, h.ReplID)
 		return nil
 	}
+	return p.settle(ctx, view, tl, h.Offset, h.StreamDB)
+}
+
+// settle rates a backup at a known place.
+func (p *Placement) settle(ctx context.Context, view *journal.View, tl journal.Timeline,
+	offset int64, db int) error {
 	p.Timeline = tl.ID
-	end := tl.End
 	if cur, ok := view.Current(); ok {
-		if limit, on := lineage(view, cur)[tl.ID]; on && h.Offset <= limit {
-			p.OnLine, tl, end = true, cur, cur.End
-		} else {
-			p.Note = "it is on a branch that the present history does not contain"
+		limit, on := reach(view, cur, everything)[tl.ID]
+		p.OnLine = on && offset <= limit || p.Ahead > 0 && tl.ID == cur.ID
+	}
+	switch {
+	case !p.OnLine && p.Ahead > 0:
+		p.Note = "it goes on beyond the journal's end of a history that the server has left"
+	case !p.OnLine:
+		p.Note = "it is on a branch that the present history does not contain"
+	}
+	present, branches, err := lacks(ctx, view, tl, offset, db)
+	if err != nil {
+		return err
+	}
+	p.Branches, p.Commands = branches, 0
+	for _, l := range present {
+		p.Lacks += l.To - l.From
+		if l.Commands < 0 {
+			p.Commands = -1
+			p.Note = "not all that it lacks can be counted: " + l.Why
+			break
+		}
+		p.Commands += l.Commands
+		if p.Since.IsZero() {
+			p.Since = l.Since
 		}
 	}
-	p.Lacks = end - h.Offset
-	return p.count(ctx, view, tl.ID, end)
+	return nil
 }
 
 // holder finds the timeline that holds an offset of a history: the newest one, if several do.
-func holder(view *journal.View, replID string, offset int64) (journal.Timeline, bool) {
-	for _, tl := range slices.Backward(view.Timelines()) {
+func holder(view *journal.View, replID string, offset int64) (out journal.Timeline, ok bool) {
+	for _, tl := range view.Timelines() {
 		if tl.ReplID == replID && tl.Start <= offset && offset <= tl.End {
-			return tl, true
+			out, ok = tl, true
 		}
 	}
-	return journal.Timeline{}, false
+	return out, ok
 }
 
-// count counts what the file lacks, as far as it can be read.
-func (p *Placement) count(ctx context.Context, view *journal.View, tl journal.TimelineID,
-	end int64,
+// beyond finds the timeline of a history whose end lies below an offset: the furthest one.
+func beyond(view *journal.View, replID string, offset int64) (out journal.Timeline, ok bool) {
+	for _, tl := range view.Timelines() {
+		if tl.ReplID == replID && tl.End < offset && (!ok || tl.End >= out.End) {
+			out, ok = tl, true
+		}
+	}
+	return out, ok
+}
+
+// lookAOF reads an append-only folder and places it by its commands.
+func (p *Placement) lookAOF(ctx context.Context, view *journal.View, disk vfs.FS, dir string,
 ) error {
-	commands := int64(0)
-	s := scanning{view: view, timeline: tl, from: p.Header.Offset, to: end, db: p.Header.StreamDB,
-		maxArg: 16}
-	err := s.run(ctx, func(c *stream.Command) error {
-		if commands == 0 {
-			p.Since = c.Time
+	p.AOF = true
+	a, err := readAOF(ctx, disk, dir)
+	if err != nil {
+		return err
+	}
+	p.Size, p.Created = a.size, a.lastTime
+	if a.base != nil && a.base.Report != nil {
+		p.Header = a.base.Header
+		if p.Created.IsZero() {
+			p.Created = a.base.Header.Created // at least
 		}
-		if !replicaOnly(c) && !isFrame(c) && len(c.Args) > 0 {
-			commands++
-		}
-		return nil
-	})
-	if errors.Is(err, journal.ErrGap) || errors.Is(err, journal.ErrRange) ||
-		errors.Is(err, journal.ErrPruned) {
-		p.Note = "not all that it lacks can be counted: " + err.Error()
+	}
+	if a.err != nil {
+		p.Condition, p.Why = Damaged, a.err.Error()
 		return nil
 	}
-	p.Commands = commands
-	return err
+	places, err := placeAOF(ctx, view, a.commands)
+	if err != nil {
+		return err
+	}
+	p.Condition, p.Why = Unchecked, "an append-only file carries no checksum, and its commands could "+
+		"not be compared with the journal's"
+	switch len(places) {
+	case 0:
+		p.Note = fmt.Sprintf("its commands are not in the journal, or too few to tell (%d)",
+			a.commands.count)
+		return nil
+	case 1:
+	default:
+		p.Note = fmt.Sprintf("its commands stand in the journal at %d places", len(places))
+		return nil
+	}
+	at := places[0]
+	p.judge(a, at.compared)
+	p.ReplID, p.Offset, p.Ahead = at.timeline.ReplID, at.offset, at.ahead
+	return p.settle(ctx, view, at.timeline, at.offset, -1)
+}
+
+// judge rates a folder by its comparison with the journal.
+func (p *Placement) judge(a *aofFolder, compared Condition) {
+	switch {
+	case compared == Damaged:
+		p.Condition, p.Why = Damaged, "its commands are not those that the journal received"
+	case compared == Sound && a.base != nil && a.base.Proven():
+		p.Condition, p.Why = Sound, ""
+	case compared == Sound:
+		p.Why = "its commands are those that the journal received, but nothing proves its base"
+	}
 }

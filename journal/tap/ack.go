@@ -10,12 +10,13 @@ import (
 	"holdfast/journal/internal/wire"
 )
 
-// startEvery is how often the primary is asked to start the stream: it does so at the first
-// acknowledgement after it has reaped its snapshot child, which can be later than our first one.
+// startEvery is the interval between requests to start the stream: the primary starts it at the
+// first acknowledgement after it has reaped its snapshot child, which can be later than our first
+// one.
 const startEvery = 100 * time.Millisecond
 
-// acker acknowledges on one connection: after each fsync, when the primary asks, and at least
-// every AckEvery. Only its goroutine writes to the connection.
+// acker acknowledges on one connection: after each fsync, when the primary asks, and at least every
+// AckEvery. Only its goroutine writes to the connection.
 type acker struct {
 	t        *Tap
 	link     *link
@@ -58,7 +59,7 @@ func (a *acker) run(ctx context.Context) error {
 	}
 }
 
-// acknowledge sends what is durable. Offset 0 says only that we are alive.
+// acknowledge sends the durable offset. Offset 0 says only that we are alive.
 func (a *acker) acknowledge() error {
 	offset := int64(0)
 	if p := a.t.Confirmed(); p.Timeline == a.timeline {

@@ -11,6 +11,7 @@ import (
 )
 
 func TestAttach(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		name string
 		args []string
@@ -37,6 +38,7 @@ func TestAttach(t *testing.T) {
 }
 
 func TestAttachOverUnixSocketAsUser(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		name, rules string
 		warns       bool
@@ -58,6 +60,7 @@ func TestAttachOverUnixSocketAsUser(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, serverArgs...)
 	setUser(srv, "+replconf")
 	r := newRig(t, srv.Addr)
@@ -74,6 +77,7 @@ func TestRefused(t *testing.T) {
 }
 
 func TestContinueAfterRestart(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		r := newRig(t, srv.Addr).start().attached()
 		fill(srv, 1<<20)
@@ -93,6 +97,7 @@ func TestContinueAfterRestart(t *testing.T) {
 }
 
 func TestContinueAfterCut(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, serverArgs...)
 	relay := proxytest.StartFaultProxy(t, srv.Addr)
 	r := newRig(t, relay.Addr).start().attached()
@@ -109,6 +114,7 @@ func TestContinueAfterCut(t *testing.T) {
 }
 
 func TestGap(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		r := newRig(t, srv.Addr).start().attached()
 		fill(srv, 200_000)
@@ -139,6 +145,7 @@ func TestGap(t *testing.T) {
 }
 
 func TestSplitEverywhere(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, append([]string{"--repl-diskless-sync", "yes"}, serverArgs...)...)
 	fill(srv, 3000)
 	for _, size := range []int{1, 7, 39, 41} {
@@ -155,6 +162,7 @@ func TestSplitEverywhere(t *testing.T) {
 }
 
 func TestPrimaryDiesWithinSnapshot(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, append([]string{"--rdbcompression", "no"}, serverArgs...)...)
 	for i := range 40 {
 		srv.MustDo("SET", i, make([]byte, 64<<10))
@@ -177,6 +185,7 @@ func TestPrimaryDiesWithinSnapshot(t *testing.T) {
 // TestBaseGone stands for a crash between the beginning of a timeline and its base: the stream is
 // there and nothing leads to it.
 func TestBaseGone(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, serverArgs...)
 	r := newRig(t, srv.Addr).start().attached()
 	if err := r.stop(); err != nil {

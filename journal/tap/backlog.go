@@ -2,9 +2,9 @@ package tap
 
 import "time"
 
-// The primary's backlog bounds how long the journal can be away and still continue. How long that
-// is depends on how fast the stream grows, so the tap watches the rate and warns when the backlog
-// lasts less than Options.BacklogTime.
+// The primary's backlog bounds the time that the journal can be away and still continue. That time
+// depends on the stream's rate, so the tap watches the rate and warns when the backlog lasts less
+// than Options.BacklogTime.
 
 const (
 	rateEvery    = 10 * time.Second // one sample
@@ -20,7 +20,7 @@ type rate struct {
 
 func newRate(bytes int64, now time.Time) *rate { return &rate{bytes: bytes, at: now} }
 
-// sample reports whether a new figure is there.
+// sample reports whether there is a new figure.
 func (r *rate) sample(bytes int64, now time.Time) bool {
 	d := now.Sub(r.at)
 	if d < rateEvery {
@@ -31,7 +31,7 @@ func (r *rate) sample(bytes int64, now time.Time) bool {
 	return true
 }
 
-// noteBacklog keeps the size that the primary has just told.
+// noteBacklog keeps the size from the primary's last INFO.
 func (t *Tap) noteBacklog(p primaryInfo) {
 	if !p.known {
 		t.log.Warn("journal: the replication user may not use INFO: lost tails cannot be told from " +
@@ -40,7 +40,7 @@ func (t *Tap) noteBacklog(p primaryInfo) {
 	t.stats.update(func(s *Stats) { s.BacklogSize = p.backlogSize })
 }
 
-// judgeBacklog takes a new rate into account.
+// judgeBacklog applies a new rate.
 func (t *Tap) judgeBacklog(perSecond float64) {
 	var warn bool
 	var size int64

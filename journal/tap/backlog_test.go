@@ -9,6 +9,7 @@ import (
 )
 
 func TestBacklogWarning(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		name   string
 		size   int64
@@ -43,6 +44,7 @@ func TestBacklogWarning(t *testing.T) {
 }
 
 func TestRate(t *testing.T) {
+	t.Parallel()
 	start := time.Now()
 	r := newRate(1000, start)
 	if r.sample(5000, start.Add(rateEvery/2)) {

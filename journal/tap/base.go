@@ -3,13 +3,14 @@ package tap
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"holdfast/journal"
 )
 
 const (
-	baseCheckEvery = time.Second     // whether one is due
+	baseCheckEvery = time.Second     // interval of the check
 	baseRetryMin   = time.Second     // after a failure; doubles
 	baseRetryMax   = 5 * time.Minute //
 	catchUpEvery   = 5 * time.Millisecond
@@ -42,7 +43,7 @@ func (t *Tap) Snapshot(ctx context.Context) (journal.Base, error) {
 	}
 }
 
-// keepBases takes bases when they are due or asked for, until the context ends.
+// keepBases takes bases when they are due or requested, until the context ends.
 func (t *Tap) keepBases(ctx context.Context) {
 	ticker := time.NewTicker(baseCheckEvery)
 	defer ticker.Stop()
@@ -69,7 +70,7 @@ func (t *Tap) keepBases(ctx context.Context) {
 	}
 }
 
-// snapshotFor takes a base that someone asked for, who may give up.
+// snapshotFor takes a requested base; the requester may give up.
 func (t *Tap) snapshotFor(ctx, asked context.Context) (journal.Base, error) {
 	if !t.Attached() {
 		return journal.Base{}, ErrDetached
@@ -90,9 +91,24 @@ func (t *Tap) baseDue() bool {
 		return t.committing == 0
 	}
 	p := t.opts.Base
-	// The newest base may be an ancestor's: offsets go on where a timeline continues another one.
+	// The newest base may be an ancestor's: offsets go on when a timeline continues another one.
 	behind := t.opts.Journal.Received().Offset - t.lastBase.Offset
+	if t.early(behind) || t.failing() { // which stands until one comes
+		return true
+	}
 	return p.Every > 0 && time.Since(t.lastBase.Time) >= p.Every || p.Bytes > 0 && behind >= p.Bytes
+}
+
+// earlyBytes is the least stream that justifies a base before its time.
+const earlyBytes = 64 << 20
+
+// early reports whether a base would save space on a disk that fills: the stream since the newest
+// one is longer than that base, so that a fresh one lets retention drop more at disk.stop than the
+// fresh one takes. The caller holds mu.
+func (t *Tap) early(behind int64) bool {
+	j := t.opts.Journal
+	return j.State() == journal.StateWarn && behind > max(t.lastBase.Size, earlyBytes) &&
+		j.RoomFor(t.lastBase.Size) == nil
 }
 
 // takeBase takes a base over a connection of its own and counts the outcome.
@@ -107,8 +123,9 @@ func (t *Tap) takeBase(ctx context.Context) (journal.Base, error) {
 			s.Bases++
 		}
 	})
+	t.noteBase(ctx, err)
 	if err != nil && ctx.Err() == nil {
-		t.log.Warn("journal: taking a base failed", "error", err)
+		t.again.Tell(t.log, slog.LevelWarn, "journal: taking a base failed", err)
 	}
 	return base, err
 }
@@ -116,8 +133,8 @@ func (t *Tap) takeBase(ctx context.Context) (journal.Base, error) {
 // fetchBase asks the primary for a snapshot alone (REPLCONF rdb-only). Its offset is one of the
 // stream that the replication connection receives anyway, which is where the two are joined.
 //
-// One that can wait is not begun where the last one would not fit: it would fill the disk, which
-// makes retention drop what it can, stop the acknowledgements, and come to nothing.
+// A snapshot that can wait is not begun where the last one would not fit: it would fill the disk,
+// force retention to drop all it may, stop the acknowledgements, and fail in the end.
 func (t *Tap) fetchBase(ctx context.Context) (journal.Base, error) {
 	t.mu.Lock()
 	size := t.lastBase.Size
@@ -127,6 +144,13 @@ func (t *Tap) fetchBase(ctx context.Context) (journal.Base, error) {
 			return journal.Base{}, err
 		}
 	}
+	words := t.openLog(ctx)
+	base, err := t.snapshotAlone(ctx)
+	return base, words.explain(err)
+}
+
+// snapshotAlone is fetchBase's connection.
+func (t *Tap) snapshotAlone(ctx context.Context) (journal.Base, error) {
 	l, err := t.connect(ctx, "?", -1, "rdb-only", "1")
 	if err != nil {
 		return journal.Base{}, err
@@ -147,8 +171,8 @@ func (t *Tap) fetchBase(ctx context.Context) (journal.Base, error) {
 	return t.commitBase(ctx, w, info)
 }
 
-// awaitOffset waits until the journal has received everything below the snapshot's offset. The
-// time at which that was so is the snapshot's, on the same clock as that of the stream.
+// awaitOffset waits until the journal has received everything below the snapshot's offset. The time
+// of that arrival is the snapshot's, on the same clock as the stream's.
 func (t *Tap) awaitOffset(ctx context.Context, a answer) (journal.TimelineID, time.Time, error) {
 	t.Hurry()
 	deadline := time.Now().Add(t.opts.Timeout)
@@ -175,12 +199,15 @@ func (t *Tap) awaitOffset(ctx context.Context, a answer) (journal.TimelineID, ti
 	}
 }
 
-// receiveBase streams a snapshot into a new base, checks that it is what the primary announced,
-// and returns the writer and the database that the stream has selected there.
+// receiveBase streams a snapshot into a new base, checks it against the primary's announcement, and
+// returns the writer and the database that the stream has selected there.
 func (t *Tap) receiveBase(l *link) (*journal.BaseWriter, int, error) {
 	w, err := t.opts.Journal.NewBase()
 	if err != nil {
 		return nil, 0, err
+	}
+	if t.Covered() {
+		w.Wait()
 	}
 	h, err := readSnapshot(l.Conn, t.opts.Timeout, w)
 	if err == nil && h.Placed() && (h.ReplID != l.answer.replID || h.Offset != l.answer.offset) {
@@ -194,7 +221,7 @@ func (t *Tap) receiveBase(l *link) (*journal.BaseWriter, int, error) {
 	return w, h.StreamDB, nil
 }
 
-// commitBase makes a base durable. From then on what follows it is covered, if its timeline is
+// commitBase makes a base durable. From then on the stream behind it is covered, if its timeline is
 // still the current one.
 func (t *Tap) commitBase(ctx context.Context, w *journal.BaseWriter, info journal.BaseInfo) (
 	journal.Base, error,

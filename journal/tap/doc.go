@@ -1,10 +1,9 @@
 // Package tap is the journal's replica side: it attaches to a primary as a replica does and writes
-// what it is given, byte for byte, into the journal.
+// the stream, byte for byte, into the journal.
 //
 // It owns the replication connection, the second connection that takes a fresh base, and the
-// decision what a new history means for what the journal holds (continue, gap, new timeline, lost
-// tail). It does not own the disk: whether bytes are durable is the journal's word, and the tap
-// acknowledges to the primary only what the journal has called durable.
+// verdict on a new history (continue, gap, new timeline, lost tail). It does not own the disk: the
+// journal decides when bytes are durable, and the tap acknowledges no others to the primary.
 //
 // # Concurrency
 //

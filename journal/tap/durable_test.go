@@ -33,6 +33,7 @@ func acked(srv *proxytest.Server) int64 {
 // TestAcknowledgesOnlyWhatIsDurable holds the disk back: the socket is read, nothing is
 // acknowledged; WAIT, which asks with GETACK, does not count us either.
 func TestAcknowledgesOnlyWhatIsDurable(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		disk := &slowDisk{}
 		r := newRig(t, srv.Addr)
@@ -76,6 +77,7 @@ func TestAcknowledgesOnlyWhatIsDurable(t *testing.T) {
 // TestStopsReadingAtTheLimit fills the journal's memory: then, and only then, the tap stops
 // reading, and goes on by itself.
 func TestStopsReadingAtTheLimit(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, serverArgs...)
 	disk := &slowDisk{}
 	r := newRig(t, srv.Addr)
@@ -101,20 +103,23 @@ func TestStopsReadingAtTheLimit(t *testing.T) {
 
 // TestBaseCountsOnceDurable holds the disk back while the snapshot is to be synced.
 func TestBaseCountsOnceDurable(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, serverArgs...)
 	fill(srv, 100_000)
 	disk := &slowDisk{}
 	r := newRig(t, srv.Addr)
+	var held atomic.Bool
 	r.journal.FS = vfs.WithFaults(disk.fs(), func(op vfs.Op) error {
 		if op.Kind == vfs.OpCreate && strings.Contains(op.Path, "base") {
 			disk.hold()
+			held.Store(true)
 		}
 		return nil
 	})
 	r.start()
 	defer disk.release()
 	proxytest.Poll(t, "the snapshot to be there", func() bool {
-		return srv.Info("replication")["slave0"] != "" && r.tap.Stats().FullResyncs == 1
+		return held.Load() && srv.Info("replication")["slave0"] != "" && r.tap.Stats().FullResyncs == 1
 	})
 	if n := acked(srv); n > 0 || r.tap.Confirmed() != (journal.Position{}) {
 		t.Errorf("acknowledged %d, confirmed %+v before the base is durable", n, r.tap.Confirmed())
@@ -127,6 +132,7 @@ func TestBaseCountsOnceDurable(t *testing.T) {
 }
 
 func TestFACK(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"valkey", "redis"} {
 		for _, fack := range []bool{true, false} {
 			srv := proxytest.Spec{Kind: kind, Args: serverArgs}.Start(t)
@@ -152,6 +158,7 @@ func TestFACK(t *testing.T) {
 }
 
 func TestJournalFails(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, serverArgs...)
 	r := newRig(t, srv.Addr)
 	broken := make(chan struct{})
@@ -179,6 +186,7 @@ func TestJournalFails(t *testing.T) {
 }
 
 func TestBaseByBytesAndAge(t *testing.T) {
+	t.Parallel()
 	for _, policy := range []tap.BasePolicy{{Bytes: 300_000}, {Every: 50 * time.Millisecond}} {
 		srv := proxytest.StartServer(t, serverArgs...)
 		r := newRig(t, srv.Addr)
@@ -203,6 +211,7 @@ func TestBaseByBytesAndAge(t *testing.T) {
 }
 
 func TestSnapshot(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		r := newRig(t, srv.Addr).start().attached()
 		srv.MustDo("SET", "k", 1)
@@ -231,6 +240,7 @@ func (d *fullDisk) Usage(string) (vfs.Usage, error) {
 
 // TestSnapshotWithoutRoom is not begun, unless nothing goes without it.
 func TestSnapshotWithoutRoom(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, serverArgs...)
 	disk := &fullDisk{FS: vfs.OS{}}
 	disk.free.Store(50)

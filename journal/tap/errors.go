@@ -3,18 +3,18 @@ package tap
 import "errors"
 
 var (
-	// ErrRefused means that the primary answered PSYNC or what comes before it with an error; the
+	// ErrRefused means that the primary answered PSYNC or an earlier command with an error; the
 	// text has the primary's words.
 	ErrRefused = errors.New("the primary refused replication")
-	// ErrHandshake means that the primary's answer is none that a primary gives.
+	// ErrHandshake means that the primary's answer violates the protocol.
 	ErrHandshake = errors.New("unexpected answer in the replication handshake")
-	// ErrSnapshot means that a snapshot did not come whole, or is not of the history and offset
-	// that the primary announced.
+	// ErrSnapshot means that a snapshot was cut short, or is not of the history and offset that the
+	// primary announced.
 	ErrSnapshot = errors.New("broken snapshot")
 	// ErrDetached is returned by Snapshot while no primary is attached.
 	ErrDetached = errors.New("no primary is attached")
-	// ErrMoved means that the history changed while a base was being taken; the base is dropped
-	// and another one is taken of the new history.
+	// ErrMoved means that the history changed while a base was being taken; the base is dropped and
+	// another one is taken of the new history.
 	ErrMoved = errors.New("the history changed while a base was taken")
 
 	// errRedirected ends a connection because Redirect named another primary.

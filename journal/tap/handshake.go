@@ -1,9 +1,11 @@
 package tap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -17,28 +19,32 @@ type link struct {
 	unhook  func() bool // undoes the context's hold on the connection
 	primary primaryInfo
 	answer  answer
+	trash   map[int64][]int // the result of readLedger
 }
 
-// answer is what the primary said to PSYNC.
+// answer is the primary's answer to PSYNC.
 type answer struct {
 	full   bool
-	replID string // of +FULLRESYNC, and of +CONTINUE where the primary's id is a new one
+	replID string // of +FULLRESYNC, and of +CONTINUE with a new id
 	offset int64  // of +FULLRESYNC: the stream begins here
 }
 
-// primaryInfo is what INFO says about a primary's history. known is false where the user may not
-// ask.
+// primaryInfo is INFO's account of a primary's history. known is false if the user lacks the right.
 type primaryInfo struct {
 	known       bool
 	replID      string
 	replID2     string // the history that replID continues, up to secondEnd
-	secondEnd   int64  // end of what the primary holds of replID2; -1: nothing
+	secondEnd   int64  // end of the primary's part of replID2; -1: none
+	primary     string // the address of its own primary, if it is a replica; ""
 	backlogSize int64
+	version     string // "" if the user lacks the right
+	runID       string
+	loaded      int64 // bytes of the append-only file loaded at its start; 0: unknown
 }
 
 // connect dials the primary and goes through the handshake up to its answer to PSYNC. The options
-// are REPLCONF pairs besides the usual ones. The context's end closes the connection, then or
-// later; close must be called in any case.
+// are additional REPLCONF pairs. The context's end closes the connection, then or later; close must
+// be called in any case.
 func (t *Tap) connect(ctx context.Context, replID string, offset int64, options ...string) (
 	*link, error,
 ) {
@@ -49,8 +55,9 @@ func (t *Tap) connect(ctx context.Context, replID string, offset int64, options 
 		return nil, err
 	}
 	l := &link{Conn: conn}
-	l.unhook = context.AfterFunc(ctx, func() { conn.Close() }) // whoever uses it sees the error
+	l.unhook = context.AfterFunc(ctx, func() { conn.Close() }) // its reader sees the error
 	err = introduce(dialing, l, options)
+	t.noteLoaded(l.primary)
 	if err == nil {
 		err = l.Send("PSYNC", replID, strconv.FormatInt(offset, 10))
 	}
@@ -64,20 +71,21 @@ func (t *Tap) connect(ctx context.Context, replID string, offset int64, options 
 	return l, nil
 }
 
-func (t *Tap) dial(ctx context.Context) (*wire.Conn, error) {
-	return wire.Dial(ctx, wire.Endpoint{
-		Address: t.address(), Username: t.opts.Username, Password: t.opts.Password,
-		Dial: t.opts.Dial,
-	})
+func (t *Tap) dial(ctx context.Context) (*wire.Conn, error) { return t.dialTo(ctx, t.address()) }
+
+func (t *Tap) dialTo(ctx context.Context, address string) (*wire.Conn, error) {
+	e := t.Endpoint()
+	e.Address = address
+	return wire.Dial(ctx, e)
 }
 
-// close ends the connection. Its error would say nothing about what was read.
+// close ends the connection. Its error would say nothing about the bytes read.
 func (l *link) close() {
 	l.unhook()
 	l.Conn.Close()
 }
 
-// introduce says what we are and asks who the primary is.
+// introduce announces us and identifies the primary.
 func introduce(ctx context.Context, l *link, options []string) error {
 	var err error
 	if l.primary, err = askInfo(ctx, l.Conn); err != nil {
@@ -93,7 +101,43 @@ func introduce(ctx context.Context, l *link, options []string) error {
 			return refused("REPLCONF "+strings.Join(conf, " "), err)
 		}
 	}
-	return nil
+	return sayVersion(ctx, l)
+}
+
+// sayVersion announces the primary's own version as ours. Valkey 9 chooses the snapshot's format by
+// it: without it, one hash with a field deadline makes every snapshot fail (rdbGetVersionFor in
+// rdb.c). Redis does not know the option, which is no error.
+func sayVersion(ctx context.Context, l *link) error {
+	version := l.primary.version
+	if version == "" {
+		version = helloVersion(ctx, l.Conn)
+	}
+	if version == "" {
+		return nil
+	}
+	_, err := l.Do(ctx, "REPLCONF", "version", version)
+	var reply wire.Error
+	if errors.As(err, &reply) {
+		return nil
+	}
+	return err
+}
+
+// helloVersion asks for the version with HELLO, which every user may send. Any other answer counts
+// as none: the primary then takes its oldest format.
+func helloVersion(ctx context.Context, c *wire.Conn) string {
+	v, err := c.Do(ctx, "HELLO")
+	if err != nil {
+		return "" // a broken connection shows at the next step
+	}
+	fields, _ := v.([]any)
+	for i := 0; i+1 < len(fields); i += 2 {
+		if fields[i] == "version" {
+			version, _ := fields[i+1].(string)
+			return version
+		}
+	}
+	return ""
 }
 
 // refused wraps an error reply; other errors stay as they are.
@@ -105,9 +149,9 @@ func refused(what string, err error) error {
 	return err
 }
 
-// askInfo reads the replication section of INFO. A user without that permission is no error.
+// askInfo reads INFO of the server and its history. A user without that permission is no error.
 func askInfo(ctx context.Context, c *wire.Conn) (primaryInfo, error) {
-	v, err := c.Do(ctx, "INFO", "replication")
+	v, err := c.Do(ctx, "INFO", "server", "replication", "persistence", "stats", "commandstats")
 	var reply wire.Error
 	if errors.As(err, &reply) && reply.Code() == "NOPERM" {
 		return primaryInfo{}, nil
@@ -118,9 +162,13 @@ func askInfo(ctx context.Context, c *wire.Conn) (primaryInfo, error) {
 	text, _ := v.(string)
 	f := wire.Fields(text)
 	p := primaryInfo{known: true, replID: f["master_replid"], replID2: f["master_replid2"],
-		secondEnd: -1}
+		secondEnd: -1, version: cmp.Or(f["valkey_version"], f["redis_version"]),
+		runID: f["run_id"], loaded: firstLook(f)}
 	if n, err := strconv.ParseInt(f["second_repl_offset"], 10, 64); err == nil && n > 0 {
-		p.secondEnd = n - 1 // the server counts the first byte that it does not share
+		p.secondEnd = n - 1 // the server counts the first byte that differs
+	}
+	if f["role"] == "slave" && f["master_host"] != "" {
+		p.primary = net.JoinHostPort(f["master_host"], f["master_port"])
 	}
 	// An older server without the field has no size to warn about.
 	p.backlogSize, _ = strconv.ParseInt(f["repl_backlog_size"], 10, 64)
@@ -129,28 +177,54 @@ func askInfo(ctx context.Context, c *wire.Conn) (primaryInfo, error) {
 
 // askAgain asks for INFO over a connection of its own, where the answer to PSYNC names another
 // history than INFO did before it: a server was promoted in between, or had no backlog yet.
-// Without an answer what the new history continues stays unknown, as it would have been.
+// Without an answer the new history's parent stays unknown, as before.
+//
+// A replica does not know where its history left the one before. After a full synchronization it
+// has forgotten; after a partial one, second_repl_offset is the replica's own offset then (the end
+// of the file that it loaded at its start, say), and its primary may have followed the old history
+// for longer. The primary at the head of the chain was promoted, and knows.
 func (t *Tap) askAgain(ctx context.Context, l *link) {
-	if !l.primary.known || l.primary.replID == l.answer.replID {
+	if !l.primary.known {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.opts.Timeout)
 	defer cancel()
-	c, err := t.dial(ctx)
-	if err == nil {
-		defer c.Close()
-		var p primaryInfo
-		if p, err = askInfo(ctx, c); err == nil {
-			l.primary = p
+	if l.primary.replID != l.answer.replID {
+		t.askServer(ctx, l, t.address())
+	}
+	for range maxChain {
+		if l.primary.primary == "" || !t.askServer(ctx, l, l.primary.primary) {
+			break
 		}
 	}
-	if err != nil {
-		t.log.Warn("journal: asking for the new history failed", "primary", t.address(), "error", err)
+	if l.primary.primary != "" { // it cannot be asked: the mark decides
+		l.primary.replID2, l.primary.secondEnd = "", -1
 	}
 }
 
-// readAnswer reads the answer to PSYNC. It can take long, while another child of the primary
-// writes a file; meanwhile the primary sends newlines to say that it is alive.
+// maxChain bounds the replicas of replicas on the way to their primary.
+const maxChain = 4
+
+// askServer takes a server's INFO on the history that l is about to give, and reports whether INFO
+// knows that history.
+func (t *Tap) askServer(ctx context.Context, l *link, address string) (took bool) {
+	c, err := t.dialTo(ctx, address)
+	if err == nil {
+		defer c.Close()
+		var p primaryInfo
+		if p, err = askInfo(ctx, c); err == nil && (address == t.address() ||
+			p.replID == l.answer.replID) {
+			l.primary, took = p, p.known
+		}
+	}
+	if err != nil {
+		t.log.Warn("journal: asking for the new history failed", "server", address, "error", err)
+	}
+	return took
+}
+
+// readAnswer reads the answer to PSYNC. It can take long, while another child of the primary writes
+// a file; meanwhile the primary sends newlines as signs of life.
 func readAnswer(c *wire.Conn, timeout time.Duration) (answer, error) {
 	line, err := patientLine(c, timeout)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 )
 
 func TestReadAnswer(t *testing.T) {
+	t.Parallel()
 	id := strings.Repeat("a1", 20)
 	for _, row := range []struct {
 		in   string

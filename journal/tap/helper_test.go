@@ -124,24 +124,17 @@ func offset(srv *proxytest.Server) int64 {
 }
 
 // logBuffer keeps what was logged; with HOLDFAST_TEST_LOG set it goes to stderr as well.
-type logBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
+type logBuffer struct{ proxytest.Log }
 
 func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if os.Getenv("HOLDFAST_TEST_LOG") != "" {
 		os.Stderr.Write(p)
 	}
-	return b.text.Write(p)
+	return b.Log.Write(p)
 }
 
 func (b *logBuffer) contains(s string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Contains(b.text.String(), s)
+	return strings.Contains(b.String(), s)
 }
 
 // slowDisk is a disk whose syncs wait while it is held.

@@ -1,13 +1,19 @@
 package tap_test
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
+	"holdfast/journal"
 	"holdfast/proxy/proxytest"
 )
 
 func TestRestartContinues(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		r := newRig(t, srv.Addr).start().attached()
 		srv.MustDo("SET", "a", 1)
@@ -29,6 +35,7 @@ func TestRestartContinues(t *testing.T) {
 }
 
 func TestLostTail(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		r := newRig(t, srv.Addr).start().attached()
 		srv.MustDo("SET", "kept", 1)
@@ -62,6 +69,7 @@ func TestLostTail(t *testing.T) {
 
 // TestLostTailAndWentOn is a primary that was ahead again before the journal came back.
 func TestLostTailAndWentOn(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, serverArgs...)
 	r := newRig(t, srv.Addr).start().attached()
 	save(t, srv)
@@ -89,6 +97,7 @@ func TestLostTailAndWentOn(t *testing.T) {
 // TestOnlyPingsLost is no incident: nothing was lost that anyone wrote. Messages are not kept by the
 // server either.
 func TestOnlyPingsLost(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, append([]string{"--repl-ping-replica-period", "1"},
 		serverArgs...)...)
 	r := newRig(t, srv.Addr).start().attached()
@@ -112,6 +121,7 @@ func TestOnlyPingsLost(t *testing.T) {
 }
 
 func TestUnknownHistory(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, serverArgs...)
 	r := newRig(t, srv.Addr).start().attached()
 	srv.MustDo("SET", "k", 1)
@@ -123,7 +133,8 @@ func TestUnknownHistory(t *testing.T) {
 	tls := r.view().Timelines()
 	in := r.view().Incidents()
 	if len(tls) != 2 || tls[1].Parent != 0 || len(in) != 1 || !in[0].Replaced ||
-		in[0].Timeline != 1 || in[0].To != tls[0].End || in[0].Commands != -1 {
+		in[0].Timeline != 1 || in[0].To != tls[0].End || in[0].Verdict != journal.InQuestion ||
+		in[0].Most != 1 {
 		t.Errorf("timelines %+v, incidents %+v", tls, in)
 	}
 	if s := r.j.Stats(); s.Incidents != 0 || s.Replaced != 1 || r.tap.Stats().LostTails != 0 {
@@ -132,6 +143,7 @@ func TestUnknownHistory(t *testing.T) {
 }
 
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		other := proxytest.Spec{Kind: srv.Binary.Kind, Args: serverArgs}.Start(t)
 		follow(t, other, srv)
@@ -170,6 +182,7 @@ func TestFailover(t *testing.T) {
 }
 
 func TestFailoverContinues(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, serverArgs...)
 	other := proxytest.StartServer(t, serverArgs...)
 	follow(t, other, srv)
@@ -195,4 +208,91 @@ func follow(t *testing.T, replica, primary *proxytest.Server) {
 	proxytest.Poll(t, "the replica's link", func() bool {
 		return replica.Info("replication")["master_link_status"] == "up"
 	})
+}
+
+// A replica that was started from a file of the old history goes on with the new one by a partial
+// resync. Its second_repl_offset then says where its file ended: where the histories parted, its
+// primary knows.
+func TestOldPrimaryComesBackAsReplica(t *testing.T) {
+	t.Parallel()
+	for _, loses := range []bool{false, true} {
+		t.Run(fmt.Sprintf("loses=%t", loses), func(t *testing.T) {
+			t.Parallel()
+			for _, bin := range proxytest.Binaries(t) {
+				t.Run(bin.Kind, func(t *testing.T) {
+					t.Parallel()
+					testBackAsReplica(t, bin.Kind, loses)
+				})
+			}
+		})
+	}
+}
+
+func testBackAsReplica(t *testing.T, kind string, loses bool) {
+	conf := filepath.Join(t.TempDir(), "server.conf")
+	if err := os.WriteFile(conf, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	srv := proxytest.Spec{Kind: kind, Args: append([]string{"--include", conf}, serverArgs...)}.Start(t)
+	other := proxytest.Spec{Kind: kind, Args: serverArgs}.Start(t)
+	follow(t, other, srv)
+	r := newRig(t, srv.Addr).start().attached()
+	srv.MustDo("SET", "in the file", 1)
+	save(t, srv)
+	srv.MustDo("SET", "both", 1)
+	r.caughtUp(srv)
+	proxytest.Poll(t, "the replica", func() bool { return offset(other) == offset(srv) })
+	fork := offset(srv)
+	if loses {
+		other.MustDo("REPLICAOF", "NO", "ONE")
+		srv.MustDo("SET", "old", 1)
+		r.caughtUp(srv)
+	}
+	srv.Kill()
+	if !loses {
+		other.MustDo("REPLICAOF", "NO", "ONE")
+	}
+	other.MustDo("SET", "new", 1)
+	line := fmt.Sprintf("replicaof 127.0.0.1 %d\n", other.Port)
+	if err := os.WriteFile(conf, []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	srv.Restart()
+	proxytest.Poll(t, "the stream of the new primary", func() bool {
+		return len(r.view().Timelines()) == 2
+	})
+	r.attached()
+	tls, in := r.view().Timelines(), r.view().Incidents()
+	if tls[1].Parent != 1 || tls[1].Fork < fork {
+		t.Errorf("timelines %+v, want the second to part from the first at %d or later", tls, fork)
+	}
+	switch {
+	case !loses && len(in) != 0:
+		t.Errorf("incidents %+v, want none", in)
+	case loses && (len(in) != 1 || in[0].Verdict != journal.Lost || in[0].From < fork ||
+		in[0].Commands != 1):
+		t.Errorf("incidents %+v, want one command lost from %d", in, fork)
+	}
+}
+
+// The connection that writes the mark breaks when the server restarts, like all others. That is no
+// reason to say that the mark cannot be written.
+func TestRestartDoesNotBlameTheMark(t *testing.T) {
+	t.Parallel()
+	srv := proxytest.StartServer(t, serverArgs...)
+	r := newRig(t, srv.Addr)
+	r.opts.Sample, r.opts.Mark = 10*time.Millisecond, true
+	r.start().attached()
+	srv.MustDo("SET", "a", 1)
+	proxytest.Poll(t, "the first mark", func() bool { return r.tap.Stats().Marked > 0 })
+	r.caughtUp(srv)
+	save(t, srv)
+	srv.Restart()
+	proxytest.Poll(t, "a continuation", func() bool { return r.tap.Stats().Continues == 1 })
+	at := offset(srv)
+	srv.MustDo("SET", "b", 1)
+	proxytest.Poll(t, "a mark behind the write", func() bool { return r.tap.Stats().Marked > at })
+	if r.log.contains("the mark cannot be kept up to date") {
+		t.Error("the log blames the mark")
+	}
 }

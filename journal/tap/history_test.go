@@ -1,12 +1,14 @@
 package tap
 
 import (
+	"slices"
 	"testing"
 
 	"holdfast/journal"
 )
 
 func TestPlace(t *testing.T) {
+	t.Parallel()
 	one := journal.Timeline{ID: 1, ReplID: "A", Start: 0, End: 100}
 	// B forked off A at 80, where A went on to 100; C is B's child by +CONTINUE at 150.
 	branch := []journal.Timeline{one, {ID: 2, ReplID: "B", Start: 80, End: 150, Parent: 1, Fork: 80},
@@ -72,5 +74,24 @@ func TestPlace(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A server that was restarted from its append-only file has a history of its own, and the one that then
+// takes its place parts from the history before: the end of that is missing there, and what the
+// restarted one took since.
+func TestPlaceBehindAnUnrelatedHistory(t *testing.T) {
+	t.Parallel()
+	timelines := []journal.Timeline{{ID: 1, ReplID: "A", Start: 0, End: 100},
+		{ID: 2, ReplID: "X", Start: 0, End: 40}, {ID: 3, ReplID: "Y", Start: 7, End: 7}}
+	promoted := primaryInfo{known: true, replID: "B", replID2: "A", secondEnd: 80}
+	pl := place(timelines, "B", 90, promoted)
+	want := []journal.Range{{Timeline: 1, From: 80, To: 100}, {Timeline: 2, From: 0, To: 40}}
+	if pl.start.Parent != 1 || pl.lost != (journal.Range{}) || !slices.Equal(pl.behind, want) {
+		t.Errorf("%+v, want %+v", pl, want)
+	}
+	promoted.secondEnd = 100
+	if pl = place(timelines[:1], "B", 110, promoted); len(pl.behind) != 0 {
+		t.Errorf("a failover that loses nothing: %+v", pl)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 // TestHurry leaves bytes in the socket for an hour, unless someone waits for them.
 func TestHurry(t *testing.T) {
+	t.Parallel()
 	// No PING may come, which would be read instead of the first write.
 	srv := proxytest.StartServer(t, append([]string{"--repl-ping-replica-period", "3600"},
 		serverArgs...)...)

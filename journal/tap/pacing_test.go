@@ -8,6 +8,7 @@ import (
 // A stream that is faster than half a buffer in each pause is read more and more often; a slow one
 // as rarely as it is allowed to.
 func TestPacing(t *testing.T) {
+	t.Parallel()
 	p := &pacing{most: 20 * time.Millisecond, now: 20 * time.Millisecond}
 	const fast, slow = streamBuffer, 100
 	for i, step := range []struct {

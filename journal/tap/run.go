@@ -3,7 +3,10 @@ package tap
 import (
 	"context"
 	"errors"
+	"io"
+	"log/slog"
 	"math/rand/v2"
+	"syscall"
 	"time"
 
 	"holdfast/journal"
@@ -20,13 +23,14 @@ func (t *Tap) Run(ctx context.Context) error {
 	}
 	t.work.Go(func() { t.keepBases(ctx) })
 	t.work.Go(func() { t.endWithJournal(ctx, cancel) })
+	t.work.Go(func() { t.keepMark(ctx) })
 	defer t.work.Wait()
 	defer cancel()
 	return t.stayAttached(ctx)
 }
 
-// endWithJournal ends the tap with its journal: the primary may have nothing to say for a while,
-// and should see at once that nobody keeps what it sends.
+// endWithJournal ends the tap with its journal: the primary may send nothing for a while, and
+// should see at once that its replica is gone.
 func (t *Tap) endWithJournal(ctx context.Context, cancel func()) {
 	select {
 	case <-ctx.Done():
@@ -35,7 +39,7 @@ func (t *Tap) endWithJournal(ctx context.Context, cancel func()) {
 	}
 }
 
-// lookBack finds out what the journal has.
+// lookBack restores the tap's state from the journal.
 func (t *Tap) lookBack() error {
 	if err := t.refreshCovered(); err != nil {
 		return err
@@ -55,6 +59,8 @@ func (t *Tap) lookBack() error {
 // stayAttached makes one connection after another.
 func (t *Tap) stayAttached(ctx context.Context) error {
 	pause := t.opts.BackoffMin
+	var f forks
+	var lost time.Time // break of the last link that streamed
 	for {
 		began := time.Now()
 		err := t.attempt(ctx)
@@ -67,17 +73,39 @@ func (t *Tap) stayAttached(ctx context.Context) error {
 		if errors.Is(err, journal.ErrClosed) {
 			return err
 		}
+		if t.Attached() {
+			lost = time.Now()
+		}
 		t.stats.update(func(s *Stats) { s.LastErr = err })
 		t.enter(Connecting)
 		t.report(err)
 		if time.Since(began) > t.opts.BackoffMax || errors.Is(err, errRedirected) {
 			pause = t.opts.BackoffMin
 		}
-		if !t.backOff(ctx, pause/2+rand.N(pause/2+1)) {
+		if time.Since(lost) < eagerFor && isDown(err) {
+			if !t.backOff(ctx, min(eagerPause, pause)) {
+				return t.opts.Journal.Err()
+			}
+			continue
+		}
+		if !t.backOff(ctx, max(f.after(err), pause/2+rand.N(pause/2+1))) {
 			return t.opts.Journal.Err()
 		}
 		pause = min(2*pause, t.opts.BackoffMax)
 	}
+}
+
+// A server that was just there may be restarting. The size of the file that it loads is visible
+// only until the first write, so the tap tries to be the first to connect.
+const (
+	eagerFor   = 10 * time.Second
+	eagerPause = 20 * time.Millisecond
+)
+
+// isDown reports whether a connection ended, or could not be made, for lack of a server.
+func isDown(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.ENOENT) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // backOff waits before the next attempt, unless another primary is named; false means that the
@@ -94,16 +122,12 @@ func (t *Tap) backOff(ctx context.Context, d time.Duration) bool {
 	return true
 }
 
-// report logs why the tap is not attached, once until that changes.
+// report logs why the tap is not attached.
 func (t *Tap) report(err error) {
-	t.mu.Lock()
-	again := t.reported == err.Error()
-	t.reported = err.Error()
-	t.mu.Unlock()
-	if !again {
-		t.log.Warn("journal: not attached", "primary", t.address(), "error", err)
-	}
+	t.again.Tell(t.log, slog.LevelWarn, notAttached, err, "primary", t.address())
 }
+
+const notAttached = "journal: not attached"
 
 // refreshCovered works out whether a base leads to the end of the current timeline.
 func (t *Tap) refreshCovered() error {
@@ -132,7 +156,7 @@ func (t *Tap) refreshCoveredLocked() error {
 	return err
 }
 
-// attempt is one connection from its beginning to its end, which always has a reason.
+// attempt makes one connection, from its beginning to its end, which always has a reason.
 func (t *Tap) attempt(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -103,6 +103,7 @@ func resyncOf(id string, announced, inside int, commands string) func(*wire.Conn
 // TestSetBack is a primary with the same history whose offset is lower: a machine that was set
 // back to an earlier state.
 func TestSetBack(t *testing.T) {
+	t.Parallel()
 	first := proxytest.Command("SET", "a", "1")
 	lost := proxytest.Command("SET", "a", "2") + proxytest.Command("DEL", "a")
 	fork := 100 + len(first)
@@ -121,6 +122,7 @@ func TestSetBack(t *testing.T) {
 // TestPromotedInBetween is a replica of the old primary that is promoted between INFO and PSYNC:
 // what its new history continues, it is asked again.
 func TestPromotedInBetween(t *testing.T) {
+	t.Parallel()
 	first := proxytest.Command("SET", "a", "1")
 	lost := proxytest.Command("SET", "a", "2")
 	fork, old := 100+len(first), strings.Repeat("01d0", 10)
@@ -143,6 +145,7 @@ func TestPromotedInBetween(t *testing.T) {
 
 // TestSnapshotSaysOtherwise is not recorded.
 func TestSnapshotSaysOtherwise(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, startOdd(t, resync(100, 99, ""))).start()
 	proxytest.Poll(t, "the refusal", func() bool {
 		return errors.Is(r.tap.Stats().LastErr, tap.ErrSnapshot)
@@ -155,6 +158,7 @@ func TestSnapshotSaysOtherwise(t *testing.T) {
 // TestAcknowledgesWhenAsked: each request is answered at once, however reads split it, while the disk
 // stands and nothing else would be a reason to.
 func TestAcknowledgesWhenAsked(t *testing.T) {
+	t.Parallel()
 	disk := &slowDisk{}
 	defer disk.release()
 	first := proxytest.Command("SET", "a", "1")

@@ -24,11 +24,11 @@ const (
 //	$<length>\r\n     <length bytes>           from a file
 //	$EOF:<mark>\r\n   <bytes> <mark>           straight from the child; the mark is 40 random bytes
 //
-// Newlines may come before either. In the second way the length is not known, so the last 40 bytes
-// are held back until what follows shows that they are not the mark.
+// Newlines may come before either. In the second form the length is not known, so the last 40 bytes
+// are held back until the next ones show that they are not the mark.
 
-// readSnapshot reads one snapshot from a connection into dst, and nothing after it. It returns the
-// head of the file. Socket and disk work at the same time, chunksAhead apart.
+// readSnapshot reads exactly one snapshot from a connection into dst. It returns the head of the
+// file. Socket and disk work at the same time, chunksAhead apart.
 func readSnapshot(c *wire.Conn, timeout time.Duration, dst io.Writer) (*rdb.Header, error) {
 	header, err := patientLine(c, timeout)
 	if err != nil {
@@ -45,6 +45,11 @@ func readSnapshot(c *wire.Conn, timeout time.Duration, dst io.Writer) (*rdb.Head
 		src = &markedReader{src: in, mark: []byte(mark)}
 	case !eof && header[0] == '$' && err == nil && n > 0:
 		src = &exactReader{src: in, left: n}
+		if e, ok := dst.(interface{ Expect(size int64) error }); ok {
+			if err := e.Expect(n); err != nil {
+				return nil, err
+			}
+		}
 	default:
 		return nil, fmt.Errorf("%w: instead of a snapshot: %q", ErrHandshake, header)
 	}
@@ -59,7 +64,7 @@ func readSnapshot(c *wire.Conn, timeout time.Duration, dst io.Writer) (*rdb.Head
 	return h, nil
 }
 
-// patientReader reads from a connection that must say something within the timeout.
+// patientReader reads from a connection that must send something within the timeout.
 type patientReader struct {
 	conn    *wire.Conn
 	timeout time.Duration
@@ -95,11 +100,11 @@ func (e *exactReader) Read(b []byte) (int, error) {
 type markedReader struct {
 	src  io.Reader
 	mark []byte
-	held []byte // not handed out yet, because it may be the mark; shorter than the mark
+	held []byte // not returned yet, because it may be the mark; shorter than the mark
 	done bool
 }
 
-// Read needs room for more than a mark, which pump gives.
+// Read needs room for more than a mark, which pump provides.
 func (m *markedReader) Read(b []byte) (int, error) {
 	if m.done {
 		return 0, io.EOF
@@ -141,7 +146,7 @@ func (h *headKeeper) Write(b []byte) (int, error) {
 }
 
 // pump copies src to dst with a goroutine of its own for dst, so that neither waits for the other
-// before chunksAhead chunks lie between them. It returns when both are done.
+// unless chunksAhead chunks lie between them. It returns when both are done.
 func pump(dst io.Writer, src io.Reader) error {
 	p := &pumping{full: make(chan []byte, chunksAhead), free: make(chan []byte, chunksAhead+2),
 		failed: make(chan struct{}), finished: make(chan struct{})}

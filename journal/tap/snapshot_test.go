@@ -38,6 +38,7 @@ const (
 )
 
 func TestReadSnapshotSplitAnywhere(t *testing.T) {
+	t.Parallel()
 	whole := "\n\n$EOF:" + mark + "\r\n" + file + mark
 	for i := range whole {
 		for _, parts := range [][]string{{whole[:i], whole[i:]},
@@ -70,6 +71,7 @@ func checkSnapshot(t *testing.T, parts []string, want string) {
 }
 
 func TestReadSnapshotLength(t *testing.T) {
+	t.Parallel()
 	whole := fmt.Sprintf("\n$%d\r\n%s", len(file), file)
 	for i := range whole {
 		conn := wire.NewConn(&pieces{left: []string{whole[:i] + "", whole[i:] + "*1\r\n"}})
@@ -87,6 +89,7 @@ func TestReadSnapshotLength(t *testing.T) {
 }
 
 func TestReadSnapshotLarge(t *testing.T) {
+	t.Parallel()
 	body := "REDIS0011\xff" + strings.Repeat("0123456789abcdef", 1<<17)
 	checkHead := func(parts ...string) {
 		t.Helper()
@@ -101,6 +104,7 @@ func TestReadSnapshotLarge(t *testing.T) {
 }
 
 func TestReadSnapshotErrors(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		name, in string
 		want     error
@@ -132,6 +136,7 @@ type failing struct{ err error }
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
 
 func TestReadSnapshotWriteError(t *testing.T) {
+	t.Parallel()
 	full := errors.New("no space")
 	body := strings.Repeat("x", 8<<20)
 	in := []string{"$EOF:" + mark + "\r\nREDIS0011\xff", body, body, mark}

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// State is what the tap is doing.
+// State is the tap's present step.
 type State string
 
 // The states of a tap.
@@ -16,14 +16,14 @@ const (
 	Stopped    State = "stopped"    // Run returned
 )
 
-// Stats is what a tap says of itself. Counters are since New.
+// Stats is a tap's own account. Counters are since New.
 type Stats struct {
 	State    State
-	Since    time.Time // when State began
+	Since    time.Time // start of State
 	Primary  string    // its address
 	ReplID   string    // of the history attached to, or last attached to
-	Covered  bool      // a base leads to everything that arrives
-	LastByte time.Time // when the primary last said something
+	Covered  bool      // a base leads to everything received
+	LastByte time.Time // arrival of the last byte
 
 	Connects    int64 // attempts
 	Continues   int64 // +CONTINUE
@@ -32,12 +32,19 @@ type Stats struct {
 	Bases       int64 // taken over a connection of their own
 	BaseErrors  int64
 	BaseRunning bool
-	BytesRead   int64 // of the stream
+	BaseErr     error     // why the last base failed; nil: it succeeded
+	BaseFailing int64     // failures in a row
+	BaseSince   time.Time // of the first of these failures
+	BytesRead   int64     // of the stream
 	Acks        int64
 
 	Rate        float64       // bytes per second of the stream, averaged over some ten seconds
 	BacklogSize int64         // bytes; 0: unknown
-	BacklogTime time.Duration // how long the backlog lasts at the highest Rate seen; 0: unknown
+	BacklogTime time.Duration // time that the backlog lasts at the highest Rate seen; 0: unknown
+	Marked      int64         // offset in the last mark written; 0: none
+	MarkErr     error         // why the mark cannot be written; nil: it can, or need not be
+	Dataset     int64         // the server's data in memory, in bytes; 0: unknown
+	Buffer      int64         // limit of its output buffer for a replica; 0: no limit, or unknown
 	LastErr     error         // of the last connection that ended; nil once attached
 }
 

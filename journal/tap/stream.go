@@ -4,18 +4,23 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
 	"holdfast/journal"
 )
 
-// connection is one connection: PSYNC, and what comes of it.
+// connection runs one connection: PSYNC, and the consequence of its answer.
 func (t *Tap) connection(ctx context.Context) error {
 	replID, offset := "?", int64(-1)
 	cur, ok := t.opts.Journal.Current()
 	if ok {
 		replID, offset = cur.ReplID, cur.End+1
+	}
+	var words serverLog
+	if t.failing() { // the next one may fail before its answer arrives
+		words = t.openLog(ctx)
 	}
 	l, err := t.connect(ctx, replID, offset)
 	if err != nil {
@@ -24,7 +29,7 @@ func (t *Tap) connection(ctx context.Context) error {
 	defer l.close()
 	t.noteBacklog(l.primary)
 	if l.answer.full {
-		return t.fullResync(ctx, l)
+		return t.fullResync(ctx, l, words)
 	}
 	if !ok {
 		return fmt.Errorf("%w: +CONTINUE where nothing was there to continue", ErrHandshake)
@@ -40,7 +45,8 @@ func (t *Tap) connection(ctx context.Context) error {
 	return t.stream(ctx, l, cur, cur.End)
 }
 
-// rename goes on under a new replication id: what covered the old timeline covers the new one.
+// rename goes on under a new replication id: the base that covered the old timeline covers the new
+// one.
 func (t *Tap) rename(ctx context.Context, cur journal.Timeline, id string) (
 	journal.Timeline, error,
 ) {
@@ -52,23 +58,36 @@ func (t *Tap) rename(ctx context.Context, cur journal.Timeline, id string) (
 	if err == nil {
 		err = t.refreshCoveredLocked()
 	}
+	if err == nil {
+		err = t.closeRecovered(ctx)
+	}
 	return tl, err
 }
 
-// fullResync receives the snapshot, records what it means, and goes on with the stream while the
+// fullResync receives the snapshot, records the new history, and goes on with the stream while the
 // snapshot is being made durable, which a broken connection does not end.
-func (t *Tap) fullResync(ctx context.Context, l *link) error {
+func (t *Tap) fullResync(ctx context.Context, l *link, words serverLog) error {
 	began := time.Now()
 	t.enter(Syncing)
 	t.stats.update(func(s *Stats) { s.FullResyncs++ })
 	t.log.Info("journal: full resync", "primary", t.address(), "replid", l.answer.replID,
 		"offset", l.answer.offset)
+	if words.path == "" {
+		words = t.openLog(ctx)
+	}
+	l.trash = t.readLedger(ctx)
 	t.askAgain(ctx, l)
-	w, db, err := t.receiveBase(l)
+	r, err := t.judge(ctx, l)
 	if err != nil {
 		return err
 	}
-	tl, err := t.turn(ctx, l)
+	w, db, err := t.receiveBase(l)
+	if err != nil {
+		err = words.explain(err)
+		t.noteBase(ctx, err)
+		return &snapshotFailed{err}
+	}
+	tl, err := t.turn(ctx, l, r)
 	if err != nil {
 		w.Abort()
 		return err
@@ -77,16 +96,18 @@ func (t *Tap) fullResync(ctx context.Context, l *link) error {
 	t.addCommitting(1)
 	t.work.Go(func() {
 		// On failure nothing covers the timeline, and the base goroutine takes another base.
-		if _, err := t.commitBase(t.life, w, info); err != nil && t.life.Err() == nil {
-			t.log.Warn("journal: the snapshot cannot be kept", "error", err)
+		_, err := t.commitBase(t.life, w, info)
+		t.noteBase(t.life, err)
+		if err != nil && t.life.Err() == nil {
+			t.again.Tell(t.log, slog.LevelWarn, "journal: the snapshot cannot be kept", err)
 		}
 		t.addCommitting(-1)
 	})
 	return t.stream(ctx, l, tl, l.answer.offset)
 }
 
-// turn records what a full resync means. From here on nothing is covered.
-func (t *Tap) turn(ctx context.Context, l *link) (journal.Timeline, error) {
+// turn records a full resync. From here on nothing is covered. r is judge's ruling.
+func (t *Tap) turn(ctx context.Context, l *link, r *ruling) (journal.Timeline, error) {
 	t.coverage.Lock()
 	defer t.coverage.Unlock()
 	view, err := t.opts.Journal.View()
@@ -96,12 +117,14 @@ func (t *Tap) turn(ctx context.Context, l *link) (journal.Timeline, error) {
 	t.cover(0)
 	timelines := view.Timelines()
 	if cur, ok := t.opts.Journal.Current(); ok {
-		timelines[len(timelines)-1] = cur // which counts what is not durable yet
+		timelines[len(timelines)-1] = cur // which counts bytes that are not durable yet
 	}
-	return t.carryOut(ctx, place(timelines, l.answer.replID, l.answer.offset, l.primary))
+	pl := place(timelines, l.answer.replID, l.answer.offset, l.primary)
+	pl.trash = l.trash
+	return t.carryOut(ctx, pl, r)
 }
 
-// streamBuffer is how much of the stream is read at once.
+// streamBuffer is the size of one read of the stream.
 const streamBuffer = 256 << 10
 
 // getAck is in every REPLCONF GETACK * that a primary sends.
@@ -111,9 +134,7 @@ var getAck = []byte("\r\nREPLCONF\r\n$6\r\nGETACK\r\n")
 func (t *Tap) stream(ctx context.Context, l *link, tl journal.Timeline, offset int64) error {
 	t.stats.update(func(s *Stats) { s.ReplID, s.LastErr = tl.ReplID, nil })
 	t.enter(Streaming)
-	t.mu.Lock()
-	t.reported = ""
-	t.mu.Unlock()
+	t.again.Forget(notAttached)
 	poke(t.recheck)
 	a := newAcker(t, l, tl.ID)
 	acks, cancel := context.WithCancel(ctx)
@@ -129,7 +150,7 @@ func (t *Tap) stream(ctx context.Context, l *link, tl journal.Timeline, offset i
 	in := &patientReader{conn: l.Conn, timeout: t.opts.Timeout}
 	pace := &pacing{most: t.opts.Pace, now: t.opts.Pace}
 	buf := make([]byte, streamBuffer)
-	tail := 0 // bytes at the start of buf that were in the journal before: half a GETACK, perhaps
+	tail := 0 // bytes at the start of buf that are in the journal already: half a GETACK, perhaps
 	for {
 		n, err := in.Read(buf[tail:])
 		if n > 0 {

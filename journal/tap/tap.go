@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"holdfast/journal"
+	"holdfast/journal/internal/wire"
+	"holdfast/journal/seldom"
 )
 
 // Tap attaches a journal to a primary.
@@ -16,17 +18,17 @@ import (
 //
 //  1. Ask to continue: PSYNC with the current timeline's id and the byte after its end.
 //  2. +CONTINUE: go on; with a new id, on a new timeline that is the old one's child.
-//  3. +FULLRESYNC: stream the snapshot to disk, then record what it means (history.go).
+//  3. +FULLRESYNC: stream the snapshot to disk, then record the new history (history.go).
 //  4. Read the stream into the journal, which takes it without waiting for the disk as long as its
 //     bounded memory lasts. Beyond that the tap stops reading, and the primary's output buffer
 //     limit decides.
-//  5. Meanwhile another goroutine acknowledges whatever the journal has made durable (ack.go), and
+//  5. Meanwhile another goroutine acknowledges the durable end (ack.go), and
 //     a third one takes fresh bases over connections of their own (base.go).
 //
 // Invariants:
 //
-//   - What is acknowledged is durable, and a durable base leads to it. After a full resync that is
-//     so once its snapshot is verified and synced, which happens while the stream already arrives;
+//   - Every acknowledged byte is durable, and a durable base leads to it. After a full resync that
+//     holds once its snapshot is verified and synced, which happens while the stream already arrives;
 //     until then the tap acknowledges offset 0, which is enough for the primary to start it.
 //   - Nothing is recorded of a full resync before its snapshot has arrived whole: a primary that
 //     dies in the middle of it leaves no trace.
@@ -37,8 +39,9 @@ import (
 // for an acknowledgement, by searching for its bytes; finding them inside of a value costs an
 // acknowledgement more, nothing else.
 type Tap struct {
-	opts Options
-	log  *slog.Logger
+	opts  Options
+	log   *slog.Logger
+	again seldom.Log
 
 	// Any goroutine.
 	covered   atomic.Uint32 // the timeline to whose end a durable base leads; 0: none; see coverage
@@ -61,13 +64,15 @@ type Tap struct {
 	// so that a base of the old one does not cover the new one.
 	coverage sync.Mutex
 
+	judged judged // Run's goroutine's own
+
 	// Under mu.
 	mu         sync.Mutex
 	primary    string // address
 	redirect   func() // ends the present connection; nil without one
 	committing int    // bases that are being made durable
 	lastBase   journal.Base
-	reported   string // the last error that was logged
+	loaded     loadedSeen
 }
 
 // New prepares a tap; Run attaches it.
@@ -82,10 +87,10 @@ func New(o Options) (*Tap, error) {
 	return t, nil
 }
 
-// Confirmed is what the journal holds and can restore: everything below it is durable and a base
-// leads to it. It is the zero Position until that is so. It takes no lock.
+// Confirmed is the end of the restorable stream: everything below it is durable and a base leads to
+// it. It is the zero Position until that is so. It takes no lock.
 func (t *Tap) Confirmed() journal.Position {
-	// Looked at on both sides, so that a position of one history never meets the cover of another.
+	// Checked on both sides, so that a position of one history never meets the cover of another.
 	covered := t.covered.Load()
 	p := t.opts.Journal.Durable()
 	if covered != uint32(p.Timeline) || covered != t.covered.Load() {
@@ -115,14 +120,14 @@ func (t *Tap) Covered() bool {
 	return t.covered.Load() != 0 && t.covered.Load() == uint32(t.opts.Journal.Durable().Timeline)
 }
 
-// cover notes which timeline a base leads to. The caller holds coverage.
+// cover records which timeline a base leads to. The caller holds coverage.
 func (t *Tap) cover(id journal.TimelineID) {
 	if t.covered.Swap(uint32(id)) != uint32(id) {
 		t.opts.OnChange()
 	}
 }
 
-// enter notes what the tap is doing now.
+// enter notes the tap's present step.
 func (t *Tap) enter(state State) {
 	t.stats.enter(state)
 	if streams := state == Streaming; t.attached.Swap(streams) != streams {
@@ -141,13 +146,19 @@ func (t *Tap) Redirect(address string) {
 	poke(t.moved)
 }
 
+// Endpoint is the primary that the tap is attached to, or tries to be, and its credentials there.
+func (t *Tap) Endpoint() wire.Endpoint {
+	return wire.Endpoint{Address: t.address(), Username: t.opts.Username, Password: t.opts.Password,
+		Name: t.opts.Name, Dial: t.opts.Dial, Serve: t.opts.Serve}
+}
+
 func (t *Tap) address() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.primary
 }
 
-// poke puts a token into a channel that has room for one, unless it is there already.
+// poke puts a token into a channel that has room for one, unless it is full.
 func poke(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:
