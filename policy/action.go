@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Action is what a verdict says to do with a request. The order is the order of strictness.
+// Action is a verdict's instruction for a request. The values are in order of strictness.
 type Action uint8
 
 // The actions.
@@ -38,9 +38,8 @@ func parseAction(name string) (Action, bool) {
 	return 0, false
 }
 
-// restricts reports whether the action takes something away from a client, or from the request
-// its effect. A restricting rule that is in doubt matches; one that does not restrict is in doubt
-// no match.
+// restricts reports whether the action takes something away from a client, or its effect from the
+// request. In doubt, a restricting rule matches and any other rule does not.
 func (a Action) restricts() bool { return a > Rewrite }
 
 // Rewriting is how a rule with the action rewrite has a command carried out.
@@ -60,24 +59,24 @@ var rewritingOf = map[string]Rewriting{
 	"del": RewriteUnlink, "save": RewriteBgsave,
 }
 
-// RewriteOf says how the command is rewritten.
+// RewriteOf returns the command's rewriting.
 func RewriteOf(cmd *Command) Rewriting { return rewritingOf[cmd.Name] }
 
-// spares reports whether the rewriting keeps the server from a stall that the command itself
-// would cause: inside a script, where nothing can be rewritten, such a command must not run.
+// spares reports whether the rewriting avoids a stall that the command itself would cause. Such a
+// command must not run inside a script, where nothing can be rewritten.
 func (r Rewriting) spares() bool { return r == RewriteScan || r == RewriteBgsave }
 
 // trashable holds the commands whose old values can move aside.
 var trashable = map[string]bool{
 	"flushall": true, "flushdb": true,
-	"del": true, "unlink": true, "getdel": true,
+	"del": true, "unlink": true, "getdel": true, "delifeq": true, "delex": true,
 	"rename": true, "restore": true, "restore-asking": true, "copy": true,
 	"expire": true, "pexpire": true, "expireat": true, "pexpireat": true,
 	"getex": true,
 }
 
 // Trashable reports whether a rule may have the action trash for the command. RENAME, RESTORE and
-// COPY destroy only what they overwrite (Command.Replaces), and EXPIRE, its kin and GETEX only with
-// a time in the past (Command.DeletesByTime); anything else of theirs is to be forwarded. A SET with
-// a time in the past comes to the trash by a rule about DEL, and by no rule about SET.
+// COPY destroy data only by overwriting a key (Command.Replaces); EXPIRE, its kin and GETEX only by
+// a time in the past (Command.DeletesByTime). Their other requests are forwarded. A SET with a time
+// in the past comes to the trash by a rule about DEL, and by no rule about SET.
 func Trashable(cmd *Command) bool { return trashable[cmd.Name] }

@@ -77,7 +77,7 @@ func BenchmarkDecideConditions(b *testing.B) {
 	}
 }
 
-// BenchmarkRequest is what the data path pays for a plain command: look-up and verdict.
+// BenchmarkRequest measures the data path's cost for a plain command: look-up and verdict.
 func BenchmarkRequest(b *testing.B) {
 	p, err := New(Options{Rules: DefaultRules()})
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// BudgetSpec is a delete budget as the configuration says it: more than Keys deleted keys within
-// Window open a breaker, which refuses further deletes until it closes by itself or is reset.
+// BudgetSpec is a delete budget as configured: more than Keys deleted keys within Window open a
+// breaker. It refuses further deletes until it closes by itself or is reset.
 type BudgetSpec struct {
 	Name   string        // in errors, logs and on the console; unique and not empty
 	Keys   int64         // how many keys may be deleted within the window; at least 1
@@ -23,20 +23,19 @@ type BudgetSpec struct {
 	Users  []string      // globs: only these users' deletes count; empty: everybody's
 }
 
-// Budget is one delete budget with what was counted. Make them with NewBudgets.
+// Budget is one delete budget and its counts. Make them with NewBudgets.
 //
-// Deletes are counted when their replies tell how many there were (Command.Deleted), so requests
-// that were sent before the breaker opened still run: with deletes in flight, a budget is passed
-// by as much as is in flight. The design that was rejected counts the keys that requests name; a
-// DEL of keys that do not exist would use the budget up, and FLUSHALL names none.
+// Deletes are counted from their replies (Command.Deleted). Counting the keys that requests name
+// was rejected: a DEL of missing keys would use the budget up. The caller knows how many keys a
+// request may delete before it is sent, and compares that number with Left. Deletes of other
+// sessions that are in flight meanwhile can exceed the budget by their number.
 //
-// The window slides in steps of a sixteenth: what counts is the deletes of the last window and of
-// up to one step before. A breaker that opened forgets the count, so that it closes with a fresh
-// budget.
+// The window slides in steps of a sixteenth: the count covers the last window and up to one step
+// before it. A breaker that opens forgets its count, so that it closes with a fresh budget.
 //
-// Like Limits, a budget serves all event loops behind a mutex which only deletes take, and which
-// is held for one look-up and sixteen additions. Its breakers are bounded by an LRU, and one that
-// is pushed out leaves what it had counted to those that are made later.
+// Like Limits, a budget serves all event loops behind a mutex. Only deletes take it, for one
+// look-up and sixteen additions. An LRU bounds the breakers; an evicted breaker leaves its count to
+// those made later.
 type Budget struct {
 	Name   string
 	Keys   int64
@@ -48,27 +47,27 @@ type Budget struct {
 
 	mu       sync.Mutex
 	breakers *simplelru.LRU[limiterKey, *breaker]
-	left     breaker // the most of what those pushed out had counted, step by step
+	left     breaker // the highest counts of evicted breakers, step by step
 }
 
 // breaker is the deletes of one user, address or session.
 type breaker struct {
 	counts [budgetSteps]int64
-	step   int64 // the step that counts[step mod budgetSteps] is of
+	step   int64 // the step that counts[step mod budgetSteps] belongs to
 	until  int64 // open before this time
 	trips  int64 // how often it opened
 }
 
-// freshBreaker has counted nothing: its step is before any that a clock leads to.
+// freshBreaker has counted nothing: its step is before any step of a clock.
 var freshBreaker = breaker{step: math.MinInt64 / 2, until: math.MinInt64}
 
-const budgetSteps = 17 // sixteen and the one that is beginning
+const budgetSteps = 17 // sixteen and the current one
 
-// DefaultBreakers is how many breakers a budget has where NewBudgets is not told.
+// DefaultBreakers is the number of breakers of a budget where NewBudgets is given none.
 const DefaultBreakers = 8192
 
-// NewBudgets checks the specs and makes the budgets, with room for so many breakers each; 0 means
-// DefaultBreakers. The error joins all that is wrong.
+// NewBudgets checks the specs and makes the budgets, with room for that many breakers each; 0 means
+// DefaultBreakers. The error joins every fault.
 func NewBudgets(specs []BudgetSpec, breakers int) ([]*Budget, error) {
 	var budgets []*Budget
 	var errs []string
@@ -117,8 +116,8 @@ func (b *Budget) covers(client *Client) bool {
 	return len(b.users) == 0 || client == nil || b.users.matchString(client.id.User)
 }
 
-// Check reports whether a request that deletes may pass. If not, retry is how long the breaker
-// stays open. now is a clock in ns, the same as for Count.
+// Check reports whether a request that deletes may pass. If not, retry is the time until the
+// breaker closes. now is a clock in ns, the same as for Count.
 func (b *Budget) Check(client *Client, now int64) (retry time.Duration, ok bool) {
 	if !b.covers(client) {
 		return 0, true
@@ -133,6 +132,22 @@ func (b *Budget) Check(client *Client, now int64) (retry time.Duration, ok bool)
 		return time.Duration(until - now), false
 	}
 	return 0, true
+}
+
+// Left is the number of keys that may still be deleted within the window; ok is false where the
+// client's deletes do not count.
+func (b *Budget) Left(client *Client, now int64) (n int64, ok bool) {
+	if !b.covers(client) {
+		return 0, false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	current := b.left
+	if br, known := b.breakers.Get(keyOf(b.Per, client)); known {
+		current = *br
+	}
+	current.advance(b.stepOf(now))
+	return max(0, b.Keys-current.total()), true
 }
 
 // Count notes n deleted keys, and reports whether that opened the breaker.
@@ -151,7 +166,7 @@ func (b *Budget) Count(client *Client, n, now int64) (opened bool) {
 		b.breakers.Add(key, br)
 	}
 	if now < br.until {
-		return false // what was in flight when it opened
+		return false // in flight when the breaker opened
 	}
 	br.advance(b.stepOf(now))
 	count := &br.counts[mod(br.step)]
@@ -166,8 +181,8 @@ func (b *Budget) Count(client *Client, n, now int64) (opened bool) {
 	return true
 }
 
-// Reset closes the breakers and forgets what was counted: those of one user if the budget is per
-// user and user is not empty, or else all. It returns how many were open.
+// Reset closes the breakers and clears their counts: those of one user if the budget is per user
+// and user is not empty, or else all. It returns the number of open ones.
 func (b *Budget) Reset(user string, now int64) (open int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -192,11 +207,11 @@ func (b *Budget) Reset(user string, now int64) (open int) {
 type BudgetState struct {
 	Who     string        // the user, address or session; "" for a global budget
 	Deleted int64         // within the window
-	Open    time.Duration // for how long it stays open; 0: it is closed
+	Open    time.Duration // how long it stays open; 0: it is closed
 	Trips   int64         // how often it opened
 }
 
-// States lists the breakers that have counted anything, the ones used last first.
+// States lists the breakers that have counted anything, the last used first.
 func (b *Budget) States(now int64) []BudgetState {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -224,8 +239,8 @@ func (b *Budget) stepOf(now int64) int64 {
 	return step
 }
 
-// advance moves to a step, and empties those that the window has left behind. Time that goes back
-// is taken to stand still.
+// advance moves to a step, and clears those that have left the window. It ignores a clock that goes
+// back.
 func (b *breaker) advance(step int64) {
 	if step-b.step >= budgetSteps {
 		b.counts = [budgetSteps]int64{}
@@ -248,7 +263,7 @@ func (b *breaker) total() int64 {
 	return sum
 }
 
-// inherit takes over what another breaker had counted, where that is more.
+// inherit takes over another breaker's counts where they are higher.
 func (b *breaker) inherit(gone *breaker) {
 	step := max(b.step, gone.step)
 	b.advance(step)

@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// To make builtin.txt anew, unpack the source of a Valkey release and run:
+// To regenerate builtin.txt, unpack the source of a Valkey release and run:
 //
 //	VALKEY_SRC=/the/folder go generate ./policy   (absolute; it holds src/ and COPYING)
 //
@@ -23,7 +23,7 @@ var builtinText string
 // report.
 func Builtin() *Table { return builtin() }
 
-// builtin panics only if the text that was compiled in is broken, which the tests would show.
+// builtin panics only if the compiled-in text is broken; the tests would fail first.
 var builtin = sync.OnceValue(func() *Table {
 	t, err := parseBuiltin(builtinText)
 	if err != nil {

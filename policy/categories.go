@@ -82,8 +82,8 @@ func (n *categoryNames) intern(name string) (Categories, error) {
 	return bit, nil
 }
 
-// groupOrder lists the categories that tell a command's group, the telling ones first: BITCOUNT
-// is in @bitmap and nothing else, PFADD in @hyperloglog, GEOADD in @geo.
+// groupOrder lists the categories that identify a command's group, the most specific first:
+// BITCOUNT is in @bitmap only, PFADD in @hyperloglog, GEOADD in @geo.
 var groupOrder = []struct {
 	category Categories
 	group    string

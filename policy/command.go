@@ -7,17 +7,18 @@ type Command struct {
 	Arity      int    // arguments with the name(s); negative: at least that many
 	Flags      Flags
 	Categories Categories
-	Effects    Effects // what it can destroy
+	Effects    Effects // the ways it can destroy data
 	KeySpecs   []KeySpec
 	Group      string     // "string", "hash", "server", ...; "module" for those of modules
 	Parent     *Command   // the container of a subcommand; nil otherwise
 	Subs       []*Command // the subcommands of a container, by name; nil otherwise
 
 	subs    *index  // finds Subs by the word after the container's name
-	special keyFunc // how keys are found where the specifications do not say; nil mostly
+	special keyFunc // finds the keys where the specifications do not suffice; usually nil
 
-	runsCode bool // a Script tells what its code does
-	// past says whether a request's deadline is in the past, which deletes the key; nil: it has none.
+	runsCode bool // its code is analysed by Scan
+	// past reports whether a request's deadline is in the past, which deletes the key; nil: it has
+	// none.
 	past    func(args [][]byte, now int64) truth
 	unnamed bool // it reaches keys that are not among its arguments
 }
@@ -49,7 +50,7 @@ type KeySpec struct {
 	Find  FindKeys
 }
 
-// SearchKind says how one half of a key specification is to be read.
+// SearchKind selects how one half of a key specification is read.
 type SearchKind uint8
 
 // The kinds of both halves.
@@ -58,10 +59,10 @@ const (
 	BeginIndex                      // keys begin at BeginSearch.Index
 	BeginKeyword                    // keys begin after the word BeginSearch.Keyword
 	FindRange                       // keys are every Step-th argument up to LastKey
-	FindKeyNum                      // an argument says how many keys there are
+	FindKeyNum                      // an argument is the number of keys
 )
 
-// BeginSearch says where the keys of a specification begin.
+// BeginSearch locates the first key of a specification.
 type BeginSearch struct {
 	Kind      SearchKind // BeginIndex, BeginKeyword or SearchUnknown
 	Index     int        // BeginIndex: position in args
@@ -69,12 +70,12 @@ type BeginSearch struct {
 	StartFrom int        // BeginKeyword: where to look from; negative: from the end, backwards
 }
 
-// FindKeys says which arguments are keys, given where they begin.
+// FindKeys selects the arguments that are keys, from the first on.
 type FindKeys struct {
 	Kind SearchKind // FindRange, FindKeyNum or SearchUnknown
 
 	LastKey int // FindRange: relative to the first; negative: relative to the end of args
-	Limit   int // FindRange with LastKey -1: 2 means the first half of what is left, and so on
+	Limit   int // FindRange with LastKey -1: 2 means the first half of the rest, and so on
 
 	KeyNumIdx int // FindKeyNum: where the number stands, relative to the begin
 	FirstKey  int // FindKeyNum: where the first key stands, relative to the begin

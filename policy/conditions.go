@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// conditions is what a rule asks for beyond the command. An empty field asks for nothing.
+// conditions are a rule's conditions beyond the command. An empty field is no condition.
 type conditions struct {
 	users, names globs
 	anyAddress   bool // no condition on addresses
@@ -92,9 +92,9 @@ func (c *conditions) addresses(texts []string, fail failure) {
 // keyed reports whether the rule asks for keys by name.
 func (c *conditions) keyed() bool { return c != nil && len(c.keys) > 0 }
 
-// holds says whether everything but the globs over keys holds, for a client that is known to be one
-// that the rule is about (view.about), or is not known. strict is that of a rule that
-// restricts: one of several databases is then enough, and otherwise all of them are needed.
+// holds evaluates all conditions but the globs over keys, for a client that the rule is known to be
+// about (view.about), or that is not known. strict is that of a rule that restricts: one of several
+// databases is then enough, and otherwise all of them are needed.
 func (c *conditions) holds(req *Request, cmd *Command, k *keySet, strict bool) truth {
 	if c == nil {
 		return yes
@@ -118,7 +118,7 @@ func (c *conditions) holds(req *Request, cmd *Command, k *keySet, strict bool) t
 	return t
 }
 
-// argument says whether one of the request's arguments is among the rule's, or all of them are.
+// argument matches the request's arguments with the rule's: strict needs one match, otherwise all.
 func (c *conditions) argument(req *Request, cmd *Command, strict bool) truth {
 	first := 1
 	if cmd.Parent != nil {
@@ -138,8 +138,8 @@ func (c *conditions) argument(req *Request, cmd *Command, strict bool) truth {
 	return truthOf(!strict)
 }
 
-// matchC looks at an argument as the server's C strings have it: where parameters are found by their
-// hash, one with a NUL byte behind its name is found as well, if both fall into the same bucket.
+// matchC matches an argument as the server's C strings do: the server finds parameters by hash, and
+// so finds one with a NUL byte behind its name as well if both fall into the same bucket.
 func (c *conditions) matchC(arg []byte) bool {
 	if end := bytes.IndexByte(arg, 0); end >= 0 {
 		arg = arg[:end]
@@ -173,15 +173,15 @@ func (c *conditions) address(addr netip.Addr) bool {
 	return false
 }
 
-// opaqueCode says whether the request runs or loads code whose calls are not known. Code that
-// nothing is known of is as opaque as code that hides what it does.
+// opaqueCode reports whether the request runs or loads code with unknown calls. Unseen code is as
+// opaque as code that hides its calls.
 func opaqueCode(req *Request, cmd *Command) truth {
 	return truthOf(cmd.runsCode && (req.Script == nil || req.Script.Opaque))
 }
 
-// database says whether the request is about one of the rule's databases, or all that it is about
-// are. FLUSHALL is about all there are, SWAPDB, MOVE and COPY about those that they name as well,
-// and code can SELECT any.
+// database reports whether the request touches one of the rule's databases (strict), or only those.
+// FLUSHALL touches all databases, SWAPDB, MOVE and COPY those that they name as well, and code can
+// SELECT any.
 func (c *conditions) database(req *Request, cmd *Command, strict bool) truth {
 	if req.AnyDB {
 		return maybe
@@ -205,8 +205,8 @@ func (c *Command) namesDatabases() bool {
 	return false
 }
 
-// otherDatabases looks at the databases that a request names or reaches, where the session's own
-// does not settle the matter.
+// otherDatabases checks the databases that a request names or reaches, where the session's own does
+// not settle the matter.
 func (c *conditions) otherDatabases(req *Request, cmd *Command, in, strict bool) truth {
 	var named [2][]byte
 	switch args := req.Args; {

@@ -204,7 +204,7 @@ func TestConditionErrors(t *testing.T) {
 			`session, got "group"`},
 		{"a: trash flushall shutdown", `rule "a": action: trash is not possible for shutdown`},
 		{"a: trash *", `rule "a": action: trash is not possible for unknown commands, acl, ` +
-			`acl|cat and 357 more`},
+			`acl|cat and 382 more`},
 		{"a: rewrite keys get", `rule "a": action: rewrite is not possible for get`},
 	} {
 		_, err := New(Options{Rules: parseRules(t, tt.rules)})
@@ -299,7 +299,7 @@ func FuzzDecideKeys(f *testing.F) {
 	})
 }
 
-// FuzzRuleFields has any text in the fields that are read. What is accepted must be sound.
+// FuzzRuleFields puts any text into the parsed fields. Accepted rules must be sound.
 func FuzzRuleFields(f *testing.F) {
 	f.Add("10.0.0.0/8", "1/m", "user", "opaque", 1, 0)
 	f.Add("::ffff:1.2.3.4/96", "5/10s", "", "", 1<<40, -1)

@@ -5,12 +5,12 @@ import (
 	"sync"
 )
 
-// decision is what the rules say of one command.
+// decision is the rules' answer for one command.
 type decision struct {
 	fixed      Verdict     // without candidates
 	candidates []candidate // the rules that may decide, in order; nil: fixed
 	mask       ruleSet     // the same as a set
-	counted    bool        // some candidate asks for keys, by name or number
+	counted    bool        // some candidate has a condition on keys, by name or number
 }
 
 // candidate is a rule that may decide about a command.
@@ -19,10 +19,14 @@ type candidate struct {
 	past bool // only about requests with a time in the past: the rule covers DEL
 }
 
-// newDecision works out what the rules say of cmd, and marks the rules that have a say in busy.
+// newDecision evaluates the rules for cmd, and marks in busy the rules that can decide about it.
 func (p *Policy) newDecision(rules []compiled, cmd *Command, busy []bool) decision {
 	d := decision{mask: newRuleSet(len(rules))}
-	del, conditional := p.table.byName["del"], false
+	var del *Command // or the other command that a time in the past amounts to
+	if cmd.past != nil {
+		del = p.table.byName[cmd.pastIs()]
+	}
+	conditional := false
 	for i, r := range rules {
 		past := !r.covers[cmd.ID] && cmd.past != nil && del != nil && r.covers[del.ID] &&
 			r.rule.Action != Rewrite
@@ -36,7 +40,7 @@ func (p *Policy) newDecision(rules []compiled, cmd *Command, busy []bool) decisi
 		conditional = conditional || c != nil || past
 		d.counted = d.counted || c.keyed() || c != nil && c.keysOver > 0
 		if c == nil && !past && !r.rule.Observe {
-			break // nothing gets beyond it
+			break // no request passes it
 		}
 	}
 	if !conditional {
@@ -46,7 +50,7 @@ func (p *Policy) newDecision(rules []compiled, cmd *Command, busy []bool) decisi
 	return d
 }
 
-// live is a candidate whose conditions hold, or may, but for those on keys.
+// live is a candidate whose conditions hold, or may hold, leaving those on keys aside.
 type live struct {
 	rule *Rule
 	is   truth
@@ -55,7 +59,7 @@ type live struct {
 // maxLive is how many live candidates fit without allocating.
 const maxLive = 24
 
-// decide decides by the plan of the client, if it is known and the plan tells of the request.
+// decide decides by the client's plan, if there is one and it covers the request.
 func (d *decision) decide(p *Policy, req *Request, cmd *Command) Verdict {
 	if req.Client != nil && !req.AnyDB {
 		pl := p.viewOf(req.Client, req.DB).plan(d, cmd)
@@ -77,7 +81,7 @@ func (d *decision) decideInFull(p *Policy, req *Request, cmd *Command) Verdict {
 	return v
 }
 
-// decideKeys goes through the candidates that the client leaves, and then through the keys.
+// decideKeys evaluates the candidates that concern the client, and then the keys.
 func (d *decision) decideKeys(p *Policy, req *Request, cmd *Command, k *keySet) Verdict {
 	var room [maxLive]live
 	list, keyed := room[:0], false
@@ -111,8 +115,8 @@ func (d *decision) decideKeys(p *Policy, req *Request, cmd *Command, k *keySet) 
 // onesBelow counts the bits of word below the lowest one of left; all where left has none.
 func onesBelow(word, left uint64) int { return bits.OnesCount64(word & (left&-left - 1)) }
 
-// judge says whether what a candidate asks for holds, but for the client, if that is known, and
-// the globs over keys. In doubt, a rule that does not restrict does not match.
+// judge evaluates a candidate's conditions, except those on a known client and the globs over keys.
+// In doubt, a rule that does not restrict does not match.
 func (c *candidate) judge(req *Request, cmd *Command, k *keySet) live {
 	restricts := c.rule.Action.restricts()
 	is := c.rule.cond.holds(req, cmd, k, restricts)
@@ -125,9 +129,9 @@ func (c *candidate) judge(req *Request, cmd *Command, k *keySet) live {
 	return live{c.rule, is}
 }
 
-// settle finds the verdict for one key: the first rule that certainly matches, or one above it
-// that may match and is stricter. named is yes for a key, no for a request without keys, and maybe
-// for keys that are not known.
+// settle finds the verdict for one key: the first rule that certainly matches, or a stricter one
+// above it that may match. named is yes for a key, no for a request without keys, and maybe for
+// unknown keys.
 func settle(list []live, key []byte, named truth) Verdict {
 	var best Verdict
 	var observed *Rule
@@ -164,7 +168,7 @@ func settle(list []live, key []byte, named truth) Verdict {
 	return best
 }
 
-// rank orders verdicts by strictness: by what they do, and then those with a limit above those
+// rank orders verdicts by strictness: by their action, and then those with a limit above those
 // without.
 func (v Verdict) rank() int {
 	n := 2 * int(v.Effective())
@@ -174,8 +178,8 @@ func (v Verdict) rank() int {
 	return n
 }
 
-// stricter is the stricter of two verdicts about parts of one request. Of two alike it is the one
-// that has a rule to report, or the one whose rule stands first.
+// stricter is the stricter of two verdicts about parts of one request. Of two equals it prefers the
+// one that has a rule to report, and then the one whose rule stands first.
 func stricter(a, b Verdict) Verdict {
 	ra, rb := a.rank(), b.rank()
 	swap := ra < rb
@@ -205,7 +209,7 @@ type keySet struct {
 // keySets keeps room for keys, so that a verdict allocates nothing.
 var keySets = sync.Pool{New: func() any { return new(keySet) }}
 
-// maxPooledKeys bounds what a request with very many keys leaves behind.
+// maxPooledKeys bounds the memory that a request with very many keys leaves in the pool.
 const maxPooledKeys = 4096
 
 func (k *keySet) release() {
@@ -253,5 +257,5 @@ func (k *keySet) strictest(args [][]byte, list []live) Verdict {
 	return v
 }
 
-// maxRank is the rank of the strictest verdict that there is.
+// maxRank is the highest possible rank.
 const maxRank = 2*int(Deny) + 1

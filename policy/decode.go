@@ -10,10 +10,10 @@ import (
 // int64 or int, nil, bool, []any, and for RESP3's maps and sets map[any]any (of a set, the keys
 // count) or map[string]any. A map may also be a flat []any of keys and values, as in RESP2.
 //
-// Entries that are nil are left out, as COMMAND INFO gives them for unknown names. Flags and
-// fields that are not known here are ignored: newer servers have more of them. The servers this
-// is for send ten fields an entry (7.0 and up); with six, which older ones and proxies send, keys
-// come from the three legacy numbers. Errors wrap ErrMalformed and say which entry it was.
+// Nil entries are left out: COMMAND INFO gives them for unknown names. Unknown flags and fields are
+// ignored: newer servers have more of them. Supported servers (7.0 and up) send ten fields an
+// entry; with six, which older servers and proxies send, keys come from the three legacy numbers.
+// Errors wrap ErrMalformed and name the entry.
 func NewTable(reply any) (*Table, error) {
 	list, ok := reply.([]any)
 	if !ok {
@@ -107,7 +107,7 @@ func (d *decoder) sets(e *entry, f []any) error {
 	return nil
 }
 
-// specs reads the key specifications, or makes one of the legacy numbers.
+// specs reads the key specifications, or makes one from the legacy numbers.
 func (d *decoder) specs(e *entry, f []any) error {
 	if len(f) <= fieldKeySpecs {
 		return e.legacySpec(f)
@@ -210,7 +210,7 @@ func specHalf(fields map[string]any, name string) (kind string, spec map[string]
 	return kind, spec, nil
 }
 
-// decode leaves the kind SearchUnknown for types that are not known here.
+// decode leaves the kind SearchUnknown for unknown types.
 func (b *BeginSearch) decode(kind string, spec map[string]any) error {
 	switch kind {
 	case "index":
@@ -263,8 +263,8 @@ func asString(v any) (string, bool) {
 	return "", false
 }
 
-// asInt takes what fits 32 bits: the server keeps all of these numbers in a C int, and sums of a
-// few of them then cannot overflow.
+// asInt accepts 32 bits: the server keeps all of these numbers in a C int, and sums of a few of
+// them then cannot overflow.
 func asInt(v any) (int, bool) {
 	var n int64
 	switch v := v.(type) {

@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// Demand is what must be proven of a write before it is acknowledged. The zero Demand asks for
+// Demand is the proof that a write needs before it is acknowledged. The zero Demand asks for
 // nothing.
 type Demand struct {
 	Journal     bool // it is in the proxy's journal, fsynced
-	Replicas    int  // so many replicas, journals not counted, have it in memory
+	Replicas    int  // that many replicas, journals not counted, have it in memory
 	AOFLocal    bool // it is in the primary's append-only file, fsynced
-	AOFReplicas int  // it is in the append-only files of so many replicas, fsynced
+	AOFReplicas int  // it is in the append-only files of that many replicas, fsynced
 }
 
-// IsZero reports that nothing is asked for.
+// IsZero reports an empty demand.
 func (d Demand) IsZero() bool { return d == Demand{} }
 
 // With is the strictest of each of two demands.
@@ -27,8 +27,8 @@ func (d Demand) With(o Demand) Demand {
 	}
 }
 
-// String names what is asked for, as the configuration file does: "journal, replicas 1, aof local,
-// aof replicas 1"; "nothing" where it is nothing.
+// String formats the demand as the configuration file does: "journal, replicas 1, aof local, aof
+// replicas 1"; "nothing" for the zero Demand.
 func (d Demand) String() string {
 	var words []string
 	if d.Journal {

@@ -2,8 +2,8 @@ package policy
 
 import "strings"
 
-// Effects is the set of ways by which a command can destroy data, or help to. It is what a
-// command can do at the worst; Command.DeletesByTime and Command.Replaces look at one request.
+// Effects is the set of ways in which a command can destroy data, or help to. It is the command's
+// worst case; Command.DeletesByTime and Command.Replaces look at one request.
 type Effects uint16
 
 // The effects.
@@ -21,7 +21,7 @@ const (
 	EffectAdmin                         // the server's state, its rules or its machine: CONFIG SET
 	EffectStall                         // the server stands still for as long as it takes: KEYS
 
-	// Destructive is the effects that lose data, or that no rule on data can be trusted with.
+	// Destructive are the effects that lose data, or that defeat any rule on data.
 	Destructive = EffectDelete | EffectOverwrite | EffectExpire | EffectMove | EffectFlush |
 		EffectSwap | EffectReplace
 )
@@ -38,50 +38,18 @@ func (e Effects) Has(want Effects) bool { return e&want == want }
 func (e Effects) Any(want Effects) bool { return e&want != 0 }
 
 // String lists the effects, separated by commas.
-func (e Effects) String() string { return joinBits(uint64(e), effectNames[:], ",") }
+func (e Effects) String() string { return joinBits(uint64(e), effectNames[:]) }
 
-// effectsByName is what the flags and key specifications of the server do not say.
-var effectsByName = map[string]Effects{
-	"getdel": EffectDelete, "migrate": EffectDelete | EffectMove, "move": EffectMove,
-	"rename": EffectMove | EffectOverwrite, "renamenx": EffectMove,
-	"copy": EffectOverwrite, "restore": EffectOverwrite | EffectExpire,
-	"restore-asking": EffectOverwrite | EffectExpire,
-	"expire":         EffectExpire, "pexpire": EffectExpire, "expireat": EffectExpire,
-	"pexpireat": EffectExpire, "getex": EffectExpire,
-	"set": EffectOverwrite | EffectExpire, "setex": EffectOverwrite | EffectExpire,
-	"psetex": EffectOverwrite | EffectExpire, "getset": EffectOverwrite,
-	"sort": EffectOverwrite | EffectStall, "georadius": EffectOverwrite,
-	"georadiusbymember": EffectOverwrite,
-
-	"flushall": EffectFlush, "flushdb": EffectFlush, "swapdb": EffectSwap,
-	"debug":     EffectFlush | EffectReplace | EffectAdmin | EffectStall,
-	"replicaof": EffectReplace, "slaveof": EffectReplace, "failover": EffectReplace,
-	"psync": EffectReplace, "sync": EffectReplace,
-	"cluster|reset": EffectReplace | EffectFlush, "cluster|replicate": EffectReplace,
-	"cluster|failover": EffectReplace, "cluster|flushslots": EffectReplace,
-	"cluster|delslots": EffectReplace, "cluster|delslotsrange": EffectReplace,
-	"cluster|setslot": EffectReplace,
-
-	"eval": EffectScript, "eval_ro": EffectScript, "evalsha": EffectScript,
-	"evalsha_ro": EffectScript, "fcall": EffectScript, "fcall_ro": EffectScript,
-	"script|load": EffectCode, "script|flush": EffectCode, "function|load": EffectCode,
-	"function|restore": EffectCode, "function|flush": EffectCode, "function|delete": EffectCode,
-	"module|load": EffectCode | EffectAdmin, "module|loadex": EffectCode | EffectAdmin,
-	"module|unload": EffectCode | EffectAdmin,
-
-	"keys": EffectStall, "save": EffectStall | EffectAdmin, "shutdown": EffectAdmin | EffectStall,
-}
-
-// runsCode holds the commands that run or load the code of which a Script tells, and whether a
-// request carries it itself: then as its first argument, or after the word REPLACE.
+// runsCode holds the commands that run or load code, and whether a request carries the code itself:
+// then as its first argument, or after the word REPLACE.
 var runsCode = map[string]bool{
 	"eval": true, "eval_ro": true, "script|load": true, "function|load": true,
 	"evalsha": false, "evalsha_ro": false, "fcall": false, "fcall_ro": false,
 	"function|restore": false,
 }
 
-// unnamedKeys holds the commands that reach keys which are not among their arguments, beyond
-// those that carry FlagTouchesArbitraryKeys.
+// unnamedKeys holds the commands that reach keys which are not among their arguments, beyond those
+// that carry FlagTouchesArbitraryKeys.
 var unnamedKeys = map[string]bool{
 	"flushall": true, "flushdb": true, "swapdb": true, "keys": true,
 	"debug": true, "replicaof": true, "slaveof": true, "failover": true, "sync": true,
@@ -90,10 +58,10 @@ var unnamedKeys = map[string]bool{
 	"cluster|setslot": true, "cluster|getkeysinslot": true,
 }
 
-// classify fills in what follows from the name, the flags and the key specifications.
+// classify derives fields from the name, the flags and the key specifications.
 func (c *Command) classify() {
 	if !c.Flags.Has(FlagModule) {
-		c.Effects = effectsByName[c.Name]
+		c.Effects = knownEffects()[c.Name].Effects
 		_, c.runsCode = runsCode[c.Name]
 	}
 	for _, spec := range c.KeySpecs {
@@ -111,9 +79,9 @@ func (c *Command) classify() {
 		c.Effects |= EffectAdmin
 	}
 	if c.Flags.Has(FlagModule | FlagWrite) {
-		c.Effects |= EffectDelete | EffectOverwrite // who knows
+		c.Effects |= EffectDelete | EffectOverwrite // the worst case
 	}
-	if c.Effects.Has(EffectExpire) {
+	if !c.Flags.Has(FlagModule) {
 		c.past = pastWhen[c.Name]
 	}
 	c.unnamed = c.ID == 0 || c.Effects.Any(EffectScript) ||
@@ -121,7 +89,7 @@ func (c *Command) classify() {
 		c.Parent != nil && c.Parent.unnamed
 }
 
-// truth is the answer to a question that may have none.
+// truth is an answer that may be unknown.
 type truth uint8
 
 const (
@@ -137,8 +105,9 @@ func truthOf(b bool) truth {
 	return no
 }
 
-// pastWhen says of the commands that take a deadline whether the request's is in the past, which
-// deletes the key at once (checkAlreadyExpired in expire.c). now is the Unix time in ms, or 0.
+// pastWhen holds the commands that take a deadline, with a function that reports whether a
+// request's is in the past, which deletes the key at once (checkAlreadyExpired in expire.c). now is
+// the Unix time in ms, or 0.
 var pastWhen = map[string]func(args [][]byte, now int64) truth{
 	"expire":    func(a [][]byte, _ int64) truth { return relativePast(a) },
 	"pexpire":   func(a [][]byte, _ int64) truth { return relativePast(a) },
@@ -148,10 +117,28 @@ var pastWhen = map[string]func(args [][]byte, now int64) truth{
 	"set":       func(a [][]byte, now int64) truth { return optionPast(a, 3, now) },
 
 	"restore": restorePast, "restore-asking": restorePast,
+	"msetex": msetexPast,
+
+	"hexpire":    func(a [][]byte, _ int64) truth { return relativePast(a) },
+	"hpexpire":   func(a [][]byte, _ int64) truth { return relativePast(a) },
+	"hexpireat":  func(a [][]byte, now int64) truth { return absolutePast(a, 2, 1000, now) },
+	"hpexpireat": func(a [][]byte, now int64) truth { return absolutePast(a, 2, 1, now) },
+	"hgetex":     func(a [][]byte, now int64) truth { return fieldsPast(a, 1, now) },
+	"hsetex":     func(a [][]byte, now int64) truth { return fieldsPast(a, 2, now) },
 }
 
-// timeless is how many arguments, the name included, a request has at most that has no deadline.
-var timeless = map[string]int{"set": 3, "getex": 2, "restore": 4, "restore-asking": 4}
+// pastIs names the command that a time in the past amounts to.
+func (c *Command) pastIs() string {
+	if c.Effects.Any(EffectExpire) {
+		return "del"
+	}
+	return "hdel" // of fields
+}
+
+// timeless is the largest number of arguments, the name included, of a request without a deadline.
+var timeless = map[string]int{
+	"set": 3, "getex": 2, "restore": 4, "restore-asking": 4, "msetex": 4, "hgetex": 5, "hsetex": 6,
+}
 
 func relativePast(args [][]byte) truth {
 	if len(args) < 3 {
@@ -177,15 +164,48 @@ func absolutePast(args [][]byte, at int, unit, now int64) truth {
 	return truthOf(n <= now/unit)
 }
 
-// getexPast: GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]; of a relative time, only a
-// positive one is let through.
+// getexPast: GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]; the server accepts a relative
+// time only if it is positive.
 func getexPast(args [][]byte, now int64) truth { return optionPast(args, 2, now) }
 
-// optionPast looks at the options of GETEX and SET, from a place on.
+// optionPast checks the options of GETEX and SET, from a place on.
 func optionPast(args [][]byte, from int, now int64) truth {
 	past := no
 	for i := from; i < len(args); i++ {
 		switch word := args[i]; {
+		case isWord(word, "exat"):
+			past = max(past, absolutePast(args, i+1, 1000, now))
+		case isWord(word, "pxat"):
+			past = max(past, absolutePast(args, i+1, 1, now))
+		}
+	}
+	return past
+}
+
+// msetexPast: MSETEX n key value … [NX | XX] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL].
+func msetexPast(args [][]byte, now int64) truth {
+	if len(args) < 4 {
+		return no
+	}
+	n, ok := parseInt(args[1])
+	if !ok || n < 1 || n > int64(len(args)-2)/2 {
+		return no // the server refuses it
+	}
+	return optionPast(args, 2+2*int(n), now)
+}
+
+// fieldsPast: HGETEX key [EX s | … | PERSIST] FIELDS n field …, and HSETEX, where each field has a
+// value. Options may follow the fields.
+func fieldsPast(args [][]byte, width int, now int64) truth {
+	past := no
+	for i := 2; i < len(args); i++ {
+		switch word := args[i]; {
+		case isWord(word, "fields") && i+1 < len(args):
+			n, ok := parseInt(args[i+1])
+			if !ok || n < 1 || n > int64(len(args)) {
+				return past
+			}
+			i += 1 + width*int(n)
 		case isWord(word, "exat"):
 			past = max(past, absolutePast(args, i+1, 1000, now))
 		case isWord(word, "pxat"):
@@ -208,11 +228,11 @@ func restorePast(args [][]byte, now int64) truth {
 // DeletesByTime reports whether the request gives its key a deadline in the past, which deletes
 // it: EXPIRE k -1, SET k v PXAT 1. now is the Unix time in ms.
 func (c *Command) DeletesByTime(args [][]byte, now int64) bool {
-	return c.past != nil && c.past(args, now) == yes
+	return c.past != nil && c.pastIs() == "del" && c.past(args, now) == yes
 }
 
-// Replaces reports whether the request may overwrite a whole key where one stands already, for the
-// commands that say so in an option: RESTORE and COPY with REPLACE, RENAME always.
+// Replaces reports whether the request may overwrite an existing key as a whole, for the commands
+// with an option for it: RESTORE and COPY with REPLACE, RENAME always.
 func (c *Command) Replaces(args [][]byte) bool {
 	from := 0
 	switch c.Name {
@@ -276,11 +296,13 @@ func (c *Command) Code(args [][]byte) []byte {
 	return args[at]
 }
 
-// MayDelete reports whether the request deletes keys that it names, so that a delete budget is to
-// be asked: DEL and its like, MIGRATE without COPY, and times in the past. Flushes count as well;
-// how many keys they take is the server's to tell, by DBSIZE before. now is the Unix time in ms.
+// MayDelete reports whether the request deletes keys that it names, and so counts against a delete
+// budget: DEL and its like, MIGRATE without COPY, and times in the past. Flushes count as well; the
+// number of their keys comes from a DBSIZE before. now is the Unix time in ms.
 func (c *Command) MayDelete(args [][]byte, now int64) bool {
 	switch {
+	case c.Name == "debug":
+		return len(args) > 1 && isWord(args[1], "flushall")
 	case c.Effects.Any(EffectFlush):
 		return true
 	case c.Name == "migrate":
@@ -293,11 +315,11 @@ func (c *Command) MayDelete(args [][]byte, now int64) bool {
 	case c.Effects.Any(EffectDelete):
 		return true
 	}
-	return c.past != nil && c.past(args, now) != no
+	return c.past != nil && c.pastIs() == "del" && c.past(args, now) != no
 }
 
-// CodeDeletes is MayDelete for a request that runs code, as far as that can be read: does it call
-// anything that deletes keys?
+// CodeDeletes is MayDelete for a request that runs code: it reports whether the known calls delete
+// keys.
 func (p *Policy) CodeDeletes(req *Request) bool {
 	if req.Script == nil || req.Cmd == nil || !req.Cmd.Effects.Any(EffectScript) {
 		return false
@@ -311,9 +333,9 @@ func (p *Policy) CodeDeletes(req *Request) bool {
 	return false
 }
 
-// Deleted is how many keys a request has deleted, by its reply: n is the integer of an integer
-// reply, and null tells that the reply is nil; an error's count is 0. It is for requests that
-// MayDelete lets through; a flush counts by other means.
+// Deleted is the number of keys that a request has deleted, by its reply: n is the integer of an
+// integer reply, null reports a nil reply; an error counts 0. It is for requests that MayDelete
+// lets through; flushes are counted by other means.
 func (c *Command) Deleted(args [][]byte, n int64, null bool) int64 {
 	switch c.Name {
 	case "del", "unlink", "expire", "pexpire", "expireat", "pexpireat":
@@ -323,6 +345,11 @@ func (c *Command) Deleted(args [][]byte, n int64, null bool) int64 {
 			return 0
 		}
 		return 1
+	case "msetex":
+		if n <= 0 {
+			return 0
+		}
+		fallthrough
 	case "migrate": // OK or NOKEY, whatever of its keys there were
 		var room [8]Key
 		keys, _ := c.Keys(args, room[:0])

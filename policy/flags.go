@@ -8,9 +8,9 @@ import (
 // Flags is the set of a command's flags, as COMMAND reports them.
 type Flags uint64
 
-// The command flags. The names in COMMAND are the lower-case ones of flagNames. The last three
-// are never reported ("hidden on purpose" in the server's addReplyFlagsForCommand): a table that
-// is built from a reply takes them from the built-in table, by command name.
+// The command flags. The names in COMMAND are the lower-case ones of flagNames. The last three are
+// never reported ("hidden on purpose" in the server's addReplyFlagsForCommand): a table built from
+// a reply takes them from the built-in table, by command name.
 const (
 	FlagWrite Flags = 1 << iota
 	FlagReadonly
@@ -47,17 +47,21 @@ var flagNames = [...]string{
 	"may_replicate", "protected", "touches_arbitrary_keys",
 }
 
-var flagByName = bitsByName[Flags](flagNames[:])
+var flagByName = func() map[string]Flags {
+	m := bitsByName[Flags](flagNames[:])
+	m["skip_commandlog"] = FlagSkipSlowlog // its name since Valkey 8.1
+	return m
+}()
 
 // Has reports whether all flags of want are set.
 func (f Flags) Has(want Flags) bool { return f&want == want }
 
 // String lists the flags by the names that COMMAND gives them, separated by commas.
-func (f Flags) String() string { return joinBits(uint64(f), flagNames[:], ",") }
+func (f Flags) String() string { return joinBits(uint64(f), flagNames[:]) }
 
-// KeyFlags says how a command uses one of its keys. The meanings are the server's (CMD_KEY_* in
-// server.h): exactly one of RO, RW, OW and RM describes what happens to the value's metadata;
-// the others say whether user data is read, changed, added or removed.
+// KeyFlags is a command's use of one of its keys. The meanings are the server's (CMD_KEY_* in
+// server.h): exactly one of RO, RW, OW and RM describes the effect on the value's metadata; the
+// others show whether user data is read, changed, added or removed.
 type KeyFlags uint16
 
 // The key flags, in the order in which COMMAND reports them.
@@ -89,7 +93,7 @@ func (f KeyFlags) Has(want KeyFlags) bool { return f&want == want }
 func (f KeyFlags) Writes() bool { return f&(KeyRW|KeyOW|KeyRM) != 0 }
 
 // String lists the flags by the names that COMMAND GETKEYSANDFLAGS gives them.
-func (f KeyFlags) String() string { return joinBits(uint64(f), keyFlagNames[:], ",") }
+func (f KeyFlags) String() string { return joinBits(uint64(f), keyFlagNames[:]) }
 
 // bitsByName maps each name, in lower case, to the bit of its position.
 func bitsByName[T ~uint64 | ~uint16](names []string) map[string]T {
@@ -100,7 +104,7 @@ func bitsByName[T ~uint64 | ~uint16](names []string) map[string]T {
 	return m
 }
 
-func joinBits(set uint64, names []string, sep string) string {
+func joinBits(set uint64, names []string) string {
 	var out []string
 	for set != 0 {
 		i := bits.TrailingZeros64(set)
@@ -109,5 +113,5 @@ func joinBits(set uint64, names []string, sep string) string {
 			out = append(out, names[i])
 		}
 	}
-	return strings.Join(out, sep)
+	return strings.Join(out, ",")
 }

@@ -37,7 +37,7 @@ func plainFold(name []byte) string {
 	}, name))
 }
 
-// FuzzKeys takes a request with a line for each word, and checks what a caller relies on.
+// FuzzKeys takes a request with a line for each word, and checks the promises to callers.
 func FuzzKeys(f *testing.F) {
 	for _, line := range samples {
 		f.Add([]byte(strings.ReplaceAll(line, " ", "\n")))
@@ -176,7 +176,7 @@ func (m *replyMaker) spec() any {
 			"type": m.word("range", "keynum", "unknown"), "spec": m.or(find)})})
 }
 
-// FuzzRules has any text for a rule. A name that is accepted must match what it names.
+// FuzzRules uses any text as a rule. An accepted name must match its own command.
 func FuzzRules(f *testing.F) {
 	for _, seed := range []string{"FlushAll", "config set", "config|set", "@dangerous", "*",
 		"@", "|", "a|b|c", "flushal", "ft.search", " get ", "\x00", "@@all", "cluster|"} {

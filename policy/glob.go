@@ -5,18 +5,19 @@ import (
 	"strings"
 )
 
-// Glob is a pattern as KEYS, PSUBSCRIBE and ACL rules have them, compiled. It matches exactly what
-// the server's stringmatchlen (util.c) matches with case respected: * any bytes, ? one byte,
-// [abc], [a-z] and [^...] one byte of a set, \x the byte x. It works on bytes; a ] right after the
-// [ ends the set, and a set or an escape that the pattern's end cuts off counts as complete. The
-// one difference: stars match the empty name here however many there are, and there only a single
+// Glob is a compiled pattern, as in KEYS, PSUBSCRIBE and ACL rules. It matches exactly as the
+// server's case-sensitive stringmatchlen (util.c) does: * any bytes, ? one byte, [abc], [a-z] and
+// [^...] one byte of a set, \x the byte x. It works on bytes; a ] right after the [ ends the set,
+// and a set or an escape that the pattern's end cuts off counts as complete. There is one
+// difference: any number of stars matches the empty name here, while the server matches it with a
+// single star only, by a shortcut that skips the matcher.
 // one does, by a shortcut that skips the matcher.
 //
-// Most patterns are one literal and a star, and are compared as such. For the others, only the
-// last star that was met is ever tried again, so that a match takes at most len(pattern) times
-// len(name) steps; the server's own recursion has patterns that take exponential time.
+// Most patterns are one literal and a star, and are compared as such. For the others, only the last
+// star is ever retried, so that a match takes at most len(pattern) times len(name) steps; the
+// server's own recursion takes exponential time for some patterns.
 //
-// The zero Glob matches the empty name alone.
+// The zero Glob matches only the empty name.
 type Glob struct {
 	kind    globKind
 	literal string // exact, prefix, suffix: what to compare
@@ -41,7 +42,7 @@ type globPart struct {
 	star bool
 }
 
-// CompileGlob compiles a pattern. Every text is one.
+// CompileGlob compiles a pattern. Every text is valid.
 func CompileGlob(text string) Glob {
 	g := Glob{kind: globParts, text: text, parts: globPartsOf(text)}
 	literal, stars := make([]byte, 0, len(g.parts)), 0
@@ -71,7 +72,7 @@ func CompileGlob(text string) Glob {
 	return g
 }
 
-// String is the pattern as it was given.
+// String is the pattern's source.
 func (g *Glob) String() string { return g.text }
 
 // Match reports whether the pattern matches the name. It allocates nothing.
@@ -107,7 +108,7 @@ func (g *Glob) MatchString(name string) bool {
 
 func matchParts[T []byte | string](parts []globPart, name T) bool {
 	at, i := 0, 0
-	star, resume := -1, 0 // the last star, and where what follows it is tried next
+	star, resume := -1, 0 // the last star, and where its rest is tried next
 	for i < len(name) {
 		if at < len(parts) {
 			p := &parts[at]

@@ -5,28 +5,29 @@ import (
 	"strings"
 )
 
-// Guard is what a user on the server must not be allowed, so that the server itself refuses inside
-// scripts and functions what the rules refuse outside. It is the real protection: a scanner can be
-// fooled, the server's ACL cannot be talked round.
+// Guard is the set of commands to withhold from a user on the server, so that the server itself
+// refuses inside scripts and functions the commands that the rules refuse outside. It is the real
+// protection: a scanner can be fooled, the server's ACL cannot.
 //
 // An ACL knows users and commands. It does not know a rule's addresses, databases, numbers, times
-// or the keys that a rule is not about, so a command that is refused under such conditions can only
-// be allowed or refused altogether:
-//   - Where it is about more than the keys that it names (FLUSHALL, CONFIG SET, KEYS), it is
-//     refused, and what the rules allow of it outside scripts takes a link of another user.
-//   - Where it is about keys that it names (DEL), it is left allowed, since ordinary scripts need
-//     it, and reported as a gap. GuardOptions.Strict refuses it as well. For gaps, DecideScript
-//     relies on the scanner, and opaque code is judged as if there were no guard.
+// or keys, so it can only allow or refuse outright a command that a rule refuses under such
+// conditions:
 //
-// It belongs to the policy that made it, and is immutable.
+//   - A command that touches more than the keys it names (FLUSHALL, CONFIG SET, KEYS) is refused;
+//     requests for it that the rules allow outside scripts take a link of another user.
+//   - A command that touches only the keys it names (DEL) stays allowed, since ordinary scripts
+//     need it, and is reported as a gap. GuardOptions.Strict refuses it as well. For gaps,
+//     DecideScript relies on the scanner, and opaque code is judged as if there were no guard.
+//
+// A Guard belongs to the policy that made it, and is immutable.
 type Guard struct {
-	Refused []*Command // what the user must not be allowed, by ID; for the proof by DryRun
-	Gaps    []Gap      // what rules refuse, sometimes or always, and the user is allowed
+	Refused []*Command // withheld from the user, by ID; for the proof by DryRun
+	Gaps    []Gap      // allowed to the user, though rules sometimes or always refuse them
 
 	of       *Policy
 	table    *Table
 	refused  []bool // by Command.ID
-	nameless bool   // commands that the table does not know are refused: allow by name only
+	nameless bool   // commands missing from the table are refused: allow by name only
 }
 
 // Of reports whether the guard was made for p.
@@ -39,14 +40,14 @@ type Gap struct {
 	Why     string
 }
 
-// GuardOptions says whom a guard is for.
+// GuardOptions selects the user and the strictness of a guard.
 type GuardOptions struct {
-	User   string   // whom the sessions come as; "default" where they do not authenticate
-	Need   []string // commands that stay allowed whatever the rules say, by name
-	Strict bool     // refuse also what rules refuse of some keys only
+	User   string   // the sessions' user; "default" where they do not authenticate
+	Need   []string // commands, by name, that stay allowed whatever the rules say
+	Strict bool     // also refuse commands that rules refuse for some keys only
 }
 
-// Guard works out the guard for sessions of one user. An error names what Need holds and the table
+// Guard builds the guard for sessions of one user. An error lists the names in Need that the table
 // does not have.
 func (p *Policy) Guard(o GuardOptions) (*Guard, error) {
 	g := &Guard{of: p, table: p.table, refused: make([]bool, p.table.Len())}
@@ -78,13 +79,13 @@ func (p *Policy) Guard(o GuardOptions) (*Guard, error) {
 		}
 	}
 	if g.nameless = g.refused[0]; g.nameless {
-		g.Refused = g.Refused[1:] // the unknown command has no name to be tried by
+		g.Refused = g.Refused[1:] // the unknown command has no name to try
 	}
 	return g, nil
 }
 
-// guards says whether the user must not be allowed the command, or which rule about it the guard
-// leaves open; then Gap.Rule is set in any case.
+// guards reports whether to withhold the command from the user, or which rule about it the guard
+// leaves open; then Gap.Rule is always set.
 func (p *Policy) guards(cmd *Command, o *GuardOptions) (refuse bool, gap Gap) {
 	note := func(r *Rule, why string) {
 		if gap.Rule == nil {
@@ -114,7 +115,7 @@ func (p *Policy) guards(cmd *Command, o *GuardOptions) (refuse bool, gap Gap) {
 	return false, gap
 }
 
-// all is the candidates, also where the verdict is fixed.
+// all returns the candidates, including those behind a fixed verdict.
 func (d *decision) all() []candidate {
 	if d.candidates != nil || d.fixed.Rule == nil {
 		return d.candidates
@@ -135,15 +136,15 @@ func (c *Command) isWhole() bool {
 	return c.ID != 0 && !c.runsCode && (c.unnamed || c.Effects.Any(whole))
 }
 
-// Refuses reports whether the guard has the server refuse the command, so that a request that the
+// Refuses reports whether the guard makes the server refuse the command, so that a request that the
 // rules allow must take a link of another user.
 func (g *Guard) Refuses(cmd *Command) bool {
 	return cmd.ID < len(g.refused) && g.table.cmds[cmd.ID] == cmd && g.refused[cmd.ID]
 }
 
-// Permissions is the part of an ACL rule that says what the user may: "+@all -flushall ...". Where
-// the rules refuse commands that nobody knows, it allows by name instead, so that a command that a
-// module or an update brings is refused as well.
+// Permissions is the part of an ACL rule that lists the user's rights: "+@all -flushall ...". Where
+// the rules refuse unknown commands, it allows by name instead, so that a command that a module or
+// an update brings is refused as well.
 func (g *Guard) Permissions() []string {
 	rules, mark := []string{"+@all"}, "-"
 	if g.nameless {
@@ -170,9 +171,9 @@ func (g *Guard) Permissions() []string {
 	return rules
 }
 
-// containerRules lists a container and its subcommands. One that is listed itself while some of
-// its subcommands are not is refused with exceptions, or allowed by its subcommands alone: what
-// neither names is refused.
+// containerRules lists a container and its subcommands. A container that is listed itself while
+// some of its subcommands are not is refused with exceptions, or allowed by its subcommands alone:
+// a subcommand that neither names is refused.
 func containerRules(cmd *Command, listed []bool, mark string) (rules []string) {
 	all := listed[cmd.ID]
 	var in, out []string
@@ -193,15 +194,15 @@ func containerRules(cmd *Command, listed []bool, mark string) (rules []string) {
 	return in
 }
 
-// SetUser is the request that makes the user what the guard says, and nothing else of him: enabled,
-// with one password given by its SHA-256 in hexadecimal digits, all keys and all channels.
+// SetUser is the request that gives the user exactly the guard's rights: enabled, with one password
+// given by its SHA-256 in hexadecimal digits, all keys and all channels.
 func (g *Guard) SetUser(name, passwordSHA256 string) []string {
 	return append([]string{"ACL", "SETUSER", name, "reset", "on", "#" + passwordSHA256, "~*", "&*"},
 		g.Permissions()...)
 }
 
-// Restrict is the request that takes from an existing user what the guard refuses, and changes
-// nothing else of him. It cannot take away commands that nobody knows. Nil: there is nothing.
+// Restrict is the request that withholds the guard's commands from an existing user and changes
+// nothing else. It cannot withhold unknown commands. Nil: nothing to withhold.
 func (g *Guard) Restrict(name string) []string {
 	if len(g.Refused) == 0 {
 		return nil
@@ -231,7 +232,7 @@ func (g *Guard) Restrict(name string) []string {
 }
 
 // DryRun is the request that asks the server whether a user may run the command. It answers OK if
-// he may, and otherwise a text or an error; the arguments are made up, of the right number.
+// the user may, and otherwise a text or an error; the arguments are made up, of the right number.
 func DryRun(user string, cmd *Command) []string {
 	words := append([]string{"ACL", "DRYRUN", user}, strings.Split(cmd.Name, "|")...)
 	for n := len(words) - 3; n < max(cmd.Arity, -cmd.Arity); n++ {

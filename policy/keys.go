@@ -3,17 +3,17 @@ package policy
 // keyFunc finds keys that specifications cannot describe. It appends to dst like Command.Keys.
 type keyFunc func(c *Command, args [][]byte, dst []Key) (keys []Key, complete bool)
 
-// Keys appends to dst every key among the arguments of a request, with what the command does to
-// it. It follows the key specifications as the server's getKeysUsingKeySpecs does (db.c), and
-// reads the arguments as the command itself does where those say too little (keys_special.go).
+// Keys appends to dst every key among the arguments of a request, with the command's use of it. It
+// follows the key specifications as the server's getKeysUsingKeySpecs does (db.c), and reads the
+// arguments as the command itself does where the specifications are not enough (keys_special.go).
 //
 // complete is false when there may be keys that were not found: a module that keeps its keys to
-// itself, a specification of a kind that this package does not know, SORT with BY or GET
-// patterns, or arguments that do not fit the command, which the server will almost certainly
-// refuse. What was found up to there is still appended. Keys that a script or function touches
-// without declaring them are not arguments, and are not missed here.
+// itself, a specification of an unknown kind, SORT with BY or GET patterns, or arguments that do
+// not fit the command, which the server will almost certainly refuse. The keys found up to there
+// are still appended. Keys that a script or function touches without declaring them are not
+// arguments, and do not make the result incomplete.
 //
-// Nothing of args is kept, and nothing is allocated when dst has room.
+// Keys keeps nothing of args, and allocates nothing when dst has room.
 func (c *Command) Keys(args [][]byte, dst []Key) (keys []Key, complete bool) {
 	if c.special != nil {
 		return c.special(c, args, dst)
@@ -25,7 +25,7 @@ func (c *Command) Keys(args [][]byte, dst []Key) (keys []Key, complete bool) {
 func (c *Command) specKeys(args [][]byte, dst []Key) (keys []Key, complete bool) {
 	complete = true
 	if c.Flags.Has(FlagModule|FlagMovableKeys) && len(c.KeySpecs) == 0 {
-		complete = false // only the module's own code knows
+		complete = false // only the module's own code knows its keys
 	}
 	for i := range c.KeySpecs {
 		spec := &c.KeySpecs[i]
@@ -43,8 +43,8 @@ func (c *Command) specKeys(args [][]byte, dst []Key) (keys []Key, complete bool)
 	return dst, complete
 }
 
-// find appends the keys of one specification. ok is false if the specification or the arguments
-// do not say where they are.
+// find appends the keys of one specification. ok is false if the specification and the arguments do
+// not locate them.
 func (s *KeySpec) find(args [][]byte, dst []Key) (keys []Key, ok bool) {
 	first, found, ok := s.Begin.find(args)
 	if !ok || !found {
@@ -80,8 +80,8 @@ func (s *KeySpec) find(args [][]byte, dst []Key) (keys []Key, ok bool) {
 	return dst, true
 }
 
-// find returns where keys begin. found is false if the keyword that announces them is not there,
-// which is an answer; ok is false if there is none.
+// find returns the place of the first key. found is false if the keyword that announces the keys is
+// missing, which is a valid answer; ok is false if there is no answer.
 func (b *BeginSearch) find(args [][]byte) (first int, found, ok bool) {
 	switch b.Kind {
 	case BeginIndex:
@@ -94,7 +94,7 @@ func (b *BeginSearch) find(args [][]byte) (first int, found, ok bool) {
 }
 
 // keyword returns the position after the keyword, or 0. As in the server, a keyword in the last
-// place does not count, for no key can follow it, and neither does one in the place of a name.
+// place does not count, since no key can follow it, and neither does one in the place of a name.
 func (b *BeginSearch) keyword(args [][]byte) int {
 	if b.StartFrom > 0 {
 		for i := b.StartFrom; i < len(args)-1; i++ {
@@ -135,7 +135,7 @@ func (f *FindKeys) count(first int, args [][]byte) (n int, ok bool) {
 }
 
 // parseCount reads a number of keys as strictly as the server's string2ll does: digits only, no
-// sign, no leading zero, no space. Numbers beyond what a request can hold are refused.
+// sign, no leading zero, no space. It refuses numbers too large for a request.
 func parseCount(b []byte) (n int, ok bool) {
 	if len(b) == 0 || len(b) > 9 || b[0] == '0' && len(b) > 1 {
 		return 0, false

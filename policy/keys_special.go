@@ -2,15 +2,15 @@ package policy
 
 import "bytes"
 
-// These commands say in their arguments where their keys are, in ways that a specification cannot
-// express or expresses only nearly. Each function reads the options as the command does, so that
-// its answer is what the command will touch, also where the server's COMMAND GETKEYS errs: there,
-// "GEORADIUS k 0 0 1 m STORE a STORE b" names a, and b is written.
+// These commands name their keys in ways that a specification cannot express, or only nearly. Each
+// function reads the options as the command does, so that it finds the keys that the command will
+// touch even where the server's COMMAND GETKEYS errs: there, "GEORADIUS k 0 0 1 m STORE a STORE b"
+// names a, and b is written.
 //
-// A word that a function does not know may be one of a newer server's. Then the specifications are
-// asked for what they can find, and complete is false.
+// An unknown word may belong to a newer server. The specifications are then used as far as they go,
+// and complete is false.
 
-// specialKeys holds them by the command's name. Commands of modules never use them.
+// specialKeys holds the functions by command name. Commands of modules never use them.
 var specialKeys = map[string]keyFunc{
 	"sort":              sortKeys,
 	"sort_ro":           sortKeys,
@@ -38,7 +38,7 @@ func sortKeys(c *Command, args [][]byte, dst []Key) ([]Key, bool) {
 	return dst, known && !patterns
 }
 
-// sortOptions finds the place of the destination, or 0, whether keys are named by patterns, and
+// sortOptions finds the place of the destination, or 0. It reports whether patterns name keys, and
 // whether all words are known.
 func sortOptions(c *Command, args [][]byte) (store int, patterns, known bool) {
 	known = true
@@ -182,7 +182,7 @@ func bitfieldKeys(c *Command, args [][]byte, dst []Key) ([]Key, bool) {
 	return append(dst, Key{1, flags}), true
 }
 
-// misfit is the answer to arguments that a special function cannot read.
+// misfit handles arguments that a special function cannot read.
 func (c *Command) misfit(args [][]byte, dst []Key) ([]Key, bool) {
 	keys, _ := c.specKeys(args, dst)
 	return keys, false

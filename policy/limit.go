@@ -11,26 +11,26 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// LimitSpec is the limit of a rule as the configuration file says it.
+// LimitSpec is the limit of a rule as configured.
 type LimitSpec struct {
-	Rate  string // "1/m": a number per s, m, h or d, or per so many of them ("5/10s")
-	Burst int    // how many may come at once; 0 means 1
+	Rate  string // "1/m": a number per s, m, h or d, or per several of them ("5/10s")
+	Burst int    // how many requests may come at once; 0 means 1
 	Per   string // "global", "user", "address" or "session"; "" means global
 }
 
-// Limit is how often a rule lets its action happen.
+// Limit bounds how often a rule's action happens.
 type Limit struct {
-	Interval time.Duration // one request each, on average
-	Burst    int           // how many may come at once
+	Interval time.Duration // between two requests, on average
+	Burst    int           // how many requests may come at once
 	Per      Scope
 }
 
-// Scope says who shares a limit or a budget.
+// Scope selects the clients that share a limit or a budget.
 type Scope uint8
 
 // The scopes.
 const (
-	PerAll     Scope = iota // everybody shares one
+	PerAll     Scope = iota // all clients share one
 	PerUser                 // all sessions of a user
 	PerAddress              // all sessions from an address; those on Unix sockets share one
 	PerSession
@@ -103,61 +103,67 @@ func parseRate(text string) (interval time.Duration, ok bool) {
 	return interval, interval > 0
 }
 
-// Limits is the state of all limits of a process. It is a mutable thing beside the immutable
-// Policy: make one, and keep it across reloads. It is safe for concurrent use.
+// Limits is the state of all limits of a process. Unlike the Policy it is mutable: make one, and
+// keep it across reloads. It is safe for concurrent use.
 //
 // Each limiter is a GCRA: one number, the time at which its last request would have come at the
-// steady rate (TAT). A request may come up to Burst-1 intervals before that; what is refused
+// steady rate (TAT). A request may come up to Burst-1 intervals before that; a refused request
 // changes nothing.
 //
-// One set serves all event loops, for a limit that is global, or on a user whose sessions are
-// spread over loops, must count them together. A mutex protects it, which costs an event loop
-// nothing: only requests that a rule with a limit decides come here, they hold it for one look-up
-// and one comparison, and nothing is called under it. The design that was rejected gives each loop
-// a share of the rate; it refuses what a single busy loop should still be allowed.
+// One set serves all event loops, since a global limit, or one on a user whose sessions are spread
+// over loops, must count them together. A mutex protects it at almost no cost to a loop: only
+// requests decided by a rule with a limit come here, they hold it for one look-up and one
+// comparison, and no callback runs under it. The rejected design gives each loop a share of the
+// rate; it refuses requests of a single busy loop that the limit should still allow.
 //
 // Each rule has its own set of limiters, bounded by an LRU, so that a flood of sessions pushes out
-// only its own kind. A limiter that is pushed out while it is in debt leaves the debt behind:
-// limiters that are made later begin there. So nobody is ever freed of a limit by being forgotten;
-// what a flood of more than the set can hold gets is a limit that is stricter for newcomers.
+// only limiters of the same rule. A limiter that is pushed out in debt leaves its debt behind:
+// limiters made later start from it. So eviction never frees a client of its limit; a flood beyond
+// the set's size only makes the limit stricter for newcomers.
 type Limits struct {
 	mu   sync.Mutex
-	sets map[string]*limiterSet // by the rule's name
+	sets map[limitOf]*limiterSet
 	size int
+}
+
+// limitOf is a limit of a rule. Where a reload gives the rule another one, loops that have not yet
+// switched count against the old one, and its count does not carry over to the new.
+type limitOf struct {
+	rule string
+	Limit
 }
 
 // limiterSet is the limiters of one rule; Limits.mu protects it.
 type limiterSet struct {
-	limit    Limit
 	limiters *simplelru.LRU[limiterKey, int64] // the TAT
-	floor    int64                             // the latest TAT of those that were pushed out
+	floor    int64                             // the latest TAT of the evicted limiters
 }
 
-// limiterKey tells the limiters of a rule apart. Only the field of the limit's scope is set.
+// limiterKey identifies a limiter of a rule. Only the field of the limit's scope is set.
 type limiterKey struct {
 	scope   Scope
 	name    string // the user, or the address as its bytes
 	session uint64
 }
 
-// DefaultLimiters is how many limiters a rule has where NewLimits is not told.
+// DefaultLimiters is the number of limiters of a rule where NewLimits is given none.
 const DefaultLimiters = 8192
 
-// NewLimits makes an empty set with room for so many limiters per rule; 0 means DefaultLimiters.
+// NewLimits makes an empty set with room for that many limiters per rule; 0 means DefaultLimiters.
 func NewLimits(perRule int) *Limits {
 	if perRule <= 0 {
 		perRule = DefaultLimiters
 	}
-	return &Limits{sets: make(map[string]*limiterSet), size: perRule}
+	return &Limits{sets: make(map[limitOf]*limiterSet), size: perRule}
 }
 
-// Take counts one request against the limit of the rule that decided about it. ok tells whether
-// it may pass; if not, retry is how long until the next may. now is any clock in ns that does not
-// depend on the wall; a step back of it makes the limit stricter for that long and no weaker. A
-// rule without a limit lets everything pass.
+// Take counts one request against the limit of the rule that decided about it. ok reports whether
+// it may pass; if not, retry is the time until the next may. now is any monotonic clock in ns; a
+// step back makes the limit stricter for that long and never weaker. A rule without a limit lets
+// everything pass.
 //
-// An observed rule has its limit counted in the same way, so that its counters tell what it would
-// do. What a request without a Client counts against is shared by all of these.
+// Observed rules count in the same way, so that their counters show their would-be effect. Requests
+// without a Client share one limiter.
 func (l *Limits) Take(r *Rule, req *Request, now int64) (retry time.Duration, ok bool) {
 	if r == nil || r.Limit == nil {
 		return 0, true
@@ -165,30 +171,34 @@ func (l *Limits) Take(r *Rule, req *Request, now int64) (retry time.Duration, ok
 	key := keyOf(r.Limit.Per, req.Client)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	set := l.sets[r.Name]
+	of := limitOf{r.Name, *r.Limit}
+	set := l.sets[of]
 	if set == nil {
-		set = newLimiterSet(l.size, *r.Limit)
-		l.sets[r.Name] = set
+		set = newLimiterSet(l.size)
+		l.sets[of] = set
 	}
 	return set.take(key, r.Limit, now)
 }
 
-// Retain forgets the limiters of rules that p does not have, or has with another limit. Call it
-// after a reload; the limiters of all other rules go on.
+// Retain drops the limiters of rules that p does not have, or has with another limit. Call it once
+// a reload is in force everywhere; the limiters of all other rules go on.
 func (l *Limits) Retain(p *Policy) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	kept := make(map[string]*limiterSet)
+	kept := make(map[limitOf]*limiterSet)
 	for _, r := range p.rules {
-		if set := l.sets[r.Name]; set != nil && r.Limit != nil && *r.Limit == set.limit {
-			kept[r.Name] = set
+		if r.Limit == nil {
+			continue
+		}
+		if of := (limitOf{r.Name, *r.Limit}); l.sets[of] != nil {
+			kept[of] = l.sets[of]
 		}
 	}
 	l.sets = kept
 }
 
-func newLimiterSet(size int, limit Limit) *limiterSet {
-	set := &limiterSet{limit: limit, floor: math.MinInt64}
+func newLimiterSet(size int) *limiterSet {
+	set := &limiterSet{floor: math.MinInt64}
 	set.limiters, _ = simplelru.NewLRU(size, // the only error is a size below 1
 		func(_ limiterKey, tat int64) { set.floor = max(set.floor, tat) })
 	return set
@@ -230,7 +240,7 @@ func keyOf(scope Scope, client *Client) limiterKey {
 	return key
 }
 
-// who tells whose a limiter or breaker is.
+// who names the owner of a limiter or breaker.
 func (k limiterKey) who() string {
 	switch k.scope {
 	case PerUser:

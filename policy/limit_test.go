@@ -110,7 +110,7 @@ func TestLimitsForgetNoDebt(t *testing.T) {
 	if len(passed) < 60 {
 		t.Errorf("only %d sessions ever passed", len(passed))
 	}
-	if n := l.sets["a"].limiters.Len(); n > 8 {
+	if n := l.sets[limitOf{"a", *rule.Limit}].limiters.Len(); n > 8 {
 		t.Errorf("%d limiters", n)
 	}
 }
@@ -156,8 +156,8 @@ func TestLimitsAcrossReloads(t *testing.T) {
 	}
 }
 
-// FuzzLimit holds any limit at any times against the definition: in no span of time do more pass
-// than the burst and what the rate allows in it.
+// FuzzLimit holds any limit at any times against the definition: no span of time lets more pass
+// than the burst and the rate allow.
 func FuzzLimit(f *testing.F) {
 	f.Add(uint32(1000), uint8(3), []byte{0, 0, 0, 0, 9, 200, 1})
 	f.Fuzz(func(t *testing.T, interval uint32, burst uint8, steps []byte) {

@@ -3,10 +3,10 @@ package policy
 import "errors"
 
 // The lexer of Lua 5.1, as far as finding calls needs it. It follows the server's llex.c byte by
-// byte: where the two read a source differently, code could hide. What llex.c refuses is refused
-// here too, or read as something that is not a call; the server then does not run it either.
+// byte: where the two read a source differently, code could hide. A source that llex.c refuses is
+// refused here too, or read as something that is not a call; the server does not run it either.
 
-// tokenKind says what a token is.
+// tokenKind is the kind of a token.
 type tokenKind uint8
 
 const (
@@ -36,7 +36,7 @@ var luaKeywords = map[string]bool{
 	"true": true, "until": true, "while": true,
 }
 
-// What the lexer refuses.
+// The lexer's errors.
 var (
 	errLuaString  = errors.New("an unfinished string")
 	errLuaComment = errors.New("an unfinished comment")
@@ -50,7 +50,7 @@ var (
 // lexLua takes a source apart. The last token is tokenEnd.
 func lexLua(src string) ([]token, error) {
 	l := lexer{src: src, line: 1}
-	var tokens []token
+	tokens := make([]token, 0, len(src)/4+1)
 	for {
 		t, err := l.next()
 		if err != nil {
@@ -120,7 +120,7 @@ func (l *lexer) newline() {
 	l.line++
 }
 
-// longBracket takes [[, [=[ ... and returns the number of =, or -1 if it is none.
+// longBracket reads [[, [=[ ... and returns the number of =, or -1 if there is no long bracket.
 func (l *lexer) longBracket() int {
 	level := 0
 	for l.peek(1+level) == '=' {
@@ -184,7 +184,7 @@ func (l *lexer) comment() error {
 	return nil
 }
 
-// quoted reads a string in quotes, with its escapes carried out.
+// quoted reads a string in quotes and decodes its escapes.
 func (l *lexer) quoted(quote byte) (token, error) {
 	t := token{tokenString, "", l.line}
 	l.at++
@@ -212,7 +212,7 @@ func (l *lexer) quoted(quote byte) (token, error) {
 	}
 }
 
-// luaEscapes is the escapes with a meaning of their own; any other byte stands for itself.
+// luaEscapes are the escapes with a meaning of their own; any other byte stands for itself.
 var luaEscapes = map[int]byte{
 	'a': '\a', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t', 'v': '\v',
 }
@@ -245,7 +245,7 @@ func (l *lexer) escape() (b byte, ok bool, err error) {
 	return byte(c), true, nil
 }
 
-// number reads what may be a number; what of it is one is of no interest here.
+// number reads text that may be a number, without checking that it is one.
 func (l *lexer) number() token {
 	from := l.at
 	for isDigit(l.peek(0)) || l.peek(0) == '.' {

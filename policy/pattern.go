@@ -12,7 +12,7 @@ type pattern struct {
 	command  string // "flushall", "config|set"
 }
 
-// parsePattern reads an element; problem says what is wrong with it.
+// parsePattern reads an element; problem describes its fault.
 func parsePattern(text string) (p pattern, problem string) {
 	name := strings.ToLower(strings.TrimSpace(text))
 	switch {
@@ -50,8 +50,8 @@ func (p pattern) String() string {
 	return p.command
 }
 
-// resolve marks what the pattern means in covers, by Command.ID, and reports whether the table
-// knows its name.
+// resolve marks the commands of the pattern in covers, by Command.ID, and reports whether the table
+// has its name.
 func (p pattern) resolve(t *Table, restricts bool, covers []bool) bool {
 	switch {
 	case p.all:
@@ -70,21 +70,29 @@ func (p pattern) resolve(t *Table, restricts bool, covers []bool) bool {
 	for _, sub := range cmd.Subs {
 		covers[sub.ID] = true
 	}
-	if twin := t.byName[twins[p.command]]; restricts && twin != nil {
-		covers[twin.ID] = true
+	for _, name := range twins[p.command] {
+		if twin := t.byName[name]; restricts && twin != nil {
+			covers[twin.ID] = true
+		}
 	}
 	return true
 }
 
-// twins holds the commands that do what another does: to restrict that is to restrict them.
-var twins = map[string]string{
-	"replicaof": "slaveof", "slaveof": "replicaof", "sync": "psync", "psync": "sync",
-	"restore": "restore-asking",
+// twins maps a command to equivalent ones, and to newer servers' replacements: a rule that
+// restricts it restricts them.
+var twins = map[string][]string{
+	"replicaof": {"slaveof"}, "slaveof": {"replicaof"}, "sync": {"psync"}, "psync": {"sync"},
+	"restore": {"restore-asking"},
+	"del":     {"delifeq", "delex"},  // Valkey 9.0, Redis 8.4
+	"hdel":    {"hgetdel"},           // Redis 8.0, Valkey 9.1
+	"mset":    {"msetex"},            // Valkey 9.1, Redis 8.4
+	"hset":    {"hsetex"},            // Redis 8.0, Valkey 9.0
+	"xdel":    {"xdelex", "xackdel"}, // Redis 8.2
 }
 
 // resolveCategory marks the members of a category. A container is in few categories itself, and
-// requests resolve to it only with a subcommand that the table does not know: to restrict, it is
-// taken for a member if any of its subcommands is.
+// requests resolve to it only with a subcommand that the table does not know. A restricting rule
+// therefore treats it as a member if any of its subcommands is one.
 func (p pattern) resolveCategory(t *Table, restricts bool, covers []bool) bool {
 	set, ok := t.Category(p.category)
 	if !ok {
@@ -102,9 +110,9 @@ func (p pattern) resolveCategory(t *Table, restricts bool, covers []bool) bool {
 	return true
 }
 
-// unknown explains a name that the table does not have; "" if it may stand all the same: the
-// built-in table has it (a server can lack a command, for it may be older or have it renamed), or
-// it is written as modules write theirs, with a dot ("ft.search"): the module may be loaded later.
+// unknown explains a name that the table does not have. It returns "" for a valid one: the built-in
+// table has it (the server may be too old for the command, or have it renamed), or it has the dot
+// of a module's command ("ft.search"): the module may be loaded later.
 func (p pattern) unknown(t *Table) string {
 	if p.category != "" {
 		return fmt.Sprintf("unknown category \"@%s\"%s", p.category,

@@ -2,22 +2,21 @@ package policy
 
 import "math"
 
-// plan is what is known beforehand of the requests of one command from clients with one view: the
-// verdict on those that no rule with a condition on the request itself (its keys, their number, a
-// time in the past) is about. These are nearly all, and a plan tells them from the others at a
-// glance; the others are judged in full.
+// plan is the verdict on requests of one command from clients with one view, worked out beforehand.
+// It covers the requests that no rule with a condition on the request itself (its keys, their
+// number, a time in the past) concerns. These are nearly all, and cheap to recognize; the others
+// are judged in full.
 //
-// Most globs over keys ask for names that begin with a certain byte. Which bytes these are is one
-// set for all rules about the command, so that the globs of rules about other keys are not even
-// looked at.
+// Most globs over keys begin with a literal byte. One set holds these bytes for all rules about the
+// command, so that globs of rules about other keys are not even tried.
 type plan struct {
-	verdict Verdict // on the requests that the plan tells of
-	full    bool    // it tells of none
-	past    int     // not of those of more arguments than this with a time in the past
+	verdict Verdict // on the requests that the plan covers
+	full    bool    // it covers none
+	past    int     // excludes requests with a time in the past and more arguments than this
 
-	keyed bool      // not of those with other than the following keys
+	keyed bool      // includes only requests with the following keys
 	key   int       // the place of the one key; 0: spans says where they are
-	least int       // how many arguments a request has where that is so
+	least int       // the number of arguments of a request where that is so
 	spans []keySpan // where the keys are
 	most  int       // this many keys, and
 	first [4]uint64 // none that begins with such a byte and
@@ -25,7 +24,7 @@ type plan struct {
 	globs globs     // matches one of these
 }
 
-// keySpan is one run of keys whose place does not depend on what the arguments say.
+// keySpan is one run of keys whose place does not depend on the values of arguments.
 type keySpan struct {
 	first int
 	find  FindKeys
@@ -52,7 +51,7 @@ func (d *decision) newPlan(v *view, cmd *Command) *plan {
 			sure = append(sure, live{c.rule, yes})
 			if !c.rule.Observe {
 				pl.verdict = settle(sure, nil, yes)
-				return pl // nothing gets beyond it
+				return pl // no request passes it
 			}
 		}
 	}
@@ -60,16 +59,15 @@ func (d *decision) newPlan(v *view, cmd *Command) *plan {
 	return pl
 }
 
-// asksRequest reports whether the rule asks for more than who sends the request, and in which
-// database.
+// asksRequest reports whether the rule has conditions beyond the sender and the database.
 func (c *conditions) asksRequest() bool {
 	return c != nil && (c.opaque || c.keysOver > 0 || len(c.keys)+len(c.arguments) > 0)
 }
 
-// except takes the requests that a rule may be about out of those that the plan tells of.
+// except excludes from the plan the requests that a rule may concern.
 func (pl *plan) except(c *conditions, cmd *Command) {
 	if c.opaque && !cmd.runsCode {
-		return // it is about none
+		return // it concerns none
 	}
 	if c.opaque || c.keysOver == 0 && len(c.keys) == 0 {
 		pl.full = true
@@ -90,15 +88,15 @@ func (pl *plan) except(c *conditions, cmd *Command) {
 	}
 	if c.keysOver > 0 {
 		pl.most = min(pl.most, c.keysOver)
-		return // with less it is about none, whatever their names
+		return // shorter requests match none, whatever their names
 	}
 	for i := range c.keys {
 		pl.addGlob(c.keys[i])
 	}
 }
 
-// keySpans returns where the keys of all requests of the command are; ok is false where that
-// depends on the request, or there may be others.
+// keySpans returns the places of the keys in all requests of the command; ok is false where they
+// depend on the request, or there may be others.
 func (c *Command) keySpans() (spans []keySpan, ok bool) {
 	if c.unnamed || c.runsCode || c.Flags.Has(FlagModule) || c.special != nil && c.Name != "set" {
 		return nil, false
@@ -118,7 +116,7 @@ func (c *Command) keySpans() (spans []keySpan, ok bool) {
 }
 
 // oneKey returns the place of the one key that requests of the command have, whatever their other
-// arguments; 0 where that can be said of none.
+// arguments; 0 where there is no such place.
 func (c *Command) oneKey() int {
 	spans, ok := c.keySpans()
 	if !ok || len(spans) != 1 || spans[0].find != (FindKeys{Kind: FindRange, Step: 1}) {
@@ -127,7 +125,7 @@ func (c *Command) oneKey() int {
 	return spans[0].first
 }
 
-// addGlob takes requests with keys that the glob matches out.
+// addGlob excludes requests with keys that the glob matches.
 func (pl *plan) addGlob(g Glob) {
 	pl.globs = append(pl.globs, g)
 	text := g.literal
@@ -154,7 +152,7 @@ func (pl *plan) addGlob(g Glob) {
 	}
 }
 
-// tells reports whether the plan's verdict is the one on the request.
+// tells reports whether the plan covers the request.
 func (pl *plan) tells(req *Request, cmd *Command) bool {
 	args := req.Args
 	if pl.full || len(args) > pl.past && cmd.past(args, req.Now) != no {
@@ -172,7 +170,8 @@ func (pl *plan) tells(req *Request, cmd *Command) bool {
 	return pl.spares(args)
 }
 
-// spares reports whether no rule that asks for keys is about the request, which may have several.
+// spares reports whether no rule with a condition on keys concerns the request, which may have
+// several.
 func (pl *plan) spares(args [][]byte) bool {
 	argc, keys := len(args), 0
 	for i := range pl.spans {

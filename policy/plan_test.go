@@ -90,7 +90,7 @@ func TestPlansTell(t *testing.T) {
 	}
 }
 
-// TestViews has clients of one kind share what is worked out for them, and many kinds take no room.
+// TestViews checks that clients of one kind share a view, and that many kinds take no room.
 func TestViews(t *testing.T) {
 	p := mustNew(t, Options{Rules: parseRules(t, "a: deny get users=a* dbs=3\nb: deny get names=b")})
 	look := func(id Identity, db int) *view { return p.viewOf(NewClient(id), db) }

@@ -9,25 +9,24 @@ import (
 
 // Policy is a set of rules compiled against one command table.
 //
-// A rule names commands, so which rules a request can meet depends on its command alone. New
-// works that out for every command of the table, and for a command that no rule with conditions
-// names Decide is one array index. What depends on more than the command (who asks, from where,
-// which keys) stands behind that index, as a list of candidates that only the commands of such
-// rules have: a command that no rule names stays free. What of that depends on who asks, and in
-// which database, is worked out when such a client first sends the command (view, plan), so that
-// what is left to a request are a few comparisons of its keys with rules about keys. The design
-// that was rejected walks all rules for each request and is slower with every rule.
+// A rule names commands, so the command alone determines the rules that a request can meet. New
+// computes them for every command of the table; for a command that no rule with conditions names,
+// Decide is one array index. Conditions on more than the command (the client, its address, the
+// keys) stand behind that index, as a list of candidates that only the commands of such rules have:
+// a command that no rule names stays free. The part that depends on the client and its database is
+// computed when such a client first sends the command (view, plan); each request then costs a few
+// comparisons of its keys with rules about keys. The rejected design walks all rules for each
+// request and slows down with every rule.
 //
 // The first rule that matches decides. A rule that is only observed does not decide: the
 // search goes on past it, so that adding a rule in order to observe it never weakens the rules
 // below. Where one below decides, the verdict carries the observed one as Shadow; where none does,
 // the verdict is the observed rule's own, with Observed set.
 //
-// Doubt falls on the strict side. A request with several keys gets the strictest of what each
-// key alone would get, so that a key that may be deleted is no cover for one that may not. Where
-// something that a rule asks for cannot be known (which keys a script touches), a rule that
-// restricts may match and one that does not restrict does not, and the strictest of what may
-// decide does.
+// Doubt falls on the strict side. A request with several keys gets the strictest of its keys'
+// verdicts, so that a key that may be deleted is no cover for one that may not. Where a condition
+// cannot be decided (which keys a script touches), a restricting rule may match and any other does
+// not, and the strictest possible verdict counts.
 type Policy struct {
 	table      *Table
 	rules      []*Rule
@@ -37,25 +36,25 @@ type Policy struct {
 	views      views
 }
 
-// Options is what a policy is built from.
+// Options are the inputs of a policy.
 type Options struct {
 	Table       *Table     // nil means Builtin
 	Rules       []RuleSpec // in order; none allows everything
 	Enforcement string     // "enforce", "observe" or empty, which means enforce
 
-	// AllowUnknown takes names that the table does not know as names of commands that the
-	// server does not have, instead of an error. It is for building a policy on the built-in
-	// table while the server is away: the server may know more.
+	// AllowUnknown accepts names that the table does not have as commands that the server lacks,
+	// instead of an error. It is for building a policy on the built-in table while the server is
+	// away: the server may know more.
 	AllowUnknown bool
 }
 
-// Request is what is known of one command that a client sent.
+// Request describes one command that a client sent.
 type Request struct {
 	Cmd    *Command // from Policy.Table
 	Args   [][]byte // with the name; not kept
 	Client *Client  // nil: not known, which is a doubt
 	DB     int
-	Script *Script // what the code that it runs or loads was found to do; nil: not known
+	Script *Script // the analysis of the code that it runs or loads; nil: not known
 	Now    int64   // Unix time in ms, for EXPIREAT and its kin; 0: not known
 	AnyDB  bool    // DB is not known, as where code may have selected another one
 
@@ -70,7 +69,7 @@ type Verdict struct {
 	Shadow   *Rule // the first observed rule above Rule that matches as well, or nil
 }
 
-// Effective is the action that is to be carried out: Allow where the verdict is only observed.
+// Effective is the action to carry out: Allow where the verdict is only observed.
 func (v Verdict) Effective() Action {
 	if v.Observed {
 		return Allow
@@ -78,8 +77,8 @@ func (v Verdict) Effective() Action {
 	return v.Action
 }
 
-// New compiles rules against a table. The error joins everything that is wrong, each a *RuleError
-// except for what is not of one rule.
+// New compiles rules against a table. The error joins every fault; those of one rule are each a
+// *RuleError.
 func New(o Options) (*Policy, error) {
 	if o.Table == nil {
 		o.Table = Builtin()
@@ -117,11 +116,11 @@ func New(o Options) (*Policy, error) {
 	return p, nil
 }
 
-// Decide returns the verdict for a request. It keeps nothing of req, and allocates nothing but for
-// the first command of its kind from clients of a kind. A command that does not come from the
-// policy's own table, as when a reload overtakes a request, is found again by its name.
+// Decide returns the verdict for a request. It keeps nothing of req, and allocates only for the
+// first command of its kind from clients of a kind. A command from another table, as when a reload
+// overtakes a request, is looked up again by its name.
 //
-// Limits are not looked at here: where the verdict's rule has one, ask Limits.Take next.
+// Decide ignores limits: where the verdict's rule has one, ask Limits.Take next.
 func (p *Policy) Decide(req *Request) Verdict {
 	cmd := req.Cmd
 	if cmd == nil || cmd.Name == "" {
@@ -146,8 +145,8 @@ func (p *Policy) decideBy(req *Request, cmd *Command) Verdict {
 	return d.decide(p, req, cmd)
 }
 
-// decideForeign decides for a command of another table. A subcommand that this table does not
-// have is one that its container does not know.
+// decideForeign decides for a command of another table. A subcommand that this table does not have
+// counts as unknown to its container.
 func (p *Policy) decideForeign(req *Request) Verdict {
 	for cmd := req.Cmd; cmd != nil; cmd = cmd.Parent {
 		if own := p.table.byName[cmd.Name]; own != nil {
@@ -168,8 +167,8 @@ func (p *Policy) decideUnknown(req *Request) Verdict {
 	return p.decideBy(req, p.table.cmds[0])
 }
 
-// Restricts reports whether a rule that acts may keep somebody from the command, or have it carried
-// out otherwise.
+// Restricts reports whether an enforced rule may keep a client from the command, or change how it
+// is carried out.
 func (p *Policy) Restricts(cmd *Command) bool {
 	for _, c := range p.decisions[cmd.ID].all() {
 		if c.rule.Action != Allow && !c.rule.Observe && !c.past {
@@ -182,14 +181,14 @@ func (p *Policy) Restricts(cmd *Command) bool {
 // Rules returns the rules in order. The slice must not be changed.
 func (p *Policy) Rules() []*Rule { return p.rules }
 
-// Idle returns the rules that can decide about no command of the table: what they name is not
-// there, or earlier rules take all of it.
+// Idle returns the rules that can decide about no command of the table: it has none of their
+// commands, or earlier rules take all of them.
 func (p *Policy) Idle() []*Rule { return p.idle }
 
 // Table is the table that the policy was compiled against.
 func (p *Policy) Table() *Table { return p.table }
 
-// Unresolved lists, in lower case and in order, the names in rules that the table does not have
-// and that were let stand: the server does not have these commands, or not by these names. They
-// match nothing, which is worth a line in a log.
+// Unresolved lists, in lower case and in order, the accepted names in rules that the table does not
+// have: the server lacks these commands, or has them under other names. They match nothing, which
+// is worth a line in a log.
 func (p *Policy) Unresolved() []string { return p.unresolved }

@@ -8,10 +8,10 @@ import (
 
 // Routes is a list of routes compiled against one command table. It is immutable.
 //
-// What a write costs does not grow with the number of routes that it is not on. Routes by key are
-// found in an index over their globs; which routes are about a client is worked out when it is
-// first seen and kept with it (clientRoutes); what is left to look at is the routes without a
-// condition on keys that are about the client, and for each route that is found, its databases.
+// A write pays nothing for routes that it is not on. An index over their globs finds the routes by
+// key; the routes about a client are computed when it is first seen and kept with it
+// (clientRoutes). That leaves the client's routes without a condition on keys, and the databases of
+// each route found.
 type Routes struct {
 	table   *Table
 	all     []*Route
@@ -23,11 +23,11 @@ type Routes struct {
 	keyed   []int    // the others
 	scripts []int    // those of keyed that every script is on
 	index   keyIndex // of keyed
-	clients bool     // some route asks who sends the request
+	clients bool     // some route has a condition on the client
 }
 
-// NewRoutes compiles routes against a table; nil means Builtin. Of no routes it makes nil, which is
-// as good as an empty list. The error joins everything that is wrong, each a *RouteError.
+// NewRoutes compiles routes against a table; nil means Builtin. For no routes it returns nil, which
+// is as good as an empty list. The error joins every fault, each a *RouteError.
 func NewRoutes(t *Table, specs []RouteSpec) (*Routes, error) {
 	if len(specs) == 0 {
 		return nil, nil
@@ -91,17 +91,17 @@ func (r *Routes) All() []*Route {
 	return r.all
 }
 
-// Match is what the routes that a request is on ask for together. It is comparable; the zero Match
-// asks for nothing.
+// Match is the combined demand of a request's routes. It is comparable; the zero Match asks for
+// nothing.
 type Match struct {
 	Route   *Route        // the first of them, in the order of the file; nil: there is none
 	Demand  Demand        // the strictest of each
 	Timeout time.Duration // the shortest
 	Close   bool          // one of them closes on timeout
-	Pass    bool          // all of them let pass what cannot be had
+	Pass    bool          // all of them let writes pass when the proof is unavailable
 }
 
-// With is what two matches ask for together, as for the commands of one transaction.
+// With combines two matches, as for the commands of one transaction.
 func (m Match) With(o Match) Match {
 	m.add(&o)
 	return m
@@ -129,12 +129,12 @@ func (r *Route) match() Match {
 	return Match{r, s.Demand, s.Timeout, s.CloseOnTimeout, s.PassUnavailable}
 }
 
-// Match returns what the routes that the request is on ask for. Only what may write is on any: a
+// Match returns the combined demand of the request's routes. Only possible writes are on any: a
 // read costs an array index. A nil receiver has no routes. It allocates nothing and keeps nothing
-// of req. EXEC is on none: merge the matches of what was queued (Match.With).
+// of req. EXEC is on none: merge the matches of the queued commands (Match.With).
 //
-// Doubt falls on the strict side: what is not known (who asks, where, which keys) is taken to be
-// what a route asks for.
+// Doubt falls on the strict side: an unknown client, database or key is taken to meet a route's
+// condition.
 func (r *Routes) Match(req *Request) Match {
 	if r == nil {
 		return Match{}
@@ -148,7 +148,7 @@ func (r *Routes) Match(req *Request) Match {
 	return q.match()
 }
 
-// command finds a command of another table again, as when a reload overtakes a request.
+// command looks a command of another table up again, as when a reload overtakes a request.
 func (r *Routes) command(cmd *Command) *Command {
 	if cmd != nil && uint(cmd.ID) < uint(len(r.table.cmds)) && r.table.cmds[cmd.ID] == cmd {
 		return cmd

@@ -39,8 +39,8 @@ func TestRoutesIndex(t *testing.T) {
 	}
 }
 
-// checkRoutesOfKeys has a route for each pattern, in a database of its own, so that the routes that
-// the index finds can be told apart.
+// checkRoutesOfKeys has a route for each pattern, in a database of its own, so that the test can
+// distinguish the routes found.
 func checkRoutesOfKeys(t *testing.T, patterns, names []string) {
 	t.Helper()
 	const most = 80

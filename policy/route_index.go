@@ -9,15 +9,15 @@ import "strings"
 // the rest of the key.
 //
 // Globs that begin with a wildcard hang at the root, and each of them is tried for every key. The
-// design that was rejected has a hash table for each length of a literal beginning: it is no
-// faster, and slow where the lengths are many.
+// rejected design has a hash table for each length of a literal beginning: it is no faster, and
+// slow where the lengths are many.
 type keyIndex struct {
 	root keyNode
 }
 
 // keyNode is reached by the keys that begin with the labels on the way to it.
 type keyNode struct {
-	label string // what the key must have after what led to the parent
+	label string // the key's bytes after the parent's
 	next  string // the first byte of each child's label
 	kids  []*keyNode
 	here  []keyGlob
@@ -87,8 +87,8 @@ func commonPrefix(a, b string) int {
 	return n
 }
 
-// child returns the node that the key leads to next from n, of which the first at bytes led here,
-// and how many of its bytes lead to that; nil if the key leads no further.
+// child returns the next node for the key from n, which the key's first at bytes led to, and how
+// many of its bytes lead there; nil if the key leads no further.
 func (n *keyNode) child(key []byte, at int) (*keyNode, int) {
 	if at == len(key) {
 		return nil, at
@@ -105,7 +105,7 @@ func (n *keyNode) child(key []byte, at int) (*keyNode, int) {
 	return kid, end
 }
 
-// matches reports whether the glob matches a key that led to its node, where rest is left of it.
+// matches reports whether the glob matches a key that led to its node; rest is the key's remainder.
 func (g *keyGlob) matches(rest []byte) bool {
 	switch g.kind {
 	case globExact:

@@ -92,12 +92,13 @@ route "c": ack.aof.replicas: must not be negative, got -1`)
 	}
 }
 
-// TestRoutesOfEveryCommand goes through the table: what the server flags as a write is on a route
-// for all, unless it is known to read with these arguments, and nothing else is but code.
+// TestRoutesOfEveryCommand goes through the table: commands that the server flags as writes are on
+// a route for all, unless they are known to read with these arguments, and of the others only code
+// is.
 func TestRoutesOfEveryCommand(t *testing.T) {
 	r := mustRoutes(t, parseRoutes(t, "all: journal"))
 	code := map[string]bool{"eval": true, "evalsha": true, "fcall": true}
-	containers := map[string]bool{"function": true, "xgroup": true}
+	containers := map[string]bool{"function": true, "xgroup": true, "cluster": true}
 	for _, cmd := range r.table.All()[1:] {
 		want := cmd.Flags.Has(FlagWrite) || code[cmd.Name] || containers[cmd.Name]
 		args := split(strings.Replace(cmd.Name, "|", " ", 1) + " 1 2 3 4 5 6 7 8")

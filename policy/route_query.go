@@ -8,8 +8,8 @@ type routeQuery struct {
 	req *Request
 	cmd *Command // of the routes' own table
 	writer
-	named bool    // all keys that it changes are among those that it names
-	about ruleSet // the routes that are about the client; nil: all may be
+	named bool    // it changes only keys that it names
+	about ruleSet // the routes about the client; nil: all may be
 	found Match
 }
 
@@ -53,8 +53,8 @@ func (q *routeQuery) matchKeys() {
 	k.release()
 }
 
-// findKeys finds the keys that the request names, and reports whether it may change others. Code is
-// taken at its word; of the rest, what names none changes all.
+// findKeys finds the keys that the request names, and reports whether it may change others. Scripts
+// are trusted to declare their keys; any other command without keys changes all.
 func (q *routeQuery) findKeys(k *keySet) (others bool) {
 	complete := false
 	k.keys, complete = q.cmd.Keys(q.req.Args, k.keys[:0])
@@ -88,8 +88,8 @@ func (q *routeQuery) takeOne(i int) {
 	q.found.add(&q.matches[i])
 }
 
-// routesDatabase reports whether the request may be about one of the route's databases. Code can
-// SELECT any, unless it is known what it calls.
+// routesDatabase reports whether the request may touch one of the route's databases. Code can
+// SELECT any, unless its calls are known.
 func (c *conditions) routesDatabase(req *Request, cmd *Command, kind writeKind) bool {
 	if len(c.databases) == 0 {
 		return true
@@ -100,14 +100,14 @@ func (c *conditions) routesDatabase(req *Request, cmd *Command, kind writeKind) 
 	return c.database(req, cmd, true) != no
 }
 
-// clientRoutes is the routes that are about a client, and of what that was worked out.
+// clientRoutes are the routes about a client, and the inputs they were derived from.
 type clientRoutes struct {
 	routes  *Routes
 	about   ruleSet
 	keyless []int
 }
 
-// clientRoutes returns which of the routes are about a client that is known.
+// clientRoutes returns the routes about a known client.
 func (r *Routes) clientRoutes(c *Client) *clientRoutes {
 	k := &c.routed
 	if k.routes == r {

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// RouteSpec is one route as the configuration file says it: which writes are acknowledged only when
-// they are proven durable. A write is on the route if every condition that it has holds; of a list,
-// one element is enough, and what is absent asks for nothing.
+// RouteSpec is one route as configured: which writes are acknowledged only when they are proven
+// durable. A write is on the route if every condition holds; one element of a list is enough, and
+// an absent condition always holds.
 type RouteSpec struct {
 	// Name identifies the route in errors, logs and metrics. It must be unique and not empty.
 	Name string
@@ -22,11 +22,11 @@ type RouteSpec struct {
 	Listeners []string // addresses of listeners, as configured
 	Databases []int    // numbers of databases; one that MOVE, COPY or SWAPDB names is enough
 
-	// Scripts has every call of a script or a function meet the condition on keys, whatever it
+	// Scripts makes every call of a script or a function meet the condition on keys, whatever it
 	// declares. Those that cannot write (EVAL_RO and its kin) are on no route.
 	Scripts bool
 
-	// Demand is what must be proven. It must not be zero.
+	// Demand is the required proof. It must not be zero.
 	Demand Demand
 
 	// Timeout is how long the proof may take, from the server's reply on; 0 means
@@ -34,7 +34,7 @@ type RouteSpec struct {
 	Timeout time.Duration
 
 	CloseOnTimeout  bool // close the client then, rather than answer -UNCONFIRMED
-	PassUnavailable bool // while the demand cannot be met, let writes through, not refuse them
+	PassUnavailable bool // let writes through while the demand is unavailable
 }
 
 // DefaultRouteTimeout is how long a proof may take where a route does not say.
@@ -46,7 +46,7 @@ type Route struct {
 	Spec  RouteSpec
 }
 
-// check finds everything that is wrong with the spec.
+// check finds every fault of the spec.
 func (s *RouteSpec) check(fail failure) {
 	if s.Demand.IsZero() {
 		fail("ack", -1, "must ask for something: journal, replicas or aof")
@@ -76,7 +76,7 @@ func (s *RouteSpec) check(fail failure) {
 	}
 }
 
-// routeFailures gathers what is wrong with one route.
+// routeFailures gathers the faults of one route.
 func routeFailures(index int, name string, errs *[]error) failure {
 	return func(field string, item int, format string, args ...any) {
 		*errs = append(*errs, &RouteError{name, index, field, item, fmt.Sprintf(format, args...)})

@@ -230,6 +230,20 @@ func TestRoutesReadsThatMayWrite(t *testing.T) {
 	`)
 }
 
+// The built-in table has no HGETEX.
+func TestHGetExReadsWithoutAnOption(t *testing.T) {
+	for line, want := range map[string]bool{
+		"HGETEX pay:1 FIELDS 1 f": true, "hgetex pay:1 fields 2 f g": true,
+		"HGETEX pay:1 EX 5 FIELDS 1 f": false, "HGETEX pay:1 PERSIST FIELDS 1 f": false,
+		"HGETEX pay:1 FIELDS 1 f EX 5": false, "HGETEX pay:1 FIELDS x f": false, "HGETEX pay:1": false,
+		"HGETEX pay:1 FIELDS 3 f EX 5": true, // fields of these names
+	} {
+		if reads, _ := mayReads["hgetex"](nil, split(line)); reads != want {
+			t.Errorf("%s: reads is %v, want %v", line, reads, want)
+		}
+	}
+}
+
 // TestRoutesOfWritesWithoutKeys: they touch all keys.
 func TestRoutesOfWritesWithoutKeys(t *testing.T) {
 	runRoutes(t, "pay: keys=pay:*\nbob: users=bob\nall: replicas=1\nthree: keys=a,b dbs=3", `
@@ -263,7 +277,7 @@ func TestRoutesOfWritesWithoutKeys(t *testing.T) {
 	`)
 }
 
-// TestRoutesOfCode has scripts and functions, which are asked for what they declare.
+// TestRoutesOfCode has scripts and functions, whose declared keys count.
 func TestRoutesOfCode(t *testing.T) {
 	runRoutes(t, "pay: keys=pay:*\ncode: keys=pay:* scripts\nbob: users=bob\nthree: dbs=3", `
 		db=0 code=clean EVAL s 0 -> code
@@ -323,7 +337,7 @@ func TestRoutesByDatabase(t *testing.T) {
 	`)
 }
 
-// TestRoutesByClient: who is not known may be anybody.
+// TestRoutesByClient: an unknown client may be any.
 func TestRoutesByClient(t *testing.T) {
 	runRoutes(t, "apps: users=app*,cron\nweb: listeners=web\nboth: users=app1 listeners=web "+
 		"keys=k*", `

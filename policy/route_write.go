@@ -1,21 +1,25 @@
 package policy
 
-import "slices"
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // writeKind says whether requests of a command can change data, as far as routes care.
 type writeKind uint8
 
 const (
 	notWrite  writeKind = iota
-	writeKeys           // those that it names, or all where it names none
+	writeKeys           // the keys that it names, or all where it names none
 	writeCode           // a script or a function, by the keys that it declares
-	mayRead             // as writeKeys, but what it does depends on its options
+	mayRead             // like writeKeys, but depending on its options
 )
 
-// writer is what routes care for in a command.
+// writer is the part of a command that routes need.
 type writer struct {
 	kind writeKind
-	key  int // the place of its one key; 0: its arguments say which keys there are
+	key  int // the place of its one key; 0: its arguments determine the keys
 }
 
 func newWriter(c *Command) writer {
@@ -26,11 +30,10 @@ func newWriter(c *Command) writer {
 	return w
 }
 
-// writeKindOf goes by the flags that the server gives the command. What carries neither "write"
-// nor "readonly" changes no data, except for code, which may call anything, for commands of
-// modules, which may forget to say so, and for names that the table does not have: one may be that
-// of a command which was renamed. PUBLISH is no write: a message is not kept. Neither is PFCOUNT,
-// though it may replicate: what it changes is a cached count.
+// writeKindOf goes by the server's flags. A command with neither "write" nor "readonly" changes no
+// data, with three exceptions: code may call anything, modules may forget the flag, and a name that
+// the table does not have may be a renamed command. PUBLISH is no write: a message is not kept.
+// Neither is PFCOUNT, though it may replicate: it changes only a cached count.
 func writeKindOf(c *Command) writeKind {
 	switch {
 	case c.Flags.Has(FlagReadonly):
@@ -52,17 +55,27 @@ func writeKindOf(c *Command) writeKind {
 func (c *Command) isFlaggedWrite() bool { return c.Flags.Has(FlagWrite) }
 
 // mayReads holds the commands that the server flags as writes for the sake of some of their
-// options. Each says whether a request only reads, and if not, whether all keys that it changes are
-// among those that it names.
+// options. Each function reports whether a request only reads, and if not, whether it names all
+// keys that it changes.
 var mayReads = map[string]func(c *Command, args [][]byte) (reads, named bool){
 	"sort":              sortReads,
 	"georadius":         keysRead,
 	"georadiusbymember": keysRead,
 	"bitfield":          keysRead,
 	"getex":             func(_ *Command, args [][]byte) (bool, bool) { return len(args) == 2, true },
+	"hgetex":            func(_ *Command, args [][]byte) (bool, bool) { return onlyFields(args), true },
 }
 
-// sortReads: without STORE, SORT only reads. What its patterns lead to is read in any case.
+// onlyFields reports that HGETEX key FIELDS n field … has no option, in front of its fields or behind.
+func onlyFields(args [][]byte) bool {
+	if len(args) < 5 || !strings.EqualFold(string(args[2]), "fields") {
+		return false
+	}
+	n, err := strconv.Atoi(string(args[3]))
+	return err == nil && n == len(args)-4
+}
+
+// sortReads: without STORE, SORT only reads, including the keys of its patterns.
 func sortReads(c *Command, args [][]byte) (reads, named bool) {
 	store, _, known := sortOptions(c, args)
 	return known && store == 0, known

@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// RuleSpec is one rule as the configuration file says it. A rule matches a request if it covers the
-// command and every condition that it has holds; of a list, one element is enough.
+// RuleSpec is one rule as configured. A rule matches a request if it covers the command and every
+// condition holds; one element of a list is enough.
 type RuleSpec struct {
 	// Name identifies the rule in errors, logs and metrics. It must be unique and not empty.
 	Name string
 
-	// Commands says which commands the rule is about, each in any case as
+	// Commands selects the rule's commands, each in any case as
 	//   - a command, "flushall". The name of a container, "config", covers all its
 	//     subcommands, and unknown ones.
 	//   - a subcommand, "config|set" (or "config set").
 	//   - an ACL category, "@dangerous".
 	//   - "*", every command, and the only form that covers unknown commands.
 	// A rule that covers DEL covers EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, GETEX, SET and RESTORE
-	// with a time in the past as well, for they delete the key, unless its action is rewrite. One
-	// that restricts REPLICAOF, SYNC or RESTORE restricts SLAVEOF, PSYNC or RESTORE-ASKING, too.
+	// with a time in the past as well, since they delete the key, unless its action is rewrite. One
+	// that restricts REPLICAOF, SYNC or RESTORE also restricts SLAVEOF, PSYNC or RESTORE-ASKING.
 	Commands []string
 
 	// Except takes commands out of Commands again. The forms are the same.
@@ -33,45 +33,44 @@ type RuleSpec struct {
 	Listeners   []string // addresses of listeners, as configured
 	Databases   []int    // numbers of databases
 
-	// Keys is globs over keys, as KEYS has them. A request with several keys gets the strictest
-	// of what its keys get. One that reaches keys which it does not name (FLUSHALL, KEYS, a
-	// script) is taken to reach all of them by a rule that restricts.
+	// Keys is globs over keys, as KEYS has them. A request with several keys gets the strictest of
+	// their verdicts. A restricting rule assumes that a request with unnamed keys (FLUSHALL, KEYS,
+	// a script) reaches all of them.
 	Keys []string
 
-	// Arguments is globs over what follows the command's name, in any case: a request matches with one
-	// argument that does, such as a parameter of CONFIG SET. A rule that does not restrict wants
+	// Arguments is globs over the words after the command's name, in any case. One matching
+	// argument is enough, such as a parameter of CONFIG SET; a rule that does not restrict needs
 	// all of them to match.
 	Arguments []string
 
-	// KeysOver matches requests with more keys than this; 0 is no condition. Again, a request
-	// that reaches keys which it does not name has too many for a rule that restricts.
+	// KeysOver matches requests with more keys than this; 0 is no condition. For a restricting
+	// rule, a request with unnamed keys has too many.
 	KeysOver int
 
-	// Scripts, if it is "opaque", matches requests that run or load code of which it is not
-	// known what it calls.
+	// Scripts, if it is "opaque", matches requests that run or load code with unknown calls.
 	Scripts string
 
 	// Action is "allow", "deny", "confirm", "trash" or "rewrite". The last two are possible for
 	// some commands only (Trashable, RewriteOf).
 	Action string
 
-	// Keep is how long the trash is kept; 0 means DefaultKeep. Only with trash.
+	// Keep is the lifetime of the trash; 0 means DefaultKeep. Only with trash.
 	Keep time.Duration
 
-	// Limit bounds how often the rule lets its action happen. Nil: as often as it is asked for.
+	// Limit bounds how often the rule lets its action happen. Nil: no bound.
 	Limit *LimitSpec
 
 	// Enforcement is "enforce", "observe" or empty, which means Options.Enforcement.
 	Enforcement string
 }
 
-// DefaultKeep is how long the trash is kept where a rule does not say.
+// DefaultKeep is the lifetime of the trash where a rule does not set it.
 const DefaultKeep = 24 * time.Hour
 
-// Enforcement says whether rules act.
+// The values of Enforcement.
 const (
 	Enforce = "enforce" // rules act; the default
-	Observe = "observe" // rules report what they would do, and do nothing
+	Observe = "observe" // rules only report their would-be action
 )
 
 // Rule is one compiled rule.
@@ -79,12 +78,12 @@ type Rule struct {
 	Name    string
 	Index   int // its place among the rules of its policy, from 0
 	Action  Action
-	Observe bool          // it reports and does not act
-	Keep    time.Duration // how long the trash is kept; 0 unless the action is trash
+	Observe bool          // it only reports
+	Keep    time.Duration // the lifetime of the trash; 0 unless the action is trash
 	Limit   *Limit        // nil: none
 	Spec    RuleSpec      // as configured
 
-	cond *conditions // what must hold beyond the command; nil: nothing
+	cond *conditions // the conditions beyond the command; nil: none
 }
 
 // String is for logs and the console: "flush: deny flushall flushdb".
@@ -100,10 +99,10 @@ func (r *Rule) String() string {
 	return b.String()
 }
 
-// compiler turns the specs of one policy into rules, gathering everything that is wrong.
+// compiler turns the specs of one policy into rules and gathers every fault.
 type compiler struct {
 	table      *Table
-	observe    bool // what an empty Enforcement means
+	observe    bool // the meaning of an empty Enforcement
 	tolerant   bool // Options.AllowUnknown
 	names      map[string]int
 	errs       []error
@@ -116,7 +115,7 @@ type compiled struct {
 	covers []bool // by Command.ID
 }
 
-// failure reports what is wrong with a field of a rule, or with one item of it; -1 for the field.
+// failure reports a fault in a field of a rule, or in one of its items; -1 for the field.
 type failure func(field string, item int, format string, args ...any)
 
 func (c *compiler) compile(index int, spec RuleSpec) compiled {
@@ -149,7 +148,7 @@ func (c *compiler) compile(index int, spec RuleSpec) compiled {
 	rule.Limit = newLimit(spec.Limit, fail)
 	rule.cond = newConditions(&spec, fail)
 	covers := c.coverRule(&spec, action, fail)
-	c.checkPossible(&spec, action, covers, fail)
+	c.checkPossible(action, covers, fail)
 	return compiled{rule, covers}
 }
 
@@ -166,7 +165,7 @@ func (r *Rule) setKeep(fail failure) {
 	}
 }
 
-// coverRule resolves what the rule covers.
+// coverRule resolves the commands that the rule covers.
 func (c *compiler) coverRule(spec *RuleSpec, action Action, fail failure) []bool {
 	if len(spec.Commands) == 0 {
 		fail("commands", -1, `must not be empty ("*" means every command)`)
@@ -183,9 +182,9 @@ func (c *compiler) coverRule(spec *RuleSpec, action Action, fail failure) []bool
 	return covers
 }
 
-// checkPossible refuses a rule whose action cannot be carried out for what it covers: a command
-// that is neither trashed nor refused would fall through.
-func (c *compiler) checkPossible(spec *RuleSpec, a Action, covers []bool, fail failure) {
+// checkPossible refuses a rule whose action cannot be carried out for some command that it covers:
+// a command that is neither trashed nor refused would fall through.
+func (c *compiler) checkPossible(a Action, covers []bool, fail failure) {
 	possible := Trashable
 	switch a {
 	case Trash:

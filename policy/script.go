@@ -2,17 +2,18 @@ package policy
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
 )
 
-// Script is what was found out about a piece of code that the server runs. It is immutable.
+// Script is the analysis of a piece of code that the server runs. It is immutable.
 type Script struct {
-	// Calls is what the code calls with a literal name, in the order of the source.
+	// Calls are the calls with a literal name, in the order of the source. Of equal ones it has the first.
 	Calls []Call
 
-	// Opaque is set when the code may call others as well; Reason says why, with the line.
+	// Opaque is set when the code may make other calls; Reason gives the cause, with the line.
 	Opaque bool
 	Reason string
 
@@ -31,10 +32,10 @@ type Call struct {
 type ScriptArg struct {
 	Kind  ArgKind
 	Text  string // ArgLiteral: the argument itself
-	Index int    // ArgKey, ArgArgv: which, from 1
+	Index int    // ArgKey, ArgArgv: its number, from 1
 }
 
-// ArgKind says how an argument of a call is known.
+// ArgKind is the source of a call's argument.
 type ArgKind uint8
 
 // The kinds of arguments.
@@ -47,29 +48,28 @@ const (
 	ArgAllArgv                // unpack(ARGV), in the last place
 )
 
-// MaxScriptBytes bounds the source that is read; longer code is opaque.
+// MaxScriptBytes bounds the scanned source; longer code is opaque.
 const MaxScriptBytes = 256 << 10
 
-// Scan finds out what commands a piece of Lua can call: a script (EVAL, SCRIPT LOAD) or a function
+// Scan finds the commands that a piece of Lua can call: a script (EVAL, SCRIPT LOAD) or a function
 // library (FUNCTION LOAD).
 //
-// It does not run the code and does not follow values. It proves what it can from the tokens
-// alone: commands are reached only through the functions call and pcall of the table redis (server
-// in Valkey), and the table only by its name or through the global environment. So if every
-// mention of redis is one of a known harmless field or a direct call with a literal name, and none
-// of the names that lead to the environment or compile code appears, then the calls that were seen
-// are all there are, whatever the code does. Anything else is opaque: a computed name, an index in
-// brackets, the table or the function as a value, _G, getfenv, loadstring, setmetatable. One alias
-// is followed, because half of all libraries begin with it: local rcall = redis.call, where each
-// other mention of rcall is a direct call with a literal name; as the proof is by spelling, scopes
-// do not matter.
+// It does not run the code and does not follow values. It works on the tokens alone: commands are
+// reached only through the functions call and pcall of the table redis (server in Valkey), and the
+// table only by its name or through the global environment. So if every mention of redis is one of
+// a known harmless field or a direct call with a literal name, and no name appears that leads to
+// the environment or compiles code, then the scan has seen every call that the code can make.
+// Anything else is opaque: a computed name, an index in brackets, the table or the function as a
+// value, _G, getfenv, loadstring, setmetatable. One alias is followed, because half of all
+// libraries begin with it: local rcall = redis.call, where each other mention of rcall is a direct
+// call with a literal name; since the proof is by spelling, scopes do not matter.
 //
-// The names of commands are compared as the server does later, by looking them up.
+// Command names are compared by looking them up, as the server does later.
 func Scan(src []byte) *Script {
 	if len(src) > MaxScriptBytes {
 		return &Script{Opaque: true, Reason: "it is too long to read"}
 	}
-	s := &scanner{script: &Script{}}
+	s := &scanner{script: &Script{}, found: map[string]struct{}{}}
 	body, ok := s.shebang(src)
 	if !ok {
 		return s.script
@@ -93,12 +93,14 @@ type scanner struct {
 	script   *Script
 	tokens   []token
 	aliases  map[string]bool      // names of local variables that hold redis.call or redis.pcall
-	constant bool                 // KEYS and ARGV stay what the request says
+	constant bool                 // KEYS and ARGV keep the request's values
 	locals   map[string]ScriptArg // names of local variables that hold one known value
-	effort   int                  // tokens that arguments may still look at
+	effort   int                  // tokens left for reading arguments
+	found    map[string]struct{}  // what distinguishes each call in script
+	key      []byte               // reused for a call's entry in found
 }
 
-// opaque notes the first reason why not all calls are known.
+// opaque records the first reason for unknown calls.
 func (s *scanner) opaque(line int, format string, args ...any) {
 	if s.script.Opaque {
 		return
@@ -109,7 +111,7 @@ func (s *scanner) opaque(line int, format string, args ...any) {
 	}
 }
 
-// shebang takes the first line off, as evalExtractShebangFlags and functionExtractLibMetaData do.
+// shebang removes the first line, as evalExtractShebangFlags and functionExtractLibMetaData do.
 func (s *scanner) shebang(src []byte) (body []byte, ok bool) {
 	if !bytes.HasPrefix(src, []byte("#!")) {
 		return src, true
@@ -158,7 +160,7 @@ func (s *scanner) isCallField(i int) bool {
 		(name.is(tokenName, "call") || name.is(tokenName, "pcall"))
 }
 
-// findAliases finds "local NAME = redis.call" where what follows begins another statement.
+// findAliases finds "local NAME = redis.call" before the start of another statement.
 func (s *scanner) findAliases() {
 	s.aliases = make(map[string]bool)
 	for i := range s.tokens {
@@ -239,8 +241,7 @@ func (s *scanner) call(i int, name string) {
 	first, line := s.at(i+1), s.at(i).line
 	switch {
 	case first.kind == tokenString: // redis.call"PING"
-		s.script.Calls = append(s.script.Calls,
-			Call{Line: line, Args: []ScriptArg{{Kind: ArgLiteral, Text: first.text}}})
+		s.add(Call{Line: line, Args: []ScriptArg{{Kind: ArgLiteral, Text: first.text}}})
 		return
 	case !first.symbol("("):
 		s.opaque(line, "it uses %s as a value", name)
@@ -255,7 +256,26 @@ func (s *scanner) call(i int, name string) {
 		return
 	}
 	call.Line = line
-	s.script.Calls = append(s.script.Calls, call)
+	s.add(call)
+}
+
+// add adds a call unless the code has an equal one: each is judged whenever the code runs.
+func (s *scanner) add(c Call) {
+	s.key = append(s.key[:0], 0)
+	if c.Open {
+		s.key[0] = 1
+	}
+	for _, arg := range c.Args {
+		s.key = append(s.key, byte(arg.Kind))
+		s.key = binary.AppendUvarint(s.key, uint64(arg.Index))
+		s.key = binary.AppendUvarint(s.key, uint64(len(arg.Text)))
+		s.key = append(s.key, arg.Text...)
+	}
+	if _, known := s.found[string(s.key)]; known {
+		return
+	}
+	s.found[string(s.key)] = struct{}{}
+	s.script.Calls = append(s.script.Calls, c)
 }
 
 // Names lists the first words of the calls, in lower case, sorted, each once; for logs.

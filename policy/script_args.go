@@ -1,11 +1,11 @@
 package policy
 
-// maxEffort bounds how often a token is looked at, which it is once for each call around it. It
-// keeps the time for a scan proportional to the source, whatever the source is.
+// maxEffort bounds how often a token is read, once for each call around it. It keeps the time of a
+// scan proportional to the source, whatever the source is.
 const maxEffort = 8
 
-// arguments reads the arguments of a call from its opening parenthesis on. ok is false if there
-// is no closing one, or it takes too long to find.
+// arguments reads the arguments of a call from its opening parenthesis on. ok is false if there is
+// no closing one, or finding it takes too long.
 func (s *scanner) arguments(open int) (call Call, ok bool) {
 	depth, from, functions := 0, open+1, false
 	for i := open; i < len(s.tokens); i++ {
@@ -106,19 +106,18 @@ func isPlain(text string) bool {
 // readers holds the functions that look at a table and leave it as it is.
 var readers = map[string]bool{"unpack": true, "ipairs": true, "pairs": true}
 
-// findLocals finds out whether KEYS and ARGV stay what the request says, and which local variables
+// findLocals checks that KEYS and ARGV keep the request's values, and finds local variables that
 // hold one known value, as in "local key = KEYS[1]".
 //
 // It proves both by spelling, as with redis: KEYS and ARGV stay if they appear only as KEYS[...]
-// inside expressions, as #KEYS and as the only argument of a reader (reads), and no reader is
-// anything but called. A local keeps its value if its name is declared once and otherwise appears
-// only inside expressions. Whatever else a name of that spelling may then be, it is never given a
-// value.
+// inside expressions, as #KEYS and as the only argument of a reader (reads), and every mention of a
+// reader is a call. A local keeps its value if its name is declared once and otherwise appears only
+// inside expressions: no other variable of that spelling is then ever assigned.
 func (s *scanner) findLocals() {
 	s.constant, s.locals = true, make(map[string]ScriptArg)
 	values := s.declarations()
-	var brackets []int // where those that are open stand
-	keyword := -1      // where the last one stands that is not part of an expression
+	var brackets []int // the places of open brackets
+	keyword := -1      // the place of the last keyword that is not part of an expression
 	parameters := false
 	for i, t := range s.tokens {
 		switch {
@@ -141,7 +140,7 @@ func (s *scanner) findLocals() {
 	}
 }
 
-// mention judges the name at i. bracketed tells that it stands in brackets with nothing but an
+// mention judges the name at i. bracketed reports that it stands in brackets with nothing but an
 // expression around it.
 func (s *scanner) mention(i int, values map[string]int, parameter, bracketed bool) {
 	name, before := s.at(i).text, s.at(i-1)
@@ -160,8 +159,8 @@ func (s *scanner) mention(i int, values map[string]int, parameter, bracketed boo
 	}
 }
 
-// reads reports whether a reader stands at i that leaves nothing of its argument in other hands: of
-// the results of ipairs and pairs one is the table itself, which only a for keeps for itself.
+// reads reports whether the reader at i lets nothing of its argument escape: ipairs and pairs also
+// return the table itself, which only a for keeps to itself.
 func (s *scanner) reads(i int) bool {
 	if name := s.at(i).text; name == "unpack" || !readers[name] {
 		return readers[name] && !s.isField(i)
@@ -169,7 +168,7 @@ func (s *scanner) reads(i int) bool {
 	return s.at(i-1).is(tokenKeyword, "in") && s.at(i+4).is(tokenKeyword, "do")
 }
 
-// declarations returns where the values of "local NAME = VALUE" stand, or -1 for names that are
+// declarations returns the places of the values in "local NAME = VALUE", or -1 for names that are
 // declared twice.
 func (s *scanner) declarations() map[string]int {
 	values := make(map[string]int)
@@ -187,8 +186,8 @@ func (s *scanner) declarations() map[string]int {
 	return values
 }
 
-// valueEnd returns where a value that is a literal, KEYS[n] or ARGV[n] ends, if a statement does so
-// too, or 0.
+// valueEnd returns the end of a value that is a literal, KEYS[n] or ARGV[n], if the statement ends
+// there too, or 0.
 func (s *scanner) valueEnd(at int) int {
 	end := at + 1
 	switch t := s.at(at); {
@@ -208,8 +207,8 @@ var valueWords = map[string]bool{
 	"nil": true, "true": true, "false": true, "not": true, "and": true, "or": true,
 }
 
-// beginsExpression reports whether what follows the token is part of an expression, and not the
-// target of an assignment. After a comma it may be either; only brackets tell.
+// beginsExpression reports whether an expression follows the token, and not the target of an
+// assignment. After a comma it may be either; only brackets decide.
 func beginsExpression(t token) bool {
 	switch {
 	case t.kind == tokenKeyword:

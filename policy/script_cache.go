@@ -8,20 +8,20 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// Scripts remembers what was found out about code, by the SHA1 that names it to EVALSHA. It is a
-// mutable thing beside the immutable Policy: make one, and keep it across reloads, for a Script
-// does not depend on rules. It is safe for concurrent use.
+// Scripts caches the analyses of code, by the SHA1 that EVALSHA uses. Unlike the Policy it is
+// mutable: make one, and keep it across reloads, since a Script does not depend on rules. It is
+// safe for concurrent use.
 //
-// It is bounded by an LRU. Code that was pushed out is unseen again, which is the strict side.
+// An LRU bounds it. Evicted code is unseen again, which is the strict side.
 type Scripts struct {
 	mu   sync.Mutex
 	seen *simplelru.LRU[[sha1.Size]byte, *Script]
 }
 
-// DefaultScripts is how many pieces of code are remembered where NewScripts is not told.
+// DefaultScripts is the size of the cache where NewScripts is given none.
 const DefaultScripts = 4096
 
-// NewScripts makes an empty memory for so many pieces of code; 0 means DefaultScripts.
+// NewScripts makes an empty cache for that many pieces of code; 0 means DefaultScripts.
 func NewScripts(size int) *Scripts {
 	if size <= 0 {
 		size = DefaultScripts
@@ -30,8 +30,7 @@ func NewScripts(size int) *Scripts {
 	return &Scripts{seen: seen}
 }
 
-// Source returns what is found out about a source, scanning it if it was not seen before. It keeps
-// nothing of src.
+// Source returns the analysis of a source, and scans it at the first time. It keeps nothing of src.
 func (s *Scripts) Source(src []byte) *Script {
 	sum := sha1.Sum(src)
 	s.mu.Lock()
@@ -47,8 +46,17 @@ func (s *Scripts) Source(src []byte) *Script {
 	return script
 }
 
-// BySHA returns what was found out about the code of that SHA1, in hexadecimal digits of any case
-// as EVALSHA takes it, or nil.
+// Seen returns the analysis of a source from the cache, or nil.
+func (s *Scripts) Seen(src []byte) *Script {
+	sum := sha1.Sum(src)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	script, _ := s.seen.Get(sum)
+	return script
+}
+
+// BySHA returns the analysis of the code with that SHA1, or nil. The hexadecimal digits may be in
+// any case, as for EVALSHA.
 func (s *Scripts) BySHA(digits []byte) *Script {
 	var sum [sha1.Size]byte
 	if len(digits) != 2*sha1.Size {
@@ -63,9 +71,9 @@ func (s *Scripts) BySHA(digits []byte) *Script {
 	return script
 }
 
-// Of returns what is known of the code that a request runs or loads: of its source, if it carries
-// one, or of its SHA1. Nil means that it was not seen, which for FCALL and FUNCTION RESTORE is
-// always so: libraries have names, and what a name stands for is the server's to tell.
+// Of returns the analysis of the code that a request runs or loads: by its source, if it carries
+// one, or by its SHA1. Nil means unseen, which FCALL and FUNCTION RESTORE always are: libraries
+// have names, and only the server knows the code behind a name.
 func (s *Scripts) Of(cmd *Command, args [][]byte) *Script {
 	if src := cmd.Code(args); src != nil {
 		return s.Source(src)

@@ -2,15 +2,14 @@ package policy
 
 import "slices"
 
-// DecideScript is Decide for a request that runs or loads code (Command.RunsCode): the strictest
-// of the verdict on the request itself and those on what the code does, which req.Script tells.
+// DecideScript is Decide for a request that runs or loads code (Command.RunsCode): the strictest of
+// the verdict on the request itself and those on the calls of its code, as req.Script lists them.
 //
-// A command that code calls is decided as if the client had sent it, with the arguments that are
-// known. What cannot be carried out inside code (trash, and the rewriting of a command that
-// stalls) is refused. Code that is opaque or was not seen gets the strictest verdict that the rules
-// have for a destructive command, unless a rule that asks for opaque code has decided. What guard
-// has the server itself refuse inside code does not count there; nil means that there is no guard,
-// or none that was proven.
+// A call is decided as if the client had sent it, with its known arguments. Actions that are
+// impossible inside code (trash, and the rewriting of a command that stalls) become a refusal.
+// Opaque or unseen code gets the rules' strictest verdict for a destructive command, unless a rule
+// about opaque code has decided. Commands that guard makes the server refuse inside code do not
+// count there; a nil guard means that there is none, or none that was proven.
 //
 // Unlike Decide, it allocates.
 func (p *Policy) DecideScript(req *Request, guard *Guard) Verdict {
@@ -44,14 +43,14 @@ func inCode(v Verdict, cmd *Command) Verdict {
 	return v
 }
 
-// boundCall is a call with what is known of its arguments in one request.
+// boundCall is a call with its known arguments in one request.
 type boundCall struct {
 	req   Request
 	known []bool // of each argument
 	open  bool   // more may follow
 
-	// loaded: the code is loaded and does not run now, so that there are no arguments yet. What
-	// depends on them is decided when it runs.
+	// loaded: the code is loaded and does not run now, so that there are no arguments yet.
+	// Conditions on them are decided when it runs.
 	loaded bool
 }
 
@@ -101,7 +100,7 @@ func bind(req *Request, call *Call) *boundCall {
 	return c
 }
 
-// codeArgs returns what KEYS and ARGV are in the code that a request runs.
+// codeArgs returns the values of KEYS and ARGV in the code that a request runs.
 func codeArgs(req *Request) (keys, argv [][]byte, ok bool) {
 	if req.Cmd == nil || !req.Cmd.Effects.Any(EffectScript) || len(req.Args) < 3 {
 		return nil, nil, false
@@ -143,10 +142,12 @@ func (c *boundCall) decide(p *Policy, cmd *Command) Verdict {
 	return d.decideKeys(p, &c.req, cmd, k)
 }
 
-// past is maybe if a time that the command may take is not among the known arguments.
+// past is maybe if the command may take a time that is not among the known arguments.
 func (c *boundCall) past(cmd *Command) truth {
 	switch cmd.Name {
 	case "getex":
+		return maybeUnless(c.options(2))
+	case "hgetex", "hsetex", "msetex":
 		return maybeUnless(c.options(2))
 	case "set":
 		return maybeUnless(c.options(3))
@@ -156,8 +157,8 @@ func (c *boundCall) past(cmd *Command) truth {
 	return maybeUnless(len(c.known) > 2 && c.known[2])
 }
 
-// options reports whether what matters of the options is known, from a place on. A time relative to
-// now does not: the server refuses one in the past.
+// options reports whether the options that matter are known, from a place on. A relative time does
+// not matter: the server refuses one in the past.
 func (c *boundCall) options(from int) bool {
 	for i := from; i < len(c.known); i++ {
 		if !c.known[i] {
@@ -177,7 +178,7 @@ func maybeUnless(certain bool) truth {
 	return maybe
 }
 
-// fixedKeys reports whether the places of keys do not depend on what other arguments say.
+// fixedKeys reports whether the places of keys do not depend on the values of other arguments.
 func (c *Command) fixedKeys() bool {
 	if c.special != nil {
 		return false
@@ -190,8 +191,8 @@ func (c *Command) fixedKeys() bool {
 	return true
 }
 
-// strictestDestructive is the strictest verdict for a command that destroys or stalls and that
-// code can call, with nothing known of its arguments.
+// strictestDestructive is the strictest verdict for a destructive or stalling command that code can
+// call, with unknown arguments.
 func (p *Policy) strictestDestructive(req *Request, guard *Guard) Verdict {
 	var v Verdict
 	c := &boundCall{req: *req, open: true}
@@ -207,5 +208,5 @@ func (p *Policy) strictestDestructive(req *Request, guard *Guard) Verdict {
 	return v
 }
 
-// RunsCode reports whether the command runs or loads code, so that DecideScript is to be asked.
+// RunsCode reports whether the command runs or loads code, and so needs DecideScript.
 func (c *Command) RunsCode() bool { return c.runsCode }

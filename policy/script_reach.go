@@ -5,14 +5,14 @@ import (
 	"strconv"
 )
 
-// otherDatabase holds the commands by which code leaves the database that it runs in, and the places
-// of the arguments that are numbers of databases; COPY has one behind the word DB.
+// otherDatabase maps the commands by which code leaves its database to the places of the arguments
+// that are database numbers; COPY has one behind the word DB.
 var otherDatabase = map[string][]int{
-	"select": {1}, "swapdb": {1, 2}, "move": {2}, "copy": nil,
+	"select": {1}, "swapdb": {1, 2}, "move": {2}, "copy": nil, "migrate": {4},
 }
 
 // LeavingDatabase lists the commands by which code can reach another database than its own.
-func LeavingDatabase() []string { return []string{"select", "swapdb", "move", "copy"} }
+func LeavingDatabase() []string { return []string{"select", "swapdb", "move", "copy", "migrate"} }
 
 // LeavesDatabase reports whether the code calls one of them by a literal name.
 func (s *Script) LeavesDatabase() bool {
@@ -20,8 +20,8 @@ func (s *Script) LeavesDatabase() bool {
 }
 
 // Reaches reports whether the code that a request runs or loads may come to one of the databases by
-// a call that is known, and by which. A number that is not known may be any; while code is only
-// loaded, its arguments wait for when it runs. What opaque code calls beside that is not told.
+// a known call, and names the call. An unknown number may be any database; loaded code has its
+// arguments only when it runs. Reaches does not cover the unknown calls of opaque code.
 func (p *Policy) Reaches(req *Request, databases []int) (call string, may bool) {
 	if req.Script == nil {
 		return "", false

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// showCalls writes what was found as these tests do: "get KEYS[1]; del ? ...", and "opaque: why".
+// showCalls writes an analysis as these tests do: "get KEYS[1]; del ? ...", and "opaque: why".
 func showCalls(s *Script) string {
 	var calls []string
 	for _, c := range s.Calls {
@@ -36,6 +36,11 @@ var scans = []struct{ src, want string }{
 	{`return redis.pcall("get", KEYS[1])`, "get KEYS[1]"},
 	{"server.call('flushdb', 'async')", "flushdb async"},
 	{`redis.call"FLUSHALL"`, "FLUSHALL"},
+	{"redis.call('del', 'a') redis.call('del', 'b') redis.call('del', 'a')", "del a; del b"},
+	{"redis.call('del', 'a') redis.call('del', KEYS[1]) redis.call('del', KEYS[2]) redis.call('del', KEYS[1])",
+		"del a; del KEYS[1]; del KEYS[2]"},
+	{"redis.call('del') redis.call'del' redis.call('del', ...) redis.call('del', '') redis.call('del', x)",
+		"del; del ? ...; del ; del ?"},
 	{"redis.call[[FLUSHALL]]", "FLUSHALL"},
 	{"redis.call[==[FLUSH]]ALL]==]", "FLUSH]]ALL"},
 	{"redis . --[[x]] call --x\n ( 'FLUSHALL' )", "FLUSHALL"},

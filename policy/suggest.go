@@ -8,8 +8,8 @@ import (
 // maxSuggestions bounds how many names an error proposes.
 const maxSuggestions = 3
 
-// didYouMean proposes the known names that are closest to one that is not known, as the end of an
-// error: ": did you mean flushall?". It is empty when nothing is close.
+// didYouMean proposes the known names closest to an unknown one, as the end of an error: ": did you
+// mean flushall?". It is empty when nothing is close.
 func didYouMean(prefix, name string, known []string) string {
 	best := 1 + len(name)/3 // more changes than that make another word
 	var close []string

@@ -26,8 +26,8 @@ type entry struct {
 	subs  []entry
 }
 
-// newTable lays the entries out. Names must be in lower case. Hidden flags and groups that the
-// source does not have come from base, which may be nil.
+// newTable lays the entries out. Names must be in lower case. base, which may be nil, provides
+// hidden flags and groups that the source does not have.
 func newTable(entries []entry, categories *categoryNames, base *Table) (*Table, error) {
 	t := &Table{
 		cmds:       []*Command{{}},
@@ -99,7 +99,7 @@ func (t *Table) addSubs(parent *Command, subs []entry, base *Table) error {
 	return nil
 }
 
-// inherit takes from the built-in table what COMMAND does not report.
+// inherit takes from the built-in table the properties that COMMAND does not report.
 func (c *Command) inherit(base *Table) {
 	if base != nil && !c.Flags.Has(FlagModule) {
 		if known := base.byName[c.Name]; known != nil {
@@ -113,9 +113,9 @@ func (c *Command) inherit(base *Table) {
 }
 
 // Lookup finds the command of a request. The name may be in any case; for a container, the second
-// word finds the subcommand, and where there is none of that name, the result is the container
-// itself. It never returns nil: a name that the table does not have is Unknown. It allocates
-// nothing and keeps nothing of args.
+// word selects the subcommand, and if it is unknown, the result is the container itself. It never
+// returns nil: a name that the table does not have is Unknown. It allocates nothing and keeps
+// nothing of args.
 func (t *Table) Lookup(args [][]byte) *Command {
 	if len(args) == 0 {
 		return t.cmds[0]
@@ -134,9 +134,9 @@ func (t *Table) Lookup(args [][]byte) *Command {
 
 // joinedSub finds a subcommand whose full name stands in the place of a command: "CONFIG|SET" as
 // one word. Redis 8 reuses the connection's last command if the name is equal to its full name
-// (isCommandReusable in server.c), so that after a CONFIG SET the word CONFIG|SET is one as well,
-// on a link that many clients share. Lookup does not know these: other servers refuse them, and a
-// caller may count on a subcommand's second word.
+// (isCommandReusable in server.c), so that after a CONFIG SET the word CONFIG|SET is a command as
+// well, on a link that many clients share. Lookup does not know these: other servers refuse them,
+// and a caller may count on a subcommand's second word.
 func (t *Table) joinedSub(args [][]byte) *Command {
 	if len(args) == 0 {
 		return nil
@@ -144,8 +144,8 @@ func (t *Table) joinedSub(args [][]byte) *Command {
 	return t.joined.findC(args[0])
 }
 
-// Unknown is the command that stands for every name that the table does not have. Its ID is 0 and
-// its name is empty.
+// Unknown is the command for every name that the table does not have. Its ID is 0 and its name is
+// empty.
 func (t *Table) Unknown() *Command { return t.cmds[0] }
 
 // ByName returns the command of that name ("get", "config|set"; any case), or nil.
@@ -167,5 +167,5 @@ func (t *Table) Category(name string) (set Categories, ok bool) {
 
 // CategoryNames lists the categories of a set by name, without @, separated by commas.
 func (t *Table) CategoryNames(set Categories) string {
-	return joinBits(uint64(set), t.categories.names, ",")
+	return joinBits(uint64(set), t.categories.names)
 }

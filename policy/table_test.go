@@ -13,7 +13,7 @@ func TestLookup(t *testing.T) {
 		{"GEORADIUSBYMEMBER_RO", "georadiusbymember_ro"}, // longer than two words of eight bytes
 		{"GEORADIUSBYMEMBERxRO", ""},
 		{"restore-asking", "restore-asking"},
-		{"eval_ro", "eval_ro"}, {"eval\x7fro", ""}, // what a careless fold makes of '_'
+		{"eval_ro", "eval_ro"}, {"eval\x7fro", ""}, // a careless fold of '_'
 		{"config set a b", "config|set"}, {"CONFIG SeT", "config|set"},
 		{"CONFIG", "config"}, {"CONFIG nosuch", "config"}, {`CONFIG ""`, "config"},
 		{"config|set a b", ""}, {"set|x k", ""},

@@ -7,30 +7,30 @@ import (
 	"sync/atomic"
 )
 
-// view is how a policy looks to clients of one kind in one database: to all for whom the same rules
-// hold as far as they ask who the client is, and which database it is in. What is worked out for
-// the first of them serves all, in whatever goroutine.
+// view is a policy's view of one kind of client in one database: all clients for whom the same
+// rules' conditions on the client and the database hold. Results for the first of them serve all,
+// in any goroutine.
 type view struct {
 	about ruleSet // the rules that are about such clients
 	inDB  ruleSet // the rules that are about such databases
 
-	plans []atomic.Pointer[plan] // by Command.ID; nil: none of them has sent that yet
+	plans []atomic.Pointer[plan] // by Command.ID; nil: no such client has sent it yet
 }
 
-// views is the views of a policy.
+// views are the views of a policy.
 //
-// The mutex is taken where a client is new, or has become somebody else, or selected a database,
-// and for as long as it takes to look a view up.
+// The mutex is taken for a look-up when a client is new, changes its identity or selects a
+// database.
 type views struct {
 	mu    sync.Mutex
 	byKey map[string]*view
 }
 
-// maxViews is how many views a policy keeps for clients to come. There are few kinds of clients; if
-// somebody makes many by calling himself this and that, they are worked out anew.
+// maxViews bounds the views that a policy caches for later clients. There are few kinds of clients;
+// if a client makes many by renaming itself, their views are recomputed.
 const maxViews = 64
 
-// viewOf returns how the policy looks to a client in a database.
+// viewOf returns the policy's view of a client in a database.
 func (p *Policy) viewOf(c *Client, db int) *view {
 	if k := &c.seen; k.policy == p && k.db == db {
 		return k.view
@@ -38,7 +38,7 @@ func (p *Policy) viewOf(c *Client, db int) *view {
 	return p.lookAround(c, db)
 }
 
-// lookAround is viewOf for a client of whom that is not known yet.
+// lookAround is viewOf for a client without a cached view.
 func (p *Policy) lookAround(c *Client, db int) *view {
 	v := &view{about: newRuleSet(len(p.rules)), inDB: newRuleSet(len(p.rules))}
 	for i, r := range p.rules {
@@ -54,7 +54,7 @@ func (p *Policy) lookAround(c *Client, db int) *view {
 	return v
 }
 
-// same returns the view that is like v, which is v itself if there was none.
+// same returns the cached view that equals v, or caches v itself.
 func (s *views) same(v *view, commands int) *view {
 	var key []byte
 	for _, set := range []ruleSet{v.about, v.inDB} {
@@ -75,7 +75,7 @@ func (s *views) same(v *view, commands int) *view {
 	return v
 }
 
-// plan returns the plan for a command that rules with conditions are about.
+// plan returns the plan for a command that rules with conditions concern.
 func (v *view) plan(d *decision, cmd *Command) *plan {
 	if pl := v.plans[cmd.ID].Load(); pl != nil {
 		return pl
