@@ -52,6 +52,45 @@ func addEcho(t *testing.T) func(l *Loop, nc net.Conn) {
 	}
 }
 
+// A flood of connections takes a bounded part of each turn of the loop.
+func TestAcceptorHandsOverBoundedly(t *testing.T) {
+	r := newRig(t, Options{})
+	ln, err := Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := make(chan struct{})
+	r.l.Post(func() { <-release })
+	perTurn := map[uint64]int{} // the loop's
+	echo := addEcho(t)
+	a := Accept(ln, []*Loop{r.l}, func(l *Loop, nc net.Conn) {
+		perTurn[l.Stats().Turns]++
+		echo(l, nc)
+	}, nil)
+	const all = 10 * maxHanded
+	for range all {
+		nc, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+	}
+	eventually(t, "as many as may be are on the way", func() bool {
+		return len(a.room[0]) == maxHanded
+	})
+	close(release)
+	r.until("all connections", func() bool { return r.l.Conns() == all })
+	r.do(func() {
+		for turn, n := range perTurn {
+			if n > maxHanded {
+				t.Errorf("%d connections in turn %d, more than %d", n, turn, maxHanded)
+			}
+		}
+	})
+	a.Stop()
+	a.Wait()
+}
+
 // flaky is a listener that fails a few times before each connection.
 type flaky struct {
 	net.Listener

@@ -9,12 +9,12 @@ import (
 // default (redis.conf).
 const SessionKeepAlive = 300 * time.Second
 
-// keepAliveProbes unanswered probes, an idle time apart in all, end a connection, as in Redis's
+// keepAliveProbes unanswered probes, spread over one idle time, end a connection, as in Redis's
 // anetKeepAlive.
 const keepAliveProbes = 3
 
-// tune sets what has to be set on every connection, through the standard library and before the
-// driver takes the descriptor, so that it is the same on every system.
+// tune sets the socket options of every connection. It does so through the standard library, before
+// the driver takes the descriptor, so that they are the same on every system.
 func tune(nc net.Conn, pri Priority) error {
 	tc, ok := beneath(nc).(*net.TCPConn)
 	if !ok {
@@ -46,8 +46,8 @@ func beneath(nc net.Conn) net.Conn {
 	return nc
 }
 
-// addrCache keeps the last local address: all sessions of a listener have the same, and ten
-// thousand copies of it are worth avoiding.
+// addrCache keeps the last local address. All sessions of a listener share it, which saves ten
+// thousand copies.
 type addrCache struct {
 	local string
 }

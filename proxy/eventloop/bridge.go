@@ -12,25 +12,24 @@ const (
 	// firstBridgeRead is the size of a reader's buffer, which doubles, up to the loop's
 	// ReadBuffer, when a read fills it.
 	firstBridgeRead = 4 << 10
-	// bridgePiece is how much is written at once, so that Sent proceeds within a large frame.
+	// bridgePiece is the size of one write, so that Sent advances within a large frame.
 	bridgePiece = 64 << 10
-	// bridgeDrain is how long a connection whose writes fail is read for what the peer sent
-	// before.
+	// bridgeDrain is how long the input of a connection is still read after a write has failed.
 	bridgeDrain = 50 * time.Millisecond
 )
 
 // bridge is the transport of a connection that is not a raw descriptor, or that no driver of this
 // system can watch: a reader and a writer goroutine, which reach the loop by its mailbox.
 //
-// The reader reads one buffer, posts it, and waits until the loop has handed it over, so at most
-// one buffer is in flight and a pause stops the reader. The writer is given the whole output when
-// it is idle; meanwhile new output gathers in the Conn.
+// The reader reads one buffer, posts it, and waits until the loop has delivered it, so at most one
+// buffer is in flight and a pause stops the reader. An idle writer gets the whole output; while it
+// writes, new output gathers in the Conn.
 //
-// A connection breaks in one of two ways, and in both OnClose is called once reader and writer
-// have come to rest, so that all input was handed over and Sent is exact:
+// A connection breaks in one of two ways. In both, OnClose waits until reader and writer have
+// stopped, so all input was delivered and Sent is exact:
 //
 //	read error    close nc, which ends a write in progress; await the writer
-//	write error   let the reader go on for bridgeDrain; await its end
+//	write error   let the reader continue for bridgeDrain; await its end
 type bridge struct {
 	// Immutable after newBridge.
 	loop    *Loop
@@ -40,7 +39,7 @@ type bridge struct {
 	onWrote func()
 
 	done  chan struct{}  // closed by the loop: both goroutines end
-	next  chan struct{}  // the loop to the reader: the buffer may be used again
+	next  chan struct{}  // the loop to the reader: reuse the buffer
 	work  chan writeWork // the loop to the writer, which is idle
 	wrote atomic.Int64   // bytes accepted that the loop has not counted yet
 	ended atomic.Bool    // the writer has finished its work, with err in writeErr
@@ -60,7 +59,7 @@ type bridge struct {
 	sending  *chunk
 }
 
-// writeWork is output to write, or, without any, the order to shut the sending side.
+// writeWork is output to write; without output it asks the writer to shut the sending side.
 type writeWork struct {
 	head *chunk
 }
@@ -142,7 +141,7 @@ func (b *bridge) shutWrite() error {
 	return errors.ErrUnsupported
 }
 
-// report has the loop look at wrote and ended, unless it is going to anyway.
+// report posts onWrote, unless it is posted already.
 func (b *bridge) report() {
 	if b.mail.CompareAndSwap(false, true) {
 		b.loop.Post(b.onWrote)
@@ -151,7 +150,7 @@ func (b *bridge) report() {
 
 // writePosted runs on the loop when the writer has made progress.
 func (b *bridge) writePosted() {
-	b.mail.Store(false) // before the others are read: later progress posts again
+	b.mail.Store(false) // before reading wrote and ended, so that later progress posts again
 	ended := b.ended.Load()
 	c := b.c
 	if c.state&stateClosed != 0 {
@@ -180,7 +179,7 @@ func (b *bridge) writePosted() {
 	}
 }
 
-// writeFailed lets the reader bring what the peer sent, for a while, before c is closed.
+// writeFailed lets the reader fetch the peer's last input, for bridgeDrain, before c is closed.
 func (b *bridge) writeFailed(err error) {
 	c := b.c
 	c.state |= stateBroken
@@ -200,7 +199,7 @@ func (b *bridge) readPosted() {
 	b.deliver()
 }
 
-// deliver hands over what has arrived, as far as c may read, and lets the reader go on.
+// deliver passes arrived input to the handler, as far as c may read, and releases the reader.
 func (b *bridge) deliver() {
 	c := b.c
 	if !b.arrived || c.state&stateClosed != 0 {
@@ -259,7 +258,7 @@ func (b *bridge) deliverEnd() {
 	}
 }
 
-// readFailed closes c as soon as the writer has come to rest.
+// readFailed closes c once the writer has stopped.
 func (b *bridge) readFailed(err error) {
 	c := b.c
 	b.readDone, b.arrived = true, false
@@ -294,11 +293,11 @@ func (b *bridge) attend(*Conn) { b.deliver() }
 
 func (b *bridge) halfClose(c *Conn) error {
 	b.start(writeWork{})
-	b.loop.attendLater(c) // to discard what has arrived
+	b.loop.attendLater(c) // to discard arrived input
 	return nil
 }
 
-// close ends both goroutines. What is being written stays with the writer: it is not reused.
+// close ends both goroutines. Output in the writer's hands stays there and is not reused.
 func (b *bridge) close(*Conn) {
 	close(b.done)
 	beneath(b.nc).Close()

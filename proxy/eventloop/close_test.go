@@ -35,9 +35,10 @@ func TestResetMidWrite(t *testing.T) {
 }
 
 // reset closes with a TCP reset.
-func reset(t testing.TB, nc *net.TCPConn) {
+func reset(t testing.TB, nc net.Conn) {
 	t.Helper()
-	if err := errors.Join(nc.SetLinger(0), nc.Close()); err != nil {
+	tcp := beneath(nc).(*net.TCPConn)
+	if err := errors.Join(tcp.SetLinger(0), tcp.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -283,7 +284,7 @@ func TestStopClosesConnections(t *testing.T) {
 	eachDriver(t, func(t *testing.T, r *rig) {
 		const n = 10
 		var hs []*recorder
-		var peers []*net.TCPConn
+		var peers []peer
 		closing := &recorder{}
 		for range n {
 			h := &recorder{}

@@ -2,33 +2,32 @@ package eventloop
 
 import "time"
 
-// Handler is told of what happens on a connection. It is called on the loop only.
+// Handler receives the events of a connection. It is called on the loop only.
 type Handler interface {
-	// OnData hands over bytes just read, in order. p belongs to the loop and is valid during the
-	// call only. It is not called while reading is paused, nor after Close or CloseAfterFlush.
+	// OnData delivers bytes just read, in order. p belongs to the loop and is valid during the call
+	// only. It is not called while reading is paused, nor after Close or CloseAfterFlush.
 	OnData(c *Conn, p []byte)
 
-	// OnEOF says that the peer has closed its sending side and that everything it sent was handed
-	// over. c stays writable until it is closed. It is called at most once.
+	// OnEOF reports that the peer has closed its sending side and that all its input was delivered.
+	// c stays writable until it is closed. It is called at most once.
 	OnEOF(c *Conn)
 
-	// OnClose says that the connection broke: err is the read or write error, ErrPeerGone, or
-	// ErrStopped. What the peer sent before is handed over first, unless reading is paused; a
-	// paused link that breaks is reported once it is resumed and read to its end, since those are
-	// replies, a paused session at once. c is closed already: Writes are dropped, Sent and Queued
-	// keep their values. It is called at most once, and never once the owner has called Close or
-	// CloseAfterFlush.
+	// OnClose reports that the connection broke: err is the read or write error, ErrPeerGone, or
+	// ErrStopped. Earlier input is delivered first, unless reading is paused: a broken session is
+	// then reported at once, a broken link only once it is resumed and read to its end, since its
+	// input is replies. c is closed already: Writes are dropped, Sent and Queued keep their values.
+	// It is called at most once, and never once the owner has called Close or CloseAfterFlush.
 	OnClose(c *Conn, err error)
 
-	// OnDrain says that the output became empty after a flush could not write all of it, or after
-	// Buffered had reached DrainMark. So whoever stops a source because of Buffered, at any limit
-	// from DrainMark on, is told when to go on, also if the next flush writes everything. On a
-	// bridged connection a flush only hands output to the writer, so each counts as one that
-	// could not write all.
+	// OnDrain reports that the output became empty after a flush could not write all of it, or
+	// after Buffered had reached DrainMark. So a handler that stops a source at a limit of
+	// DrainMark or more always learns when to resume it, even if the next flush writes everything.
+	// On a bridged connection a flush only passes output to the writer, so each flush counts as
+	// incomplete.
 	OnDrain(c *Conn)
 }
 
-// DrainMark is the output, in bytes, from which on its end is always told by OnDrain.
+// DrainMark is the output, in bytes, from which on OnDrain always follows once the output is empty.
 const DrainMark = 16 << 10
 
 // Priority orders the flushes of a turn.
@@ -43,8 +42,9 @@ const (
 	priorities = 2
 )
 
-// How long and how much CloseAfterFlush waits, after the last byte was sent, for the peer to close
-// too. Closing with unread input makes the kernel send a reset, which can overtake the last reply.
+// The bounds, in time and in input, of CloseAfterFlush's wait for the peer's close after the last
+// byte was sent. Closing with unread input makes the kernel send a reset, which can overtake the
+// last reply.
 const (
 	lingerTime  = time.Second
 	lingerBytes = 1 << 20
@@ -58,7 +58,7 @@ const (
 	statePaused                         // by PauseRead
 	stateWaiting                        // output waits for the kernel, or for the writer goroutine
 	stateStalled                        // a flush could not write everything: OnDrain is owed
-	stateEOF                            // read to the end
+	stateEOF                            // input read to its end
 	stateBroken                         // c.err is set; OnClose is owed
 	stateClosing                        // by CloseAfterFlush
 	stateHalf                           // and its sending side is shut
@@ -75,8 +75,9 @@ type Conn struct {
 	out    output
 	queued uint64
 	sent   uint64
-	err    error  // why the connection broke
-	linger *Timer // bounds CloseAfterFlush
+	err    error   // why the connection broke
+	linger *Timer  // bounds CloseAfterFlush
+	sec    *secure // TLS in the loop; nil: plain, or bridged
 	remote string
 	local  string
 
@@ -107,8 +108,8 @@ func (c *Conn) Write(p []byte) {
 	}
 }
 
-// WriteOwned appends p itself, without a copy. The caller gives p up: it must not change any more.
-// It pays for large frames; small ones are better copied, since each p costs a writev element.
+// WriteOwned appends p itself, without a copy. The caller must not change p afterwards. It pays for
+// large frames only, since each p costs a writev element.
 func (c *Conn) WriteOwned(p []byte) {
 	if len(p) == 0 || !c.touch(len(p)) {
 		return
@@ -119,7 +120,7 @@ func (c *Conn) WriteOwned(p []byte) {
 	c.out.push(k)
 }
 
-// touch prepares for n more bytes of output; false means that output is not accepted any more.
+// touch prepares for n more bytes of output; false: c accepts no more output.
 func (c *Conn) touch(n int) bool {
 	if c.state&(stateClosed|stateBroken|stateClosing) != 0 || n == 0 {
 		return false
@@ -139,10 +140,10 @@ func (c *Conn) Queued() uint64 { return c.queued }
 // a write is in progress, and is exact in OnClose, but for ErrStopped.
 func (c *Conn) Sent() uint64 { return c.sent }
 
-// PauseRead stops OnData and OnEOF at once; what the peer sends stays in the kernel.
+// PauseRead stops OnData and OnEOF at once; input stays in the kernel.
 func (c *Conn) PauseRead() { c.state |= statePaused }
 
-// ResumeRead takes PauseRead back. Data is handed over in a later event, never during the call.
+// ResumeRead undoes PauseRead. Data is delivered in a later event, never during the call.
 func (c *Conn) ResumeRead() {
 	if c.state&statePaused == 0 {
 		return
@@ -156,7 +157,7 @@ func (c *Conn) ResumeRead() {
 // ReadPaused says whether PauseRead is in force.
 func (c *Conn) ReadPaused() bool { return c.state&statePaused != 0 }
 
-// Flush writes now what can be written, instead of at the end of the turn.
+// Flush writes as much output as the kernel takes now, instead of at the end of the turn.
 func (c *Conn) Flush() {
 	if c.out.head == nil || c.state&(stateClosed|stateBroken|stateWaiting) != 0 {
 		return
@@ -165,8 +166,8 @@ func (c *Conn) Flush() {
 	c.t.flush(c)
 }
 
-// Close closes the connection at once. Unsent output is dropped, and the handler is not called any
-// more. Closing twice does nothing.
+// Close closes the connection at once. Unsent output is dropped, and the handler gets no further
+// calls. Closing twice does nothing.
 func (c *Conn) Close() {
 	if c.state&stateClosed != 0 {
 		return
@@ -180,8 +181,8 @@ func (c *Conn) Close() {
 	c.t.close(c)
 }
 
-// CloseAfterFlush closes the connection once its output is sent, or after d, whichever is first;
-// d <= 0 leaves it one attempt to flush. The handler is not called any more and Writes are dropped.
+// CloseAfterFlush closes the connection once its output is sent, or after d, whichever is first; d
+// <= 0 leaves it one attempt to flush. The handler gets no further calls, and Writes are dropped.
 // After the last byte the sending side is shut and for at most a second input is discarded until
 // the peer closes too, so that it reads the last reply instead of a reset.
 func (c *Conn) CloseAfterFlush(d time.Duration) {
@@ -209,6 +210,9 @@ func (c *Conn) Closed() bool { return c.state&stateClosed != 0 }
 // LIST of Redis does.
 func (c *Conn) RemoteAddr() string { return c.remote }
 
+// SetRemoteAddr gives the peer the name of another one, for which it speaks.
+func (c *Conn) SetRemoteAddr(addr string) { c.remote = addr }
+
 // LocalAddr names our end in the same forms.
 func (c *Conn) LocalAddr() string { return c.local }
 
@@ -221,7 +225,7 @@ func (c *Conn) SetKeepAlive(idle time.Duration) error {
 	return c.t.keepAlive(c, idle)
 }
 
-// fail closes a connection that broke and tells its handler, unless that has done with it.
+// fail closes a broken connection and calls OnClose, unless the owner has closed it.
 func (c *Conn) fail(err error) {
 	if c.state&stateClosed != 0 {
 		return
@@ -238,13 +242,13 @@ func (c *Conn) mayRead() bool {
 	return c.state&(statePaused|stateClosed|stateClosing|stateEOF) == 0
 }
 
-// heedless says whether a break must be reported although reading is paused: nobody waits for what
-// a session that is gone would still have asked.
+// heedless reports whether a break is reported although reading is paused: the unread commands of a
+// session that is gone need no answer.
 func (c *Conn) heedless() bool {
 	return c.state&statePaused != 0 && c.pri != PriorityLink
 }
 
-// holdsEnd says whether c is a paused link, whose end is reported once it is resumed and read.
+// holdsEnd reports whether c is a paused link, whose end is reported once it is resumed and read.
 func (c *Conn) holdsEnd() bool {
 	return c.pri == PriorityLink && c.state&(statePaused|stateEOF|stateClosing) == statePaused
 }

@@ -10,7 +10,8 @@
 // Each turn waits for events, then
 //
 //  1. refreshes Now, the only clock read of the turn;
-//  2. reads each ready connection once and hands the bytes to its Handler;
+//  2. reads each ready connection once and passes the bytes to its Handler, for at most a millisecond:
+//     the others come first in the next turn;
 //  3. runs the posted functions, then the timers that are due;
 //  4. calls Options.BeforeFlush;
 //  5. writes each connection with new output once: links first, so that the server works while
@@ -23,9 +24,15 @@
 //
 // On Linux a loop drives raw descriptors by level-triggered epoll. The portable driver gives every
 // connection a reader and a writer goroutine, bridged into the loop by its mailbox. It serves other
-// systems, and, inside an epoll loop, every connection that is more than a descriptor (TLS).
+// systems, and, inside an epoll loop, every connection that is more than a descriptor.
 // Handlers see the same calls in the same order from both; Conn.OnDrain and Conn.Sent say where
 // asynchronous writing shows.
+//
+// # TLS
+//
+// A Secure does its handshake on a goroutine of its own and then belongs to a loop. The loop reads
+// and writes the ciphertext, and crypto/tls works on the loop's buffers, without a goroutine
+// (secure.go). On the portable driver a Secure is bridged.
 //
 // # Concurrency
 //

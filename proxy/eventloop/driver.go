@@ -19,7 +19,7 @@ type driver interface {
 	wait(ns int64) error
 	// dispatch delivers the events that wait found.
 	dispatch()
-	// wake ends the current or the next wait. It may be called from any goroutine, also after free.
+	// wake ends the current or the next wait. It may be called from any goroutine, even after free.
 	wake()
 	// free releases the driver once all connections are closed.
 	free()
@@ -28,12 +28,12 @@ type driver interface {
 // transport is how a connection reaches its peer: the epoll driver, or a bridge of its own. The
 // methods may not call the handler, except attend.
 type transport interface {
-	// flush sends what it can of c.out, which is not empty, accounts for it by Loop.wrote, and
-	// sets stateWaiting and stateStalled if something is left.
+	// flush sends as much of c.out, which is not empty, as the peer takes. It accounts for it by
+	// Loop.wrote, and sets stateWaiting and stateStalled if output is left.
 	flush(c *Conn)
-	// drained is called when the output became empty after a stall.
+	// drained is called once the output is empty after a stall.
 	drained(c *Conn)
-	// resume makes input be delivered again after a pause.
+	// resume has input delivered again after a pause.
 	resume(c *Conn)
 	// attend is called in the turn after Loop.attendLater, outside any call of the owner.
 	attend(c *Conn)

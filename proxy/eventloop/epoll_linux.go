@@ -13,18 +13,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How much is done for one connection before the others get their turn.
+// The work for one connection before the others get their turn.
 const (
-	// maxEvents is how many ready connections one wait may report.
-	maxEvents = 512
-	// maxReads is how often a connection that fills the read buffer is read again.
+	// minEvents to maxEvents ready connections are reported by one wait: as many as take
+	// dispatchTime. Then the turn flushes its output, so that the server can work, before it reads
+	// the other connections. So when hundreds of clients act at once (connect, leave, send code), a
+	// command waits for a part of that work only. The kernel first reports the connections that it
+	// has not reported for longest.
+	minEvents, maxEvents = 16, 512
+	dispatchTime         = int64(time.Millisecond)
+	// maxReads is the number of reads of a connection that fills the read buffer.
 	maxReads = 4
-	// maxWrites is how many write calls one flush of a connection makes.
+	// maxWrites is the number of write calls of one flush of a connection.
 	maxWrites = 16
-	// maxPieces is how many chunks one writev takes. Up to eight of them unix.Writev places on
-	// the stack.
+	// maxPieces is the number of chunks of one writev. unix.Writev places up to eight on the stack.
 	maxPieces = 8
-	// maxDrain is how often a connection whose writes fail is read for what the peer sent before.
+	// maxDrain is the number of reads that fetch a peer's last input after a write has failed.
 	maxDrain = 64
 )
 
@@ -35,17 +39,18 @@ const wakeSlot = -1
 
 // epoll is the driver for raw descriptors, and the transport of their connections.
 //
-// It is level-triggered: what a turn leaves unread is reported again, so one read per event is
-// enough, without the second one that would return EAGAIN. Interest follows lazily. A pause costs
-// nothing until input arrives during it; only then is EPOLLIN taken back.
+// It is level-triggered: epoll reports unread input again, so one read per event suffices, without
+// a second one that returns EAGAIN. Interest follows lazily. A pause costs nothing until input
+// arrives; only then is EPOLLIN withdrawn.
 //
-// Epoll reports EPOLLERR and EPOLLHUP without being asked. They are acted upon only after reading
-// has come to its end, so that what the peer sent before it vanished is handed over. A paused link
-// that hangs up leaves the epoll set until it is resumed.
+// Epoll reports EPOLLERR and EPOLLHUP unasked. The driver acts on them only at the end of input, so
+// the last input of a vanished peer is delivered. A paused link that hangs up leaves the epoll set
+// until it is resumed.
 type epoll struct {
 	l      *Loop
 	fd     int
 	events []unix.EpollEvent
+	most   int // the maximum number of events of the next wait
 	ready  int // of events, found by wait
 	pieces [maxPieces][]byte
 
@@ -63,14 +68,14 @@ func newEpoll(l *Loop) (driver, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("eventloop: %w", os.NewSyscallError("eventfd", err))
 	}
-	// Edge-triggered: each wake-up is reported once, and nobody has to read the counter.
+	// Edge-triggered: each wake-up is reported once, so the counter needs no read.
 	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: wakeSlot}
 	if err := unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, wake, &ev); err != nil {
 		unix.Close(wake)
 		unix.Close(fd)
 		return nil, fmt.Errorf("eventloop: %w", os.NewSyscallError("epoll_ctl", err))
 	}
-	return &epoll{l: l, fd: fd, wakeFD: wake, events: make([]unix.EpollEvent, maxEvents)}, nil
+	return &epoll{l: l, fd: fd, wakeFD: wake, events: make([]unix.EpollEvent, maxEvents), most: 2 * minEvents}, nil
 }
 
 func (p *epoll) wait(ns int64) error {
@@ -78,7 +83,7 @@ func (p *epoll) wait(ns int64) error {
 	if ns >= 0 {
 		ms = int(min((ns+999_999)/1_000_000, math.MaxInt32))
 	}
-	n, err := unix.EpollWait(p.fd, p.events, ms)
+	n, err := unix.EpollWait(p.fd, p.events[:p.most], ms)
 	if err == unix.EINTR {
 		n, err = 0, nil
 	}
@@ -101,6 +106,19 @@ func (p *epoll) dispatch() {
 			p.event(c, ev.Events)
 		}
 	}
+	if p.ready > minEvents {
+		p.adapt(p.l.clock() - p.l.now)
+	}
+}
+
+// adapt sizes the next turn for dispatchTime, from the time spent on this one.
+func (p *epoll) adapt(spent int64) {
+	switch {
+	case spent > dispatchTime:
+		p.most = max(int(int64(p.ready)*dispatchTime/spent), minEvents)
+	case p.ready == p.most && spent < dispatchTime/2:
+		p.most = min(2*p.most, maxEvents)
+	}
 }
 
 func (p *epoll) wake() {
@@ -111,7 +129,7 @@ func (p *epoll) wake() {
 	}
 	var one [8]byte
 	binary.NativeEndian.PutUint64(one[:], 1)
-	// It can fail only when the counter is full, and then the loop is being woken already.
+	// It fails only when the counter is full; the loop is being woken then.
 	_, _ = unix.Write(p.wakeFD, one[:])
 }
 
@@ -124,7 +142,7 @@ func (p *epoll) free() {
 }
 
 // adopt duplicates the descriptor and closes nc, which takes it out of Go's poller. A type that
-// merely embeds a TCPConn may have bytes of its own: it is bridged.
+// only embeds a TCPConn may buffer bytes, so it is bridged.
 func (p *epoll) adopt(c *Conn, nc net.Conn) error {
 	var sc syscall.RawConn
 	var err error
@@ -133,13 +151,23 @@ func (p *epoll) adopt(c *Conn, nc net.Conn) error {
 		sc, err = nc.SyscallConn()
 	case *net.UnixConn:
 		sc, err = nc.SyscallConn()
+	case *Secure:
+		return p.adoptSecure(c, nc)
 	default:
 		newBridge(c, nc)
 		return nil
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = p.adoptRaw(c, sc)
 	}
+	if err == nil {
+		nc.Close()
+	}
+	return err
+}
+
+// adoptRaw gives c a duplicate of the descriptor and watches it.
+func (p *epoll) adoptRaw(c *Conn, sc syscall.RawConn) error {
 	fd, err := duplicate(sc)
 	if err != nil {
 		return err
@@ -149,7 +177,6 @@ func (p *epoll) adopt(c *Conn, nc net.Conn) error {
 		unix.Close(fd)
 		return err
 	}
-	nc.Close()
 	return nil
 }
 
@@ -164,7 +191,7 @@ func duplicate(sc syscall.RawConn) (int, error) {
 	return fd, os.NewSyscallError("fcntl", err)
 }
 
-// watch changes what c's descriptor is watched for.
+// watch changes the events watched on c's descriptor.
 func (p *epoll) watch(c *Conn, op int, interest uint32) error {
 	ev := unix.EpollEvent{Events: interest, Fd: c.slot, Pad: c.gen}
 	if err := unix.EpollCtl(p.fd, op, int(c.fd), &ev); err != nil {
@@ -235,7 +262,7 @@ func wholeSeconds(d time.Duration) int {
 	return int((d + time.Second - 1) / time.Second)
 }
 
-// close also takes the descriptor out of the epoll set, since nobody else holds the socket.
+// close also removes the descriptor from the epoll set, since it is the socket's only one.
 func (p *epoll) close(c *Conn) {
 	unix.Close(int(c.fd))
 	c.fd = -1

@@ -37,9 +37,55 @@ func TestNothingLeaks(t *testing.T) {
 	}
 }
 
+// TestTurnsAreBounded: a turn reads as many connections as it has time for, and the next one begins with
+// those that were left, though the ones before them have sent more.
+func TestTurnsAreBounded(t *testing.T) {
+	const all, each = 200, dispatchTime / 20
+	now, cost := int64(0), int64(0)
+	var read []int // the connections that the turn has read
+	p, _ := newPump(t, all, func(i int) (Handler, Priority) {
+		return &recorder{onData: func(*Conn, []byte) {
+			now += cost
+			read = append(read, i)
+		}}, PrioritySession
+	})
+	p.l.clock = func() int64 { return now }
+	turn := func() {
+		read = read[:0]
+		p.turn()
+		for _, i := range read {
+			p.write(i, []byte("x"))
+		}
+	}
+	for i := range all {
+		p.write(i, []byte("x"))
+	}
+	for range 10 { // where they take no time, turns grow
+		turn()
+	}
+	cost = each
+	if turn(); len(read) != all {
+		t.Fatalf("%d are read in the turn in which they begin to take time", len(read))
+	}
+	first := -1
+	for n := 0; n < 5*all; n += len(read) {
+		if turn(); len(read) != int(dispatchTime/each) {
+			t.Fatalf("%d are read in a turn that has time for %d", len(read), dispatchTime/each)
+		}
+		if first < 0 {
+			first = read[0]
+		}
+		for k, i := range read {
+			if want := (first + n + k) % all; i != want {
+				t.Fatalf("connection %d is read, and it is the turn of %d", i, want)
+			}
+		}
+	}
+}
+
 func churn(t *testing.T, driver string) {
 	r := newRig(t, Options{Driver: driver})
-	var peers []*net.TCPConn
+	var peers []peer
 	for i := range 60 {
 		c, nc := r.pair(echo(), Priority(i%priorities))
 		peers = append(peers, nc)
@@ -72,6 +118,8 @@ type pump struct {
 	l     *Loop
 	peers []int
 	buf   []byte
+
+	nothing func()
 }
 
 // newPump adds n unix socket pairs.
@@ -80,7 +128,7 @@ func newPump(t testing.TB, n int, h func(i int) (Handler, Priority)) (*pump, []*
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &pump{TB: t, l: l, buf: make([]byte, 256<<10)}
+	p := &pump{TB: t, l: l, buf: make([]byte, 256<<10), nothing: func() {}}
 	var conns []*Conn
 	for i := range n {
 		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -96,6 +144,9 @@ func newPump(t testing.TB, n int, h func(i int) (Handler, Priority)) (*pump, []*
 		handler, pri := h(i)
 		c, err := l.Add(nc, handler, pri)
 		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.SetNonblock(fds[1], true); err != nil {
 			t.Fatal(err)
 		}
 		conns, p.peers = append(conns, c), append(p.peers, fds[1])
@@ -124,14 +175,21 @@ func (p *pump) write(i int, b []byte) {
 	}
 }
 
-// read reads n bytes of what connection i sent.
+// read reads n bytes of what connection i sent. It turns the loop while they are not there: a turn
+// reads only as many connections as it has time for.
 func (p *pump) read(i, n int) {
-	for n > 0 {
+	for turns := 0; n > 0; {
 		k, err := unix.Read(p.peers[i], p.buf[:min(n, len(p.buf))])
-		if k <= 0 {
-			p.Fatalf("read: %d, %v", k, err)
+		switch {
+		case err == unix.EAGAIN && turns < 1000:
+			turns++
+			p.l.Post(p.nothing) // so that the turn does not wait for input
+			p.turn()
+		case k <= 0:
+			p.Fatalf("read: %d, %v after %d turns", k, err, turns)
+		default:
+			n -= k
 		}
-		n -= k
 	}
 }
 
@@ -175,16 +233,14 @@ func newRelay(t testing.TB, n int) *pump {
 	return p
 }
 
-// round sends a command on every session and has every one answered, in two turns.
+// round sends a command on every session and has every one answered.
 func (p *pump) round(cmd []byte) {
 	n := len(p.peers) - 1
 	for i := range n {
 		p.write(i, cmd)
 	}
-	p.turn()
 	p.read(n, n*len(cmd))
 	p.write(n, p.buf[:n])
-	p.turn()
 	for i := range n {
 		p.read(i, 1)
 	}

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// event acts on what the kernel reports for c.
+// event acts on the kernel's events for c.
 func (p *epoll) event(c *Conn, ev uint32) {
 	if ev&unix.EPOLLOUT != 0 && c.state&stateWaiting != 0 {
 		c.state &^= stateWaiting
@@ -28,16 +28,23 @@ func (p *epoll) event(c *Conn, ev uint32) {
 	}
 }
 
-// read hands over what is there: one read, more only while they fill the buffer.
+// read delivers available input: one read, and more only while they fill the buffer.
 func (p *epoll) read(c *Conn, hup bool) {
-	l := p.l
+	if c.sec != nil {
+		p.readSecure(c, hup)
+		return
+	}
+	l, buf := p.l, p.l.readBuf
+	if c.pri == PrioritySession && l.readMax > 0 {
+		buf = buf[:min(l.readMax, len(buf))]
+	}
 	for range maxReads {
-		n, err := unix.Read(int(c.fd), l.readBuf)
+		n, err := unix.Read(int(c.fd), buf)
 		l.stats.Reads++
 		if n > 0 {
 			l.stats.BytesIn += uint64(n)
-			c.h.OnData(c, l.readBuf[:n])
-			if n < len(l.readBuf) || !c.mayRead() {
+			c.h.OnData(c, buf[:n])
+			if n < len(buf) || !c.mayRead() {
 				return
 			}
 			continue
@@ -47,7 +54,7 @@ func (p *epoll) read(c *Conn, hup bool) {
 	}
 }
 
-// readEnd acts on a read that brought nothing.
+// readEnd acts on a read without data.
 func (p *epoll) readEnd(c *Conn, err error, hup bool) {
 	switch err {
 	case nil:
@@ -66,7 +73,7 @@ func (p *epoll) readEnd(c *Conn, err error, hup bool) {
 	}
 }
 
-// discard reads what nobody wants any more, until the peer closes too.
+// discard reads unwanted input until the peer closes, too.
 func (p *epoll) discard(c *Conn, hup bool) {
 	n, err := unix.Read(int(c.fd), p.l.readBuf)
 	p.l.stats.Reads++
@@ -79,14 +86,14 @@ func (p *epoll) discard(c *Conn, hup bool) {
 	}
 }
 
-// hangup acts on EPOLLERR and EPOLLHUP when there is nothing left to read, or when c may not read.
+// hangup acts on EPOLLERR and EPOLLHUP at the end of input, or when c may not read.
 func (p *epoll) hangup(c *Conn) {
 	if !c.holdsEnd() {
 		c.fail(p.socketError(c))
 		return
 	}
-	// The replies of a paused link are wanted: they are read, and the end with them, once it is
-	// resumed. Until then epoll would report the hang-up over and over.
+	// The replies of a paused link still count: they and the end are read once it is resumed. Until
+	// then epoll would report the hang-up again and again.
 	if err := p.watch(c, unix.EPOLL_CTL_DEL, 0); err != nil {
 		c.fail(err)
 		return
@@ -136,8 +143,8 @@ func (p *epoll) flush(c *Conn) {
 	l.markDirty(c)
 }
 
-// write makes one call for the first chunks of the output. It returns what was written and what
-// was tried.
+// write makes one call for the first chunks of the output. It returns the bytes written and the
+// bytes offered.
 func (p *epoll) write(c *Conn) (n, want int, err error) {
 	k := c.out.head
 	if k.next == nil {
@@ -157,8 +164,7 @@ func (p *epoll) write(c *Conn) (n, want int, err error) {
 	return n, want, err
 }
 
-// broke notes that c cannot be written any more. Its handler learns of it in the next turn, after
-// what the peer had sent.
+// broke notes that writes to c fail. OnClose follows in the next turn, after the peer's last input.
 func (p *epoll) broke(c *Conn, err error) {
 	if c.state&stateBroken != 0 {
 		return

@@ -3,14 +3,16 @@ package eventloop
 import "errors"
 
 var (
-	// ErrStopped is what OnClose reports for connections that were open when the loop stopped,
-	// and what Add returns from then on.
+	// ErrStopped: OnClose reports it for connections open when the loop stopped, and Add returns it
+	// from then on.
 	ErrStopped = errors.New("eventloop: loop stopped")
 
-	// ErrDriver says that Options.Driver names a driver that this system does not have.
+	// ErrDriver: Options.Driver names a driver that this system does not have.
 	ErrDriver = errors.New("eventloop: no such driver")
 
-	// ErrPeerGone is what OnClose reports when the peer closed both directions and the kernel
-	// keeps no error that would say more.
+	// ErrPeerGone: the peer closed both directions, and the kernel gives no further reason.
 	ErrPeerGone = errors.New("eventloop: peer closed the connection")
+
+	// errUnread ends a TLS connection whose peer asks crypto/tls for answers and does not read them.
+	errUnread = errors.New("eventloop: the peer reads no answers to its TLS messages")
 )

@@ -8,8 +8,8 @@ func (l *Loop) markDirty(c *Conn) {
 	}
 }
 
-// flush writes the output of the turn, links before sessions. What becomes dirty meanwhile is
-// written in the next turn, which does not wait.
+// flush writes the output of the turn, links before sessions. Connections that become dirty
+// meanwhile are flushed in the next turn, which does not wait.
 func (l *Loop) flush() {
 	for pri := range l.dirty {
 		list := l.dirty[pri]
@@ -23,7 +23,7 @@ func (l *Loop) flush() {
 				l.flushConn(c)
 			}
 		}
-		clear(list) // keep no closed connection alive
+		clear(list) // or the list would keep closed connections alive
 		l.flushing = list[:0]
 	}
 }
@@ -48,7 +48,7 @@ func (l *Loop) flushConn(c *Conn) {
 }
 
 // halfClose ends a CloseAfterFlush whose output is sent: the peer sees the end of the stream, and
-// what it still sends is discarded for a while. A peer that has closed already sends nothing.
+// its further input is discarded for a while. A peer that has closed already sends nothing.
 func (l *Loop) halfClose(c *Conn) {
 	if c.state&stateEOF != 0 {
 		c.Close()
@@ -64,7 +64,7 @@ func (l *Loop) halfClose(c *Conn) {
 	}
 }
 
-// discard counts input that nobody wants any more, and closes when it is too much.
+// discard counts unwanted input, and closes c above the limit.
 func (l *Loop) discard(c *Conn, n int) {
 	c.drained += uint32(n)
 	if c.drained > lingerBytes {

@@ -2,9 +2,15 @@ package eventloop
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"io"
+	"math/big"
 	"net"
 	"runtime"
 	"sync"
@@ -20,17 +26,28 @@ type rig struct {
 	testing.TB
 	l       *Loop
 	bridged bool // hide descriptors, so that the epoll loop has to bridge
+	secure  bool // connections are TLS
 	ended   chan error
 	stop    sync.Once
 }
 
-// eachDriver runs f on every driver of this system, and on connections that an epoll loop bridges.
+// eachDriver runs f on every driver of this system, plain and by TLS, and on connections that an
+// epoll loop bridges.
 func eachDriver(t *testing.T, f func(t *testing.T, r *rig)) {
-	t.Run(driverPortable, func(t *testing.T) { f(t, newRig(t, Options{Driver: driverPortable})) })
+	run := func(name, driver string, secure bool) {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, Options{Driver: driver})
+			r.secure = secure
+			f(t, r)
+		})
+	}
+	run(driverPortable, driverPortable, false)
+	run(driverPortable+" TLS", driverPortable, true)
 	if bestDriver == driverPortable {
 		return
 	}
-	t.Run(bestDriver, func(t *testing.T) { f(t, newRig(t, Options{})) })
+	run(bestDriver, "", false)
+	run(bestDriver+" TLS", "", true)
 	t.Run("bridged", func(t *testing.T) {
 		r := newRig(t, Options{})
 		r.bridged = true
@@ -113,11 +130,61 @@ type opaque struct{ net.Conn }
 
 func (o opaque) CloseWrite() error { return o.Conn.(interface{ CloseWrite() error }).CloseWrite() }
 
-// pair adds one end of a TCP connection to the loop and returns both.
-func (r *rig) pair(h Handler, pri Priority) (*Conn, *net.TCPConn) {
+// peer is the other end of a connection.
+type peer interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// pair adds one end of a connection to the loop and returns both.
+func (r *rig) pair(h Handler, pri Priority) (*Conn, peer) {
 	r.Helper()
 	ours, theirs := tcpPair(r)
+	if r.secure {
+		s, c := shaken(r, ours, theirs, tls.VersionTLS13)
+		return r.add(s, h, pri), c
+	}
 	return r.add(ours, h, pri), theirs
+}
+
+// testConfigs are the two sides of TLS in the tests of this package.
+var testConfigs = sync.OnceValues(func() (server, client *tls.Config) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"test"}, NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		panic(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		panic(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(cert)
+	server = &tls.Config{
+		Certificates:                []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		DynamicRecordSizingDisabled: true,
+	}
+	return server, &tls.Config{RootCAs: roots, ServerName: "test"}
+})
+
+// shaken is a TLS connection over a pair of others, in at most the given version.
+func shaken(t testing.TB, ours, theirs net.Conn, version uint16) (*Secure, *tls.Conn) {
+	t.Helper()
+	server, client := testConfigs()
+	client = client.Clone()
+	client.MaxVersion = version
+	s, c := Server(ours, server), tls.Client(theirs, client)
+	var wg sync.WaitGroup
+	wg.Go(func() { mustNot(t, s.Shake(t.Context(), make(chan struct{}, 1))) })
+	mustNot(t, c.Handshake())
+	wg.Wait()
+	return s, c
 }
 
 func (r *rig) add(nc net.Conn, h Handler, pri Priority) (c *Conn) {
@@ -235,7 +302,7 @@ func send(t testing.TB, nc interface {
 	var wg sync.WaitGroup
 	t.Cleanup(wg.Wait)
 	wg.Go(func() {
-		if _, err := nc.Write(p); err != nil {
+		if _, err := nc.Write(p); err != nil && !errors.Is(err, net.ErrClosed) {
 			t.Errorf("send: %v", err)
 		}
 		_ = nc.CloseWrite() // the test may have closed it

@@ -12,9 +12,9 @@ import (
 // DefaultReadBuffer is the size in bytes of a loop's shared read buffer.
 const DefaultReadBuffer = 64 << 10
 
-// yieldEvery is how often, in nanoseconds, the loop offers its processor to other goroutines. It has
-// none to lose: what counts is that Go's monitor thread sees the goroutine change. A goroutine
-// that runs for 10 ms without that is preempted by signals and loses its processor in its next
+// yieldEvery is the interval, in nanoseconds, at which the loop offers its processor to other
+// goroutines. The point is that Go's monitor thread sees the goroutine change. A goroutine that
+// runs for 10 ms without a change is preempted by signals and loses its processor in its next
 // system call, again and again at the monitor's fastest pace, which cost a tenth of the CPU here.
 const yieldEvery = int64(8 * time.Millisecond)
 
@@ -23,11 +23,11 @@ type Options struct {
 	// Driver is "epoll", "portable", or "" for the best that this system has.
 	Driver string
 
-	// ReadBuffer is how many bytes one read may bring, into the one buffer that the loop shares
-	// among its connections. 0 means DefaultReadBuffer.
+	// ReadBuffer is the size in bytes of the read buffer that all connections of the loop share. 0:
+	// DefaultReadBuffer.
 	ReadBuffer int
 
-	// Logger takes what no handler can be told. nil means slog.Default().
+	// Logger takes errors that have no handler. nil: slog.Default().
 	Logger *slog.Logger
 
 	// BeforeFlush, if set, runs on the loop once a turn, after all events, posted functions and
@@ -57,13 +57,13 @@ func (o Options) withDefaults() (Options, error) {
 //
 // Invariants:
 //
-//   - A Handler is never called from inside a call of its owner: what Write, Flush, ResumeRead or
-//     CloseAfterFlush find out is told later in the turn, or in the next one.
+//   - A Handler is never called from inside a call of its owner: events that Write, Flush, ResumeRead or
+//     CloseAfterFlush discover are reported later in the turn, or in the next one.
 //   - A function whose Post returned true runs exactly once, provided that Run is called.
 //   - The wait does not block while output is dirty, while a connection asked for attention, or
 //     while the mailbox has mail.
-//   - An event that the kernel reported for a connection that has been closed since, in the same
-//     batch, reaches nobody: it carries slot and generation, and the generation is outdated. The
+//   - An event of a connection that was closed since the kernel reported it, in the same
+//     batch, is dropped: it carries slot and generation, and the generation is outdated. The
 //     descriptor number, which may already belong to a new connection, is not looked at.
 //
 // A goroutine per connection was measured and rejected: each park costs a read that returns EAGAIN
@@ -72,7 +72,7 @@ type Loop struct {
 	// Immutable after New.
 	opts   Options
 	log    *slog.Logger
-	epoch  time.Time // Now counts from here
+	clock  func() int64 // monotonic, in nanoseconds since New
 	driver driver
 
 	// For any goroutine.
@@ -86,12 +86,15 @@ type Loop struct {
 	free     []int32 // unused indexes of slots
 	gen      int32
 	dirty    [priorities][]*Conn // output to flush at the end of the turn
-	flushing []*Conn             // swapped with a dirty list while that is worked off
+	flushing []*Conn             // swapped with a dirty list while that is flushed
 	later    []*Conn             // connections that asked for attention in the next turn
 	laterRun []*Conn
 	timers   timerHeap
 	pool     pool
 	readBuf  []byte
+	readMax  int    // of clients' connections; 0: all of readBuf
+	cipher   []byte // the read buffer of TLS connections; nil before the first
+	sealing  sealing
 	stats    Stats
 	names    addrCache
 	stopped  bool
@@ -104,7 +107,8 @@ func New(o Options) (*Loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Loop{opts: o, log: o.Logger, epoch: time.Now()}
+	epoch := time.Now()
+	l := &Loop{opts: o, log: o.Logger, clock: func() int64 { return int64(time.Since(epoch)) }}
 	l.readBuf = make([]byte, o.ReadBuffer)
 	if l.driver, err = newDriver(l, o.Driver); err != nil {
 		return nil, err
@@ -112,9 +116,9 @@ func New(o Options) (*Loop, error) {
 	return l, nil
 }
 
-// Run turns the loop on the calling goroutine until Stop. On return all connections are closed,
-// each reported to its handler by OnClose with ErrStopped, and every goroutine of the loop has
-// ended. The error is the driver's when waiting for events fails, nil after Stop.
+// Run runs the loop on the calling goroutine until Stop. On return all connections are closed, each
+// reported to its handler by OnClose with ErrStopped, and every goroutine of the loop has ended.
+// The error is the driver's when waiting for events fails, nil after Stop.
 func (l *Loop) Run() error {
 	var err error
 	for err == nil && !l.mail.stopping() {
@@ -129,7 +133,7 @@ func (l *Loop) turn() error {
 		return err
 	}
 	l.mail.awake()
-	l.now = int64(time.Since(l.epoch))
+	l.now = l.clock()
 	l.stats.Turns++
 	if l.now >= l.yieldAt {
 		l.yieldAt = l.now + yieldEvery
@@ -146,8 +150,8 @@ func (l *Loop) turn() error {
 	return nil
 }
 
-// patience says how many nanoseconds the next wait may block: 0 not at all, negative for ever.
-// Unless it is 0, posters wake the loop from then on.
+// patience returns how long, in nanoseconds, the next wait may block: 0 not at all, negative
+// without limit. Unless it is 0, posters wake the loop from then on.
 func (l *Loop) patience() int64 {
 	for i := range l.dirty {
 		if len(l.dirty[i]) > 0 {
@@ -160,10 +164,10 @@ func (l *Loop) patience() int64 {
 	if len(l.timers.heap) == 0 {
 		return -1
 	}
-	return max(0, l.timers.heap[0].when-int64(time.Since(l.epoch)))
+	return max(0, l.timers.heap[0].when-l.clock())
 }
 
-// shutdown closes the mailbox, runs what was accepted before, and closes every connection.
+// shutdown closes the mailbox, runs the functions accepted before, and closes every connection.
 func (l *Loop) shutdown() {
 	l.mail.close()
 	l.stopped = true
@@ -178,6 +182,10 @@ func (l *Loop) shutdown() {
 	l.pool = pool{}
 	l.driver.free()
 }
+
+// LimitReads bounds one read of a client's connection, in bytes; 0: the whole read buffer. It does
+// not bound bridged connections. For the loop's goroutine only.
+func (l *Loop) LimitReads(n int) { l.readMax = n }
 
 // Stop makes Run return after the current turn. It may be called from any goroutine, more than
 // once, and before Run.
@@ -203,13 +211,13 @@ func (l *Loop) Now() int64 { return l.now }
 // Conns counts the open connections, those that CloseAfterFlush is still closing included.
 func (l *Loop) Conns() int { return len(l.slots) - len(l.free) }
 
-// Stats counts what a loop has done since New.
+// Stats counts a loop's work since New.
 type Stats struct {
 	Turns    uint64 // waits for events that returned
 	Reads    uint64 // read calls, those that found nothing included
 	Writes   uint64 // write and writev calls
-	BytesIn  uint64
-	BytesOut uint64 // accepted by the kernel
+	BytesIn  uint64 // of plaintext, under TLS
+	BytesOut uint64 // accepted by the kernel; likewise
 	Added    uint64 // connections
 }
 
@@ -219,7 +227,8 @@ func (l *Loop) Stats() Stats { return l.stats }
 
 // Add hands nc to the loop, which owns it from then on, on error too. h is called for its events.
 // Where the driver works on descriptors, nc's is duplicated and nc closed, so that Go's own poller
-// does not watch it; an nc that is not a plain *net.TCPConn or *net.UnixConn is bridged.
+// does not watch it; an nc that is not a plain *net.TCPConn or *net.UnixConn, or a *Secure over one
+// whose handshake is done, is bridged.
 // TCP_NODELAY is set, and for sessions a keepalive of SessionKeepAlive.
 func (l *Loop) Add(nc net.Conn, h Handler, pri Priority) (*Conn, error) {
 	if l.stopped {
@@ -242,7 +251,7 @@ func (l *Loop) Add(nc net.Conn, h Handler, pri Priority) (*Conn, error) {
 	return c, nil
 }
 
-// occupy gives c a slot and a generation, by which the driver's events name it.
+// occupy gives c a slot and a generation, which identify it in the driver's events.
 func (l *Loop) occupy(c *Conn) {
 	l.gen++
 	c.gen = l.gen
@@ -261,7 +270,7 @@ func (l *Loop) vacate(c *Conn) {
 	l.free = append(l.free, c.slot)
 }
 
-// attend gives the connections that asked for it their turn outside any call of their owners.
+// attend calls attend for the connections that asked for it, outside any call of their owners.
 func (l *Loop) attend() {
 	if len(l.later) == 0 {
 		return

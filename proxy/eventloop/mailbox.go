@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// What the loop is doing, as posters need to know it.
+// The state of the loop, for posters.
 const (
-	working  uint32 = iota // looks at the mailbox before it waits again
+	working  uint32 = iota // checks the mailbox before it waits again
 	asleep                 // may be blocked in the driver: the next poster wakes it
 	notified               // has mail, or Stop was called
 )
@@ -33,7 +33,7 @@ type mailbox struct {
 	running []func() // the loop's: swapped with mail
 }
 
-// post accepts f unless the mailbox is closed, and says whether the loop has to be woken.
+// post accepts f unless the mailbox is closed, and reports whether the caller must wake the loop.
 func (m *mailbox) post(f func()) (ok, wake bool) {
 	m.mu.Lock()
 	if m.closed {
@@ -49,7 +49,7 @@ func (m *mailbox) notify() (wake bool) {
 	return m.state.Load() != notified && m.state.Swap(notified) == asleep
 }
 
-// stop asks the loop to end, and says whether it has to be woken.
+// stop asks the loop to end, and reports whether the caller must wake it.
 func (m *mailbox) stop() (wake bool) {
 	m.stopF.Store(true)
 	return m.notify()
@@ -60,10 +60,10 @@ func (m *mailbox) stopping() bool { return m.stopF.Load() }
 // trySleep announces that the loop is about to wait; false means that there is mail.
 func (m *mailbox) trySleep() bool { return m.state.CompareAndSwap(working, asleep) }
 
-// awake takes that back, so that posters need not wake a loop that is at work.
+// awake undoes trySleep, so that posters do not wake a working loop.
 func (m *mailbox) awake() { m.state.CompareAndSwap(asleep, working) }
 
-// run takes the mail and runs it. What is posted meanwhile is left for the next turn.
+// run takes the mail and runs it. Functions posted meanwhile wait for the next turn.
 func (m *mailbox) run() {
 	if m.state.Load() == working || m.state.Swap(working) != notified {
 		return
@@ -77,7 +77,7 @@ func (m *mailbox) run() {
 	}
 }
 
-// close refuses further mail. What was accepted remains for a last run.
+// close refuses further mail. Accepted mail remains for a last run.
 func (m *mailbox) close() {
 	m.mu.Lock()
 	m.closed = true

@@ -7,7 +7,7 @@ const (
 	largeChunk = 64 << 10
 )
 
-// What a loop's free lists keep. With all lists full that is about 8 MiB.
+// The sizes of a loop's free lists: about 8 MiB when all are full.
 const (
 	maxFreeSmall = 1024
 	maxFreeLarge = 64
@@ -31,7 +31,7 @@ const (
 	chunkKinds
 )
 
-// pool is a loop's free lists of chunks, last in, first out, so that what is reused is warm.
+// pool is a loop's free lists of chunks, last in, first out, so that reused memory is warm.
 type pool struct {
 	free [chunkKinds]*chunk
 	n    [chunkKinds]int
@@ -70,7 +70,7 @@ func (p *pool) put(k *chunk) {
 	p.n[k.kind]++
 }
 
-// output is what a connection has yet to send, in order. Empty, it holds no memory.
+// output is the unsent output of a connection, in order. Empty, it holds no memory.
 type output struct {
 	head, tail *chunk
 }

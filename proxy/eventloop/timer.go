@@ -27,22 +27,22 @@ func (t *Timer) Stop() bool {
 	return true
 }
 
-// Reset arms t anew, whether it has run, was stopped or is armed, to run its function once d has
-// passed since the turn started.
+// Reset arms t, whether it has run, was stopped or is armed, to run its function once d has passed
+// since the turn started.
 func (t *Timer) Reset(d time.Duration) {
 	t.Stop()
 	t.when = t.loop.now + max(1, int64(d))
 	t.loop.timers.push(t)
 }
 
-// timerHeap is a binary heap by time. Timers know their place in it, so that stopping one, which
-// is what happens to nearly all of them, needs no search.
+// timerHeap is a binary heap by time. A timer knows its index, so that Stop, the end of nearly
+// every timer, needs no search.
 type timerHeap struct {
 	heap []*Timer
 }
 
-// run fires the timers that are due. What a firing timer arms lies in the future, so a timer that
-// always re-arms itself cannot hold the loop.
+// run fires the timers that are due. A timer armed meanwhile lies in the future, so one that always
+// re-arms itself cannot hold the loop.
 func (h *timerHeap) run(now int64) {
 	for len(h.heap) > 0 && h.heap[0].when <= now {
 		t := h.heap[0]
