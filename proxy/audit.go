@@ -11,16 +11,15 @@ import (
 
 	"holdfast/policy"
 	"holdfast/proxy/admin"
-	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
 )
 
-// AuditOptions say where the audit log goes: one JSON object a line for each command about which
-// the rules said anything but a plain allow.
+// AuditOptions configure the audit log: one line with a JSON object for each command whose verdict
+// is other than a plain allow.
 type AuditOptions struct {
 	File    string // relative to the working directory; empty: no audit log
-	MaxSize int64  // bytes of the file before it is rotated; 64 MiB
-	Keep    int    // how many rotated files are kept: FILE.1 is the newest; 8
+	MaxSize int64  // size in bytes at which the file is rotated; 64 MiB
+	Keep    int    // number of rotated files kept: FILE.1 is the newest; 8
 }
 
 func (o *AuditOptions) setDefaults() {
@@ -32,51 +31,52 @@ func (o *AuditOptions) setDefaults() {
 	}
 }
 
-// An auditLog writes the audit log. Loops put entries into a batch, which never waits: what does not
-// fit is counted and left out. One goroutine takes the batch every few milliseconds and writes it;
-// so a flood of refusals costs the loops one wake-up for hundreds of entries. What it could not
-// write is counted, too, and does not keep it from trying again.
+// An auditLog writes the audit log. Loops put entries into a batch and never wait: an entry that
+// does not fit is counted and dropped. One goroutine takes the batch every few milliseconds and
+// writes it, so a flood of refusals costs the loops one wake-up for hundreds of entries. Failed
+// writes are counted, too, and the next batch is tried again.
 //
-// An entry may be lost with the process in the time that it waits, as it may in the page cache with
-// the machine. A channel was measured and rejected: the goroutine was woken for nearly every entry.
+// A crash of the process loses the waiting entries, as a crash of the machine loses the page cache.
+// A channel was measured and rejected: it woke the goroutine for nearly every entry.
 type auditLog struct {
 	opts  AuditOptions
 	log   *slog.Logger
-	wake  chan struct{} // one token: there is a first entry, or the batch is half full
+	wake  chan struct{} // one token: the batch has its first entry, or is half full
 	quit  chan struct{}
 	done  chan struct{}
 	count *auditCount // outlives reloads
 
 	mu     sync.Mutex   // held for a few instructions
 	batch  []auditEntry // guarded by mu
-	closed bool         // guarded by mu: nobody will write any more
+	closed bool         // guarded by mu: there is no further batch
 
 	// Owned by the goroutine.
 	spare []auditEntry
-	file  *os.File  // nil: to be opened
+	file  *os.File  // nil: not open
 	size  int64     // of the file
-	buf   []byte    // lines that are not written yet
-	lines uint64    // how many
-	told  time.Time // of the last line about a failure
+	buf   []byte    // unwritten lines
+	lines uint64    // number of lines in buf
+	told  time.Time // time of the last log line about a failure
 }
 
-// auditCount is what became of the entries.
+// auditCount counts the entries by outcome.
 type auditCount struct{ written, dropped, failed atomic.Uint64 }
 
 const (
-	// auditQueue is how many entries wait for the disk: a tenth of a second of a flood.
+	// auditQueue is the maximum number of entries that wait for the disk: a tenth of a second of a
+	// flood.
 	auditQueue = 8192
-	// auditBuffer is how many bytes one write takes.
+	// auditBuffer is the size of one write in bytes.
 	auditBuffer = 64 << 10
-	// auditKeep is the capacity from which on a batch is not used again.
+	// auditKeep is the capacity above which a batch is not reused.
 	auditKeep = 1024
-	// auditPause is how long entries gather before they are written.
+	// auditPause is how long a batch gathers entries before the write.
 	auditPause = 5 * time.Millisecond
-	// auditTell is the least time between two lines in the log about a disk that fails.
+	// auditTell is the minimum time between two log lines about a failing disk.
 	auditTell = time.Minute
 )
 
-// openAudit opens the file and starts the goroutine; nil where there is to be no audit log.
+// openAudit opens the file and starts the goroutine; nil: no audit log configured.
 func (srv *Server) openAudit(o AuditOptions) (*auditLog, error) {
 	if o.File == "" {
 		return nil, nil
@@ -93,7 +93,7 @@ func (srv *Server) openAudit(o AuditOptions) (*auditLog, error) {
 	return a, nil
 }
 
-// stop ends the goroutine after it has written what was put before.
+// stop ends the goroutine after it has written the entries put before.
 func (a *auditLog) stop() {
 	if a != nil {
 		close(a.quit)
@@ -101,7 +101,7 @@ func (a *auditLog) stop() {
 	}
 }
 
-// put hands an entry over. From any goroutine; it never waits for the disk.
+// put adds an entry to the batch. Any goroutine may call it; it never waits for the disk.
 func (a *auditLog) put(e auditEntry) {
 	a.mu.Lock()
 	n := len(a.batch)
@@ -120,7 +120,7 @@ func (a *auditLog) put(e auditEntry) {
 	}
 }
 
-// full reports that put would drop an entry, so that it need not be made.
+// full reports whether put would drop an entry, so that the caller need not make one.
 func (a *auditLog) full() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -150,7 +150,7 @@ func (a *auditLog) run() {
 	}
 }
 
-// writeBatch writes what has gathered; the last time, what comes later is dropped.
+// writeBatch writes the batch. With last, later entries are dropped.
 func (a *auditLog) writeBatch(last bool) {
 	a.mu.Lock()
 	a.closed = last
@@ -167,7 +167,7 @@ func (a *auditLog) writeBatch(last bool) {
 	}
 }
 
-// add adds a line to those to be written. A file that it would make too large is rotated before.
+// add appends a line to buf. It first rotates a file that the line would make too large.
 func (a *auditLog) add(e *auditEntry) {
 	from := len(a.buf)
 	a.buf = append(e.appendJSON(a.buf), '\n')
@@ -181,12 +181,12 @@ func (a *auditLog) add(e *auditEntry) {
 	a.flush()
 	if over {
 		a.close()
-		a.check(a.rotate()) // if it fails, the file grows: lines are worth more
+		a.check(a.rotate()) // after a failure the file grows, since lines matter more
 	}
 	a.buf, a.lines = append(a.buf, line...), 1
 }
 
-// flush writes the lines. Those that the disk does not take are counted, and leave no half line.
+// flush writes the lines. Lines that fail are counted, and leave no half line.
 func (a *auditLog) flush() {
 	if a.lines == 0 {
 		return
@@ -208,7 +208,8 @@ func (a *auditLog) flush() {
 	a.buf, a.lines = a.buf[:0], 0
 }
 
-// check tells of an error now and then, and gives the file up for the next entry to open it again.
+// check logs an error, at most once per auditTell, and closes the file; the next entry opens it
+// again.
 func (a *auditLog) check(err error) bool {
 	if err == nil {
 		return true
@@ -224,7 +225,7 @@ func (a *auditLog) check(err error) bool {
 	return false
 }
 
-// open opens the file, where it is not open.
+// open opens the file if it is not open.
 func (a *auditLog) open() error {
 	if a.file != nil {
 		return nil
@@ -250,7 +251,7 @@ func (a *auditLog) close() {
 	a.file, a.size = nil, 0
 }
 
-// rotate gives each file the next number; the last one goes.
+// rotate gives each file the next number and removes the last one.
 func (a *auditLog) rotate() error {
 	name := func(n int) string {
 		if n == 0 {
@@ -273,10 +274,10 @@ var rulingNames = [...]string{
 	passed: "passed",
 }
 
-// audit notes a verdict. ref is the token of what a person
-// decides, or the id of what is in the trash.
-func (s *session) audit(c *resp.Command, cmd *policy.Command, r *policy.Rule, is ruling, ref string) {
-	a := s.w.srv.audits.Load()
+// audit notes a verdict. ref is the token of a command held for approval, or the id of an entry in
+// the trash.
+func (f *frame) audit(r *policy.Rule, is ruling, ref string) {
+	a := f.s.w.srv.audits.Load()
 	if a == nil || is == allowed || is == observed && r.Action == policy.Allow {
 		return
 	}
@@ -284,7 +285,7 @@ func (s *session) audit(c *resp.Command, cmd *policy.Command, r *policy.Rule, is
 		a.count.dropped.Add(1)
 		return
 	}
-	e := s.auditEntry(c, cmd, r, is)
+	e := f.auditEntry(r, is)
 	if is == trashed {
 		e.Trash = ref
 	} else {
@@ -294,17 +295,18 @@ func (s *session) audit(c *resp.Command, cmd *policy.Command, r *policy.Rule, is
 }
 
 // auditEntry is the line about a command, without the reference.
-func (s *session) auditEntry(c *resp.Command, cmd *policy.Command, r *policy.Rule, is ruling,
-) auditEntry {
+func (f *frame) auditEntry(r *policy.Rule, is ruling) auditEntry {
+	s, cmd := f.s, f.cmd
 	return auditEntry{
 		Time: time.UnixMilli(s.w.unixMilli()).UTC(), Verdict: rulingNames[is], Rule: r.Name,
-		Command: describeCommand(cmd, c.Args), User: s.ident.userName(),
+		Command: describeCommand(cmd, f.Args), User: s.ident.userName(),
 		Client: s.conn.RemoteAddr(), Name: s.name, Listener: s.listener.name, DB: int(s.db),
+		Code: f.ruleReason(r),
 	}
 }
 
-// auditDecision notes what an operator decided about a command that waited; p is nil if nothing
-// waited under that token.
+// auditDecision notes an operator's decision about a held command; p is nil if no command has that
+// token.
 func (srv *Server) auditDecision(p *admin.Pending, verdict, token, by string) {
 	e := auditEntry{Verdict: verdict, Token: token, Operator: by, Result: "OK"}
 	if p == nil {
@@ -323,7 +325,7 @@ func (srv *Server) Audit(a admin.Action) {
 	})
 }
 
-// putAudit hands over an entry that is not of an event loop.
+// putAudit puts an entry from outside the event loops.
 func (srv *Server) putAudit(e auditEntry) {
 	if a := srv.audits.Load(); a != nil {
 		e.Time = time.Now().UTC().Truncate(time.Millisecond)
@@ -331,7 +333,7 @@ func (srv *Server) putAudit(e auditEntry) {
 	}
 }
 
-// snapshot is what metrics show of it.
+// snapshot returns the counts for the metrics.
 func (c *auditCount) snapshot() telemetry.AuditCount {
 	return telemetry.AuditCount{
 		Written: c.written.Load(), Dropped: c.dropped.Load(), Failed: c.failed.Load(),

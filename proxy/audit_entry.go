@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// auditEntry is one line. Its field names are part of what users build on.
+// auditEntry is one line. Its field names are a public interface.
 type auditEntry struct {
 	Time     time.Time `json:"time"`
 	Verdict  string    `json:"verdict"`
@@ -19,13 +19,14 @@ type auditEntry struct {
 	DB       int       `json:"db"`
 	Token    string    `json:"token,omitempty"`    // of confirm
 	Trash    string    `json:"trash,omitempty"`    // id for UNDO
-	Count    int       `json:"count,omitempty"`    // of commands that it stands for; 0: one
+	Code     string    `json:"code,omitempty"`     // why code was opaque, if that was the reason
+	Count    int       `json:"count,omitempty"`    // number of commands in this entry; 0: one
 	Operator string    `json:"operator,omitempty"` // address on the console
-	Result   string    `json:"result,omitempty"`   // of what the operator did
+	Result   string    `json:"result,omitempty"`   // result of the operator's command
 }
 
-// appendJSON appends what json.Marshal makes of e, to the byte: a flood makes a hundred thousand of
-// them, and reflection would take from the loops the time that it takes.
+// appendJSON appends e byte for byte as json.Marshal encodes it. A flood makes a hundred thousand
+// entries, and reflection would cost the loops too much time.
 func (e *auditEntry) appendJSON(b []byte) []byte {
 	b = append(b, `{"time":"`...)
 	b = e.Time.AppendFormat(b, time.RFC3339Nano)
@@ -40,6 +41,7 @@ func (e *auditEntry) appendJSON(b []byte) []byte {
 	b = strconv.AppendInt(append(b, `,"db":`...), int64(e.DB), 10)
 	b = appendOptional(b, "token", e.Token)
 	b = appendOptional(b, "trash", e.Trash)
+	b = appendOptional(b, "code", e.Code)
 	if e.Count != 0 {
 		b = strconv.AppendInt(append(b, `,"count":`...), int64(e.Count), 10)
 	}

@@ -8,6 +8,7 @@ import (
 
 // The lines are those that encoding/json makes.
 func TestAuditEntryJSON(t *testing.T) {
+	t.Parallel()
 	at := time.UnixMilli(1_763_812_345_120).UTC()
 	for _, e := range []auditEntry{
 		{},

@@ -45,6 +45,7 @@ func withAudit(file string) func(*proxy.Options) {
 }
 
 func TestAuditLog(t *testing.T) {
+	t.Parallel()
 	server := proxytest.StartServer(t)
 	server.MustDo("ACL", "SETUSER", "bob", "on", ">s3cret", "~*", "+@all")
 	file := filepath.Join(t.TempDir(), "audit.log")
@@ -99,6 +100,7 @@ func TestAuditLog(t *testing.T) {
 
 // The file is rotated and as many are kept as are asked for; no line is lost or cut in between.
 func TestAuditRotates(t *testing.T) {
+	t.Parallel()
 	server := proxytest.StartServer(t)
 	file := filepath.Join(t.TempDir(), "audit.log")
 	addr := serve(t, server.Addr, withRules(rule("deny", "flushall")), func(o *proxy.Options) {
@@ -134,6 +136,7 @@ func TestAuditRotates(t *testing.T) {
 
 // A disk that takes nothing costs lines, which are counted, and no client anything.
 func TestAuditWithoutDisk(t *testing.T) {
+	t.Parallel()
 	server := proxytest.StartServer(t)
 	full := "/dev/full"
 	if _, err := os.Stat(full); err != nil {
@@ -164,6 +167,7 @@ func TestAuditWithoutDisk(t *testing.T) {
 // A reload opens the file anew, as those who rotate by themselves expect; one that cannot be opened
 // refuses the reload.
 func TestAuditReload(t *testing.T) {
+	t.Parallel()
 	server := proxytest.StartServer(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "audit.log")

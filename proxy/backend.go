@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -12,19 +14,18 @@ import (
 
 // Sessions implements admin.Backend.
 func (srv *Server) Sessions(ctx context.Context, q admin.SessionQuery) ([]admin.Session, int, error) {
-	parts, err := gather(ctx, srv, func(w *worker) []admin.Session {
-		out := make([]admin.Session, 0, len(w.sessions))
-		for _, s := range w.sessions {
-			out = append(out, s.describe())
-		}
-		return out
-	})
+	all, err := gatherSlices(ctx, srv,
+		func(w *worker) []*session { return slices.Collect(maps.Values(w.sessions)) },
+		func(s *session) (admin.Session, bool) {
+			if s.closed {
+				return admin.Session{}, false
+			}
+			return s.describe(), true
+		})
 	if err != nil {
 		return nil, 0, err
 	}
-	all := slices.DeleteFunc(slices.Concat(parts...), func(a admin.Session) bool {
-		return !a.Matches(q.Match)
-	})
+	all = slices.DeleteFunc(all, func(a admin.Session) bool { return !a.Matches(q.Match) })
 	slices.SortFunc(all, func(a, b admin.Session) int { return int(int64(a.ID) - int64(b.ID)) })
 	total := len(all)
 	if q.Limit > 0 && total > q.Limit {
@@ -38,8 +39,8 @@ func (s *session) describe() admin.Session {
 	a := admin.Session{
 		ID: s.id, Loop: s.w.id, Addr: v.addr, Listener: s.listener.name, User: v.user,
 		Name: v.name, Protocol: int(s.proto), DB: int(s.db), Age: v.age, Idle: v.idle,
-		State: s.state(), Paused: s.conn.ReadPaused(), Commands: s.command,
-		Outstanding: s.outstanding, InputBuffer: int64(len(s.in) - s.off),
+		State: s.state(), Paused: s.conn.ReadPaused(), Commands: s.traffic.commands,
+		Outstanding: s.outstanding, InputBuffer: int64(s.in.kept()),
 		OutputBuffer: int64(s.unread()),
 	}
 	if s.last != nil {
@@ -54,9 +55,14 @@ func (s *session) describe() admin.Session {
 	return a
 }
 
-// state names what makes a session hold its pinned link, or that its replies wait for a proof.
+// state names the reason why the session's command waits unsent, or why it holds a pinned link, or
+// that its replies wait for a proof.
 func (s *session) state() string {
 	switch {
+	case s.wait == waitUpstream:
+		return "no upstream"
+	case s.wait == waitProof:
+		return "no proof"
 	case s.pin == nil && s.gate != nil && s.gate.holds.len() > 0:
 		return "held"
 	case s.pin == nil:
@@ -65,7 +71,7 @@ func (s *session) state() string {
 		return "replica"
 	case s.pin.sub.monitor:
 		return "monitor"
-	case s.held&holdMulti != 0:
+	case s.tx != nil:
 		return "multi"
 	case s.held&holdWatch != 0:
 		return "watch"
@@ -79,25 +85,28 @@ func (s *session) state() string {
 
 // Links implements admin.Backend.
 func (srv *Server) Links(ctx context.Context) ([]admin.Link, error) {
-	parts, err := gather(ctx, srv, func(w *worker) []admin.Link {
-		attached := map[*link]int{}
+	attached := map[*link]int{}
+	out, err := gatherSlices(ctx, srv, func(w *worker) []*link {
 		for _, s := range w.sessions {
 			if ln := s.lanes[laneData]; ln != nil && len(ln.links) > 0 {
 				attached[ln.links[0]]++
 			}
 		}
-		var out []admin.Link
-		for l := range w.links {
-			a := l.describe()
-			if l.lane != nil {
-				a.Sessions = attached[l]
-			}
-			out = append(out, a)
+		return slices.Collect(maps.Keys(w.links))
+	}, func(l *link) (admin.Link, bool) {
+		if l.closed {
+			return admin.Link{}, false
 		}
-		slices.SortFunc(out, func(a, b admin.Link) int { return int(int64(a.ID) - int64(b.ID)) })
-		return out
+		a := l.describe()
+		if l.lane != nil {
+			a.Sessions = attached[l]
+		}
+		return a, true
 	})
-	return slices.Concat(parts...), err
+	slices.SortFunc(out, func(a, b admin.Link) int {
+		return cmp.Or(cmp.Compare(a.Loop, b.Loop), cmp.Compare(a.ID, b.ID))
+	})
+	return out, err
 }
 
 func (l *link) describe() admin.Link {
@@ -144,11 +153,11 @@ func (srv *Server) Stats(ctx context.Context) (*admin.Stats, error) {
 	c, info := snap.Sum(), up.Info()
 	g := &c.Gauges
 	st := &admin.Stats{
-		Version: srv.opts.Version, PID: os.Getpid(), Uptime: time.Since(srv.startedAt),
+		Version: srv.opts.Version, Config: srv.opts.ConfigFile, PID: os.Getpid(), Uptime: time.Since(srv.startedAt),
 		Workers: len(srv.workers), Driver: srv.driver(), Draining: srv.draining.Load(),
 		NotReady: srv.NotReady(), Degraded: srv.Degraded(),
 		Upstream: admin.Upstream{Address: up.Address(), Up: info.Up, Since: time.Since(info.Since),
-			Server: info.Server, Version: info.Version, Role: info.Role},
+			Server: info.Server, Version: info.Version, Role: info.Role, RunID: info.RunID},
 		Sessions: g.Sessions, SessionsPaused: g.SessionsPaused, SessionsAccepted: c.SessionsAccepted,
 		LinksShared: g.LinksShared, LinksPinnedIdle: g.LinksPinnedIdle, LinksPinnedBusy: g.LinksPinnedBusy,
 		LinksConnecting: g.LinksSharedConnecting + g.LinksPinnedConnecting,
@@ -159,6 +168,9 @@ func (srv *Server) Stats(ctx context.Context) (*admin.Stats, error) {
 	}
 	if !info.Up && info.Err != nil {
 		st.Upstream.Error = info.Err.Error()
+	}
+	if st.Upstream.Outage, err = srv.outage(ctx); err != nil {
+		return nil, err
 	}
 	for _, n := range c.LinksBroken {
 		st.LinksBroken += n

@@ -1,54 +1,104 @@
 package proxy
 
 import (
+	"strings"
 	"time"
 
 	"holdfast/proxy/eventloop"
 )
 
-// backseat is the sessions whose newest command was refused. What they send further is looked at
-// behind everything else of a turn, in turns among them, and so slowly that it takes a part of the
-// loop's time only: a bug that sends nothing but refused commands, as fast as it can and from many
-// connections, then costs the other clients some microseconds a turn, however much it sends, and
-// gets its answers later. A command that is let through gives a session its old place back.
+// backseat is the sessions whose newest command was refused, by a rule or by the server for lack of
+// a login. Their further commands are handled at the end of a turn, round-robin, and within a share
+// of the loop's time. So a bug that sends only refused commands, at full speed and from many
+// connections, costs the other clients some microseconds a turn, however much it sends, and gets
+// its answers later. A command that passes returns a session to its old place.
 //
-// There is one budget for all of them, and not one for each: what the others wait for is the turn.
+// All of them share one budget, since the whole turn is what delays the other clients.
 type backseat struct {
-	queue []*session // all with s.wait == waitTurn, but for those that have ended
-	left  int        // refusals that may be answered now; negative: some were answered in advance
-	next  int64      // loop time from which on there will be one more
+	queue []*session // all with s.wait == waitTurn, except ended ones
+	left  int        // refusals that may be answered now; negative: answered in advance
+	next  int64      // loop time of the next refusal
 	timer *eventloop.Timer
+	// away has the hosts of clients that the server recently turned away, with the time until which
+	// a new client from there begins among the refused: a client that reconnects for each attempt
+	// gains nothing.
+	away map[string]int64
 }
 
 const (
-	// refusalEvery is the pace of refusals when there are many. One takes some 10 µs, most of them
-	// the kernel's, so that they take a tenth of a loop's time.
+	// refusalEvery is the interval between refusals when there are many. One takes some 10 µs, most
+	// of them the kernel's, so refusals take a tenth of a loop's time.
 	refusalEvery = int64(100 * time.Microsecond)
-	// refusalBatch is how many there has to be time for before a turn answers any: of a pipeline,
-	// several go in one write.
+	// refusalBatch is the number of refusals that must be due before a turn answers any, so that
+	// one write answers several of a pipeline.
 	refusalBatch = 4
-	// refusalBurst is how many a turn answers after a pause.
+	// refusalBurst is the number of refusals that a turn answers after a pause.
 	refusalBurst = 8
+	// awayFor is how long a host stays in away; awayMax bounds their number.
+	awayFor = int64(10 * time.Second)
+	awayMax = 4096
 	// backseatPause is how long the loop may sleep while refused sessions wait.
 	backseatPause = time.Millisecond
 )
 
-// takeBackseat is called for each refusal. The rest of what the session has sent waits for its turn.
+// takeBackseat is called for each refusal. The rest of the session's input waits for its turn.
 func (s *session) takeBackseat() {
-	s.refused = true
-	if s.w.back.left--; s.w.back.left <= 0 {
+	if s.noteRefusal(); s.w.back.left <= 0 {
 		s.queueUp()
 	}
 }
 
-// queueUp has the session's next command wait for the end of a turn.
+// noteRefusal is takeBackseat for a refusal in a server's reply: the session's next command checks
+// for its turn.
+func (s *session) noteRefusal() {
+	s.refused = true
+	s.w.back.left--
+}
+
+// noteAway is noteRefusal for a client whose login the server requires or rejects.
+func (s *session) noteAway() {
+	s.noteRefusal()
+	b, now := &s.w.back, s.w.loop.Now()
+	if b.away == nil || len(b.away) >= awayMax {
+		b.away = map[string]int64{}
+	}
+	b.away[hostOf(s.conn.RemoteAddr())] = now + awayFor
+}
+
+// isAway reports whether clients from the session's host were recently turned away.
+func (b *backseat) isAway(addr string, now int64) bool {
+	if len(b.away) == 0 {
+		return false
+	}
+	host := hostOf(addr)
+	until, ok := b.away[host]
+	if ok && now > until {
+		delete(b.away, host)
+	}
+	return ok && now <= until
+}
+
+// hostOf returns an address without its port.
+func hostOf(addr string) string { return addr[:max(strings.LastIndexByte(addr, ':'), 0)] }
+
+// awaitsTurn makes a command of a client that is not logged in wait for its turn after a refusal.
+// Logins wait, too: the server computes a digest for each, and a client that guesses passwords
+// sends many.
+func (s *session) awaitsTurn() bool {
+	if !s.refused || s.w.back.left > 0 {
+		return false
+	}
+	s.queueUp()
+	return true
+}
+
+// queueUp makes the session's next command wait for the end of a turn.
 func (s *session) queueUp() {
 	s.wait = waitTurn
 	s.w.back.queue = append(s.w.back.queue, s)
 }
 
-// serveBackseat lets the refused sessions go on, as far as there is time for them. It runs at the end
-// of a turn.
+// serveBackseat runs the refused sessions as far as their time goes. It runs at the end of a turn.
 func (w *worker) serveBackseat() {
 	b := &w.back
 	b.refill(w.loop.Now())
@@ -66,7 +116,7 @@ func (w *worker) serveBackseat() {
 	b.queue = b.queue[:rest]
 }
 
-// refill adds the refusals for which there has been time.
+// refill adds the refusals that have become due.
 func (b *backseat) refill(now int64) {
 	if now < b.next {
 		return
@@ -76,10 +126,10 @@ func (b *backseat) refill(now int64) {
 	b.left = int(min(int64(b.left)+n, refusalBurst))
 }
 
-// comeBack has the loop look at the refused sessions again, though nothing may happen until then.
+// comeBack makes the loop return to the refused sessions, even without other events.
 func (w *worker) comeBack() {
 	if w.back.timer == nil {
-		w.back.timer = w.loop.AfterFunc(backseatPause, func() {}) // the turn is what counts
+		w.back.timer = w.loop.AfterFunc(backseatPause, func() {}) // only the turn matters
 		return
 	}
 	w.back.timer.Reset(backseatPause)

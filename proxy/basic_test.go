@@ -7,6 +7,7 @@ import (
 )
 
 func TestFirstCommands(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	c := dial(t, serve(t, srv.Addr))
 	for _, step := range []struct{ send, want string }{

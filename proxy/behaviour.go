@@ -6,28 +6,28 @@ import (
 	"holdfast/proxy/telemetry"
 )
 
-// behaviour says how a command depends on the connection that it comes by. It is worked out once
-// per command when a table arrives, and looked up by Command.ID.
+// behaviour is a command's dependence on its connection. It is computed once per command when a
+// table arrives, and looked up by Command.ID.
 type behaviour uint8
 
 const (
-	// plain commands do not depend on their connection: they go by the shared data link.
+	// plain commands do not depend on their connection: the shared data link.
 	plain behaviour = iota
-	// otherDB commands are plain, but for the database that they name.
+	// otherDB commands are plain, but name another database.
 	otherDB
 	// script commands may run long while the server answers others: the script lane.
 	script
-	// aside commands must reach the server while others are stuck (SCRIPT KILL, CLIENT UNBLOCK),
-	// and have no state: the lobby.
+	// aside commands must reach the server while other commands block it (SCRIPT KILL, CLIENT
+	// UNBLOCK), and have no state: the lobby.
 	aside
-	// blocking commands hold up their own connection only: a pinned link for one command.
+	// blocking commands block only their own connection: a pinned link for one command.
 	blocking
-	// maybeBlocking commands do so if they have a BLOCK argument.
+	// maybeBlocking commands block if they have a BLOCK argument.
 	maybeBlocking
-	// waitAcks is WAIT and WAITAOF, which speak of the connection's own last write.
+	// waitAcks is WAIT and WAITAOF, which refer to the connection's own last write.
 	waitAcks
-	// named commands show the client's name in what they leave behind (the slow log): a pinned
-	// link that bears it, for one command.
+	// named commands leave the client's name in the slow log: a pinned link with that name, for one
+	// command.
 	named
 	// stateful commands leave state on the connection that the proxy does not keep: a pinned
 	// link for the rest of the session.
@@ -45,6 +45,8 @@ const (
 	subscribe // and its kin, unsubscribing included
 	monitor
 	rawStream // SYNC, PSYNC
+	scriptDebug
+	publish
 	clientID
 	clientName // SETNAME, SETINFO, GETNAME
 	clientInfo
@@ -56,23 +58,28 @@ const (
 	clientReply
 	clientPause
 	info
-	login // commands that can change whether clients must log in
+	commandLog // SLOWLOG and COMMANDLOG
+	login      // commands that can change whether clients must log in
+
+	behaviourCount = iota
 )
 
-// behaviours names the commands that are not plain. Flags of the table decide about the rest.
+// behaviours names the commands that are not plain. The table's flags decide the rest.
 var behaviours = map[string]behaviour{
 	"eval": script, "evalsha": script, "eval_ro": script, "evalsha_ro": script,
 	"fcall": script, "fcall_ro": script,
-	"move": otherDB, "copy": otherDB, "swapdb": otherDB,
+	"move": otherDB, "copy": otherDB, "swapdb": otherDB, "migrate": otherDB,
 	"script|kill": aside, "function|kill": aside, "client|no-touch": stateful,
 	"client|no-evict": stateful, "client|caching": stateful, "client|trackinginfo": clientRedirect,
 	"readonly": stateful, "readwrite": stateful, "asking": stateful,
 	"xread": maybeBlocking, "xreadgroup": maybeBlocking,
-	"debug": named, "wait": waitAcks, "waitaof": waitAcks,
+	"debug": named, "wait": waitAcks, "waitaof": waitAcks, "script|debug": scriptDebug,
+	"cluster|setslot": blocking, "cluster|syncslots": stateful,
 	"flushall": blocking, "flushdb": blocking, "shutdown": blocking, "failover": blocking,
 	"multi": multi, "exec": exec, "discard": discard, "watch": watch, "unwatch": unwatch,
 	"select": selectDB, "auth": auth, "hello": hello, "reset": resetConn, "quit": quit,
 	"subscribe": subscribe, "psubscribe": subscribe, "ssubscribe": subscribe,
+	"publish": publish, "spublish": publish,
 	"unsubscribe": subscribe, "punsubscribe": subscribe, "sunsubscribe": subscribe,
 	"monitor": monitor, "sync": rawStream, "psync": rawStream, "replconf": stateful,
 	"client|id": clientID, "client|setname": clientName, "client|setinfo": clientName,
@@ -80,30 +87,21 @@ var behaviours = map[string]behaviour{
 	"client|kill": clientKill, "client|unblock": clientUnblock,
 	"client|tracking": clientTracking, "client|getredir": clientRedirect,
 	"client|reply": clientReply, "client|pause": clientPause, "client|unpause": clientPause,
-	"client|capa": stateful, "client|import-source": stateful, "client": aside, "info": info,
+	"client|capa": stateful, "client|import-source": stateful, "info": info,
+	"slowlog|get": commandLog, "slowlog|len": commandLog, "slowlog|reset": commandLog,
+	"commandlog|get": commandLog, "commandlog|len": commandLog, "commandlog|reset": commandLog,
 	"config|set": login, "acl|setuser": login, "acl|load": login, "acl|deluser": login,
 }
 
-// behaviourOf classifies one command. Module commands may block their client, or run beside the
-// main thread, without saying so: they are kept apart from ordinary traffic like scripts.
+// behaviourOf classifies one command.
 func behaviourOf(c *policy.Command) behaviour {
 	if b, ok := behaviours[c.Name]; ok {
 		return b
 	}
-	if c.Name == "" {
-		// The server knows no such command, or knows it by rename-command: it may be any.
-		return stateful
-	}
 	if c.Parent != nil && c.Parent.Name == "debug" {
 		return named
 	}
-	switch {
-	case c.Flags.Has(policy.FlagBlocking):
-		return blocking
-	case c.Flags.Has(policy.FlagModule):
-		return script
-	}
-	return plain
+	return shapeOf(c)
 }
 
 // behavioursOf classifies a whole table.
@@ -115,7 +113,7 @@ func behavioursOf(t *policy.Table) []behaviour {
 	return out
 }
 
-// classOf says in which latency histogram a command counts.
+// classOf returns the latency histogram of a command.
 func classOf(c *policy.Command, b behaviour) telemetry.Class {
 	switch {
 	case b == blocking || b == maybeBlocking || b == waitAcks:
@@ -136,15 +134,13 @@ func classOf(c *policy.Command, b behaviour) telemetry.Class {
 	return telemetry.ClassOther
 }
 
-// hasBlock reports whether XREAD or XREADGROUP carries a BLOCK option. Only options before
-// STREAMS count: what follows are keys.
+// hasBlock reports whether XREAD or XREADGROUP may carry a BLOCK option. The word counts in any
+// position, even as the name of a key, a group or a consumer: a false positive costs a link for the
+// command's duration, a false negative blocks every session of a shared link.
 func hasBlock(args [][]byte) bool {
 	for _, a := range args[1:] {
 		if resp.EqualFold(a, "block") {
 			return true
-		}
-		if resp.EqualFold(a, "streams") {
-			return false
 		}
 	}
 	return false

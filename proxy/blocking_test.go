@@ -11,6 +11,7 @@ import (
 
 // Clients that leave while they are blocked take no element along.
 func TestBlockedClientsThatLeave(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers {
 		t.Run(driver, func(t *testing.T) {
 			srv := proxytest.StartServer(t)
@@ -50,6 +51,7 @@ func TestBlockedClientsThatLeave(t *testing.T) {
 
 // A blocked client holds up nobody else, not even one of the same user.
 func TestBlockedClientsHoldUpNobody(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr := serve(t, srv.Addr)
 	for range 20 {

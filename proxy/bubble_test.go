@@ -30,7 +30,7 @@ type bubble struct {
 	w      *worker
 }
 
-func inBubble(t *testing.T, routes []policy.RouteSpec, test func(b *bubble)) {
+func inBubble(t *testing.T, routes []policy.RouteSpec, test func(b *bubble), change ...func(*Options)) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeServer()
 		f.t = t
@@ -38,11 +38,15 @@ func inBubble(t *testing.T, routes []policy.RouteSpec, test func(b *bubble)) {
 		if testing.Verbose() {
 			log = t.Output()
 		}
-		srv, err := New(Options{
+		o := Options{
 			Driver: "portable", Routes: routes, Drain: 30 * time.Second,
 			Upstream: upstream.Options{Address: "fake:1", Dialer: f},
 			Logger:   slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		})
+		}
+		for _, f := range change {
+			f(&o)
+		}
+		srv, err := New(o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,13 +95,33 @@ type fakeClient struct {
 	over bool
 }
 
-func (b *bubble) client() *fakeClient {
+func (b *bubble) client() *fakeClient { return b.clientFrom("") }
+
+// clientFrom is client with an address.
+func (b *bubble) clientFrom(addr string) *fakeClient {
 	ours, theirs := net.Pipe()
+	if addr != "" {
+		theirs = fakePeer{theirs, addr}
+	}
 	c := &fakeClient{b: b, conn: ours}
 	b.w.loop.Post(func() { b.w.accept(theirs, &listener{name: "test"}) })
 	go c.read()
 	b.settle()
 	return c
+}
+
+// fakePeer is a connection of a client with an address.
+type fakePeer struct {
+	net.Conn
+	addr string
+}
+
+func (p fakePeer) RemoteAddr() net.Addr {
+	addr, err := net.ResolveTCPAddr("tcp", p.addr)
+	if err != nil {
+		panic(err)
+	}
+	return addr
 }
 
 func (c *fakeClient) read() {
@@ -182,9 +206,12 @@ type fakeServer struct {
 	waits    []*fakeWait
 	conns    map[*fakeConn]struct{}
 	dials    int
+	hold     chan struct{} // dials wait until it is closed; nil: they do not
+	holding  int           // dials that wait there
 	lastID   int
 	refuse   bool
 	seen     []string // commands, in order
+	strays   []string // what belongs into a transaction and came without one
 }
 
 type fakeReplica struct {
@@ -204,6 +231,7 @@ type fakeConn struct {
 	id    int
 	runID string // of the process that it leads to
 	did   string // commands, in order
+	multi bool   // a transaction is open
 }
 
 var (
@@ -228,6 +256,13 @@ func (f *fakeServer) DialContext(context.Context, string, string) (net.Conn, err
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.dials++
+	if hold := f.hold; hold != nil {
+		f.holding++
+		f.mu.Unlock()
+		<-hold
+		f.mu.Lock()
+		f.holding--
+	}
 	if f.refuse {
 		return nil, io.ErrClosedPipe
 	}
@@ -382,6 +417,7 @@ func (f *fakeServer) reply(c *fakeConn, args []string) (string, *fakeWait) {
 	line := strings.ToLower(strings.Join(args, " "))
 	f.seen = append(f.seen, line)
 	c.did += line + "\n"
+	f.noteStray(c, name, line)
 	if text, ok := f.instead[line]; ok {
 		return text, nil
 	}
@@ -398,10 +434,9 @@ func (f *fakeServer) reply(c *fakeConn, args []string) (string, *fakeWait) {
 		return proxytest.Bulk(f.info(c.runID)), nil
 	case "config":
 		return f.configGet(args[2:]), nil
+	case "hello":
+		return fmt.Sprintf("*2\r\n$2\r\nid\r\n:%d\r\n", c.id), nil
 	case "client":
-		if strings.EqualFold(args[1], "id") {
-			return fmt.Sprintf(":%d\r\n", c.id), nil
-		}
 		return "+OK\r\n", nil
 	case "exec":
 		f.offset += 10
@@ -409,7 +444,11 @@ func (f *fakeServer) reply(c *fakeConn, args []string) (string, *fakeWait) {
 	case "pexpireat":
 		f.offset += 10
 		return ":1\r\n", nil
-	case "set", "multi", "discard", "select", "ping", "auth":
+	case "ping":
+		return "+PONG\r\n", nil
+	case "reset":
+		return "+RESET\r\n", nil
+	case "set", "multi", "discard", "select", "auth":
 		f.offset += 10
 		return "+OK\r\n", nil
 	case "get":
@@ -419,6 +458,19 @@ func (f *fakeServer) reply(c *fakeConn, args []string) (string, *fakeWait) {
 		return ":1\r\n", nil
 	}
 	return "-ERR unknown command\r\n", nil
+}
+
+// noteStray follows MULTI. An EXEC, and a SET of the key inside, belong into a transaction.
+func (f *fakeServer) noteStray(c *fakeConn, name, line string) {
+	if !c.multi && (name == "exec" || strings.HasPrefix(line, "set inside")) {
+		f.strays = append(f.strays, line)
+	}
+	switch name {
+	case "multi":
+		c.multi = true
+	case "exec", "discard", "reset":
+		c.multi = false
+	}
 }
 
 func (f *fakeServer) configGet(names []string) string {

@@ -15,27 +15,31 @@ import (
 	"holdfast/proxy/telemetry"
 )
 
-// A delete budget bounds how many keys are deleted in a while. What is deleted is counted from
-// replies: of DEL and its like, of times in the past, of flushes by how many keys there were just
-// before. When there were too many, a breaker opens, and requests that delete are answered
-// -THROTTLED until it closes by itself or an operator resets it.
+// A delete budget bounds the number of keys deleted within a window. Replies give the count: of DEL
+// and similar commands, and of expiry times in the past; a flush counts the keys that existed just
+// before. Above the budget a breaker opens, and requests that delete are answered -THROTTLED until
+// it closes by itself or an operator resets it.
 //
-// What goes to the trash counts as well: for the application it is gone. Code that can be read, and
-// calls something that deletes, counts as many keys as the request declares, and one at the least;
-// what opaque code deletes does not count.
+// No request deletes more keys than the budget has left: the number that a flush takes, a request
+// names or a transaction deletes in all is compared before it is sent. If a request names more, the
+// server is asked how many of the keys exist. A request for one key may be the one that opens the
+// breaker.
+//
+// Keys moved to the trash count as well: for the application they are gone. Readable code that
+// calls a deleting command counts the keys that the request declares, at least one; deletes by
+// opaque code do not count.
 
-// budget is one budget with what became of it since the start; it outlives reloads that leave it
-// as it is.
+// budget is one budget with its counts since the start; it survives reloads that do not change it.
 type budget struct {
 	*policy.Budget
 	spec                      policy.BudgetSpec
 	deleted, throttled, trips atomic.Uint64
 }
 
-// budgets is all of them; it is replaced as a whole, and never changed.
+// budgets is the list of all budgets; it is replaced as a whole, never changed.
 type budgets []*budget
 
-// newBudgets makes the budgets of specs, and takes over from old what is the same.
+// newBudgets makes the budgets of specs, and keeps the unchanged ones of old.
 func newBudgets(specs []policy.BudgetSpec, old budgets) (budgets, error) {
 	made, err := policy.NewBudgets(specs, limitersPerRule)
 	if err != nil {
@@ -59,7 +63,7 @@ func sameBudget(a, b *policy.BudgetSpec) bool {
 		a.Per == b.Per && slices.Equal(a.Users, b.Users)
 }
 
-// budgetsInForce is nil where there are none, so that a request costs one load.
+// budgetsInForce returns nil without budgets, so that a request costs one load.
 func (srv *Server) budgetsInForce() budgets {
 	if p := srv.budgets.Load(); p != nil {
 		return *p
@@ -75,69 +79,129 @@ func (srv *Server) setBudgets(b budgets) {
 	srv.budgets.Store(&b)
 }
 
-// clock is the same for all loops, as budgets need it.
+// clock is the budgets' clock, one for all loops.
 func (srv *Server) clock() int64 { return int64(time.Since(srv.startedAt)) }
 
-// deletion is a request that deletes, on its way.
+// deletion is a request in flight that deletes.
 type deletion struct {
 	cmd     *policy.Command
 	args    [][]byte
 	emptied int64 // by a flush
 	index   int   // in its transaction
+	most    int64 // maximum number of keys that it deletes
 }
 
-// mayDelete reports whether the request in hand is one for the budgets.
-func (s *session) mayDelete(c *resp.Command, cmd *policy.Command) bool {
-	return cmd.MayDelete(c.Args, s.w.unixMilli()) ||
-		cmd.RunsCode() && s.w.policy.CodeDeletes(&s.w.asked)
+// mayDelete reports whether the budgets apply to the request in hand.
+func (f *frame) mayDelete() bool {
+	s, cmd := f.s, f.cmd
+	return cmd.MayDelete(f.Args, s.w.unixMilli()) ||
+		cmd.RunsCode() && s.w.policy.CodeDeletes(&f.asked)
 }
 
-// withinBudget puts a request that deletes to the budgets. done is false when it may go on; what
-// it deletes is then counted. size has a flush wait until it is known how much it takes.
-func (s *session) withinBudget(c *resp.Command, cmd *policy.Command, size bool) (done, ok bool) {
+// withinBudget checks a request that deletes against the budgets. If it passes, its deletes will be
+// counted. A flush first waits for the number of keys that it takes.
+func (f *frame) withinBudget() next {
+	s, cmd := f.s, f.cmd
 	srv := s.w.srv
 	all := srv.budgetsInForce()
-	if all == nil || !s.mayDelete(c, cmd) {
-		return false, true
+	if all == nil || !f.mayDelete() {
+		return goOn
 	}
 	now := srv.clock()
 	for _, b := range all {
 		if retry, ok := b.Check(&s.client, now); !ok {
 			b.throttled.Add(1)
-			s.auditBudget(c, cmd, b)
-			text := textBudget(commandName(cmd, c.Args), b.Name, retry)
-			return true, s.refuse1(cmd, text)
+			f.auditBudget(b)
+			text := textBudget(commandName(cmd, f.Args), b.Name, retry)
+			return f.refuse(text)
 		}
 	}
 	d := &deletion{cmd: cmd, emptied: s.again.emptied}
 	switch {
 	case cmd.Effects.Any(policy.EffectFlush):
-		if size && !s.again.sized {
-			s.sizeUp(cmd)
-			return true, false
+		if !s.again.sized {
+			return f.sizeUp()
 		}
 		d.emptied = max(1, d.emptied)
+		d.most = d.emptied
 	case cmd.RunsCode():
-		keys, _ := cmd.Keys(c.Args, nil)
+		keys, _ := cmd.Keys(f.Args, nil)
 		d.emptied = max(1, int64(len(keys)))
+		d.most = d.emptied
 	default:
-		d.args = cloneArgs(c.Args)
+		keys, _ := cmd.Keys(f.Args, nil)
+		if d.most = int64(len(keys)); s.again.counted {
+			d.most = s.again.exist
+		}
 	}
-	s.deleting = d
-	return false, true
+	if n := f.boundedBy(all, d); n != goOn {
+		return n
+	}
+	if d.emptied == 0 {
+		d.args = cloneArgs(f.Args)
+	}
+	f.deleting = d
+	return goOn
 }
 
-// sizeUp asks how many keys a flush is about to take. The frame is presented again then.
-func (s *session) sizeUp(cmd *policy.Command) {
+// boundedBy compares a request's maximum with the rest of each budget.
+func (f *frame) boundedBy(all budgets, d *deletion) next {
+	s, cmd := f.s, f.cmd
+	now, queued := s.w.srv.clock(), s.tx.mayDelete()
+	for _, b := range all {
+		left, counts := b.Left(&s.client, now)
+		switch {
+		case !counts || d.most+queued+s.deletesInFlight <= left:
+		case s.outstanding > 0 && (s.deletesInFlight > 0 || d.most > 1 || queued > 0):
+			return waitOrder // then the exact count of the sent ones is known
+		case d.most <= 1 && queued == 0:
+		case d.emptied == 0 && !s.again.counted && f.countKeys():
+			return waitCall
+		default:
+			b.throttled.Add(1)
+			f.auditBudget(b)
+			text := textOverBudget(commandName(cmd, f.Args), b.Name, d.most+queued, left)
+			return f.refuse(text)
+		}
+	}
+	return goOn
+}
+
+// countKeys asks how many of a request's keys exist; the frame is presented again then. It returns
+// false if it cannot ask; then all keys count. Nothing is outstanding.
+func (f *frame) countKeys() bool {
+	s, cmd := f.s, f.cmd
+	if s.dbUnsure || s.userUnsure || s.muted != replyOn && s.pin != nil {
+		return false
+	}
+	keys, complete := cmd.Keys(f.Args, nil)
+	if !complete {
+		return false
+	}
+	args := [][]byte{[]byte("eXiStS")}
+	for _, k := range keys {
+		args = append(args, bytes.Clone(f.Args[k.Pos]))
+	}
+	s.ask(s.lane(laneData).pick(s.w), nil, args, func(reply []byte, broken bool) {
+		s.again.counted, s.again.exist = true, int64(len(keys))
+		if v, _, err := resp.Parse(reply); err == nil && !broken && v.Type == ':' {
+			s.again.exist = v.Int
+		}
+	})
+	return true
+}
+
+// sizeUp asks for the number of keys that a flush takes. The frame is presented again then.
+func (f *frame) sizeUp() next {
+	s, cmd := f.s, f.cmd
 	if s.outstanding > 0 {
-		s.wait = waitOrder
-		return
+		return waitOrder
 	}
 	l := s.pin
 	switch {
 	case l == nil:
 		l = s.lane(laneData).pick(s.w)
-	case s.held&holdMulti != 0 || s.muted != replyOn: // its own link would queue it, or not answer
+	case s.tx != nil || s.muted != replyOn: // its own link would queue it, or not answer
 		l = s.w.privileged()
 	}
 	one := int32(-1)
@@ -150,6 +214,7 @@ func (s *session) sizeUp(cmd *policy.Command) {
 			s.again.emptied = keysIn(v.Str, one)
 		}
 	})
+	return waitCall
 }
 
 // keysIn adds up the keys of one database, or of all with -1, in a reply to INFO keyspace.
@@ -166,32 +231,34 @@ func keysIn(info []byte, db int32) (sum int64) {
 	return sum
 }
 
-// watchReply has the reply to the request in hand counted, whatever else becomes of it.
-func (s *session) watchReply(m mode, k *call) (mode, *call) {
-	d := s.deleting
-	s.deleting = nil
+// watchReply counts the deletes in the reply to the request in hand.
+func (f *frame) watchReply(m mode, k *call) (mode, *call) {
+	s := f.s
+	d := f.deleting
+	f.deleting = nil
 	if m != modeForward || k != nil {
 		return m, k
 	}
-	if s.held&holdMulti != 0 {
-		d.index = s.queuedCommands
-		s.queuedDeletions = append(s.queuedDeletions, d)
+	if tx := s.tx; tx != nil {
+		tx.queueDeletion(d)
 		return m, k
 	}
+	s.deletesInFlight += d.most
 	return modeChecked, &call{done: func(reply []byte, broken bool) {
+		s.deletesInFlight -= d.most
 		if v, _, err := resp.Parse(reply); err == nil && !broken {
 			s.countDeleted(d.count(&v))
 		}
 	}}
 }
 
-// unanswered is how many keys a request counts for whose reply the client has turned off.
+// unanswered returns the count of a request whose reply the client has turned off.
 func (d *deletion) unanswered() int64 {
 	keys, _ := d.cmd.Keys(d.args, nil)
 	return max(d.emptied, int64(len(keys)))
 }
 
-// count is how many keys a request has deleted, by its reply.
+// count returns the number of keys that a request has deleted, by its reply.
 func (d *deletion) count(v *resp.Value) int64 {
 	switch {
 	case v.Type == '-' || v.Type == '!':
@@ -202,9 +269,12 @@ func (d *deletion) count(v *resp.Value) int64 {
 	return d.cmd.Deleted(d.args, v.Int, v.Null)
 }
 
-// transactionRan counts what a transaction has deleted. reply is nil if it was too large to read:
-// then what was asked for counts.
+// transactionRan counts the deletes of a transaction. reply is nil if it was too large to read:
+// then the requested deletes count.
 func (s *session) transactionRan(queued []*deletion, reply []byte, broken bool) {
+	for _, d := range queued {
+		s.deletesInFlight -= d.most
+	}
 	if broken || len(queued) == 0 {
 		return
 	}
@@ -243,11 +313,11 @@ func (s *session) countDeleted(n int64) {
 	}
 }
 
-// auditBudget notes in the audit log what a budget refused.
-func (s *session) auditBudget(c *resp.Command, cmd *policy.Command, b *budget) {
+// auditBudget notes a budget's refusal in the audit log.
+func (f *frame) auditBudget(b *budget) {
 	r := &policy.Rule{Name: "budget " + b.Name, Action: policy.Deny}
-	if !s.again.waited {
-		s.audit(c, cmd, r, throttled, "")
+	if !f.s.again.waited {
+		f.audit(r, throttled, "")
 	}
 }
 
@@ -279,7 +349,7 @@ func (srv *Server) ResetBudget(_ context.Context, name, user string) (open int, 
 	return 0, fmt.Errorf("no budget is called %q: see SHOW BUDGETS", name)
 }
 
-// budgetCounts is what metrics show.
+// budgetCounts returns the counts for the metrics.
 func (srv *Server) budgetCounts() []telemetry.BudgetCount {
 	var out []telemetry.BudgetCount
 	for _, b := range srv.budgetsInForce() {

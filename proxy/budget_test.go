@@ -33,6 +33,7 @@ func (c *conn) fill(n int) {
 
 // What goes to the trash counts, in transactions too, and so does what scripts are seen to delete.
 func TestBudgetCountsWhatIsMovedAside(t *testing.T) {
+	t.Parallel()
 	const trash, free = "trash del flushall flushdb", "allow ping"
 	for _, row := range []struct {
 		rules, use string
@@ -76,13 +77,15 @@ func TestBudgetCountsWhatIsMovedAside(t *testing.T) {
 
 // A budget that is used up holds back what would go to the trash, and scripts that delete.
 func TestBudgetUsedUp(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr, _ := serveServer(t, srv.Addr, withBudget(hourly(1, "")), func(o *proxy.Options) {
 		o.Rules = parseRules(t, "trash del flushall\nallow unlink")
 	})
 	c := dial(t, addr)
 	c.fill(5)
-	c.do("DEL k0 k1")
+	c.do("DEL k0")
+	c.do("DEL k1")
 	for _, line := range []string{"DEL k2", "FLUSHALL", "UNLINK k2",
 		"EVAL \"redis.call('unlink', KEYS[1])\" 1 k2"} {
 		if got := c.do(line); !strings.HasPrefix(got, "-THROTTLED") {
@@ -96,6 +99,7 @@ func TestBudgetUsedUp(t *testing.T) {
 
 // TestBudgetCounts uses a budget of five keys up to five, then by one more.
 func TestBudgetCounts(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	for _, row := range []struct{ name, use string }{
 		{"del", "DEL k0 k1 k2\r\nUNLINK k3 k4 none\r\nDEL k0 k1\r\n"},
@@ -145,7 +149,114 @@ func TestBudgetCounts(t *testing.T) {
 	}
 }
 
+// One request, one transaction and one pipeline delete no more keys than the budget has, and what
+// deletes fewer than it names is no more than that.
+func TestBudgetBoundsOneRequest(t *testing.T) {
+	t.Parallel()
+	names := func(from, n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, " k%d", from+i)
+		}
+		return b.String()
+	}
+	dels := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "DEL k%d\n", i)
+		}
+		return b.String()
+	}
+	const have, budget = 200, 10
+	for _, row := range []struct {
+		name, rules, use string
+		only             string
+		left             int // of the keys, at the least
+		all              bool
+	}{
+		{name: "FLUSHALL", use: "FLUSHALL"}, {name: "FLUSHDB", use: "FLUSHDB ASYNC"},
+		{name: "to the trash", rules: "trash flushall", use: "FLUSHALL"},
+		{name: "in MULTI", use: "MULTI\nFLUSHALL\nEXEC"},
+		{name: "to the trash in MULTI", rules: "trash flushall", use: "MULTI\nFLUSHALL\nEXEC"},
+		{name: "DEL", use: "DEL" + names(0, have)}, {name: "UNLINK", use: "UNLINK" + names(100, 20000)},
+		{name: "DEL to the trash", rules: "trash del", use: "DEL" + names(0, have)},
+		{name: "many in MULTI", use: "MULTI\n" + dels(20000) + "EXEC"},
+		{name: "twice in MULTI", use: "MULTI\nDEL" + names(0, 8) + "\nDEL" + names(8, 8) + "\nEXEC"},
+		{name: "a flush in MULTI with another", use: "MULTI\nDEL k0\nFLUSHALL\nEXEC"},
+		{name: "a pipeline", use: dels(have), left: have - budget - 1},
+		{name: "a pipeline of some each", use: "DEL" + names(0, 8) + "\nDEL" + names(8, 8) + "\nUNLINK" + names(16, 8),
+			left: have - budget},
+		{name: "a script", use: fmt.Sprintf("EVAL \"return redis.call('del', unpack(KEYS))\" %d%s", have, names(0, have))},
+		{name: "a time in the past", only: "valkey9", use: "MSETEX 12 " +
+			strings.Join(strings.Fields(names(0, 12)), " v ") + " v PXAT 1"},
+		{name: "few of many", use: "DEL" + names(have-budget, 20000), left: have - budget, all: true},
+		{name: "few of many in MULTI", use: "MULTI\nDEL k0\nDEL" + names(have-budget+1, 20000) + "\nEXEC",
+			left: have - budget, all: true},
+		{name: "DISCARD gives back", use: "MULTI\nDEL" + names(0, 8) + "\nDISCARD\nDEL" + names(0, 10),
+			left: have - budget, all: true},
+		{name: "replies are off", use: "CLIENT REPLY OFF\nDEL" + names(0, 50) + "\nCLIENT REPLY ON"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			srv := proxytest.Spec{Kind: row.only}.Start(t)
+			addr := serve(t, srv.Addr, withBudget(hourly(budget, "")), func(o *proxy.Options) {
+				o.Rules = parseRules(t, row.rules)
+			})
+			c := dial(t, addr)
+			c.fill(have)
+			if row.left == 0 {
+				row.left = have
+			}
+			for _, line := range strings.Split(strings.TrimSuffix(row.use, "\n"), "\n") {
+				c.send(proxytest.Command(splitWords(line)...))
+			}
+			c.send(proxytest.Command("ECHO", "end"))
+			for c.reply() != "$3\r\nend\r\n" {
+			}
+			n := int(srv.MustDo("DBSIZE").(int64))
+			if n < row.left || row.all && n != row.left {
+				t.Errorf("%d of %d keys are left, want %d", n, have, row.left)
+			}
+		})
+	}
+}
+
+// splitWords reads words, some of them in double quotes.
+func splitWords(line string) (words []string) {
+	for i, part := range strings.Split(line, "\"") {
+		if i%2 == 1 {
+			words = append(words, part)
+		} else {
+			words = append(words, strings.Fields(part)...)
+		}
+	}
+	return words
+}
+
+// A transaction that would silence its own EXEC is refused as Valkey 9 refuses it: the deletes of one
+// without a reply would stay in flight for ever.
+func TestClientReplyInMulti(t *testing.T) {
+	t.Parallel()
+	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+		addr := serve(t, srv.Addr, withBudget(hourly(10, "")))
+		for _, word := range []string{"OFF", "SKIP", "ON"} {
+			c := dial(t, addr)
+			c.fill(10)
+			c.send("MULTI\r\nDEL k0 k1 k2 k3\r\nCLIENT REPLY " + word + "\r\nGET k0\r\nEXEC\r\n")
+			c.expect("+OK\r\n+QUEUED\r\n-ERR Command 'client|reply' not allowed inside a transaction\r\n" +
+				"+QUEUED\r\n-EXECABORT Transaction discarded because of previous errors.\r\n")
+			c.send("ECHO next\r\nDEL k0 k1 k10 k11\r\n")
+			c.expect("$4\r\nnext\r\n:2\r\n")
+			c.Close()
+		}
+		c := dial(t, addr) // nothing is answered
+		c.send("CLIENT REPLY OFF\r\nMULTI\r\nSET x 1\r\nCLIENT REPLY ON\r\nEXEC\r\nCLIENT REPLY ON\r\nGET x\r\n")
+		c.expect("+OK\r\n$-1\r\n")
+	})
+}
+
 func TestBudgetOfFlushes(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr, p := serveServer(t, srv.Addr, withRules(), withBudget(hourly(5, "")))
 	c := dial(t, addr)
@@ -162,25 +273,28 @@ func TestBudgetOfFlushes(t *testing.T) {
 	if n := deleted(); n != 3 {
 		t.Errorf("FLUSHDB counted %d, want 3", n)
 	}
-	c.fill(4)
-	c.send("FLUSHALL\r\n")
-	c.expect("+OK\r\n")
-	if n := deleted(); n != 9 {
-		t.Errorf("FLUSHALL counted up to %d, want 9", n)
+	if got := c.do("FLUSHALL"); got != "+OK\r\n" {
+		t.Errorf("got %q", got)
 	}
-	if got := c.do("FLUSHALL"); !strings.HasPrefix(got, "-THROTTLED") {
+	if n := deleted(); n != 5 {
+		t.Errorf("FLUSHALL counted up to %d, want 5", n)
+	}
+	c.fill(2)
+	if got := c.do("FLUSHALL"); !strings.HasPrefix(got, "-THROTTLED 'flushall' is refused: with it up to 2") {
 		t.Errorf("got %q", got)
 	}
 }
 
 func TestBudgetPerUserAndReset(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	srv.MustDo("ACL", "SETUSER", "bob", "on", ">x", "~*", "+@all")
 	addr, p := serveServer(t, srv.Addr, withRules(), withBudget(hourly(1, "user")))
 	c, bob := dial(t, addr), dial(t, addr)
 	bob.do("AUTH bob x")
 	c.fill(5)
-	c.do("DEL k0 k1")
+	c.do("DEL k0")
+	c.do("DEL k1")
 	if got := c.do("DEL k2"); !strings.HasPrefix(got, "-THROTTLED") {
 		t.Errorf("got %q", got)
 	}
@@ -200,6 +314,7 @@ func TestBudgetPerUserAndReset(t *testing.T) {
 
 // A reload keeps what was counted of a budget that stays as it is.
 func TestBudgetReload(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	var next proxy.Options
 	addr, p := serveServer(t, srv.Addr, withRules(), withBudget(hourly(1, "")),
@@ -209,7 +324,8 @@ func TestBudgetReload(t *testing.T) {
 		})
 	c := dial(t, addr)
 	c.fill(5)
-	c.do("DEL k0 k1")
+	c.do("DEL k0")
+	c.do("DEL k1")
 	for _, want := range []string{"-THROTTLED", ":1"} {
 		if _, err := p.Reload(context.Background()); err != nil {
 			t.Fatal(err)

@@ -2,25 +2,51 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"holdfast/proxy/upstream"
 )
 
-// census is who is connected, seen at one moment of each worker: what CLIENT LIST, KILL, UNBLOCK
-// and TRACKING need to turn the server's view, in which there are links, into the clients' view,
-// in which there are sessions.
+// census is the list of all sessions and links, taken at one moment of each worker. CLIENT LIST,
+// KILL, UNBLOCK and TRACKING need it to turn the server's view, which has links, into the clients'
+// view, which has sessions.
 type census struct {
 	sessions []sessionView
 	links    map[int64]struct{}  // server-side ids of all links of this proxy
-	addrs    map[string]struct{} // and their addresses there, but for unix sockets
-	control  map[string]struct{}
+	addrs    map[string]struct{} // and their addresses there, except on unix sockets
+	control  map[string]struct{} // addresses of control connections, and of the journal's
+	journal  bool                // the proxy keeps a journal
+	cost     time.Duration       // time that the asking loop has spent on it
+
+	once  sync.Once
+	order []*sessionView // inOrder
 }
 
-// sessionView is what others may know of a session.
+// inOrder returns the sessions in the order of arrival. Any goroutine may call it.
+func (c *census) inOrder() []*sessionView {
+	c.once.Do(func() {
+		c.order = make([]*sessionView, len(c.sessions))
+		for i := range c.sessions {
+			c.order[i] = &c.sessions[i]
+		}
+		slices.SortFunc(c.order, func(a, b *sessionView) int { return cmp.Compare(a.id, b.id) })
+	})
+	return c.order
+}
+
+// traffic counts the bytes and commands of one client.
+type traffic struct {
+	in, out  uint64 // bytes
+	commands uint64 // answered commands
+}
+
+// sessionView is the part of a session that is visible to other sessions.
 type sessionView struct {
 	id       uint64
 	worker   *worker
@@ -34,10 +60,11 @@ type sessionView struct {
 	age      time.Duration
 	idle     time.Duration
 	last     string
-	serverID int64 // of its pinned link; 0: none
-	sharedID int64 // of the shared link that its commands go by; 0: not known
-	pubsub   bool
-	replica  bool
+	serverID int64  // of its pinned link; 0: none, or unknown
+	linkAddr string // the address of its pinned link on the server; "": none, or a unix socket
+	sharedID int64  // of its shared link; 0: unknown
+	certain  bool   // the proxy knows user and database
+	traffic  traffic
 }
 
 func newCensus() *census {
@@ -45,49 +72,108 @@ func newCensus() *census {
 		control: map[string]struct{}{}}
 }
 
-// takeCensus asks every worker and then runs done on w's loop. With one worker done runs before
-// takeCensus returns.
-func (w *worker) takeCensus(done func(*census)) {
+// censusSlice is the number of sessions that one turn of a loop counts. A session that comes or
+// goes between two turns may or may not be in the census; a server's own list may be as outdated.
+const censusSlice = 256
+
+// countAll asks every worker and then runs done on w's loop.
+func (w *worker) countAll(done func(*census)) {
 	c := newCensus()
 	for _, a := range w.up.ControlAddrs() {
 		c.control[a] = struct{}{}
 	}
-	w.count1(c)
-	left := len(w.srv.workers) - 1
-	if left == 0 {
-		done(c)
-		return
+	if r := w.srv.recorder; r != nil {
+		c.journal = true
+		for _, a := range r.addrs.List() {
+			c.control[a] = struct{}{}
+		}
 	}
+	left := len(w.srv.workers)
+	counted := func() {
+		if left--; left == 0 {
+			done(c)
+		}
+	}
+	w.count1(c, counted)
 	for _, o := range w.srv.workers {
 		if o == w {
 			continue
 		}
 		part := newCensus()
+		merge := func() {
+			c.sessions = append(c.sessions, part.sessions...)
+			maps.Copy(c.links, part.links)
+			maps.Copy(c.addrs, part.addrs)
+			counted()
+		}
 		o.loop.Post(func() {
-			o.count1(part)
-			w.loop.Post(func() {
-				c.sessions = append(c.sessions, part.sessions...)
-				maps.Copy(c.links, part.links)
-				maps.Copy(c.addrs, part.addrs)
-				if left--; left == 0 {
-					done(c)
-				}
-			})
+			o.count1(part, func() { w.loop.Post(merge) })
 		})
 	}
 }
 
-// count1 adds this worker's part to c. Runs on its loop.
-func (w *worker) count1(c *census) {
-	for _, s := range w.sessions {
-		c.sessions = append(c.sessions, s.view())
+// count1 adds this worker's part to c and then runs done, both on its loop, in several turns if
+// necessary.
+func (w *worker) count1(c *census, done func()) {
+	began := time.Now()
+	all := slices.Collect(maps.Values(w.sessions))
+	c.sessions = slices.Grow(c.sessions, len(all))
+	c.cost += time.Since(began)
+	w.countSlice(c, all, done)
+}
+
+// countSlice adds the first sessions of left to c, and continues in the next turn.
+func (w *worker) countSlice(c *census, left []*session, done func()) {
+	began := time.Now()
+	n := min(len(left), censusSlice)
+	for _, s := range left[:n] {
+		if !s.closed {
+			c.sessions = append(c.sessions, s.view())
+		}
 	}
+	if left = left[n:]; len(left) > 0 {
+		c.cost += time.Since(began)
+		w.later(func() { w.countSlice(c, left, done) })
+		return
+	}
+	c.cost += time.Since(began)
+	w.whenIdentified(func() {
+		began := time.Now()
+		w.countLinks(c)
+		c.cost += time.Since(began)
+		done()
+	})
+}
+
+// whenIdentified runs f once every link of this moment has the id by which a list of clients shows it, or
+// has failed. On a unix socket nothing else tells the proxy's connections from those of others.
+func (w *worker) whenIdentified(f func()) {
+	left := 1
+	identified := func(*link) {
+		if left--; left == 0 {
+			f()
+		}
+	}
+	if strings.HasPrefix(w.up.Address(), "unix:") {
+		for l := range w.links {
+			if l.opening() && l.up == w.up {
+				left++
+				l.whenReady(func(l *link) { w.later(func() { identified(l) }) })
+			}
+		}
+	}
+	identified(nil)
+}
+
+// countLinks adds this worker's links to c.
+func (w *worker) countLinks(c *census) {
+	w.departed.count(w, c)
 	for l := range w.links {
-		if l.serverID != 0 && !l.retiring {
+		if l.serverID != 0 && l.up == w.up {
 			c.links[l.serverID] = struct{}{}
 		}
-		if l.localAddr != "" && l.localAddr[0] != '/' {
-			c.addrs[l.localAddr] = struct{}{}
+		if addr, ok := tcpAddr(l.localAddr); ok {
+			c.addrs[addr] = struct{}{}
 		}
 	}
 }
@@ -98,8 +184,9 @@ func (s *session) view() sessionView {
 		id: s.id, worker: s.w, addr: s.conn.RemoteAddr(), laddr: s.conn.LocalAddr(),
 		name: s.name, user: s.ident.userName(), lib: s.lib, db: s.db, proto: s.proto,
 		age: time.Duration(now - s.accepted), idle: time.Duration(now - s.active),
-		last: "NULL",
+		last: "NULL", certain: !s.userUnsure, traffic: s.traffic,
 	}
+	v.traffic.commands = s.traffic.commands - min(s.traffic.commands, uint64(s.outstanding))
 	if s.last != nil {
 		v.last = s.last.Name
 	}
@@ -108,8 +195,9 @@ func (s *session) view() sessionView {
 	}
 	if s.pin != nil && !s.pin.retiring {
 		v.serverID = s.pin.serverID
-		v.replica = s.pin.raw
-		v.pubsub = s.pin.sub.channels+s.pin.sub.patterns+s.pin.sub.shards > 0
+		if _, ok := tcpAddr(s.pin.localAddr); ok {
+			v.linkAddr = s.pin.localAddr
+		}
 	}
 	return v
 }
@@ -124,32 +212,61 @@ func (c *census) find(id uint64) *sessionView {
 	return nil
 }
 
-// byServerID returns the session that holds the link with that id.
-func (c *census) byServerID(id int64) *sessionView {
-	for i := range c.sessions {
-		if id != 0 && c.sessions[i].serverID == id {
-			return &c.sessions[i]
-		}
-	}
-	return nil
+// pinnedLinks maps a line of the server's CLIENT LIST to the session with that pinned link, by the
+// link's id or, if that is unknown, by its address.
+type pinnedLinks struct {
+	ids   map[int64]*sessionView
+	addrs map[string]*sessionView
 }
 
-// ours reports whether a line of the server's CLIENT LIST is one of this proxy's connections.
+func (c *census) pinnedLinks() pinnedLinks {
+	p := pinnedLinks{map[int64]*sessionView{}, map[string]*sessionView{}}
+	for i := range c.sessions {
+		v := &c.sessions[i]
+		if v.serverID != 0 {
+			p.ids[v.serverID] = v
+		}
+		if v.linkAddr != "" {
+			p.addrs[v.linkAddr] = v
+		}
+	}
+	return p
+}
+
+// of returns the session of a line; nil: none.
+func (p pinnedLinks) of(line []byte) *sessionView {
+	if v := p.ids[lineID(line)]; v != nil {
+		return v
+	}
+	return p.addrs[string(field(line, "addr"))]
+}
+
+// ours reports whether a line of the server's CLIENT LIST is one of this proxy's connections, or
+// the control connection of another proxy.
 func (c *census) ours(line []byte) bool {
 	if _, ok := c.links[lineID(line)]; ok {
 		return true
 	}
-	if _, ok := c.addrs[string(field(line, "addr"))]; ok {
+	addr := string(field(line, "addr"))
+	_, link := c.addrs[addr]
+	_, control := c.control[addr]
+	if link || control || strings.HasPrefix(string(field(line, "name")), upstream.DefaultClientName) {
 		return true
 	}
-	if _, ok := c.control[string(field(line, "addr"))]; ok {
-		return true
-	}
-	name := string(field(line, "name"))
-	return name == linkName || strings.HasPrefix(name, upstream.DefaultClientName)
+	// On a unix socket all connections have one address. No server replicates over a unix socket,
+	// so a replica there is a journal.
+	_, tcp := tcpAddr(addr)
+	return c.journal && !tcp && bytes.IndexByte(field(line, "flags"), 'S') >= 0
 }
 
-// field returns the value of key in a line of CLIENT LIST; nil when it is not there.
+// tcpAddr returns an address that identifies one connection; false for a unix socket's, which is a
+// path (in brackets, with Valkey 9).
+func tcpAddr(addr string) (string, bool) {
+	path := strings.TrimPrefix(addr, "[")
+	return addr, path != "" && path[0] != '/'
+}
+
+// field returns the value of key in a line of CLIENT LIST; nil: absent.
 func field(line []byte, key string) []byte {
 	for len(line) > 0 {
 		word := line
@@ -170,8 +287,8 @@ func lineID(line []byte) int64 {
 	return id
 }
 
-// rewriteLine replaces the values of fields in a line of CLIENT LIST; fields that the server's
-// version does not have are left out, so that the line keeps the form of that version.
+// rewriteLine replaces the values of fields in a line of CLIENT LIST; fields unknown to the
+// server's version are left out, so that the line keeps that version's form.
 func rewriteLine(line []byte, values map[string]string) []byte {
 	var out []byte
 	for i, word := range bytes.Split(line, []byte(" ")) {
@@ -194,20 +311,27 @@ func rewriteLine(line []byte, values map[string]string) []byte {
 	return out
 }
 
-// identityFields are the fields by which a client would recognise a session.
+// identityFields are the fields that identify a session to clients, and its traffic.
 func (v *sessionView) identityFields() map[string]string {
-	return map[string]string{
+	m := map[string]string{
 		"id": strconv.FormatUint(v.id, 10), "addr": v.addr, "laddr": v.laddr, "name": v.name,
 		"age":      strconv.Itoa(int(v.age / time.Second)),
 		"lib-name": v.lib.name, "lib-ver": v.lib.version,
+		"tot-net-in":  strconv.FormatUint(v.traffic.in, 10),
+		"tot-net-out": strconv.FormatUint(v.traffic.out, 10),
+		"tot-cmds":    strconv.FormatUint(v.traffic.commands, 10),
 	}
+	if v.certain {
+		m["user"] = v.user // the link may be logged in as the guard's user
+	}
+	return m
 }
 
-// idleFields make a line, taken from any other connection, that of a session without a link.
+// idleFields turn the line of any other connection into that of a session without a link.
 func (v *sessionView) idleFields() map[string]string {
 	m := v.identityFields()
 	for k, x := range map[string]string{
-		"idle": strconv.Itoa(int(v.idle / time.Second)), "flags": "N",
+		"idle": strconv.Itoa(int(v.idle / time.Second)), "flags": socketFlag("", v.addr),
 		"db": strconv.Itoa(int(v.db)), "sub": "0", "psub": "0", "ssub": "0", "multi": "-1",
 		"watch": "0", "qbuf": "0", "qbuf-free": "0", "argv-mem": "0", "multi-mem": "0",
 		"obl": "0", "oll": "0", "omem": "0", "events": "r", "cmd": v.last, "user": v.user,

@@ -2,213 +2,134 @@ package proxy
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
-	"time"
 
-	"holdfast/policy"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
 )
 
-// impossibleID is a client id that no server gives out: a CLIENT KILL with it is checked in every
-// other respect, and kills nobody.
+// impossibleID is a client id that no server assigns.
 const impossibleID = "9223372036854775806"
 
-// killFilter is what CLIENT KILL selects by.
-type killFilter struct {
-	id     uint64
-	byID   bool
-	addr   string
-	laddr  string
-	user   string
-	typ    string
-	skipMe bool
-	maxAge int64 // seconds; -1: any
-}
-
-func parseKill(args [][]byte) killFilter {
-	f := killFilter{skipMe: true, maxAge: -1}
-	for i := 2; i+1 < len(args); i += 2 {
-		v := string(args[i+1])
-		switch {
-		case resp.EqualFold(args[i], "id"):
-			f.id, _ = strconv.ParseUint(v, 10, 64)
-			f.byID = true
-		case resp.EqualFold(args[i], "addr"):
-			f.addr = v
-		case resp.EqualFold(args[i], "laddr"):
-			f.laddr = v
-		case resp.EqualFold(args[i], "user"):
-			f.user = v
-		case resp.EqualFold(args[i], "type"):
-			f.typ = v
-		case resp.EqualFold(args[i], "skipme"):
-			f.skipMe = !resp.EqualFold(args[i+1], "no")
-		case resp.EqualFold(args[i], "maxage"):
-			f.maxAge, _ = strconv.ParseInt(v, 10, 64)
-		}
-	}
-	return f
-}
-
-// matchesSession reports whether a session is to be killed.
-func (f *killFilter) matchesSession(v *sessionView, self uint64) bool {
-	typ := "normal"
-	switch {
-	case v.replica:
-		typ = "replica"
-	case v.pubsub:
-		typ = "pubsub"
-	}
-	return (!f.byID || f.id == v.id) && (f.addr == "" || f.addr == v.addr) &&
-		(f.laddr == "" || f.laddr == v.laddr) && (f.user == "" || f.user == v.user) &&
-		(f.typ == "" || sameType(f.typ, typ)) && !(f.skipMe && v.id == self) &&
-		(f.maxAge < 0 || int64(v.age/time.Second) >= f.maxAge)
-}
-
-// matchesLine reports the same of a connection that is not this proxy's.
-func (f *killFilter) matchesLine(line []byte) bool {
-	id := lineID(line)
-	age, _ := strconv.ParseInt(string(field(line, "age")), 10, 64)
-	return len(line) > 0 && (!f.byID || f.id == uint64(id)) &&
-		(f.addr == "" || f.addr == string(field(line, "addr"))) &&
-		(f.laddr == "" || f.laddr == string(field(line, "laddr"))) &&
-		(f.user == "" || f.user == string(field(line, "user"))) &&
-		(f.typ == "" || matchesType(f.typ, string(field(line, "flags")))) &&
-		(f.maxAge < 0 || age >= f.maxAge)
-}
-
-// matchesType compares the TYPE of CLIENT KILL with the flags of CLIENT LIST.
-func matchesType(typ, flags string) bool {
-	is := "normal"
-	switch {
-	case bytes.ContainsAny([]byte(flags), "M"):
-		is = "master"
-	case bytes.ContainsAny([]byte(flags), "S"):
-		is = "replica"
-	case bytes.ContainsAny([]byte(flags), "P"):
-		is = "pubsub"
-	}
-	return sameType(typ, is)
-}
-
-// sameType compares a TYPE as the client wrote it with a type of client.
-func sameType(typ, is string) bool {
-	return resp.EqualFold([]byte(typ), is) || is == "replica" && resp.EqualFold([]byte(typ), "slave")
-}
-
 // clientKill carries out CLIENT KILL in four steps: the server checks the command and the user's
-// permission; it lists its clients; sessions that match are closed here; the connections of others
-// that match are killed by their ids. So a filter that a link happens to match never breaks the
-// link of a hundred other clients.
-func (s *session) clientKill(c *resp.Command, cmd *policy.Command) bool {
-	l := s.askLink()
-	if l == nil {
-		return false
+// permission; the control user asks it for its clients; sessions that the filter selects are closed
+// here; other connections are killed by their ids. So a filter that happens to match a link never
+// breaks the link of a hundred clients.
+func (f *frame) clientKill() next {
+	s := f.s
+	l, n := s.askLink()
+	if n != goOn {
+		return n
 	}
-	args := cloneArgs(c.Args)
-	if len(args) == 3 {
-		s.killByAddress(l, cmd, args)
-		return true
-	}
-	check := append(cloneArgs(args), []byte("ID"), []byte(impossibleID))
-	if len(args) < 3 {
-		check = args
-	}
-	s.ask(l, cmd, check, func(reply []byte, broken bool) {
-		if isError(reply, broken) {
+	filter, check, old := s.w.killArgs(cloneArgs(f.Args))
+	f.ask(l, check, func(reply []byte, broken bool) {
+		switch {
+		case isError(reply, broken) && !(old && isNoSuchClient(reply)):
 			s.deliver(reply)
+		case filter.unknown != 0:
+			s.deliver(resp.AppendError(nil, textSyntax))
+		default:
+			s.withEveryone(l, func(lines []clientLine, refused []byte) {
+				if refused != nil {
+					s.deliver(refused)
+					return
+				}
+				s.killOthers(l, filter.sessionsKilled(lines, s), old)
+			})
+		}
+	})
+	return handled
+}
+
+// killMuted carries out CLIENT KILL of a client that has turned replies off. Its own link would
+// show no refusal, so the control user asks.
+func (f *frame) killMuted() next {
+	s := f.s
+	if s.outstanding > 0 {
+		return waitOrder
+	}
+	if s.muted == replySkipNext {
+		s.pin.send(resp.AppendCommandStrings(nil, "pInG")) // the server skips its reply instead
+	}
+	s.swallowReply()
+	filter, check, old := s.w.killArgs(cloneArgs(f.Args))
+	user := []byte(s.ident.userName())
+	dryrun := append([][]byte{[]byte("aCl"), []byte("dRyRuN"), user}, check...)
+	s.ask(s.w.privileged(), nil, dryrun, func(reply []byte, _ bool) {
+		if !bytes.HasPrefix(reply, []byte("+OK")) {
 			return
 		}
-		s.ask(l, cmd, [][]byte{[]byte("cLiEnT"), []byte("lIsT")}, func(reply []byte, broken bool) {
-			var text []byte
-			if !isError(reply, broken) {
-				if v, _, err := resp.Parse(reply); err == nil {
-					text = bytes.Clone(v.Str)
-				}
+		s.ask(s.w.privileged(), nil, mixed(check), func(reply []byte, broken bool) {
+			if filter.unknown != 0 || isError(reply, broken) && !(old && isNoSuchClient(reply)) {
+				return
 			}
-			s.waitCallOn = true
-			s.w.takeCensus(func(cs *census) { s.killMatching(l, cmd, parseKill(args), text, cs) })
+			s.withClients(s.w.privileged(), func(lines []clientLine, _ []byte) {
+				k := filter.sessionsKilled(lines, s)
+				s.killAside(k)
+			})
 		})
 	})
-	return true
+	return handled
 }
 
-// killMatching closes what f selects and answers with the number.
-func (s *session) killMatching(l *link, cmd *policy.Command, f killFilter, text []byte, cs *census) {
-	s.waitCallOn = false
-	n, me := 0, false
-	for i := range cs.sessions {
-		v := &cs.sessions[i]
-		if !f.matchesSession(v, s.id) {
-			continue
-		}
-		n++
-		if v.id == s.id {
-			me = true
-			continue
-		}
-		v.worker.killSession(v.id)
+// killAside kills the selection of a CLIENT KILL that gets no reply.
+func (s *session) killAside(k killed) {
+	for _, id := range k.others {
+		s.w.askPrivileged([]string{"cLiEnT", "kIlL", "ID", string(id)}, s.w.warnRefused("CLIENT KILL"))
 	}
-	var others [][]byte
-	for _, line := range bytes.Split(trimCRLF(text), []byte("\n")) {
-		if cs.byServerID(lineID(line)) == nil && !cs.ours(line) && f.matchesLine(line) {
-			others = append(others, bytes.Clone(field(line, "id")))
-		}
+	if k.me {
+		s.endLater(telemetry.CloseKilled)
 	}
-	s.killOthers(l, cmd, others, n, me)
 }
 
-// killOthers kills connections that are not this proxy's, one after the other.
-func (s *session) killOthers(l *link, cmd *policy.Command, ids [][]byte, n int, me bool) {
-	if s.closed {
-		return
+// mixed spells a client's command as the proxy's own.
+func mixed(args [][]byte) [][]byte {
+	return append([][]byte{[]byte("cLiEnT"), []byte("kIlL")}, args[2:]...)
+}
+
+// killed is the selection of a CLIENT KILL.
+type killed struct {
+	n      int      // sessions closed, or about to close
+	me     bool     // the asking session is among them
+	others [][]byte // ids of connections that are no sessions
+}
+
+// sessionsKilled closes the sessions that f selects, except the asking one.
+func (f *clientFilter) sessionsKilled(lines []clientLine, s *session) killed {
+	var k killed
+	for i := range lines {
+		l := &lines[i]
+		switch v := l.session; {
+		case !f.matches(l, s.id):
+		case v == nil:
+			k.others = append(k.others, bytes.Clone(field(l.text, "id")))
+		case v.id == s.id:
+			k.n, k.me = k.n+1, true
+		default:
+			k.n++
+			v.worker.killSession(v.id)
+		}
 	}
-	if len(ids) == 0 {
-		s.deliver(resp.AppendInt(nil, int64(n)))
-		if me {
+	return k
+}
+
+// killOthers kills connections that are no sessions, one by one, and answers the client.
+func (s *session) killOthers(l *link, k killed, old bool) {
+	if len(k.others) == 0 {
+		s.deliver(killReply(k.n, old))
+		if k.me {
 			s.endLater(telemetry.CloseKilled)
 		}
-		s.w.wakeUp(s)
 		return
 	}
-	kill := [][]byte{[]byte("cLiEnT"), []byte("kIlL"), []byte("ID"), ids[0]}
-	s.ask(l, cmd, kill, func(reply []byte, broken bool) {
+	kill := [][]byte{[]byte("cLiEnT"), []byte("kIlL"), []byte("ID"), k.others[0]}
+	s.ask(l, nil, kill, func(reply []byte, broken bool) {
 		if !isError(reply, broken) && bytes.Equal(reply, []byte(":1\r\n")) {
-			n++
+			k.n++
 		}
-		s.killOthers(l, cmd, ids[1:], n, me)
-	})
-}
-
-// killByAddress carries out the old form, CLIENT KILL addr:port.
-func (s *session) killByAddress(l *link, cmd *policy.Command, args [][]byte) {
-	s.waitCallOn = true
-	s.wait = waitCall
-	s.w.takeCensus(func(cs *census) {
-		s.waitCallOn = false
-		var target *sessionView
-		for i := range cs.sessions {
-			if cs.sessions[i].addr == string(args[2]) {
-				target = &cs.sessions[i]
-			}
-		}
-		ask := args
-		if target != nil {
-			// Checked by the server under an address that nobody has.
-			ask = [][]byte{args[0], args[1], []byte("0.0.0.0:0")}
-		}
-		s.ask(l, cmd, ask, func(reply []byte, broken bool) {
-			if target != nil && bytes.Equal(trimCRLF(reply), []byte("-"+textNoSuchClient)) {
-				reply = resp.AppendSimple(nil, "OK")
-				if target.id == s.id {
-					s.endLater(telemetry.CloseKilled)
-				} else {
-					target.worker.killSession(target.id)
-				}
-			}
-			s.deliver(reply)
-		})
+		k.others = k.others[1:]
+		s.killOthers(l, k, old)
 	})
 }
 
@@ -222,27 +143,32 @@ func (w *worker) killSession(id uint64) {
 }
 
 // clientUnblock carries out CLIENT UNBLOCK: the id is a session's, the blocked connection a link.
-func (s *session) clientUnblock(c *resp.Command, cmd *policy.Command) bool {
-	return s.askTranslated(c, cmd, 2, false, func(reply []byte, _ bool) { s.deliver(reply) })
+func (f *frame) clientUnblock() next {
+	s := f.s
+	return f.askTranslated(2, false, func(reply []byte, _ bool) { s.deliver(reply) })
 }
 
 // askTranslated asks with the session id in args[at] replaced by the server's id of that session's
-// link. With pin, a session that has no link of its own is given one.
-func (s *session) askTranslated(c *resp.Command, cmd *policy.Command, at int, pin bool,
-	done func([]byte, bool)) bool {
-	l := s.askLink()
-	if l == nil {
-		return false
+// link. With pin, a session without a link of its own gets one.
+func (f *frame) askTranslated(at int, pin bool, done func([]byte, bool)) next {
+	s, cmd := f.s, f.cmd
+	l, n := s.askLink()
+	if n != goOn {
+		return n
 	}
-	args := cloneArgs(c.Args)
+	args := cloneArgs(f.Args)
 	id, err := strconv.ParseUint(string(at1(args, at)), 10, 64)
 	if err != nil || id < idBase {
-		s.ask(l, cmd, args, done)
-		return true
+		f.ask(l, args, done)
+		return handled
 	}
-	s.wait, s.waitCallOn = waitCall, true
-	goOn := func(serverID int64) {
-		s.waitCallOn = false
+	s.calling = true
+	find := s.blockedLink
+	if pin {
+		find = s.linkOf
+	}
+	find(id, func(serverID int64) {
+		s.calling = false
 		if s.closed {
 			return
 		}
@@ -254,21 +180,70 @@ func (s *session) askTranslated(c *resp.Command, cmd *policy.Command, at int, pi
 			s.redirect = redirect{id, serverID}
 		}
 		s.ask(l, cmd, args, done)
+	})
+	return handled
+}
+
+// unblockMuted is clientUnblock for a client that has turned replies off.
+func (f *frame) unblockMuted() next { return f.sendTranslated(2, f.s.blockedLink) }
+
+// trackingMuted is clientTracking for such a client.
+func (f *frame) trackingMuted() next {
+	if at := redirectAt(f.Args); at > 0 {
+		return f.sendTranslated(at, f.s.linkOf)
 	}
+	return f.sendMuted()
+}
+
+// sendTranslated is askTranslated for such a client.
+func (f *frame) sendTranslated(at int, find func(id uint64, done func(serverID int64))) next {
+	s := f.s
+	id, ok := sessionID(at1(f.Args, at))
+	if !ok || id < idBase {
+		return f.pinned()
+	}
+	if n := f.sessionKnown(id, find); n != goOn {
+		return n
+	}
+	to, args := s.again.to, slices.Clone(f.Args)
+	args[at] = []byte(impossibleID)
+	if to.serverID != 0 {
+		args[at] = strconv.AppendInt(nil, to.serverID, 10)
+	}
+	f.Command = resp.Command{Args: args, Inline: true}
+	n := f.pinned()
+	if n == handled && f.b == clientTracking {
+		s.redirect = to // the server's agreement is unknown
+	}
+	return n
+}
+
+// blockedLink passes on the server's id of a session's pinned link; 0: none.
+func (s *session) blockedLink(id uint64, done func(serverID int64)) {
 	s.w.takeCensus(func(cs *census) {
 		v := cs.find(id)
-		switch {
-		case v == nil || v.serverID == 0 && !pin:
-			goOn(0)
+		if v == nil {
+			done(0)
+			return
+		}
+		done(v.serverID)
+	})
+}
+
+// linkOf is blockedLink, but first gives a session without a link of its own one.
+func (s *session) linkOf(id uint64, done func(serverID int64)) {
+	s.w.takeCensus(func(cs *census) {
+		switch v := cs.find(id); {
+		case v == nil:
+			done(0)
 		case v.serverID != 0:
-			goOn(v.serverID)
+			done(v.serverID)
 		default:
 			v.worker.pinSession(id, func(serverID int64) {
-				s.w.loop.Post(func() { goOn(serverID) })
+				s.w.loop.Post(func() { done(serverID) })
 			})
 		}
 	})
-	return true
 }
 
 func at1(args [][]byte, i int) []byte {
@@ -279,21 +254,19 @@ func at1(args [][]byte, i int) []byte {
 }
 
 // clientTracking carries out CLIENT TRACKING on the session's own link; REDIRECT names a session.
-func (s *session) clientTracking(c *resp.Command, cmd *policy.Command) bool {
-	for i := 3; i+1 < len(c.Args); i++ {
-		if resp.EqualFold(c.Args[i], "redirect") {
-			if s.outstanding > 0 {
-				s.wait = waitOrder
-				return false
-			}
-			return s.askTranslated(c, cmd, i+1, true, func(reply []byte, _ bool) { s.deliver(reply) })
+func (f *frame) clientTracking() next {
+	s := f.s
+	if at := redirectAt(f.Args); at > 0 {
+		if s.outstanding > 0 {
+			return waitOrder
 		}
+		return f.askTranslated(at, true, func(reply []byte, _ bool) { s.deliver(reply) })
 	}
-	return s.sendTo(s.pin, c, cmd, modeForward, nil)
+	return f.sendTo(s.pin, modeForward, nil)
 }
 
-// pinSession gives a session a link of its own, as soon as nothing of it is outstanding, and hands
-// over the link's id on the server; 0 when that cannot be had. From any goroutine.
+// pinSession gives a session a link of its own, once it has no outstanding commands, and passes on
+// the link's id on the server; 0: no link. Any goroutine may call it.
 func (w *worker) pinSession(id uint64, done func(serverID int64)) {
 	ok := w.loop.Post(func() {
 		s := w.sessions[id]
@@ -302,7 +275,7 @@ func (w *worker) pinSession(id uint64, done func(serverID int64)) {
 			return
 		}
 		s.whenIdle = append(s.whenIdle, func() {
-			if s.closed || !s.keepLink() {
+			if s.closed || s.keepLink() != goOn {
 				done(0)
 				return
 			}
@@ -315,10 +288,10 @@ func (w *worker) pinSession(id uint64, done func(serverID int64)) {
 	}
 }
 
-// clientPause carries out CLIENT PAUSE and UNPAUSE and follows them, see pausedWrite.
-func (s *session) clientPause(c *resp.Command, cmd *policy.Command) bool {
-	args := cloneArgs(c.Args)
-	return s.askAs(c, cmd, func(reply []byte, broken bool) {
+// clientPause carries out CLIENT PAUSE and UNPAUSE and follows them, see laneFor.
+func (f *frame) clientPause() next {
+	s, args := f.s, cloneArgs(f.Args)
+	return f.askAs(func(reply []byte, broken bool) {
 		if !isError(reply, broken) {
 			s.w.srv.clientsPaused(args)
 		}

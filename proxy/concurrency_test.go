@@ -16,6 +16,7 @@ import (
 // Many clients of two users and two protocol versions at once, each with keys and values of its
 // own: whatever another client's reply, order or user would be, one of them notices.
 func TestClientsAreIsolated(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers {
 		t.Run(driver, func(t *testing.T) {
 			srv := proxytest.StartServer(t)
@@ -148,6 +149,7 @@ func (c *conn) match(want string) error {
 
 // Commands of one session that go by different links are carried out in the session's order.
 func TestOrderBetweenLinks(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr := serve(t, srv.Addr)
 	increments := [][]string{
@@ -184,6 +186,7 @@ func TestOrderBetweenLinks(t *testing.T) {
 
 // No link serves two users, nor two passwords of one user.
 func TestUsersShareNoLink(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	srv.MustDo("ACL", "SETUSER", "ann", "on", ">one", ">two", "~*", "+@all")
 	srv.MustDo("ACL", "SETUSER", "bob", "on", ">one", "~*", "+@all", "-get")

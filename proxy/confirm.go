@@ -13,25 +13,23 @@ import (
 
 	"holdfast/policy"
 	"holdfast/proxy/admin"
-	"holdfast/proxy/resp"
 )
 
-// A rule with the action confirm holds a command back until a person has approved it: the client
-// is answered -CONFIRM with a token; the operator looks at SHOW PENDING and runs APPROVE with it;
-// then the same command of the same user in the same database passes once. What is compared is
-// every argument, byte for byte, so nothing else can slip through on an approval, and a second
-// copy behind the first in a pipeline asks for one of its own.
+// A rule with the action confirm holds a command for approval: the client is answered -CONFIRM with
+// a token; the operator reads SHOW PENDING and runs APPROVE with the token; then the same command
+// of the same user in the same database passes once. All arguments are compared byte for byte, so
+// an approval covers no other command. A second copy in a pipeline needs an approval of its own.
 
 const (
-	pendingFor  = 10 * time.Minute // how long a command waits for a person
-	approvedFor = 5 * time.Minute  // and a person's approval for the command
-	// maxPending and maxPendingUser bound what waits, in all and of one user, so that nobody can
-	// fill memory, or crowd out others.
+	pendingFor  = 10 * time.Minute // how long a command waits for approval
+	approvedFor = 5 * time.Minute  // how long an approval waits for the command
+	// maxPending and maxPendingUser bound the waiting commands, in all and per user, so that no
+	// user can fill memory or crowd out others.
 	maxPending     = 1000
 	maxPendingUser = 100
 )
 
-// pendingKey is what an approval is for: user, database and arguments.
+// pendingKey is a hash of user, database and arguments, the scope of an approval.
 type pendingKey [sha256.Size]byte
 
 func pendingKeyOf(user string, db int32, args [][]byte) (k pendingKey) {
@@ -50,15 +48,15 @@ func pendingKeyOf(user string, db int32, args [][]byte) (k pendingKey) {
 	return pendingKey(h.Sum(nil))
 }
 
-// approvals is what waits for a person, and what a person has approved. There is one for all
-// workers; a mutex protects it, which only commands that a rule holds back take.
+// approvals holds the commands that wait for approval and those approved. All workers share it;
+// only commands that a rule holds take its mutex.
 type approvals struct {
 	mu      sync.Mutex
 	byKey   map[pendingKey]*pending
 	byToken map[string]*pending
 }
 
-// pending is one command that waits.
+// pending is one held command.
 type pending struct {
 	admin.Pending
 	key     pendingKey
@@ -69,7 +67,7 @@ func newApprovals() *approvals {
 	return &approvals{byKey: map[pendingKey]*pending{}, byToken: map[string]*pending{}}
 }
 
-// use takes the approval of a command, if there is one.
+// use consumes the approval of a command, if there is one.
 func (a *approvals) use(key pendingKey, now time.Time) (token string, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -81,8 +79,8 @@ func (a *approvals) use(key pendingKey, now time.Time) (token string, ok bool) {
 	return p.Token, true
 }
 
-// ask notes a command that waits and returns its token, the same one while it waits; "" when there
-// is no room. what describes the command.
+// ask notes a command that waits and returns its token, which stays the same while it waits; "": no
+// room. what describes the command.
 func (a *approvals) ask(key pendingKey, now time.Time, what func() admin.Pending) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -114,7 +112,7 @@ func (a *approvals) room(user string) bool {
 	return len(a.byKey) < maxPending && n < maxPendingUser
 }
 
-// decide carries out APPROVE and REJECT; nil when nothing of that token waits.
+// decide carries out APPROVE and REJECT; nil: no command with that token.
 func (a *approvals) decide(token string, approve bool, now time.Time) *admin.Pending {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -132,7 +130,7 @@ func (a *approvals) decide(token string, approve bool, now time.Time) *admin.Pen
 	return &out
 }
 
-// list is everything that waits, the oldest first.
+// list returns the waiting commands, oldest first.
 func (a *approvals) list(now time.Time) []admin.Pending {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -157,7 +155,7 @@ func (a *approvals) expire(now time.Time) {
 	}
 }
 
-// forget drops all that waits or was approved.
+// forget drops all waiting and approved commands.
 func (a *approvals) forget() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -170,10 +168,10 @@ func (a *approvals) drop(p *pending) {
 	delete(a.byToken, p.Token)
 }
 
-// tokenLetters are 32 that are not taken for each other when they are read aloud or typed.
+// tokenLetters are 32 characters that are hard to confuse when read aloud or typed.
 const tokenLetters = "abcdefghjkmnpqrstuvwxyz123456789"
 
-// newToken is 40 random bits as two groups of four letters.
+// newToken returns 40 random bits as two groups of four letters.
 func newToken() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // it cannot fail
@@ -183,27 +181,29 @@ func newToken() string {
 	return string(b[:4]) + "-" + string(b[4:])
 }
 
-// approved reports whether a person has let this command pass, which uses that up.
-func (s *session) approved(c *resp.Command, cmd *policy.Command, r *policy.Rule) bool {
-	if s.held&holdMulti != 0 {
+// approved reports whether this command has an approval, and consumes it.
+func (f *frame) approved(r *policy.Rule) bool {
+	s := f.s
+	if s.tx != nil {
 		return false
 	}
 	if s.again.waited {
 		return s.again.approved
 	}
-	user, db := s.whoAndWhere()
-	key := pendingKeyOf(user, db, c.Args)
+	user, db := f.whoAndWhere()
+	key := pendingKeyOf(user, db, f.Args)
 	token, ok := s.w.srv.approvals.use(key, time.Now())
 	if ok {
 		s.again.approved = true
-		s.note(c, cmd, r, approved, token)
+		f.note(r, approved, token)
 	}
 	return ok
 }
 
-// whoAndWhere is the user and the database that an approval is for. What only the connection knows
-// has a name of its own, so that an approval for what is known never covers it.
-func (s *session) whoAndWhere() (user string, db int32) {
+// whoAndWhere returns the user and the database of an approval. An unknown user or database has a
+// name of its own, so that an approval for a known one never covers it.
+func (f *frame) whoAndWhere() (user string, db int32) {
+	s := f.s
 	user, db = s.ident.userName(), s.db
 	if s.userUnsure {
 		user = unsureUser
@@ -214,26 +214,27 @@ func (s *session) whoAndWhere() (user string, db int32) {
 	return user, db
 }
 
-// unsureUser is who logged in where the proxy could not see whether he was let in.
+// unsureUser stands for the user after a login whose reply the proxy could not see.
 const unsureUser = "(unknown)"
 
-// confirm answers a command that a person has to approve.
-func (s *session) confirm(c *resp.Command, cmd *policy.Command, r *policy.Rule) bool {
-	name := commandName(cmd, c.Args)
-	if s.held&holdMulti != 0 {
-		s.note(c, cmd, r, denied, "")
-		return s.refuse1(cmd, textNotInMulti(name, r.Name))
+// confirm answers a command that needs approval.
+func (f *frame) confirm(r *policy.Rule) next {
+	s, cmd := f.s, f.cmd
+	name := commandName(cmd, f.Args)
+	if s.tx != nil {
+		f.note(r, denied, "")
+		return f.refuse(textNotInMulti(name, r.Name))
 	}
-	user, db := s.whoAndWhere()
-	key := pendingKeyOf(user, db, c.Args)
+	user, db := f.whoAndWhere()
+	key := pendingKeyOf(user, db, f.Args)
 	token := s.w.srv.approvals.ask(key, time.Now(), func() admin.Pending {
 		return admin.Pending{
 			Rule: r.Name, User: user, Addr: s.conn.RemoteAddr(), Name: s.name, DB: int(db),
-			Command: describeCommand(cmd, c.Args),
+			Command: describeCommand(cmd, f.Args),
 		}
 	})
-	s.note(c, cmd, r, held, token)
-	return s.refuse1(cmd, textConfirm(name, r.Name, token))
+	f.note(r, held, token)
+	return f.refuse(textConfirm(name, r.Name, token))
 }
 
 // Pending implements admin.Backend.

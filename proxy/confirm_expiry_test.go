@@ -9,6 +9,7 @@ import (
 )
 
 func TestApprovalsExpire(t *testing.T) {
+	t.Parallel()
 	a := newApprovals()
 	start := time.Now()
 	key := pendingKeyOf("u", 0, [][]byte{[]byte("flushall")})
@@ -37,6 +38,7 @@ func TestApprovalsExpire(t *testing.T) {
 
 // However many users ask, what waits is bounded; tokens are as many as there are commands.
 func TestApprovalsAreBounded(t *testing.T) {
+	t.Parallel()
 	a, now, tokens := newApprovals(), time.Now(), map[string]bool{}
 	for i := range 2 * maxPending {
 		user := fmt.Sprint("u", i)
@@ -51,6 +53,7 @@ func TestApprovalsAreBounded(t *testing.T) {
 }
 
 func TestPendingKeysDiffer(t *testing.T) {
+	t.Parallel()
 	arg := func(args ...string) (out [][]byte) {
 		for _, a := range args {
 			out = append(out, []byte(a))

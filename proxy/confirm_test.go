@@ -34,6 +34,7 @@ func approve(t *testing.T, srv *proxy.Server, token string) {
 }
 
 func TestConfirm(t *testing.T) {
+	t.Parallel()
 	server := proxytest.StartServer(t)
 	server.MustDo("SET", "a", "1")
 	addr, srv := serveServer(t, server.Addr, withRules(rule("confirm", "flushall", "del")))
@@ -75,6 +76,7 @@ func TestConfirm(t *testing.T) {
 }
 
 func TestConfirmIsOfOneUser(t *testing.T) {
+	t.Parallel()
 	server := proxytest.StartServer(t)
 	server.MustDo("ACL", "SETUSER", "bob", "on", ">x", "~*", "+@all")
 	addr, srv := serveServer(t, server.Addr, withRules(rule("confirm", "flushall")))
@@ -90,6 +92,7 @@ func TestConfirmIsOfOneUser(t *testing.T) {
 }
 
 func TestReject(t *testing.T) {
+	t.Parallel()
 	server := proxytest.StartServer(t)
 	addr, srv := serveServer(t, server.Addr, withRules(rule("confirm", "flushall")))
 	c := dial(t, addr)
@@ -108,6 +111,7 @@ func TestReject(t *testing.T) {
 
 // Inside MULTI there is nothing to approve, and an approval is not used up.
 func TestConfirmInMulti(t *testing.T) {
+	t.Parallel()
 	server := proxytest.StartServer(t)
 	server.MustDo("SET", "a", "1")
 	addr, srv := serveServer(t, server.Addr, withRules(rule("confirm", "flushall")))
@@ -134,6 +138,7 @@ func TestConfirmInMulti(t *testing.T) {
 // An approval is for the database that it was asked for, also where only the server knows which one is
 // selected.
 func TestConfirmIsOfOneDatabase(t *testing.T) {
+	t.Parallel()
 	server := proxytest.StartServer(t)
 	server.MustDo("SET", "a", "1")
 	addr, srv := serveServer(t, server.Addr, withRules(rule("confirm", "flushdb")))
@@ -164,6 +169,7 @@ func TestConfirmIsOfOneDatabase(t *testing.T) {
 
 // An approval does not follow the proxy to another server.
 func TestConfirmIsOfOneServer(t *testing.T) {
+	t.Parallel()
 	one, two := proxytest.StartServer(t), proxytest.StartServer(t)
 	two.MustDo("SET", "a", "1")
 	var next proxy.Options
@@ -186,6 +192,7 @@ func TestConfirmIsOfOneServer(t *testing.T) {
 
 // Nobody fills the memory with commands that wait, nor keeps others from asking.
 func TestConfirmIsBounded(t *testing.T) {
+	t.Parallel()
 	server := proxytest.StartServer(t)
 	server.MustDo("ACL", "SETUSER", "bob", "on", ">x", "~*", "+@all")
 	addr, srv := serveServer(t, server.Addr, withRules(rule("confirm", "del")))
@@ -206,6 +213,7 @@ func TestConfirmIsBounded(t *testing.T) {
 
 // A limit bounds the asking; what was approved passes beside it.
 func TestConfirmWithLimit(t *testing.T) {
+	t.Parallel()
 	server := proxytest.StartServer(t)
 	limited := rule("confirm", "flushall")
 	limited.Limit = &policy.LimitSpec{Rate: "1/h", Burst: 1}

@@ -16,6 +16,7 @@ const maybe = "may have been executed; check before sending it again\r\n"
 // The upstream ends at every byte of the replies to a pipeline: each whole reply arrives, each of
 // the others is replaced by one error, and the session goes on.
 func TestUpstreamCutAtEveryByteOfReplies(t *testing.T) {
+	t.Parallel()
 	replies := []string{"$5\r\nhello\r\n", "*2\r\n:1\r\n*1\r\n$-1\r\n", "-ERR no\r\n", "+OK\r\n"}
 	all := strings.Join(replies, "")
 	for _, driver := range drivers {
@@ -66,6 +67,7 @@ func checkCut(t *testing.T, c *conn, replies []string, n int, reset bool) {
 
 // A reply of which the client has a part is finished by nothing but itself.
 func TestUpstreamCutInStreamedReply(t *testing.T) {
+	t.Parallel()
 	reply := proxytest.Bulk(strings.Repeat("0123456789", 30_000))
 	for _, n := range []int{1, 60_000, 70_000, 200_000, len(reply) - 1} {
 		t.Run(strconv.Itoa(n), func(t *testing.T) {
@@ -101,6 +103,7 @@ func TestUpstreamCutInStreamedReply(t *testing.T) {
 
 // The link ends at every byte of a request: the answer never denies what was executed.
 func TestUpstreamCutAtEveryByteOfARequest(t *testing.T) {
+	t.Parallel()
 	const rest = "\r\n$3\r\nkey\r\n$1\r\nv\r\n"
 	for _, driver := range drivers {
 		t.Run(driver, func(t *testing.T) {
@@ -132,6 +135,7 @@ func TestUpstreamCutAtEveryByteOfARequest(t *testing.T) {
 
 // A command that cannot have reached the server is said not to have been executed.
 func TestUnsentIsNotExecuted(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	relay := proxytest.StartFaultProxy(t, srv.Addr)
 	addr := serve(t, relay.Addr)
@@ -159,6 +163,7 @@ func TestUnsentIsNotExecuted(t *testing.T) {
 
 // What the kernel had not taken when the link broke was not executed; what it had may have been.
 func TestPartlySentIsNotExecuted(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr, p := serveServer(t, srv.Addr, func(o *proxy.Options) { o.Driver = "epoll" })
 	c := dial(t, addr)

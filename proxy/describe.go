@@ -13,25 +13,25 @@ import (
 )
 
 const (
-	// describeKeys and describeWord bound what is shown of a command: keys, and bytes of each.
+	// describeKeys and describeWord bound a description: the number of keys, and the bytes of each.
 	describeKeys = 10
 	describeWord = 64
 )
 
-// A description is a command for people to read, in the audit log and on the console: its name, its
-// first keys, and the SHA1 of the code that it carries. Values are never shown, for they belong to
-// the application, and secrets are not either. Of a command without keys that administers the
-// server the arguments are shown, since they are what there is to judge.
+// A description shows a command to people, in the audit log and on the console: its name, its first
+// keys, and the SHA1 of its code. It never shows values, which belong to the application, nor
+// secrets. Of a command without keys that administers the server it shows the arguments, since an
+// operator must judge them.
 type description struct {
 	out    strings.Builder
 	keys   int
-	hidden bool // the last word stands for arguments that are not shown
+	hidden bool // the last word stands for hidden arguments
 }
 
 // describeCommand makes the description.
 func describeCommand(cmd *policy.Command, args [][]byte) string {
 	if len(args) == 1 && cmd.ID != 0 {
-		return strings.ReplaceAll(cmd.Name, "|", " ") // what floods are made of
+		return strings.ReplaceAll(cmd.Name, "|", " ") // the common case in a flood
 	}
 	d := &description{}
 	d.word([]byte(strings.ReplaceAll(commandName(cmd, args), "|", " ")))
@@ -66,13 +66,13 @@ func describeCommand(cmd *policy.Command, args [][]byte) string {
 	return d.out.String()
 }
 
-// administers reports whether the arguments of the command are no application's data.
+// administers reports whether the command's arguments contain no application data.
 func administers(cmd *policy.Command) bool {
 	return len(cmd.KeySpecs) == 0 && cmd.Categories.Any(policy.CatAdmin|policy.CatDangerous) &&
 		!cmd.Flags.Has(policy.FlagModule)
 }
 
-// argument shows one argument of a command of the administrator's, unless it may be a secret.
+// argument shows one argument of an administrative command, unless it may be a secret.
 func (d *description) argument(cmd *policy.Command, args [][]byte, i int) {
 	secret := false
 	switch cmd.Name {
@@ -88,7 +88,7 @@ func (d *description) argument(cmd *policy.Command, args [][]byte, i int) {
 	d.word(args[i])
 }
 
-// secretSetting reports whether a parameter of the server's holds a password or who it is of.
+// secretSetting reports whether a server parameter holds a password or its user.
 func secretSetting(name []byte) bool {
 	lower := bytes.ToLower(name)
 	for _, part := range []string{"pass", "auth", "user"} {
@@ -105,7 +105,7 @@ func (d *description) key(key []byte) {
 	}
 }
 
-// hide stands for an argument that is not shown, or several in a row.
+// hide adds the placeholder of a hidden argument, or of several in a row.
 func (d *description) hide(some bool) {
 	if some && !d.hidden {
 		d.out.WriteString(" …")
@@ -113,7 +113,7 @@ func (d *description) hide(some bool) {
 	}
 }
 
-// word adds a word that is shown, in quotes where it is not plain text.
+// word adds a word, in quotes if it is not plain text.
 func (d *description) word(b []byte) {
 	if d.out.Len() > 0 {
 		d.out.WriteByte(' ')

@@ -8,6 +8,7 @@ import (
 )
 
 func TestDescribeCommand(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("k", 100)
 	for _, row := range []struct{ args, want string }{
 		{"SET|card:1|4111 1111", "set card:1 …"},

@@ -29,6 +29,7 @@ import (
 var scripts embed.FS
 
 func TestDifferential(t *testing.T) {
+	t.Parallel()
 	files, err := scripts.ReadDir("testdata/differential")
 	if err != nil {
 		t.Fatal(err)

@@ -8,10 +8,9 @@ import (
 	"holdfast/proxy/telemetry"
 )
 
-// drain lets what is in flight finish: no new connections, no new commands; each session is closed
-// once its last reply has left. Commands that block are ended by CLIENT UNBLOCK, which answers
-// them with their timeout: closing their connections could lose the element that the server pops
-// at that very moment.
+// drain lets commands in flight finish: no new connections, no new commands; each session is closed
+// once its last reply has left. CLIENT UNBLOCK ends blocked commands, with the reply of their
+// timeout: closing their connections could lose an element that the server pops at that moment.
 func (srv *Server) drain() {
 	srv.draining.Store(true)
 	srv.stopServing()
@@ -36,7 +35,7 @@ func (srv *Server) drain() {
 	srv.log.Info("drained")
 }
 
-// drainPoll is how often drain looks whether all is done.
+// drainPoll is the interval at which drain checks for completion.
 const drainPoll = 5 * time.Millisecond
 
 func (srv *Server) drainLimit() time.Duration {
@@ -45,13 +44,13 @@ func (srv *Server) drainLimit() time.Duration {
 	return srv.current.Drain
 }
 
-// busy reports whether connections of clients are still open, be it only to send the last reply.
+// busy reports whether client connections are still open, if only to send a last reply.
 func (srv *Server) busy(ctx context.Context) bool {
 	open, err := gather(ctx, srv, func(w *worker) int {
 		n := w.loop.Conns() - len(w.links)
 		for l := range w.links {
 			if l.conn == nil {
-				n++ // counted in links and not in the loop
+				n++ // counted in links, but not in the loop
 			}
 		}
 		return n
@@ -64,11 +63,14 @@ func (srv *Server) busy(ctx context.Context) bool {
 	return err != nil && ctx.Err() == nil && err != ErrServerClosed
 }
 
-// drain ends this worker's sessions, each after what it has in flight.
+// drain ends this worker's sessions, each after its commands in flight.
 func (w *worker) drain() {
 	w.draining = true
 	w.unblockAll()
 	for _, s := range w.sessions {
+		if s.unbegun() {
+			s.refuseUnbegun(textDraining)
+		}
 		s.endLater(telemetry.CloseDrain)
 	}
 }
@@ -76,8 +78,8 @@ func (w *worker) drain() {
 // unblockEvery is the time between attempts to unblock.
 const unblockEvery = 50 * time.Millisecond
 
-// unblockAll ends commands that may be blocking, over and over: some links are not open yet, and
-// an attempt may reach the server before the command that it is to end.
+// unblockAll repeatedly ends commands that may be blocking: some links are not open yet, and an
+// attempt may reach the server before the command that it should end.
 func (w *worker) unblockAll() {
 	for _, s := range w.sessions {
 		if s.pin != nil && !s.pin.retiring && s.outstanding > 0 {
@@ -89,18 +91,18 @@ func (w *worker) unblockAll() {
 	}
 }
 
-// drainLinger is how long a drain waits for a client to close too. Idle clients of a pool do so only
-// when they next need the connection. Until then what they still send is read and dropped, so that
-// the end of the stream reaches them and not a reset, which could overtake the last reply.
+// drainLinger is how long a drain waits for a client to close, too. An idle client of a pool closes
+// only when it next needs the connection. Until then its input is read and dropped, so that it sees
+// the end of the stream and not a reset, which could overtake the last reply.
 const drainLinger = 100 * time.Millisecond
 
-// linger is how long a session that ends may take to read what it was sent and close.
+// linger returns how long the client of an ending session may take to read its replies and close.
 func (s *session) linger() time.Duration {
 	if !s.w.draining {
 		return lingerTime
 	}
 	if s.conn.Flush(); s.conn.Buffered() > 0 {
-		return lingerTime // it has not got its last reply yet
+		return lingerTime // its last reply is still unsent
 	}
 	return drainLinger
 }
@@ -116,7 +118,7 @@ func (w *worker) unblock(s *session) {
 
 // stop ends everything that Run started, in reverse order.
 func (srv *Server) stop() {
-	srv.stopServing() // a reload at work gives up
+	srv.stopServing() // a running reload gives up
 	srv.reloading.Lock()
 	defer srv.reloading.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
@@ -138,7 +140,7 @@ func (srv *Server) stop() {
 	srv.running.Wait()
 	srv.retired.Wait()
 	if srv.recorder != nil {
-		srv.recorder.close() // after the loops: what they still sent is recorded if it comes in time
+		srv.recorder.close() // after the loops, to record their last writes
 	}
 	srv.up.Load().Stop()
 	srv.hits.stop()

@@ -1,11 +1,9 @@
 package proxy_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,22 +12,7 @@ import (
 )
 
 // logBuffer is a log that a test reads while it is written.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
+type logBuffer struct{ proxytest.Log }
 
 // into makes a proxy log there.
 func (b *logBuffer) into(o *proxy.Options) { o.Logger = slog.New(slog.NewTextHandler(b, nil)) }
@@ -37,6 +20,7 @@ func (b *logBuffer) into(o *proxy.Options) { o.Logger = slog.New(slog.NewTextHan
 // Clients of a pool keep idle connections open, whatever comes from the other side. That holds up
 // no drain, and each of them sees the end of the stream.
 func TestDrainOfIdleClients(t *testing.T) {
+	t.Parallel()
 	for _, driver := range []string{"", "portable"} {
 		t.Run(driver, func(t *testing.T) {
 			srv := proxytest.StartServer(t)
@@ -65,6 +49,7 @@ func TestDrainOfIdleClients(t *testing.T) {
 
 // A client whose command is in flight gets its reply, then the end, never a reset.
 func TestDrainAnswers(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr, p := serveServer(t, srv.Addr)
 	c := dial(t, addr)
@@ -88,6 +73,7 @@ func TestDrainAnswers(t *testing.T) {
 
 // What rules do is in the log, without the arguments.
 func TestRulesAreLogged(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	var log logBuffer
 	r := serveReloader(t, srv.Addr, log.into, denyFlushall)

@@ -13,8 +13,8 @@ import (
 
 // Routes implements admin.Backend.
 func (srv *Server) Routes(ctx context.Context) ([]admin.Route, error) {
-	// One loop's routes and counters belong together; a reload may go round while the loops are
-	// asked, so those of the others are matched by name.
+	// One loop's routes and counters belong together. A reload may proceed through the loops
+	// meanwhile, so the other loops' counters are matched by name.
 	type part struct {
 		routes []*policy.Route
 		count  *telemetry.Counters

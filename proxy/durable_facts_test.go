@@ -32,6 +32,7 @@ func routeState(t *testing.T, srv *proxy.Server, name string) admin.Route {
 
 // What can be proven follows the server: replicas, its settings, its role.
 func TestAvailabilityFollowsTheServer(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, up *proxytest.Server) {
 		routes := []policy.RouteSpec{
 			{Name: "replica", Demand: policy.Demand{Replicas: 1}},
@@ -81,6 +82,7 @@ func TestAvailabilityFollowsTheServer(t *testing.T) {
 
 // The kinds of proofs and for how long they could not be had; a reload that takes the routes away.
 func TestFencesOfTheConsole(t *testing.T) {
+	t.Parallel()
 	up := proxytest.StartServer(t)
 	var o proxy.Options
 	_, srv := serveServer(t, up.Addr, func(p *proxy.Options) {
@@ -119,6 +121,7 @@ func TestFencesOfTheConsole(t *testing.T) {
 // A replica that acknowledges before its fsync proves nothing, and does not stand in for one that
 // does.
 func TestReplicaThatCannotBeBelieved(t *testing.T) {
+	t.Parallel()
 	up := proxytest.Spec{Kind: "valkey", Args: []string{"--repl-diskless-sync-delay", "0"}}.Start(t)
 	addr, srv := serveServer(t, up.Addr, func(o *proxy.Options) {
 		o.Routes = []policy.RouteSpec{{Name: "aof", Demand: policy.Demand{AOFReplicas: 1},

@@ -45,6 +45,7 @@ func (c *spanCollector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // What a held write leaves behind: counters of its route, of its demand and of its fences, on the
 // console and as metrics, and spans.
 func TestHeldWriteIsSeen(t *testing.T) {
+	t.Parallel()
 	up := durable(t)
 	c := &spanCollector{spans: map[string][]*tracepb.Span{}}
 	traces := httptest.NewServer(c)
@@ -123,6 +124,7 @@ func TestHeldWriteIsSeen(t *testing.T) {
 
 // Readiness and SHOW STATS tell of a route that refuses writes; traffic still comes.
 func TestReadinessTellsOfRoutes(t *testing.T) {
+	t.Parallel()
 	up := proxytest.StartServer(t)
 	httpAddr := freeAddr(t)
 	_, srv := serveServer(t, up.Addr, route(policy.Demand{Replicas: 1}),

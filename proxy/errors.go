@@ -3,13 +3,15 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
-// Every text that the proxy itself says to a client stands in this file. Each begins with its
-// error code, gives the reason, and says what to do next. All other errors are the server's own.
+// Every error text of the proxy itself is in this file. Each begins with its error code, gives the
+// reason, and names the next step. All other errors are the server's own.
 
 // ErrServerClosed is returned by calls on a Server that has ended.
 var ErrServerClosed = errors.New("proxy: server closed")
@@ -19,13 +21,20 @@ const (
 	textMaxClients = "ERR max number of clients reached"
 	// textNoSuchClient is Redis's own wording for CLIENT KILL.
 	textNoSuchClient = "ERR No such client"
-	// textExecAbort is Redis's own wording for the EXEC of a transaction that went wrong.
+	// textSyntax is the server's own wording for unknown arguments.
+	textSyntax = "ERR syntax error"
+	// textExecAbort is Redis's own wording for the EXEC of a failed transaction.
 	textExecAbort = "EXECABORT Transaction discarded because of previous errors."
-	// textNoMulti answers the commands of a transaction whose MULTI was refused for the moment.
+	// textReplyInMulti is Valkey 9's own wording.
+	textReplyInMulti = "ERR Command 'client|reply' not allowed inside a transaction"
+	// textNoMulti and textNoMultiRuled answer the commands of a transaction whose MULTI was refused,
+	// by a passing error or by a rule.
 	textNoMulti = "BUSY MULTI was refused because the server was busy; this command was not " +
 		"executed; send DISCARD and try again"
-	// textNoScript answers an EVALSHA whose code the rules might refuse if it were known. It begins
-	// as Redis's own words do, so that clients send the source.
+	textNoMultiRuled = "DENIED MULTI was refused, and this command was not executed outside of its " +
+		"transaction; send DISCARD, and see the reply to MULTI for the reason"
+	// textNoScript answers an EVALSHA of unknown code that the rules might refuse. It begins like
+	// Redis's own error, so that clients send the source.
 	textNoScript = "NOSCRIPT No matching script. Please use EVAL: the proxy has not seen this code, " +
 		"and cannot read it from the server"
 	// textGuardMissing answers a script whose link could not log in as the guard's user.
@@ -34,11 +43,15 @@ const (
 	// textGuardUser answers ACL SETUSER and DELUSER of a user that the proxy keeps on the server.
 	textGuardUser = "DENIED '%s' is about a user that the proxy keeps for scripts; nothing was " +
 		"executed; it changes with the rules of the proxy"
+	// textNoDebug answers SCRIPT DEBUG if the debugger would bypass the rules.
+	textNoDebug = "DENIED 'script debug' is refused: what is typed into the debugger passes no rule " +
+		"of the proxy; nothing was executed; use SCRIPT DEBUG YES, whose writes are rolled back, " +
+		"where there is no trash, or debug on a server of your own"
 	// textWrongPass is the server's own wording for a user that does not exist.
 	textWrongPass = "WRONGPASS invalid username-password pair or user is disabled."
-	// textScanReply answers a KEYS whose SCAN the proxy did not understand.
+	// textScanReply answers a KEYS whose SCAN had an unreadable reply.
 	textScanReply = "UPSTREAM the server's answer to SCAN cannot be read; nothing was changed"
-	// textHoldfast answers what is no command of the proxy's own.
+	// textHoldfast answers an unknown subcommand of HOLDFAST.
 	textHoldfast = "ERR unknown command of the proxy's own; there is HOLDFAST ACK"
 	// textHoldfastMulti answers HOLDFAST ACK between MULTI and EXEC.
 	textHoldfastMulti = "ERR HOLDFAST ACK is not part of a transaction; send it after EXEC"
@@ -49,7 +62,7 @@ const (
 // textDenied answers a command that a rule refuses.
 func textDenied(command, rule string) string { return textDeniedFor(command, rule, "") }
 
-// textDeniedFor is textDenied with a reason in brackets, such as what the code does.
+// textDeniedFor is textDenied with a reason in brackets, such as the code's effect.
 func textDeniedFor(command, rule, why string) string {
 	if why != "" {
 		why = " (" + why + ")"
@@ -66,7 +79,7 @@ func textNotInMulti(command, rule string) string {
 		"send it outside of MULTI", strings.ReplaceAll(command, "|", " "), rule)
 }
 
-// textConfirm answers a command that a person has to approve; no token: too many wait already.
+// textConfirm answers a command that needs approval; no token: too many wait already.
 func textConfirm(command, rule, token string) string {
 	how := fmt.Sprintf("have an operator run APPROVE %s on the console of the proxy, then send the "+
 		"same command again within 5 minutes", token)
@@ -77,7 +90,7 @@ func textConfirm(command, rule, token string) string {
 		"nothing was executed; %s", strings.ReplaceAll(command, "|", " "), rule, how)
 }
 
-// textKeysTooMany answers a KEYS that finds more than one client may be sent.
+// textKeysTooMany answers a KEYS whose reply would exceed the limit of one client.
 func textKeysTooMany(limit uint64) string {
 	return fmt.Sprintf("DENIED the keys that match take more than %d bytes, the limit of the proxy "+
 		"for one client; use SCAN, or a narrower pattern", limit)
@@ -90,6 +103,26 @@ func textBudget(command, budget string, retry time.Duration) string {
 		strings.ReplaceAll(command, "|", " "), budget, retry.Milliseconds()+1)
 }
 
+// textNoPin answers a command for which no pinned link became free in time.
+func textNoPin(command string, limit int) string {
+	if command == "" {
+		command = "this command"
+	} else {
+		command = "'" + strings.ReplaceAll(command, "|", " ") + "'"
+	}
+	return fmt.Sprintf("THROTTLED %s takes a connection to the server of its own, and all %d that "+
+		"limits.pinned_links of the proxy allows are in use, a tenth of them kept for transactions; "+
+		"nothing was executed; try again later, or ask the operator", command, limit)
+}
+
+// textOverBudget answers a command that could delete more keys than a budget has left.
+func textOverBudget(command, budget string, keys, left int64) string {
+	return fmt.Sprintf("THROTTLED '%s' is refused: with it up to %d keys would be deleted, and the "+
+		"delete budget '%s' of the proxy has %d left; nothing was executed; delete fewer at once, "+
+		"try again later, or ask the operator to run RESET BUDGET",
+		strings.ReplaceAll(command, "|", " "), keys, budget, left)
+}
+
 // textThrottled answers a command that is over a rule's limit.
 func textThrottled(command, rule string, retry time.Duration) string {
 	return "THROTTLED '" + strings.ReplaceAll(command, "|", " ") + "' is over the limit of rule '" +
@@ -97,21 +130,41 @@ func textThrottled(command, rule string, retry time.Duration) string {
 		strconv.FormatInt(retry.Milliseconds()+1, 10) + " ms"
 }
 
-// textScriptTrash answers code that may come to a reserved database.
+// textScriptTrash answers code that may reach a reserved database.
 func textScriptTrash(command, call string) string {
 	return fmt.Sprintf("DENIED '%s' is refused: its code calls %s, perhaps with a database that is "+
 		"reserved by the proxy; nothing was executed; write out the number of the database",
 		strings.ReplaceAll(command, "|", " "), call)
 }
 
-// textOpaqueTrash answers code of which it is not known whether it comes to a reserved database.
+// textMigrateTrash answers a MIGRATE to a database that is reserved, perhaps on another server.
+func textMigrateTrash(db string) string {
+	return fmt.Sprintf("DENIED 'migrate' names database %s, which the proxy reserves on its own "+
+		"server, and it cannot tell servers apart; nothing was executed; choose another database, "+
+		"or have the operator run it on the server itself", db)
+}
+
+// textBesideOpaque answers a command in a transaction with opaque code, which runs as the guard's user.
+func textBesideOpaque(command string) string {
+	return fmt.Sprintf("DENIED '%s' cannot be in one transaction with opaque code, which the proxy "+
+		"runs as a restricted user; nothing was executed; send one of the two outside of MULTI",
+		strings.ReplaceAll(command, "|", " "))
+}
+
+// whyBeside completes "its code is opaque, and …".
+func whyBeside(command string) string {
+	return fmt.Sprintf("the transaction has '%s', which the guard's user may not run",
+		strings.ReplaceAll(command, "|", " "))
+}
+
+// textOpaqueTrash answers opaque code that might reach a reserved database.
 func textOpaqueTrash(command, why string) string {
-	return fmt.Sprintf("DENIED '%s' is refused: its code %s, and so come to the databases of the "+
+	return fmt.Sprintf("DENIED '%s' is refused: its code is %s; it could come to the databases of the "+
 		"trash; nothing was executed; write out the names of commands, or have the proxy keep its "+
 		"guard on the server (upstream.guard)", command, why)
 }
 
-// textNoTrash answers a command that is to go to the trash where there can be none.
+// textNoTrash answers a command of a trash rule when no trash is possible.
 func textNoTrash(command, rule, why string) string {
 	return fmt.Sprintf("DENIED '%s' goes to the trash by rule '%s' of the proxy, and there is none: "+
 		"%s; nothing was executed; ask the operator", command, rule, why)
@@ -120,37 +173,39 @@ func textNoTrash(command, rule, why string) string {
 // textTrashFull answers a flush for which no reserved database is free.
 func textTrashFull(command, rule string) string {
 	return fmt.Sprintf("DENIED '%s' goes to the trash by rule '%s' of the proxy, and the trash is "+
-		"full; nothing was executed; the operator makes room with PURGE", command, rule)
+		"full; nothing was executed; the operator makes room with PURGE; a shorter keep, a limit on the "+
+		"rule or more databases (trash.databases) prevent it", command, rule)
 }
 
-// textTrashFailed answers a command that the server would not let go to the trash.
+// textTrashFailed answers a command whose move to the trash the server refused.
 func textTrashFailed(command, rule, why string) string {
 	return fmt.Sprintf("DENIED '%s' goes to the trash by rule '%s' of the proxy, and the server "+
 		"refused that to the proxy's own user: %s; nothing was executed; ask the operator",
 		command, rule, why)
 }
 
-// textNoDryRun answers a command for which it cannot be found out whether the user may run it.
+// textNoDryRun answers a command when the check of the user's permission failed.
 func textNoDryRun(command, rule, why string) string {
 	return fmt.Sprintf("DENIED '%s' is carried out for you by rule '%s' of the proxy, whose own user "+
 		"must be allowed ACL DRYRUN for that: %s; nothing was executed; ask the operator",
 		command, rule, why)
 }
 
-// textNoDurable answers a command before it is executed, when what its route asks for cannot be had.
+// textNoDurable answers a command before its execution, when its route's proof is unavailable.
 func textNoDurable(command, route, why string) string {
 	return fmt.Sprintf("NODURABLE '%s' is on route '%s' of the proxy, whose proof cannot be had now: "+
 		"%s; nothing was executed; try again later, or ask the operator",
 		strings.ReplaceAll(command, "|", " "), route, why)
 }
 
-// textUnconfirmedTimeout answers a write that was not proven in time. proofs says what was.
+// textUnconfirmedTimeout answers a write that was not proven in time. proofs lists the state of
+// each proof.
 func textUnconfirmedTimeout(after time.Duration, proofs string) string {
 	return fmt.Sprintf("UNCONFIRMED executed, but not proven durable within %v: %s; check before "+
 		"sending it again", after, proofs)
 }
 
-// textUnconfirmedPrimary answers a write whose primary is not the one any more that executed it.
+// textUnconfirmedPrimary answers a write whose primary has changed since it executed the write.
 func textUnconfirmedPrimary(proofs string) string {
 	return "UNCONFIRMED executed, but the primary changed before it was proven durable: " + proofs +
 		"; it may be lost; check before sending it again"
@@ -162,7 +217,7 @@ func textUnconfirmedLink(proofs string) string {
 		proofs + "; check before sending it again"
 }
 
-// executed says what became of a command whose reply will never come.
+// executed is the fate of a command whose reply will never come.
 type executed uint8
 
 const (
@@ -172,22 +227,52 @@ const (
 	maybeExecuted
 )
 
-// textUpstreamLost answers a command that was outstanding on a link which broke.
-func textUpstreamLost(addr string, cause error, e executed) string {
+// textUpstreamLost answers a command that was outstanding on a broken link.
+//
+// It contains no address and no time: varying texts cannot be grouped or compared. The log and the
+// console have both.
+func textUpstreamLost(cause error, e executed) string {
 	what := "the command was not executed; it is safe to send it again"
 	if e == maybeExecuted {
 		what = "the command may have been executed; check before sending it again"
 	}
-	return fmt.Sprintf("UPSTREAM the link to %s broke (%s); %s", addr, reason(cause), what)
+	return fmt.Sprintf("UPSTREAM the link to the server broke (%s); %s", briefly(cause), what)
+}
+
+// textNoLink answers a command that got no connection to the server.
+func textNoLink(limit string) string {
+	return fmt.Sprintf("UPSTREAM the connections to the server that limits.%s of the proxy allows are "+
+		"all in use; the command was not executed; try again, or ask the operator to raise it", limit)
 }
 
 // textUpstreamDown answers a command for which no link could be opened.
-func textUpstreamDown(addr string, cause error, retry time.Duration) string {
-	return fmt.Sprintf("UPSTREAM %s cannot be reached (%s); the command was not executed; "+
-		"the next attempt is made in %d ms", addr, reason(cause), retry.Milliseconds())
+func textUpstreamDown(cause error) string {
+	return fmt.Sprintf("UPSTREAM the server cannot be reached (%s); the command was not executed; "+
+		"it is safe to send it again", briefly(cause))
 }
 
-// reason makes an error fit for one line of RESP.
+// briefly returns a reason without its varying parts, such as ports and resolved names.
+func briefly(err error) string {
+	var number syscall.Errno
+	var dns *net.DNSError
+	var network net.Error
+	switch {
+	case err == nil:
+		return "closed by the server"
+	case errors.As(err, &number):
+		return number.Error()
+	case errors.As(err, &dns):
+		return "its name cannot be looked up"
+	case errors.As(err, &network) && network.Timeout():
+		return "timed out"
+	}
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return reason(err)
+}
+
+// reason fits an error into one line of RESP.
 func reason(err error) string {
 	if err == nil {
 		return "closed by the server"
@@ -199,3 +284,11 @@ func reason(err error) string {
 		return r
 	}, err.Error())
 }
+
+// Reasons for refusing routes that demand the journal after an incident; part of a -NODURABLE.
+const (
+	heldLost = "the server lost writes that the journal holds; SHOW INCIDENTS on the console says " +
+		"what to do"
+	heldQuestion = "whether the server lost writes that the journal holds is in question; SHOW " +
+		"INCIDENTS on the console says what to do"
+)

@@ -2,17 +2,20 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
+	"net"
 	"net/http"
 	"net/http/pprof"
 	"strings"
 	"sync"
+	"time"
 
 	"holdfast/proxy/admin"
 	"holdfast/proxy/telemetry"
 )
 
-// exporter is one Telemetry with the HTTP requests that it answers at the moment. A reload can
-// replace it; the figures themselves belong to the workers, and go on.
+// exporter is one Telemetry with its HTTP requests in flight. A reload can replace it; the counters
+// belong to the workers and continue.
 type exporter struct {
 	tel     *telemetry.Telemetry
 	handler http.Handler
@@ -27,11 +30,12 @@ func (srv *Server) newExporter(o telemetry.Options) (*exporter, error) {
 	return &exporter{tel: tel, handler: tel.Handler()}, nil
 }
 
-// operatorHTTP is the operator's HTTP side: what telemetry serves, and the profiler where that is
-// switched on. It outlives reloads.
+// operatorHTTP is the operator's HTTP side: telemetry and, if enabled, the profiler. It outlives
+// reloads.
 type operatorHTTP struct {
 	srv      *Server
 	profiler http.Handler
+	told     pace // of refused requests; guarded by srv.mu
 }
 
 func newOperatorHTTP(srv *Server) *operatorHTTP {
@@ -41,13 +45,41 @@ func newOperatorHTTP(srv *Server) *operatorHTTP {
 	mux.HandleFunc(profilerPath+"profile", pprof.Profile)
 	mux.HandleFunc(profilerPath+"symbol", pprof.Symbol)
 	mux.HandleFunc(profilerPath+"trace", pprof.Trace)
-	return &operatorHTTP{srv, mux}
+	return &operatorHTTP{srv: srv, profiler: mux}
 }
 
 const profilerPath = "/debug/pprof/"
 
+// meant reports whether a request is meant for this proxy. No browser reaches a unix socket.
+func (h *operatorHTTP) meant(r *http.Request) bool {
+	if a, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && a.Network() == "unix" {
+		return true
+	}
+	h.srv.mu.Lock()
+	hosts := h.srv.current.HTTPHosts
+	h.srv.mu.Unlock()
+	return telemetry.HostAllowed(r.Host, hosts)
+}
+
+// refuse logs, at most once a minute, that a request is not meant for this proxy.
+func (h *operatorHTTP) refuse(r *http.Request) {
+	h.srv.mu.Lock()
+	tell := h.told.passes("", time.Now().UnixNano())
+	h.srv.mu.Unlock()
+	if tell {
+		h.srv.log.Warn("an HTTP request is refused: its Host is none of this proxy's, which may be an "+
+			"attack by way of a browser; if it is one, add it to admin.http_hosts", "host", r.Host,
+			"client", r.RemoteAddr)
+	}
+}
+
 // ServeHTTP implements http.Handler.
 func (h *operatorHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !h.meant(r) {
+		h.refuse(r)
+		http.Error(w, "this host name is not served here: see admin.http_hosts", http.StatusMisdirectedRequest)
+		return
+	}
 	if strings.HasPrefix(r.URL.Path+"/", profilerPath) && h.srv.profiling() {
 		h.profiler.ServeHTTP(w, r)
 		return
@@ -63,7 +95,7 @@ func (srv *Server) profiling() bool {
 	return srv.current.Pprof
 }
 
-// askExporter returns the exporter of this moment for one request, whose end is asked.Done.
+// askExporter returns the current exporter for one request, which ends with asked.Done.
 func (srv *Server) askExporter() *exporter {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
@@ -82,23 +114,30 @@ func (srv *Server) startAdmin() (err error) {
 	return err
 }
 
-// openHTTP begins to serve at address; nil where there is to be nothing.
+// openHTTP begins to serve HTTP at address; nil: none configured.
 func (srv *Server) openHTTP(address string) (*telemetry.Server, error) {
 	if address == "" {
 		return nil, nil
 	}
-	s := telemetry.NewServer(address, newOperatorHTTP(srv), srv.log)
+	scheme, secure := "http://", (*tls.Config)(nil)
+	if srv.opts.AdminTLS != nil {
+		scheme, secure = "https://", srv.opts.AdminTLS.Config()
+	}
+	s := telemetry.NewServer(address, secure, newOperatorHTTP(srv), srv.log)
 	if err := s.Start(); err != nil {
 		return nil, err
 	}
-	srv.log.Info("serving metrics and health", "url", "http://"+address)
+	srv.log.Info("serving metrics and health", "url", scheme+address)
 	return s, nil
 }
 
-// openConsole begins to serve the console; nil where there is to be none.
+// openConsole begins to serve the console; nil: none configured.
 func (srv *Server) openConsole(o admin.Options) (*admin.Server, error) {
 	if o.Address == "" {
 		return nil, nil
+	}
+	if srv.opts.AdminTLS != nil {
+		o.TLS = srv.opts.AdminTLS.Config()
 	}
 	c, err := admin.New(o, srv)
 	if err != nil {
@@ -130,7 +169,7 @@ func (srv *Server) closeHTTP(ctx context.Context, s *telemetry.Server) {
 	}
 }
 
-// closeExporter sends off what is queued.
+// closeExporter exports the queued spans.
 func (srv *Server) closeExporter(ctx context.Context, e *exporter) {
 	if err := e.tel.Shutdown(ctx); err != nil {
 		srv.log.Warn("traces may be lost", "error", err)

@@ -8,32 +8,32 @@ import (
 	"holdfast/proxy/telemetry"
 )
 
-// durability is what a worker knows of durable acknowledgements: which replies are held, and the
-// fences that prove them. It exists from when the first route is in force.
+// durability is a worker's state of durable acknowledgements: the held replies, and the fences that
+// prove them. It exists once a route has been in force.
 //
-// A fence is a proof for everything that the server answered before the fence began: its first
-// command is sent after those replies were read, so the server carries it out after those writes.
+// A fence proves every write that the server answered before the fence began: its first command is
+// sent after those replies were read, so the server executes it after those writes.
 //
 //	hold 1 ─┐
 //	hold 2 ─┤ seq ≤ 3 when the fence begins            proven = 3: holds 1, 2 and 3 are released
 //	hold 3 ─┘ fence ── SET · WAIT 1 ───────────────────┘
 //	hold 4 ──────────── fence ── SET · WAIT 1 ────────────── proven = 4
 //
-// So one number says what a fence proves: how many replies had been held when it began. Fences are
-// cumulative, and one that fails loses nothing: the next covers the same.
+// So one number describes a fence's proof: the count of replies held before it began. Fences are
+// cumulative, and a failed one loses nothing: the next covers the same replies.
 //
 // There is one fencer for each distinct kind of proof (journal, replicas n, aof), and each goes at
 // its own pace; a hold that needs several kinds waits for each. Fences begin at the end of a turn,
-// which makes one of them cover all replies of the turn. A fencer may have some in the air (limit),
-// evenly over a round: what arrives just after a fence began waits for little more than one round,
-// and not for two.
+// so that one covers all replies of the turn. A fencer may have several in flight (limit), spread
+// evenly over a round: a reply that arrives just after a fence began waits for little more than one
+// round, not for two.
 //
 // Invariants:
 //
 //   - A hold is confirmed only by fences that began after its reply was read, of the same epoch as
 //     the one in which it was sent (lineage.go), and only once its link is known to have led to
 //     the process that the fences asked.
-//   - Whatever cannot be told (an error, a count that falls short, a broken link) proves nothing.
+//   - An inconclusive fence (an error, a count that falls short, a broken link) proves nothing.
 //   - A hold is settled once.
 type durability struct {
 	w      *worker
@@ -47,8 +47,9 @@ type durability struct {
 	timeouts []*timeoutQueue
 	timer    *eventloop.Timer
 	wakes    int64      // when it fires; 0: it is not armed
-	released []*session // some hold of theirs was settled in this turn
+	released []*session // sessions with a hold settled in this turn
 	passes   passes
+	awaiting proofWait
 
 	lineage
 	sides  sidePool
@@ -58,22 +59,22 @@ type durability struct {
 	free  []*hold
 	gates []*gate
 
-	nowhere telemetry.RouteCounters // for routes that a reload has taken away
+	nowhere telemetry.RouteCounters // for routes removed by a reload
 }
 
 const (
-	// sparesKept is how many holds, and gates, are kept for the next.
+	// sparesKept is the number of holds, and of gates, kept for reuse.
 	sparesKept = 4096
-	// maxFlights is how many fences of one kind may be in the air.
+	// maxFlights is the number of fences of one kind that may be in flight.
 	maxFlights = 4
 )
 
-// fenceKind is what one fencer proves. Comparable.
+// fenceKind is the proof of one fencer. It is comparable.
 type fenceKind struct {
 	journal  bool
 	local    bool // the primary's AOF
 	replicas int
-	aof      bool // replicas counts those that have it in their AOF
+	aof      bool // replicas counts fsyncs to their AOFs
 }
 
 func newDurability(w *worker) *durability {
@@ -81,7 +82,7 @@ func newDurability(w *worker) *durability {
 		passes: passes{w: w}}
 }
 
-// routesChanged is called when other routes are in force.
+// routesChanged is called after a change of the routes.
 func (w *worker) routesChanged() {
 	d := w.durable
 	if w.routes == nil {
@@ -104,7 +105,7 @@ func (w *worker) routesChanged() {
 	}
 }
 
-// proofPlan is a demand with the fencers that it needs.
+// proofPlan is a demand with its fencers.
 type proofPlan struct {
 	demand policy.Demand
 	kinds  []*fencer
@@ -146,31 +147,31 @@ type fencer struct {
 	name  string
 	count *telemetry.FenceCounters
 
-	waiting queue[*hold] // not proven yet, by seq; those settled meanwhile included
-	live    int          // how many of them are not settled
+	waiting queue[*hold] // not proven yet, by seq; includes settled ones
+	live    int          // number of unsettled ones
 	last    uint64       // seq of the newest
 
-	flights []*flight // in the air, oldest first
-	covered uint64    // what the newest of them, or the last proof, covers
+	flights []*flight // in flight, oldest first
+	covered uint64    // seq up to which the newest of them, or the last proof, covers
 	proven  uint64
 	began   int64 // loop time when the newest began
-	round   int64 // nanoseconds from the beginning of a fence to its end, smoothed
+	round   int64 // smoothed duration of a fence in nanoseconds
 	retry   int64 // loop time before which no fence begins, after a failure
 	latest  lastFence
 	short   string // why the last fence proved nothing
-	acked   int    // replicas that it found
+	acked   int    // replicas that the last fence found
 	spare   []*flight
 	pace    *eventloop.Timer
 	paced   bool // pace is armed
 }
 
-// lastFence is the fence of a kind that ended last.
+// lastFence is the last fence of a kind to end.
 type lastFence struct {
 	began, ended int64
 	outcome      telemetry.FenceOutcome
 }
 
-// flight is one fence in the air.
+// flight is one fence in flight.
 type flight struct {
 	f     *fencer
 	upTo  uint64
@@ -181,13 +182,13 @@ type flight struct {
 
 	unmarked bool // it has no write of its own (fence_wait.go)
 
-	// What the server said when it began.
+	// The server's state at its beginning.
 	offset   int64
 	replID   [40]byte
 	journals int
 
 	asked    int64 // the count that WAIT was asked for
-	answered int64 // and what it said
+	answered int64 // and its answer
 	failed   telemetry.FenceOutcome
 	why      string
 }
@@ -205,14 +206,14 @@ func (d *durability) fencer(k fenceKind) *fencer {
 	return f
 }
 
-// begin takes in a hold whose reply has just come.
+// begin adds a hold whose reply has just come.
 func (d *durability) begin(h *hold) {
 	now := d.w.loop.Now()
 	d.seq++
 	h.seq, h.began = d.seq, now
 	h.route.Held++
 	if h.epoch != d.epoch {
-		d.settle(h, telemetry.HoldPrimary, nil)
+		d.settle(h, telemetry.HoldPrimary)
 		return
 	}
 	for i, f := range h.plan.kinds {
@@ -230,7 +231,7 @@ func (d *durability) begin(h *hold) {
 	d.startTimeout(h)
 }
 
-// turn runs at the end of a turn of the loop: fences begin, and what was settled is delivered.
+// turn runs at the end of a turn of the loop: fences begin, and settled replies are delivered.
 func (d *durability) turn() {
 	for _, f := range d.kinds {
 		if f.live > 0 && f.last > f.covered {
@@ -243,7 +244,7 @@ func (d *durability) turn() {
 	d.release()
 }
 
-// release delivers what was settled in this turn.
+// release delivers the replies settled in this turn.
 func (d *durability) release() {
 	if len(d.released) == 0 {
 		return
@@ -260,7 +261,7 @@ func (d *durability) release() {
 	d.prune()
 }
 
-// begin starts a fence, if it is time for one.
+// begin starts a fence if one is due.
 func (f *fencer) begin() {
 	d := f.d
 	now := d.w.loop.Now()
@@ -279,7 +280,7 @@ func (f *fencer) begin() {
 	}
 	sl := d.sides.take(d)
 	if sl == nil {
-		return // one is being opened, and its coming ends a turn
+		return // one is being opened, and its arrival ends a turn
 	}
 	fl := f.flight()
 	*fl = flight{f: f, upTo: d.seq, epoch: d.epoch, began: now}
@@ -298,16 +299,16 @@ func (f *fencer) flight() *flight {
 	return &flight{}
 }
 
-// landed gives a flight back once nothing refers to it.
+// landed frees a flight once nothing refers to it.
 func (fl *flight) landed() {
 	if fl.ended && !fl.aloft {
 		fl.f.spare = append(fl.f.spare, fl)
 	}
 }
 
-// limit is how many fences may be in the air. The journal's are over for the server at once. And
-// they must lie close together: one whose offset is behind what the journal syncs at the moment
-// waits for the fsync after that, with everything that it covers.
+// limit is the number of fences that may be in flight. A journal fence costs the server one quick
+// command. And journal fences must be close together: one whose offset is beyond the journal's
+// current fsync waits for the next fsync, with every reply that it covers.
 func (f *fencer) limit() int {
 	if f.kind.journal {
 		return 16 * maxFlights
@@ -315,8 +316,8 @@ func (f *fencer) limit() int {
 	return maxFlights
 }
 
-// wakeIn makes the loop turn in a while. The loop's timers are in whole milliseconds: for less than
-// that the end of the fence in the air comes as soon.
+// wakeIn makes the loop turn after ns. The loop's timers have a resolution of a millisecond: for
+// less than that the end of a fence in flight comes as soon.
 func (f *fencer) wakeIn(ns int64) {
 	if f.paced || ns < int64(time.Millisecond) && len(f.flights) > 0 {
 		return
@@ -330,7 +331,7 @@ func (f *fencer) wakeIn(ns int64) {
 	f.pace.Reset(time.Duration(ns))
 }
 
-// ended is called once for each fence, with what it has proven.
+// ended is called once for each fence, with its outcome.
 func (f *fencer) ended(fl *flight, outcome telemetry.FenceOutcome, why string) {
 	if fl.ended {
 		return
@@ -360,11 +361,11 @@ func (f *fencer) ended(fl *flight, outcome telemetry.FenceOutcome, why string) {
 	f.retry = now + int64(retryPause)
 }
 
-// retryPause is how long a fencer waits after a fence that failed: a server that answers an error
-// at once is not asked in a tight loop.
+// retryPause is how long a fencer waits after a failed fence, so that it does not ask a server that
+// answers an error at once in a tight loop.
 const retryPause = 5 * time.Millisecond
 
-// smooth follows the time that a fence takes.
+// smooth averages the duration of fences.
 func (f *fencer) smooth(took int64) {
 	if f.round == 0 {
 		f.round = took
@@ -373,7 +374,7 @@ func (f *fencer) smooth(took int64) {
 	f.round += (took - f.round) / 8
 }
 
-// prove notes that every hold up to seq is proven in this kind.
+// prove notes that every hold up to seq has this kind of proof.
 func (f *fencer) prove(seq uint64) {
 	if seq <= f.proven {
 		return
@@ -400,7 +401,7 @@ func (h *hold) bit(f *fencer) uint8 {
 	return 0
 }
 
-// met notes that a hold lacks one thing less.
+// met removes bit from a hold's missing proofs.
 func (d *durability) met(h *hold, bit uint8) {
 	if h.missing&bit == 0 {
 		return
@@ -412,13 +413,13 @@ func (d *durability) met(h *hold, bit uint8) {
 	switch {
 	case h.missing != 0:
 	case !h.settled:
-		d.settle(h, telemetry.HoldConfirmed, nil)
+		d.settle(h, telemetry.HoldConfirmed)
 	case h.outcome == telemetry.HoldTimeout:
 		h.route.Late++
 	}
 }
 
-// unwait takes a hold that is not settled out of the counts of those who wait for the kinds in bits.
+// unwait removes an unsettled hold from the waiting counts of the kinds in bits.
 func (h *hold) unwait(bits uint8) {
 	for i, f := range h.plan.kinds {
 		if h.missing&bits&(1<<i) != 0 {
@@ -427,14 +428,14 @@ func (h *hold) unwait(bits uint8) {
 	}
 }
 
-// settle says what becomes of a held reply; instead takes its place, if it is not confirmed.
-func (d *durability) settle(h *hold, outcome telemetry.HoldOutcome, instead []byte) {
+// settle decides a held reply: it is released if confirmed; otherwise an error takes its place.
+func (d *durability) settle(h *hold, outcome telemetry.HoldOutcome) {
 	if h.settled {
 		return
 	}
 	h.unwait(h.missing)
-	h.settled, h.outcome, h.instead = true, outcome, instead
-	if outcome.Unconfirmed() && instead == nil && !h.closes {
+	h.settled, h.outcome = true, outcome
+	if outcome.Unconfirmed() && !h.closes {
 		h.instead = d.textUnconfirmed(h, outcome)
 	}
 	took := d.w.loop.Now() - h.began
@@ -454,7 +455,7 @@ func (d *durability) settle(h *hold, outcome telemetry.HoldOutcome, instead []by
 	}
 }
 
-// take returns a hold for a command that is about to be sent.
+// take returns a hold for a command about to be sent.
 func (d *durability) take() *hold {
 	if k := len(d.free); k > 0 {
 		h := d.free[k-1]
@@ -464,7 +465,7 @@ func (d *durability) take() *hold {
 	return &hold{}
 }
 
-// drop gives back a hold that nothing refers to: there is nothing to prove.
+// drop frees an unreferenced hold that needs no proof.
 func (d *durability) drop(h *hold) {
 	if h.span != nil {
 		d.w.tel.RecordSpan(*h.span) // it was not held
@@ -475,7 +476,7 @@ func (d *durability) drop(h *hold) {
 	}
 }
 
-// unref is called by each queue that lets a hold go.
+// unref is called by each queue that drops a hold.
 func (d *durability) unref(h *hold) {
 	if h.refs--; h.refs == 0 {
 		d.drop(h)

@@ -33,6 +33,7 @@ func onAOF(t *testing.T, test func(b *bubble, c *fakeClient)) {
 func (f *fakeServer) marks() int { return f.sent("set holdfast:fence") }
 
 func TestAOFFenceWritesOnce(t *testing.T) {
+	t.Parallel()
 	onAOF(t, func(b *bubble, c *fakeClient) {
 		before := len(b.server.commands())
 		for range 3 {
@@ -63,6 +64,7 @@ func (f *fakeServer) commands() []string {
 
 // Under everysec WAITAOF is about the fence's own write, on a server that does not answer early, too.
 func TestAOFFenceUnderEverysecWrites(t *testing.T) {
+	t.Parallel()
 	onAOF(t, func(b *bubble, c *fakeClient) {
 		b.server.change(func() { b.server.config["appendfsync"] = "everysec" })
 		c.send("SET pay:1 a")
@@ -84,6 +86,7 @@ func TestAOFFenceUnderEverysecWrites(t *testing.T) {
 
 // A setting that is changed in between proves nothing, and the next fence writes again.
 func TestAOFFenceWithoutAWriteNeedsAlways(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(f *fakeServer){
 		"everysec":             func(f *fakeServer) { f.config["appendfsync"] = "everysec" },
 		"no fsync in rewrites": func(f *fakeServer) { f.config["no-appendfsync-on-rewrite"] = "yes" },
@@ -117,6 +120,7 @@ func TestAOFFenceWithoutAWriteNeedsAlways(t *testing.T) {
 // As long as the file is not complete after it was turned on, WAITAOF waits for the one write that
 // the connection made; what it says when that takes too long proves nothing.
 func TestAOFFenceWithoutAWriteThatFallsShort(t *testing.T) {
+	t.Parallel()
 	for _, answer := range []string{"*2\r\n:0\r\n:0\r\n", "-ERR WAITAOF cannot be used\r\n"} {
 		onAOF(t, func(b *bubble, c *fakeClient) {
 			c.send("SET pay:1 a")
@@ -134,6 +138,7 @@ func TestAOFFenceWithoutAWriteThatFallsShort(t *testing.T) {
 
 // WAITAOF for replicas is about a write of the fence's own, whatever the primary's settings.
 func TestAOFFenceOfReplicasWrites(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(policy.Demand{AOFLocal: true, AOFReplicas: 1}), func(b *bubble) {
 		b.srv.proofs.now.Store(&provable{replicas: 1, aofReplicas: 1})
 		c := b.client()
@@ -150,6 +155,7 @@ func TestAOFFenceOfReplicasWrites(t *testing.T) {
 
 // A new connection of the proof's has not written yet, and WAITAOF would succeed on it at once.
 func TestAOFFenceOnANewConnectionWrites(t *testing.T) {
+	t.Parallel()
 	onAOF(t, func(b *bubble, c *fakeClient) {
 		b.server.cut("set holdfast:fence")
 		b.sleep(time.Second)
@@ -165,6 +171,7 @@ func TestAOFFenceOnANewConnectionWrites(t *testing.T) {
 // A server that is found to be in cluster mode only later has no place for marks: writes are refused
 // before they are executed.
 func TestClusterModeThatShowsLater(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(policy.Demand{AOFLocal: true}), func(b *bubble) {
 		b.server.change(func() { b.server.version = append(b.server.version, "cluster_enabled:1") })
 		b.sleep(3 * time.Second)

@@ -8,20 +8,20 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// facts is what fences have seen of the server. Whether a proof can be had at all, which is looked
-// at before a write is sent, is the matter of provable.go.
+// facts are the fences' observations of the server. provable.go decides, before a write is sent,
+// whether its proof is available.
 type facts struct {
-	replicas int // online, journals not counted
+	replicas int // online, without journals
 	journals int
 
-	config []byte // the last reply to CONFIG GET, and what it is worth
+	config []byte // the last reply to CONFIG GET; worth and why are its evaluation
 	of     *upstream.Info
 	worth  bool
-	always bool // appendfsync always, and worth it
+	always bool // appendfsync always, and worth
 	why    string
 }
 
-// lacks says what a kind has not proven.
+// lacks describes the missing proof of a kind.
 func (f *fencer) lacks() string {
 	why := ""
 	if f.short != "" {
@@ -33,11 +33,12 @@ func (f *fencer) lacks() string {
 	return fmt.Sprintf("replicas %d of %d", min(f.acked, f.kind.replicas-1), f.kind.replicas)
 }
 
-// aofWorth reads CONFIG GET beside a WAITAOF: whether its answer is to be believed.
+// aofWorth reads the CONFIG GET that accompanies a WAITAOF, and reports whether WAITAOF's answer is
+// reliable.
 func (d *durability) aofWorth(reply []byte) (ok bool, why string) {
 	f, info := &d.facts, d.w.up.Info()
 	if f.of == info && bytes.Equal(f.config, reply) {
-		return f.worth, f.why // its version and its disk count, too
+		return f.worth, f.why // the server's version and disk errors count, too, hence info
 	}
 	v, _, err := resp.Parse(reply)
 	if err != nil || len(v.Elems)%2 != 0 {
@@ -64,8 +65,8 @@ func (d *durability) aofWorth(reply []byte) (ok bool, why string) {
 	return f.worth, f.why
 }
 
-// journalsFacked is how many journals acknowledge their fsyncs as replicas do, and replicas that
-// acknowledge them although they cannot be believed: WAITAOF counts both.
+// journalsFacked returns the number of journals that acknowledge fsyncs like replicas, and of
+// replicas whose acknowledgements are unreliable: WAITAOF counts both.
 func (d *durability) journalsFacked() int {
 	n := d.w.up.Info().AOFDoubtful()
 	if r := d.w.recorder; r != nil && r.facks() {

@@ -2,20 +2,21 @@ package proxy
 
 import "holdfast/proxy/telemetry"
 
-// A fence of the journal asks the primary for its replication offset: what was answered before lies
-// below it. It is proven when the journal has everything of that history up to there, fsynced, with
-// a snapshot that leads to it. The server is done with such a fence at once, and the journal is not
-// asked anything: its position comes by itself.
+// A fence of the journal asks the primary for its replication offset: earlier answered writes lie
+// below it. It is proven once the journal has that history up to the offset, fsynced, with a
+// snapshot that leads to it. The server's part is one command, and the journal needs no query: it
+// reports its position.
 
-// journalProof is what fences want of the journal; recorder has it. It takes no lock for long.
+// journalProof is the fences' interface to the journal, implemented by recorder. It takes no lock
+// for long.
 type journalProof interface {
 	confirmed() (replID string, offset int64)
 	hurry()
 	facks() bool
 }
 
-// awaitJournal notes that a fence waits for the journal from now on.
-func (d *durability) awaitJournal(fl *flight) {
+// awaitJournal notes that a fence waits for the journal.
+func (d *durability) awaitJournal() {
 	d.w.journalWaits.Store(true)
 	d.journalMoved()
 }
@@ -44,7 +45,7 @@ func (d *durability) journalMoved() {
 		fl := f.flights[i]
 		switch {
 		case fl.replID[0] == 0:
-			i++ // the server has not said its offset yet
+			i++ // the server's offset has not arrived yet
 		case fl.epoch != d.epoch || fl.replID != d.replID:
 			f.ended(fl, telemetry.FencePrimary, "the primary's history has a new name")
 			fl.landed()
@@ -58,8 +59,8 @@ func (d *durability) journalMoved() {
 	if len(f.flights) == 0 {
 		return
 	}
-	// It may have moved between the look and now: then nobody is told any more, unless it is
-	// looked at again.
+	// The journal may have moved since the check above. Its notification would be lost then, so
+	// check again.
 	if !d.w.journalWaits.Swap(true) {
 		if r, o := d.w.recorder.confirmed(); r != replID || o != offset {
 			d.journalMoved()

@@ -11,56 +11,55 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// sideLink is a connection of the control user's, beside those that carry clients' commands. Fences
-// go by it, one at a time, since WAIT holds up its connection. It is an ordinary link with neither
-// lane nor owner.
+// sideLink is a connection of the control user, separate from those that carry client commands. It
+// carries one fence at a time, since WAIT blocks its connection. It is an ordinary link with
+// neither lane nor owner.
 type sideLink struct {
 	d      *durability
 	l      *link
 	dialNo uint64 // see lineage.go
-	ready  bool   // it has said which server it leads to
+	ready  bool   // the server at its end is known
 	dead   bool
 	flight *flight // nil: free
-	marked bool    // it has written, and the server's append-only file had that (fence_wait.go)
+	marked bool    // it has written, and the write was in the append-only file (fence_wait.go)
 
-	steps []step // whose replies are to come, oldest first
-	call  call   // the same for all of them
-	idle  int64  // loop time since when it is free
-	until int64  // loop time by which the flight's replies have come, or it is stuck
+	steps []step // outstanding steps, oldest first
+	call  call   // one for all steps
+	idle  int64  // loop time at which it became free
+	until int64  // loop time at which a flight without all replies counts as stuck
 }
 
 // step is a command of a fence.
 type step uint8
 
 const (
-	stepHello  step = iota // who is there: run id, role, history
-	stepBefore             // INFO replication in front of the fence
-	stepSet                // the write that WAIT and WAITAOF are about
+	stepHello  step = iota // the server's identity: run id, role, history
+	stepBefore             // INFO replication before the fence
+	stepSet                // the write that WAIT and WAITAOF wait for
 	stepWait
-	stepConfig // what WAITAOF is worth
-	stepAfter  // INFO replication behind it
-	stepSize   // what is in the database of the watermark (fence_mark.go)
+	stepConfig // the settings that WAITAOF depends on
+	stepAfter  // INFO replication after the fence
+	stepSize   // the size of the watermark's database (fence_mark.go)
 	stepExists
 )
 
 const (
-	// fenceWait is how long WAIT and WAITAOF may take. Longer than that the same holds are covered
-	// by a new fence.
+	// fenceWait bounds WAIT and WAITAOF. After it a new fence covers the same holds.
 	fenceWait = time.Second
-	// fenceGrace is how much later their reply may come before the link counts as stuck.
+	// fenceGrace is how long their reply may be overdue before the link counts as stuck.
 	fenceGrace = 2 * time.Second
-	// sideIdle is how long a side link may be unused, but for the last one.
+	// sideIdle is how long a side link may be unused, except the last one.
 	sideIdle = int64(10 * time.Second)
 )
 
-// The watermark is what fences write. It is what it is for its place in the stream alone.
+// The watermark is the key that fences write. Only its position in the stream matters.
 const watermark = "holdfast:fence"
 
 var (
 	frameHello = resp.AppendCommandStrings(nil, "iNfO", "server", "replication")
 	frameInfo  = resp.AppendCommandStrings(nil, "iNfO", "replication")
 	frameSet   = resp.AppendCommandStrings(nil, "sEt", watermark, "1")
-	// frameTouch takes the place of the SET that a full memory refuses; the key must be there.
+	// frameTouch replaces the SET that a full memory refuses; the key must exist.
 	frameTouch  = resp.AppendCommandStrings(nil, "pExPiReAt", watermark, "9999999999999")
 	frameConfig = resp.AppendCommandStrings(nil, "cOnFiG", "gEt", "appendonly", "appendfsync",
 		"no-appendfsync-on-rewrite")
@@ -75,13 +74,13 @@ var (
 // sidePool is the side links of a worker.
 type sidePool struct {
 	links   []*sideLink
-	opening bool  // one of them is not ready
-	retry   int64 // loop time before which none is opened
+	opening bool  // one of them is not ready yet
+	retry   int64 // earliest loop time of the next dial
 	backoff upstream.Backoff
-	oom     bool // the server refuses SET for want of memory
+	oom     bool // the server refuses SET for lack of memory
 }
 
-// take returns a free side link; nil if there is none at the moment. Then one is being opened.
+// take returns a free side link; nil if none is free. Then one is being opened.
 func (p *sidePool) take(d *durability) *sideLink {
 	for _, sl := range p.links {
 		if sl.ready && sl.flight == nil {
@@ -94,7 +93,7 @@ func (p *sidePool) take(d *durability) *sideLink {
 	return nil
 }
 
-// open dials one more, unless that is under way or the last attempt has just failed.
+// open dials one more, unless a dial is under way or has just failed.
 func (p *sidePool) open(d *durability) {
 	w := d.w
 	if p.opening || w.loop.Now() < p.retry {
@@ -136,7 +135,7 @@ func (sl *sideLink) fly(fl *flight) {
 	}
 }
 
-// flyAOF begins a fence of the append-only file; without a write of its own where that will do.
+// flyAOF begins a fence of the append-only file, without a write of its own if that suffices.
 func (sl *sideLink) flyAOF(fl *flight) {
 	k := fl.f.kind
 	fl.unmarked = k.replicas == 0 && sl.marked && sl.d.facts.always
@@ -164,7 +163,7 @@ func (sl *sideLink) mark() {
 	sl.send(stepSet, frameSet)
 }
 
-// wait asks for a count of replicas, and then who they are.
+// wait asks for a count of replicas, and then for their identities.
 func (sl *sideLink) wait(count int64) {
 	sl.flight.asked = count
 	w := sl.d.w
@@ -175,7 +174,7 @@ func (sl *sideLink) wait(count int64) {
 	sl.send(stepAfter, frameInfo)
 }
 
-// waitAOF asks for fsyncs. Journals that count as replicas are asked for beside these.
+// waitAOF asks for fsyncs. Its count includes the journals that count as replicas.
 func (sl *sideLink) waitAOF(k fenceKind, journals int) {
 	sl.flight.journals = journals
 	sl.flight.asked = int64(k.replicas)
@@ -200,7 +199,7 @@ func appendNumber(b []byte, n int64) []byte {
 	return resp.AppendBulk(b, strconv.AppendInt(digits[:0], n, 10))
 }
 
-// reply takes the replies, in their order.
+// reply takes the replies, in order.
 func (sl *sideLink) reply(reply []byte, broken bool) {
 	if broken {
 		sl.broke()
@@ -225,20 +224,20 @@ func (sl *sideLink) reply(reply []byte, broken bool) {
 	}
 }
 
-// land makes the link free again.
+// land frees the link.
 func (sl *sideLink) land() {
 	fl := sl.flight
 	sl.flight, sl.idle = nil, sl.d.w.loop.Now()
 	fl.aloft = false
 	sl.marked = fl.f.kind.aof && fl.failed == telemetry.FenceProven && fl.epoch == sl.d.epoch
 	if !fl.f.kind.journal || fl.failed != 0 {
-		// The journal's fences end when the journal has got as far.
+		// The journal's fences end once the journal has reached the offset.
 		fl.end()
 	}
 	fl.landed()
 }
 
-// end ends a fence of which all replies have come.
+// end ends a fence whose replies have all come.
 func (fl *flight) end() {
 	if fl.epoch != fl.f.d.epoch {
 		fl.f.ended(fl, telemetry.FencePrimary, "the primary changed")
@@ -254,7 +253,7 @@ func (fl *flight) fail(outcome telemetry.FenceOutcome, why string) {
 	}
 }
 
-// broke is called for each outstanding command of a link that broke, and does its work once.
+// broke is called for each outstanding command of a broken link, and does its work once.
 func (sl *sideLink) broke() {
 	if sl.dead {
 		return
@@ -279,7 +278,7 @@ func (p *sidePool) remove(sl *sideLink) {
 	p.links = slices.DeleteFunc(p.links, func(x *sideLink) bool { return x == sl })
 }
 
-// close drops a side link; what is in the air on it proves nothing.
+// close drops a side link; its fence in flight proves nothing.
 func (sl *sideLink) close(cause error) {
 	sl.broke()
 	if !sl.l.closed {
@@ -287,7 +286,7 @@ func (sl *sideLink) close(cause error) {
 	}
 }
 
-// closeSides closes all of them.
+// closeSides closes all side links.
 func (d *durability) closeSides() {
 	for _, sl := range slices.Clone(d.sides.links) {
 		sl.close(errSideSpare)
@@ -295,7 +294,7 @@ func (d *durability) closeSides() {
 	d.sides.retry = 0
 }
 
-// sweepSides closes side links that are stuck, or idle for too long, and keeps one open while there
+// sweepSides closes side links that are stuck or idle for too long, and keeps one open while there
 // are routes.
 func (d *durability) sweepSides() {
 	now := d.w.loop.Now()
@@ -313,7 +312,7 @@ func (d *durability) sweepSides() {
 	}
 }
 
-// errorOf reports an error reply of the server's, and gives its text.
+// errorOf returns the text of an error reply; false: no error.
 func errorOf(reply []byte) (string, bool) {
 	if len(reply) == 0 || reply[0] != '-' {
 		return "", false

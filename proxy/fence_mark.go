@@ -5,39 +5,41 @@ import (
 	"fmt"
 	"slices"
 
+	"holdfast/journal/tap"
 	"holdfast/policy"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/upstream"
 )
 
-// Fences of replicas and of append-only files write a key, the watermark. It is in the ledger of the
-// trash or, where there is no trash, in the server's highest database, which is hidden from clients
-// for it. What somebody keeps there is out of his reach then, so it is looked for and reported. In
-// cluster mode there is one database, and the key would belong to some node or other.
+// Fences of replicas and of append-only files write a key, the watermark. It is in the ledger of
+// the trash or, without a trash, in the server's highest database, which is then hidden from
+// clients. Clients can no longer reach their own keys there, so the proxy looks for such keys and
+// reports them. In cluster mode there is only one database, and the key would belong to an
+// arbitrary node.
 
 var errMarkCluster = errors.New("the server is in cluster mode, where proofs of replicas and of " +
 	"append-only files cannot write their mark")
 
-// MarkDatabase is the database that the routes would hide from clients on a server like info,
-// without a trash; ok is false where they hide none.
+// MarkDatabase returns the database that the routes would hide from clients on a server like info,
+// without a trash; ok is false if they hide none.
 func MarkDatabase(routes []policy.RouteSpec, info *upstream.Info) (db int, ok bool) {
 	last := info.Databases - 1
 	return last, last > 0 && !info.Cluster && routesMark(routes)
 }
 
-// HiddenKeys says what to do about keys in the database that MarkDatabase is.
+// HiddenKeys returns the advice about keys in MarkDatabase.
 func HiddenKeys(db int, keys int64) string {
 	return fmt.Sprintf("database %d is hidden from clients for the mark that proofs of replicas and "+
 		"append-only files write, and there are keys in it (%d): on the server itself, MOVE them to "+
 		"another database, or give it one more (databases %d)", db, keys, db+2)
 }
 
-// MarkLua counts the keys in database ARGV[1] but for the mark, KEYS[1].
+// MarkLua counts the keys in database ARGV[1], except the marks, MarkKeys.
 const MarkLua = "redis.call('SELECT', ARGV[1]) " +
-	"return redis.call('DBSIZE') - redis.call('EXISTS', KEYS[1])"
+	"return redis.call('DBSIZE') - redis.call('EXISTS', KEYS[1], KEYS[2])"
 
-// MarkKey is the mark.
-const MarkKey = watermark
+// MarkKeys are the proxy's own keys there: the fences' and the journal's.
+var MarkKeys = [2]string{watermark, tap.MarkKey}
 
 // routesMark reports whether a route needs fences that write.
 func routesMark(routes []policy.RouteSpec) bool {
@@ -47,7 +49,8 @@ func routesMark(routes []policy.RouteSpec) bool {
 // marks reports whether a demand needs fences that write.
 func marks(d policy.Demand) bool { return d.Replicas > 0 || d.AOFLocal || d.AOFReplicas > 0 }
 
-// refuseMarks says why the routes cannot be in force on a server like info; nil if they can.
+// refuseMarks returns the reason why the routes cannot be in force on a server like info; nil if
+// they can.
 func refuseMarks(routes []*policy.Route, info *upstream.Info) error {
 	if !info.Cluster {
 		return nil
@@ -62,17 +65,17 @@ func refuseMarks(routes []*policy.Route, info *upstream.Info) error {
 
 var (
 	frameSize   = resp.AppendCommandStrings(nil, "dBsIzE")
-	frameExists = resp.AppendCommandStrings(nil, "eXiStS", watermark)
+	frameExists = resp.AppendCommandStrings(nil, "eXiStS", watermark, tap.MarkKey)
 )
 
-// hiddenCount is what a side link has found in the database of the watermark.
+// hiddenCount is the count of keys in the watermark's database.
 type hiddenCount struct {
-	runID string // of the process that was asked last
+	runID string // the server process asked last
 	keys  int64
 }
 
-// countHidden asks on a new side link whether somebody has keys in the database of the watermark:
-// once for each process of the server, for one worker.
+// countHidden asks on a new side link for clients' keys in the watermark's database: once for each
+// server process, for one worker.
 func (sl *sideLink) countHidden() {
 	d := sl.d
 	t := d.w.trash
@@ -84,7 +87,7 @@ func (sl *sideLink) countHidden() {
 	sl.send(stepExists, frameExists)
 }
 
-// counts takes the replies. An error says that the control user may not ask.
+// counts takes the replies. An error means that the control user may not ask.
 func (sl *sideLink) counts(st step, reply []byte) {
 	n, rest, ok := cutInteger(reply)
 	if !ok || len(rest) > 0 {

@@ -17,6 +17,7 @@ const hiddenKeys = "database 15 is hidden from clients for the mark"
 
 // Keys in the database that routes take from clients are reported; the mark itself is not.
 func TestKeysInTheDatabaseOfTheMark(t *testing.T) {
+	t.Parallel()
 	srv := durable(t)
 	aof := policy.Demand{AOFLocal: true}
 	start := func() (*logBuffer, *conn) {
@@ -43,6 +44,7 @@ func TestKeysInTheDatabaseOfTheMark(t *testing.T) {
 
 // In cluster mode there is no database for the mark; the journal needs none.
 func TestRoutesInClusterMode(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, "--cluster-enabled", "yes", "--appendonly", "yes",
 		"--appendfsync", "always", "--repl-diskless-sync-delay", "0")
 	const want = "cluster mode, where proofs"

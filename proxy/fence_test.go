@@ -22,6 +22,7 @@ func onRoute(d policy.Demand, change ...func(*policy.RouteSpec)) []policy.RouteS
 var oneReplica = policy.Demand{Replicas: 1}
 
 func TestReplyIsHeldUntilTheFence(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		c.send("SET pay:1 a", "GET x", "SET plain b")
@@ -33,6 +34,7 @@ func TestReplyIsHeldUntilTheFence(t *testing.T) {
 }
 
 func TestFenceCoversWhatWasAnsweredBeforeIt(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		first, second := b.client(), b.client()
 		first.send("SET pay:1 a")
@@ -71,6 +73,7 @@ func (b *bubble) expectOutcome(o telemetry.HoldOutcome, want uint64) {
 }
 
 func TestTimeoutInTheMiddle(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		c.send("SET pay:1 a")
@@ -94,6 +97,7 @@ func TestTimeoutInTheMiddle(t *testing.T) {
 }
 
 func TestTimeoutCloses(t *testing.T) {
+	t.Parallel()
 	closes := func(r *policy.RouteSpec) { r.CloseOnTimeout = true }
 	inBubble(t, onRoute(oneReplica, closes), func(b *bubble) {
 		c := b.client()
@@ -109,6 +113,7 @@ func TestTimeoutCloses(t *testing.T) {
 }
 
 func TestLinkCutBetweenWriteAndFence(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		c.send("SET pay:1 a")
@@ -123,6 +128,7 @@ func TestLinkCutBetweenWriteAndFence(t *testing.T) {
 }
 
 func TestFenceLinkCut(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		c.send("SET pay:1 a")
@@ -138,6 +144,7 @@ func TestFenceLinkCut(t *testing.T) {
 // A count that falls short proves nothing, whatever INFO says; nor does an error, nor a count that
 // INFO does not bear out.
 func TestAnswersThatProveNothing(t *testing.T) {
+	t.Parallel()
 	for _, answer := range []string{":0\r\n", "-ERR no\r\n", "$1\r\n1\r\n", "*0\r\n",
 		"-UNBLOCKED force unblock from blocking operation\r\n"} {
 		inBubble(t, onRoute(oneReplica), func(b *bubble) {
@@ -154,6 +161,7 @@ func TestAnswersThatProveNothing(t *testing.T) {
 }
 
 func TestMarkThatWasRefusedProvesNothing(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		b.server.change(func() { b.server.instead["set holdfast:fence 1"] = "-NOPERM no\r\n" })
@@ -167,6 +175,7 @@ func TestMarkThatWasRefusedProvesNothing(t *testing.T) {
 
 // A full memory refuses SET, and not DEL, which is to be proven as well.
 func TestMarkUnderFullMemory(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		b.server.change(func() { b.server.instead["set holdfast:fence 1"] = "-OOM no\r\n" })
@@ -183,6 +192,7 @@ func TestMarkUnderFullMemory(t *testing.T) {
 }
 
 func TestTouchOfAMissingMarkProvesNothing(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		b.server.change(func() {
@@ -200,6 +210,7 @@ func TestTouchOfAMissingMarkProvesNothing(t *testing.T) {
 
 // WAIT counts a journal like a replica.
 func TestJournalsAreNotCounted(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		b.server.change(func() { b.server.replicas = append(b.server.replicas, fakeReplica{0, 1 << 40}) })
 		c := b.client()
@@ -217,6 +228,7 @@ func TestJournalsAreNotCounted(t *testing.T) {
 }
 
 func TestAOFTurnedOffInTheMiddle(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(policy.Demand{AOFLocal: true}), func(b *bubble) {
 		c, d := b.client(), b.client()
 		c.send("SET pay:1 a")
@@ -247,6 +259,7 @@ func TestAOFTurnedOffInTheMiddle(t *testing.T) {
 
 // The answer of WAITAOF is believed only under settings under which it is true.
 func TestAOFSettingsThatLie(t *testing.T) {
+	t.Parallel()
 	for _, set := range [][2]string{{"appendfsync", "everysec"}, {"no-appendfsync-on-rewrite", "yes"}} {
 		inBubble(t, onRoute(policy.Demand{AOFLocal: true}), func(b *bubble) {
 			c := b.client()
@@ -261,6 +274,7 @@ func TestAOFSettingsThatLie(t *testing.T) {
 }
 
 func TestAThousandSessionsOnOneFence(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		first := b.client()
 		first.send("SET pay:0 a")
@@ -290,6 +304,7 @@ func TestAThousandSessionsOnOneFence(t *testing.T) {
 
 // A slow fence does not double the next one's time: another one begins a quarter of a round later.
 func TestFencesOverlap(t *testing.T) {
+	t.Parallel()
 	slow := func(r *policy.RouteSpec) { r.Timeout = 10 * time.Second }
 	inBubble(t, onRoute(oneReplica, slow), func(b *bubble) {
 		c := b.client()
@@ -345,6 +360,7 @@ func (b *bubble) moved(j *fakeJournal, replID string, offset int64) {
 }
 
 func TestJournalFence(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(policy.Demand{Journal: true}), func(b *bubble) {
 		j := &fakeJournal{}
 		b.withFakeJournal(j)
@@ -372,6 +388,7 @@ func TestJournalFence(t *testing.T) {
 // What the journal makes durable together is released together, however long it took: a fence is not
 // put off for so long that it covers what comes after, too.
 func TestJournalFencesLieCloseTogether(t *testing.T) {
+	t.Parallel()
 	slow := func(r *policy.RouteSpec) { r.Timeout = 10 * time.Second }
 	inBubble(t, onRoute(policy.Demand{Journal: true}, slow), func(b *bubble) {
 		j := &fakeJournal{}
@@ -401,6 +418,7 @@ func TestJournalFencesLieCloseTogether(t *testing.T) {
 
 // Kinds do not wait for each other, and a hold waits for all of its own.
 func TestHoldNeedsAllOfItsKinds(t *testing.T) {
+	t.Parallel()
 	both := onRoute(policy.Demand{Journal: true, Replicas: 1})
 	only := onRoute(oneReplica)[0]
 	only.Name, only.Keys = "other", []string{"other:*"}
@@ -427,6 +445,7 @@ func TestHoldNeedsAllOfItsKinds(t *testing.T) {
 // A fence that is due again in less than the loop's timers can tell is begun all the same, though
 // nothing else makes the loop turn.
 func TestFenceIsTriedAgainByItself(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		c.send("SET pay:1 a")

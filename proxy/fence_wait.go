@@ -8,53 +8,54 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// A fence of replicas asks, in one go:
+// A fence of replicas sends, in one write:
 //
 //	INFO replication   the offset up to which the primary has written, and its history
-//	SET holdfast:fence so that there is a write of this connection's that WAIT can be about
+//	SET holdfast:fence a write of this connection, for WAIT to wait for
 //	WAIT n             returns when n replicas have that write
-//	INFO replication   which they are, and that the primary still is what it was
+//	INFO replication   the replicas' identities, and proof that the primary has not changed
 //
-// WAIT counts journals like replicas, so its count only says when to look. What counts are the lines
-// of the last INFO: replicas that are online, have a port, and have acknowledged the offset of the
-// first INFO. If it was a journal that WAIT counted, it is asked for one more than it has found.
+// WAIT counts journals like replicas, so its count only triggers a check of the last INFO. Its
+// lines decide: replicas that are online, have a port, and have acknowledged the offset of the
+// first INFO. If WAIT counted a journal, it is sent again for one more than it has found.
 //
-// A fence of the AOF has WAITAOF in its place, and behind it CONFIG GET: the server's word is worth
-// something only if it is set so that WAITAOF does not answer early.
+// A fence of the AOF has WAITAOF in its place, followed by CONFIG GET: the answer counts only under
+// settings with which WAITAOF does not answer early.
 //
 // WAITAOF waits for the last write of its own connection (c->woff in the server's source), so it
-// needs that SET: clients' writes went by other links, where WAITAOF would hold up everybody's
-// replies, and their users need not be allowed it. But each turn of the server's loop in which
-// anybody wrote is an fsync under appendfsync always, and the reply to a WAITAOF that had to wait is
-// written one turn later, after that turn's fsync. With its own, a lone write waited for two.
+// needs that SET: clients' writes went by other links, where WAITAOF would delay all replies, and
+// their users may lack permission for it. But under appendfsync always each turn of the server's
+// loop with any write costs an fsync, and the reply to a WAITAOF that had to wait is written one
+// turn later, after that turn's fsync. With the fence's own SET, a lone write waited for two
+// fsyncs.
 //
-// So where appendfsync is always, and only the primary's file is asked for, a fence writes nothing:
+// So if appendfsync is always, and only the primary's file is demanded, a fence writes nothing:
 //
 //	CONFIG GET         appendonly yes, appendfsync always, no-appendfsync-on-rewrite no
-//	WAITAOF 1 0        of a connection whose last write is long in the file: answered at once
-//	INFO replication   the primary still is what it was
+//	WAITAOF 1 0        on a connection whose last write is long in the file: answered at once
+//	INFO replication   proof that the primary has not changed
 //
-// What is proven by it, and why (beforeSleep, flushAppendOnlyFile and startAppendOnly of Valkey 8.0.1
-// and Redis 7.2.0 to 8.0.2). Let w be a write that was answered before the fence began.
+// The proof (beforeSleep, flushAppendOnlyFile and startAppendOnly of Valkey 8.0.1 and Redis 7.2.0
+// to 8.0.2): let w be a write that was answered before the fence began.
 //
-//   - A server under always writes replies only behind the fsync of all that was executed before, in
+//   - A server under always writes replies only after the fsync of every write executed before, in
 //     the same turn: flushAppendOnlyFile comes before handleClientsWithPendingWrites, with I/O
-//     threads too, and looks for what an earlier setting left without an fsync. If fsync fails, the
-//     server ends. So the reply to CONFIG GET, which says always and is executed after w, comes after
-//     an fsync of w, whatever appendfsync was at w: if the file was on then.
+//     threads too, and it also syncs data left unsynced by an earlier setting. If fsync fails, the
+//     server exits. So the reply to CONFIG GET, which reads always and is executed after w, follows
+//     an fsync of w, for any appendfsync at w, provided that the file was on then.
 //   - If it was off at w, or was turned on and is not complete yet, WAITAOF refuses, or waits: until
-//     the rewrite is over, fsynced_reploff is 0 or -1, and the connection's write lies above it. That
-//     is what it is for, and why it needs one write of the connection's at one time. When it answers,
-//     w is in the file's new base, or was appended behind it and fsynced as above.
-//   - Scripts, transactions and what a blocked client did are in that file before the turn of the
-//     loop ends, like w; and what propagates nothing has nothing to lose.
+//     the rewrite is over, fsynced_reploff is 0 or -1, and the connection's write lies above it. For
+//     this the fence has WAITAOF, and its connection needs one earlier write. When WAITAOF answers,
+//     w is in the file's new base, or was appended after it and fsynced as above.
+//   - The writes of scripts, transactions and unblocked clients are in that file before the turn of
+//     the loop ends, like w; a command that propagates nothing has nothing to lose.
 //
-// So a lone write waits for its own fsync and no other. Less cannot be had: in front of the write's
-// reply nothing says whether what is asked was executed before or after it.
+// So a lone write waits for its own fsync and no other. That is the minimum: until the write's
+// reply is read, nothing shows whether a query was executed before or after the write.
 //
-// Under everysec an fsync happens in the background, and the SET is needed to know which one.
+// Under everysec the fsync happens in the background, and the SET identifies the one to wait for.
 
-// take carries out the reply to one step of a fence.
+// take handles the reply to one step of a fence.
 func (fl *flight) take(sl *sideLink, st step, reply []byte) {
 	if text, bad := errorOf(reply); bad {
 		fl.refused(sl, st, text)
@@ -74,17 +75,17 @@ func (fl *flight) take(sl *sideLink, st step, reply []byte) {
 	}
 }
 
-// refused takes an error of the server's.
+// refused handles an error reply.
 func (fl *flight) refused(sl *sideLink, st step, text string) {
 	if st == stepSet {
-		// A full memory refuses SET, and not what makes room, which is to be proven as well.
+		// A server with full memory refuses SET but accepts deletes, whose proof is also needed.
 		sl.d.sides.oom = strings.HasPrefix(text, "OOM") && !sl.d.sides.oom
 	}
 	fl.fail(telemetry.FenceError, text)
 	sl.d.w.up.Recheck()
 }
 
-// marked makes sure that there was a write: WAIT succeeds at once on a connection that made none.
+// marked checks that the write happened: WAIT succeeds at once on a connection without one.
 func (fl *flight) marked(sl *sideLink, reply []byte) {
 	if reply[0] != '+' && string(reply) != ":1\r\n" {
 		sl.d.sides.oom = false
@@ -119,11 +120,11 @@ func (fl *flight) before(sl *sideLink, reply []byte) {
 		fl.fail(telemetry.FenceShort, "a journal came or went")
 	}
 	if fl.f.kind.journal {
-		fl.f.d.awaitJournal(fl)
+		fl.f.d.awaitJournal()
 	}
 }
 
-// counted takes what WAIT or WAITAOF has found.
+// counted takes the count of WAIT or WAITAOF.
 func (fl *flight) counted(reply []byte) {
 	k := fl.f.kind
 	rest, local, ok := reply, int64(0), true
@@ -146,7 +147,7 @@ func (fl *flight) counted(reply []byte) {
 	}
 }
 
-// configured takes the settings that WAITAOF's word depends on.
+// configured takes the settings on which WAITAOF's answer depends.
 func (fl *flight) configured(sl *sideLink, reply []byte) {
 	ok, why := sl.d.aofWorth(reply)
 	switch {
@@ -193,7 +194,7 @@ func (fl *flight) after(sl *sideLink, reply []byte) {
 		return
 	}
 	if fl.answered >= fl.asked && sl.d.w.loop.Now()-fl.began < int64(fenceWait) {
-		sl.wait(fl.answered + 1) // it was a journal that was counted
+		sl.wait(fl.answered + 1) // WAIT counted a journal
 		return
 	}
 	fl.fail(telemetry.FenceShort, "too few replicas")

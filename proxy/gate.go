@@ -5,31 +5,31 @@ import (
 	"holdfast/proxy/telemetry"
 )
 
-// A gate is what a session has while replies of it are held: on a durable route the client gets its
-// reply only when the write is proven. Everything that is delivered to the client meanwhile queues
-// behind the oldest held reply, in order; the session's later commands are executed all the same.
+// A gate queues a session's output while any of its replies is held: on a durable route the client
+// gets its reply only once the write is proven. All later output to the client queues behind the
+// oldest held reply, in order; the session's later commands are still executed.
 //
 //	buf   +OK…(held)  :1 $3 abc  +OK…(held)  :2
 //	      ^ holds[0]             ^ holds[1]
 //
-// What is proven, and by what, is the matter of fence.go; the gate only knows which of its holds
-// are settled. Bytes leave it strictly from the front, up to the first hold that is not.
+// fence.go proves writes; the gate only knows which of its holds are settled. Bytes leave it
+// strictly from the front, up to the first unsettled hold.
 //
 // Invariants:
 //
 //   - A session has a gate exactly while a reply of it is held, or an answer is being given that may
 //     be (answering). Without one, deliver costs a comparison with nil.
-//   - No byte of a held reply, nor of what follows it, is with the client before the hold is settled.
+//   - No byte of a held reply, nor of later output, reaches the client before the hold is settled.
 //   - A held reply is delivered whole as it came (confirmed), or not at all: then an error takes its
-//     place, or the connection ends in front of it.
-//   - A session that dies leaves holds which count for nobody; they stay in the queues of the fences
-//     until these come by.
+//     place, or the connection ends before it.
+//   - A session that ends leaves holds without effect; they stay in the queues of the fences
+//     until the fences reach them.
 //
-// The design that was rejected keeps the held reply of each command at the command, and what follows
-// in the link: that holds up other sessions, and a session could not go on executing.
+// The rejected design keeps each held reply with its command, and later replies in the link: that
+// blocks other sessions, and a session could not execute further commands.
 type gate struct {
 	buf   []byte
-	off   int    // how much of buf is delivered
+	off   int    // bytes of buf already delivered
 	base  uint64 // position, in the stream of the gate's bytes, of buf[0]
 	holds queue[*hold]
 
@@ -38,20 +38,20 @@ type gate struct {
 }
 
 const (
-	// gateBytes and gateHolds are how much a gate may gather before its session is no longer read.
+	// gateBytes and gateHolds bound a gate; at either its session's input is no longer read.
 	gateBytes = 1 << 20
 	gateHolds = 16 << 10
-	// gateKeep is the largest buffer that a gate at rest keeps.
+	// gateKeep is the largest buffer that an unused gate keeps.
 	gateKeep = 64 << 10
 )
 
-// full reports that the session has to wait with further commands.
+// full reports whether the session's further commands have to wait.
 func (g *gate) full() bool { return g.len() >= gateBytes || g.holds.len() >= gateHolds }
 
-// len is how many bytes wait.
+// len returns the number of waiting bytes.
 func (g *gate) len() int { return len(g.buf) - g.off }
 
-// openGate makes sure that there is a gate.
+// openGate returns the session's gate, and opens one if there is none.
 func (s *session) openGate() *gate {
 	if s.gate != nil {
 		return s.gate
@@ -66,7 +66,7 @@ func (s *session) openGate() *gate {
 	return s.gate
 }
 
-// closeGate gives an empty gate back.
+// closeGate frees an empty gate.
 func (s *session) closeGate() {
 	g := s.gate
 	s.gate = nil
@@ -79,7 +79,7 @@ func (s *session) closeGate() {
 	}
 }
 
-// behindGate takes what is delivered while there is a gate.
+// behindGate queues output while there is a gate.
 func (s *session) behindGate(p []byte) {
 	g := s.gate
 	if h := g.answering; h != nil {
@@ -91,8 +91,8 @@ func (s *session) behindGate(p []byte) {
 	s.account()
 }
 
-// answer gives the client the reply to a command that a route asks a proof for: held, if it may have
-// written anything.
+// answer delivers the reply to a command for which a route demands a proof: held, if the command
+// may have written anything.
 func (s *session) answer(h *hold, reply []byte) {
 	d := s.w.durable
 	switch {
@@ -113,7 +113,7 @@ func (s *session) answer(h *hold, reply []byte) {
 	s.account()
 }
 
-// passBy delivers a reply that is not held, in its turn. An empty gate goes.
+// passBy delivers an unheld reply, in its turn. It closes an empty gate.
 func (s *session) passBy(reply []byte) {
 	if g := s.gate; g != nil && g.holds.len() == 0 {
 		s.closeGate()
@@ -121,7 +121,7 @@ func (s *session) passBy(reply []byte) {
 	s.deliver(reply)
 }
 
-// answerBy has done deliver the answer to a command that a route asks a proof for.
+// answerBy makes done deliver the answer to a command for which a route demands a proof.
 func (s *session) answerBy(h *hold, done func()) {
 	if s.closed {
 		s.w.durable.drop(h)
@@ -134,7 +134,7 @@ func (s *session) answerBy(h *hold, done func()) {
 	if g == nil || g.answering == nil {
 		return
 	}
-	// Nobody was answered: the session ends, or wants no replies.
+	// There was no answer: the session is ending, or has replies off.
 	g.answering = nil
 	s.w.durable.drop(h)
 	if g.holds.len() == 0 {
@@ -142,8 +142,8 @@ func (s *session) answerBy(h *hold, done func()) {
 	}
 }
 
-// wrote reports whether a command with this reply may have changed anything. Of what runs code, an
-// error may come after a write; a transaction ran if its reply is an array.
+// wrote reports whether a command with this reply may have changed anything. Code may write before
+// it ends in an error; a transaction ran if its reply is an array.
 func (h *hold) wrote(reply []byte) bool {
 	switch {
 	case len(reply) == 0:
@@ -154,10 +154,10 @@ func (h *hold) wrote(reply []byte) bool {
 	return h.strict || reply[0] != '-'
 }
 
-// release delivers what is in front of the first hold that is not settled.
+// release delivers the bytes before the first unsettled hold.
 func (s *session) release() {
 	g := s.gate
-	out := uint64(g.off) // up to where buf is dealt with
+	out := uint64(g.off) // end of the handled part of buf
 	for g.holds.len() > 0 && g.holds.front().settled {
 		h := g.holds.pop()
 		at := h.from - g.base
@@ -191,7 +191,7 @@ func (s *session) release() {
 	s.shrinkGate()
 }
 
-// shrinkGate drops what was delivered, and lets go on who waits for that.
+// shrinkGate drops delivered bytes, and wakes the session if it waits for that.
 func (s *session) shrinkGate() {
 	g := s.gate
 	if g.holds.len() == 0 {
@@ -212,14 +212,14 @@ func (s *session) shrinkGate() {
 	}
 }
 
-// cutOff ends a session whose route closes instead of saying -UNCONFIRMED: what precedes the reply
-// has been delivered, and nothing follows.
+// cutOff ends a session whose route closes instead of answering -UNCONFIRMED: earlier output has
+// been delivered, and nothing follows.
 func (s *session) cutOff() {
 	s.reason = telemetry.CloseUnconfirmed
 	s.closeAfterFlush()
 }
 
-// dropGate takes the gate away from a session that ends.
+// dropGate removes the gate of an ending session.
 func (s *session) dropGate() {
 	g := s.gate
 	if g == nil {
@@ -229,7 +229,7 @@ func (s *session) dropGate() {
 	for g.holds.len() > 0 {
 		h := g.holds.pop()
 		h.s = nil
-		d.settle(h, telemetry.HoldGone, nil)
+		d.settle(h, telemetry.HoldGone)
 		d.unref(h)
 	}
 	if g.answering != nil {
@@ -238,7 +238,7 @@ func (s *session) dropGate() {
 	s.closeGate()
 }
 
-// unread is how many bytes wait for the client: behind the gate, or for the kernel.
+// unread returns the number of bytes that wait for the client: behind the gate, or for the kernel.
 func (s *session) unread() int {
 	n := s.conn.Buffered()
 	if s.gate != nil {
@@ -247,16 +247,17 @@ func (s *session) unread() int {
 	return n
 }
 
-// hold is one command on a durable route: from when it is sent until nobody refers to it any more.
+// hold is one command on a durable route, from the time it is sent until its last reference is
+// gone.
 type hold struct {
-	s     *session // nil once nobody waits for it
-	link  *link    // by which it was sent
+	s     *session // nil once no session waits for it
+	link  *link    // the link that carried it
 	plan  *proofPlan
 	match policy.Match
 	route *telemetry.RouteCounters
-	epoch uint64 // of the lineage when it was sent
-	seq   uint64 // its place among the replies that were ever held; 0: not answered yet
-	sent  int64  // loop time
+	epoch uint64 // the lineage's epoch when it was sent
+	seq   uint64 // its sequence number among all held replies; 0: not answered yet
+	sent  int64  // loop time of sending
 	began int64  // loop time of the reply
 
 	from uint64 // the reply in the gate
@@ -264,15 +265,15 @@ type hold struct {
 
 	strict, exec bool                  // see wrote
 	refs         uint8                 // queues and gates that it is in
-	span         *telemetry.SpanRecord // where it is sampled
+	span         *telemetry.SpanRecord // if sampled
 
-	missing uint8 // what is not proven: a bit for each kind of the plan, and needsLink
+	missing uint8 // unproven parts: a bit for each kind of the plan, and needsLink
 	settled bool
 	outcome telemetry.HoldOutcome
 	instead []byte // takes the place of the reply
 	closes  bool   // the connection ends instead
 }
 
-// needsLink in hold.missing: it is not known yet whether the link led to the server that the fences
-// speak of, see lineage.go.
+// needsLink in hold.missing: it is unknown yet whether the link led to the server that the fences
+// asked, see lineage.go.
 const needsLink = 1 << 7

@@ -6,20 +6,20 @@ import (
 	"holdfast/proxy/telemetry"
 )
 
-// HOLDFAST ACK tells a client what proof its last write had, and how long that took. It is answered
-// once everything before it is, proofs included; so a client that sends it behind a write learns
-// about that one.
+// HOLDFAST ACK tells a client the proof of its last write, and the time that it took. It is
+// answered once all earlier commands are answered and proven, so a client that sends it after a
+// write gets the result for that write.
 
-// ack is what became of a session's last write. The zero ack: no route asks for a proof of it.
+// ack is the outcome of a session's last write. The zero ack: no route demands a proof of it.
 type ack struct {
 	route   *policy.Route
-	demand  policy.Demand // what the routes asked for
-	proof   policy.Demand // and what was to be proven of it
+	demand  policy.Demand // the routes' demand
+	proof   policy.Demand // the part of it that was required
 	outcome telemetry.HoldOutcome
 	took    int64 // nanoseconds
 }
 
-// noteAck keeps what became of a held reply.
+// noteAck stores the outcome of a held reply.
 func (s *session) noteAck(h *hold, took int64) {
 	if s.ack == nil {
 		s.ack = &ack{}
@@ -27,15 +27,16 @@ func (s *session) noteAck(h *hold, took int64) {
 	*s.ack = ack{h.match.Route, h.match.Demand, h.plan.demand, h.outcome, took}
 }
 
-// notePassed keeps that a write was not held though a route asks for it.
-func (s *session) notePassed() {
+// notePassed stores that a write was not held although a route demands a proof.
+func (f *frame) notePassed() {
+	s := f.s
 	if s.ack == nil {
 		s.ack = &ack{}
 	}
-	*s.ack = ack{route: s.due.Route, demand: s.due.Demand, outcome: telemetry.HoldPassed}
+	*s.ack = ack{route: f.due.Route, demand: f.due.Demand, outcome: telemetry.HoldPassed}
 }
 
-// state is the word for what became of the write.
+// state returns the word for the write's outcome.
 func (a *ack) state() string {
 	switch {
 	case a.route == nil:
@@ -48,26 +49,25 @@ func (a *ack) state() string {
 	return "unconfirmed"
 }
 
-// holdfast carries out the proxy's own command; done is false when the command is another one.
-func (s *session) holdfast(c *resp.Command) (done, ok bool) {
-	if !resp.EqualFold(c.Args[0], "holdfast") {
-		return false, true
+// holdfast carries out the proxy's own command. Any other command proceeds.
+func (f *frame) holdfast() next {
+	s := f.s
+	if !resp.EqualFold(f.Args[0], "holdfast") {
+		return goOn
 	}
 	switch {
-	case len(c.Args) != 2 || !resp.EqualFold(c.Args[1], "ack"):
+	case len(f.Args) != 2 || !resp.EqualFold(f.Args[1], "ack"):
 		s.reply(resp.AppendError(nil, textHoldfast))
-	case s.held&(holdMulti|holdRefused) != 0:
+	case s.tx != nil || s.held&holdRefused != 0:
 		s.reply(resp.AppendError(nil, textHoldfastMulti))
 	case s.outstanding > 0:
-		s.wait = waitOrder
-		return true, false
+		return waitOrder
 	case s.gate != nil:
-		s.wait = waitGate
-		return true, false
+		return waitGate
 	default:
 		s.reply(s.ackReply())
 	}
-	return true, true
+	return handled
 }
 
 // ackReply is a reply like that of HGETALL.
@@ -92,7 +92,7 @@ func (s *session) ackReply() []byte {
 	return out
 }
 
-// proven names what was proven.
+// proven names the proofs that were obtained.
 func (a *ack) proven() string {
 	if a.route == nil || a.outcome != telemetry.HoldConfirmed {
 		return policy.Demand{}.String()

@@ -6,110 +6,122 @@ import (
 	"holdfast/proxy/telemetry"
 )
 
-// What dispatch does about routes, before a command is sent: which proof it needs, and whether that
-// can be had at the moment.
+// Dispatch's part in durable routes, before a command is sent: the proof that the command needs,
+// and the availability of that proof.
 
-// matchAgain is match for a command that is sent after a conversation about it.
-func (s *session) matchAgain(cmd *policy.Command, args [][]byte) {
+// matchAgain is match for a command sent after a conversation about it.
+func (f *frame) matchAgain() {
+	s := f.s
 	if s.w.routes == nil {
 		return
 	}
-	s.w.asked = policy.Request{Cmd: s.w.command(cmd.Name), Args: args, Client: &s.client, DB: int(s.db)}
-	s.match()
+	f.asked = policy.Request{
+		Cmd: s.w.command(f.cmd.Name), Args: f.Args, Client: &s.client, DB: int(s.db), AnyDB: s.dbUnsure,
+	}
+	f.match()
 }
 
-// match notes what the routes ask of the command in hand, which is in w.asked.
-func (s *session) match() {
-	w := s.w
-	w.asked.AnyDB = s.dbUnsure
-	s.due = w.routes.Match(&w.asked)
-	w.asked.AnyDB = false
-	if s.due.Route == nil {
-		if s.ack != nil && s.w.asked.Cmd.Flags.Has(policy.FlagWrite) {
+// match notes the routes' demand on the command.
+func (f *frame) match() {
+	s := f.s
+	f.due = s.w.routes.Match(&f.asked)
+	if f.due.Route == nil {
+		if s.ack != nil && f.asked.Cmd.Flags.Has(policy.FlagWrite) {
 			*s.ack = ack{}
 		}
 	}
 }
 
-// undurable refuses a command whose proof cannot be had, if its routes say so. done is false when
-// it may be sent. In a transaction what the commands need is gathered for its EXEC.
-func (s *session) undurable(c *resp.Command, cmd *policy.Command) (done, ok bool) {
-	if s.held&holdRefused != 0 {
-		return false, true // refused whatever it is
-	}
-	missing := s.w.srv.proofs.now.Load().lacks(s.due.Demand)
-	if !missing.IsZero() {
-		if !s.due.Pass {
-			return true, s.refuseUndurable(c, cmd)
+// undurable refuses a command whose proof is unavailable, if its routes reject such commands;
+// otherwise it proceeds. In a transaction the commands' demands are collected for EXEC.
+func (f *frame) undurable() next {
+	s := f.s
+	if !f.canProve() {
+		if !f.due.Pass && f.awaitProof() {
+			return waitProof
 		}
-		s.pass(c, cmd)
+		if !f.due.Pass {
+			return f.refuseUndurable()
+		}
+		f.pass()
 	}
-	if s.held&holdMulti != 0 {
-		s.queuedDue = s.queuedDue.With(s.due)
-		s.due = policy.Match{}
+	if s.tx != nil {
+		s.tx.due = s.tx.due.With(f.due)
+		f.due = policy.Match{}
 	}
-	return false, true
+	return goOn
 }
 
-// refuseUndurable answers -NODURABLE. That is no fault of the client's, which has no more to send
-// than on another day, and may have reads behind it.
-func (s *session) refuseUndurable(c *resp.Command, cmd *policy.Command) bool {
-	ok := s.refuseInPlace(cmd, s.textUndurable(cmd, c.Args))
-	if ok {
-		s.w.durable.routeCounters(s.due.Route).Outcomes[telemetry.HoldRejected]++
-	}
-	return ok
+// canProve reports whether the proof of the command in hand is available.
+func (f *frame) canProve() bool {
+	w := f.s.w
+	return w.srv.proofs.now.Load().lacks(f.due.Demand).IsZero() && !w.durable.unidentified()
 }
 
-func (s *session) textUndurable(cmd *policy.Command, args [][]byte) string {
-	why := s.w.srv.proofs.now.Load().why(s.due.Demand)
-	return textNoDurable(commandName(cmd, args), s.due.Route.Spec.Name, why)
+// refuseUndurable answers -NODURABLE, without a backseat: the refusal is no fault of the client,
+// which sends no more than usual, and reads may follow the write.
+func (f *frame) refuseUndurable() next {
+	n := f.refuseInPlace(f.textUndurable())
+	if n == handled {
+		f.s.w.durable.routeCounters(f.due.Route).Outcomes[telemetry.HoldRejected]++
+	}
+	return n
 }
 
-// pass notes that a command is sent though its proof cannot be had. For kinds that can be had its
-// reply is held all the same.
-func (s *session) pass(c *resp.Command, cmd *policy.Command) {
-	if s.held&holdMulti == 0 {
-		s.auditPass(c, cmd)
+func (f *frame) textUndurable() string {
+	w := f.s.w
+	why := w.srv.proofs.now.Load().why(f.due.Demand)
+	if why == "" && w.durable.unidentified() {
+		why = whyUnidentified
+	}
+	return textNoDurable(commandName(f.cmd, f.Args), f.due.Route.Spec.Name, why)
+}
+
+// pass notes that a command is sent although its proof is unavailable. For available kinds its
+// reply is still held.
+func (f *frame) pass() {
+	if f.s.tx == nil {
+		f.auditPass()
 	}
 }
 
-func (s *session) auditPass(c *resp.Command, cmd *policy.Command) {
-	if !s.again.waited {
-		s.w.durable.passes.note(s, c, cmd)
+func (f *frame) auditPass() {
+	if !f.s.again.waited {
+		f.s.w.durable.passes.note(f)
 	}
 }
 
-// dueAtExec makes what a transaction gathered due for its EXEC. done is true when it cannot be had,
-// and the transaction was discarded.
-func (s *session) dueAtExec(c *resp.Command, cmd *policy.Command) (done, ok bool) {
-	if s.queuedDue.Route == nil || cmd.Name != "exec" {
-		return false, true
+// dueAtExec makes a transaction's collected demands due for its EXEC. If their proof is
+// unavailable, the transaction is discarded.
+func (f *frame) dueAtExec() next {
+	s := f.s
+	if s.tx.due.Route == nil || f.cmd.Name != "exec" {
+		return goOn
 	}
-	s.due = s.queuedDue
-	missing := s.w.srv.proofs.now.Load().lacks(s.due.Demand)
+	f.due = s.tx.due
 	switch {
-	case missing.IsZero():
-		return false, true
-	case s.due.Pass:
-		s.auditPass(c, cmd)
-		return false, true
+	case f.canProve():
+		return goOn
+	case f.due.Pass:
+		f.auditPass()
+		return goOn
+	case f.awaitProof():
+		return waitProof
 	}
-	return true, s.discardUndurable(c, cmd)
+	return f.discardUndurable()
 }
 
-// discardUndurable ends a transaction whose proof cannot be had: DISCARD takes the place of EXEC.
-func (s *session) discardUndurable(c *resp.Command, cmd *policy.Command) bool {
-	l, text := s.pin, resp.AppendError(nil, s.textUndurable(cmd, c.Args))
-	if l.full() {
-		l.stalled = append(l.stalled, s)
-		s.wait = waitRoom
-		return false
+// discardUndurable ends a transaction whose proof is unavailable: DISCARD replaces EXEC.
+func (f *frame) discardUndurable() next {
+	s := f.s
+	l, text := s.pin, resp.AppendError(nil, f.textUndurable())
+	if n := s.awaitRoom(l); n != goOn {
+		return n
 	}
-	s.w.durable.routeCounters(s.due.Route).Outcomes[telemetry.HoldRejected]++
-	s.due = policy.Match{}
+	s.w.durable.routeCounters(f.due.Route).Outcomes[telemetry.HoldRejected]++
+	f.due = policy.Match{}
 	l.send(resp.AppendCommandStrings(nil, "dIsCaRd"))
-	s.noteSent(l, cmd, modeCall, &call{done: func(reply []byte, broken bool) {
+	f.noteSent(l, modeCall, &call{done: func(reply []byte, broken bool) {
 		l.checkEnded(reply)
 		if broken {
 			s.deliver(reply)
@@ -117,28 +129,28 @@ func (s *session) discardUndurable(c *resp.Command, cmd *policy.Command) bool {
 		}
 		s.deliver(text)
 	}})
-	s.forgetQueued()
-	s.held &^= holdMulti | holdWatch
-	return true
+	s.closeTx()
+	return handled
 }
 
 // hold makes a hold for the command that was just appended to l. nil: its reply is not held, since
-// no proof of it can be had.
-func (s *session) hold(l *link, cmd *policy.Command) *hold {
+// no proof is available.
+func (f *frame) hold(l *link) *hold {
+	s, cmd := f.s, f.cmd
 	w := s.w
 	d := w.durable
-	demand := s.due.Demand
-	route := d.routeCounters(s.due.Route)
-	if missing := w.srv.proofs.now.Load().lacks(demand); !missing.IsZero() && s.due.Pass {
+	demand := f.due.Demand
+	route := d.routeCounters(f.due.Route)
+	if missing := w.srv.proofs.now.Load().lacks(demand); !missing.IsZero() && f.due.Pass {
 		demand = without(demand, missing)
 		if demand.IsZero() {
 			route.Outcomes[telemetry.HoldPassed]++
-			s.notePassed()
+			f.notePassed()
 			return nil
 		}
 	}
 	h := d.take()
-	h.s, h.link, h.match, h.route, h.epoch = s, l, s.due, route, d.epoch
+	h.s, h.link, h.match, h.route, h.epoch = s, l, f.due, route, d.epoch
 	h.plan, h.sent = d.plan(demand), w.loop.Now()
 	h.exec = cmd.Name == "exec"
 	h.strict = cmd.RunsCode() || cmd.Name == "" || cmd.Flags.Has(policy.FlagModule)
@@ -148,7 +160,7 @@ func (s *session) hold(l *link, cmd *policy.Command) *hold {
 	return h
 }
 
-// without takes the kinds in missing out of a demand.
+// without removes the kinds in missing from a demand.
 func without(d, missing policy.Demand) policy.Demand {
 	if missing.Journal {
 		d.Journal = false
@@ -163,11 +175,4 @@ func without(d, missing policy.Demand) policy.Demand {
 		d.AOFReplicas = 0
 	}
 	return d
-}
-
-// forgetDue ends what match has begun.
-func (s *session) forgetDue() {
-	if s.due.Route != nil {
-		s.due = policy.Match{}
-	}
 }

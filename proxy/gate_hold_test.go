@@ -11,6 +11,7 @@ import (
 )
 
 func TestErrorsOfPlainCommandsAreNotHeld(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		b.server.change(func() { b.server.instead["set pay:1 a"] = "-WRONGTYPE no\r\n" })
 		c := b.client()
@@ -26,6 +27,7 @@ func TestErrorsOfPlainCommandsAreNotHeld(t *testing.T) {
 
 // A script may have written before it failed.
 func TestErrorsOfScriptsAreHeld(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		b.server.change(func() { b.server.instead["eval"] = "-ERR half way\r\n" })
 		c := b.client()
@@ -37,6 +39,7 @@ func TestErrorsOfScriptsAreHeld(t *testing.T) {
 }
 
 func TestTransactionIsHeldAtExec(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		c.send("MULTI", "SET x a", "SET pay:1 b", "GET x")
@@ -55,6 +58,7 @@ func TestTransactionIsHeldAtExec(t *testing.T) {
 
 // What did not run wrote nothing.
 func TestExecThatDidNotRunIsNotHeld(t *testing.T) {
+	t.Parallel()
 	for _, reply := range []string{"*-1\r\n", "_\r\n", "-EXECABORT no\r\n"} {
 		inBubble(t, onRoute(oneReplica), func(b *bubble) {
 			b.server.change(func() { b.server.instead["exec"] = reply })
@@ -68,6 +72,7 @@ func TestExecThatDidNotRunIsNotHeld(t *testing.T) {
 }
 
 func TestTransactionWhoseProofCannotBeHad(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		c.send("MULTI", "SET pay:1 b")
@@ -92,6 +97,7 @@ func TestTransactionWhoseProofCannotBeHad(t *testing.T) {
 }
 
 func TestRefusedBeforeItIsExecuted(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		b.srv.proofs.now.Store(&provable{})
 		c := b.client()
@@ -108,10 +114,11 @@ func TestRefusedBeforeItIsExecuted(t *testing.T) {
 }
 
 func TestPassedWhileTheProofCannotBeHad(t *testing.T) {
+	t.Parallel()
 	pass := func(r *policy.RouteSpec) { r.PassUnavailable = true }
 	inBubble(t, onRoute(policy.Demand{Replicas: 1, AOFLocal: true}, pass), func(b *bubble) {
 		c := b.client()
-		b.srv.proofs.now.Store(&provable{aof: "off"})
+		b.srv.proofs.now.Store(&provable{aof: lasting("off")})
 		c.send("SET pay:1 a")
 		c.expect("+OK\r\n")
 		b.expectOutcome(telemetry.HoldPassed, 1)
@@ -119,7 +126,7 @@ func TestPassedWhileTheProofCannotBeHad(t *testing.T) {
 		if got := c.take(); !strings.Contains(got, "passed") {
 			t.Errorf("got %q", got)
 		}
-		b.srv.proofs.now.Store(&provable{aof: "off", replicas: 1})
+		b.srv.proofs.now.Store(&provable{aof: lasting("off"), replicas: 1})
 		c.send("SET pay:1 a") // held for what can be had
 		c.expect("")
 		b.prove()
@@ -135,6 +142,7 @@ func TestPassedWhileTheProofCannotBeHad(t *testing.T) {
 }
 
 func TestClosingWaitsForTheGate(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(b *bubble, c *fakeClient){
 		"QUIT":  func(b *bubble, c *fakeClient) { c.send("QUIT") },
 		"drain": func(b *bubble, c *fakeClient) { b.onLoop(b.w.drain) },
@@ -166,6 +174,7 @@ func TestClosingWaitsForTheGate(t *testing.T) {
 
 // A session that is killed does not wait, and leaves nothing behind.
 func TestKillDoesNotWaitForTheGate(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		c.send("SET pay:1 a")
@@ -189,6 +198,7 @@ func TestKillDoesNotWaitForTheGate(t *testing.T) {
 }
 
 func TestHoldfastAck(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		c.send("HOLDFAST ACK")
@@ -222,6 +232,7 @@ func TestHoldfastAck(t *testing.T) {
 
 // A client that goes on sending is not read any more once much is held for it, and read again later.
 func TestGateThatIsFullStopsReading(t *testing.T) {
+	t.Parallel()
 	long := func(r *policy.RouteSpec) { r.Timeout = time.Hour }
 	inBubble(t, onRoute(oneReplica, long), func(b *bubble) {
 		c := b.client()
@@ -245,6 +256,7 @@ func TestGateThatIsFullStopsReading(t *testing.T) {
 }
 
 func TestGateBytesCountAsOutput(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		b.onLoop(func() { b.w.limits.ClientOutput = 120_000 })
@@ -270,6 +282,7 @@ func TestGateBytesCountAsOutput(t *testing.T) {
 
 // A reply that would be streamed is gathered: no part of it may be with the client before its proof.
 func TestLargeReplyIsHeldWhole(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		reply := fmt.Sprintf("$%d\r\n%s\r\n", 4*partialMax, strings.Repeat("x", 4*partialMax))
@@ -306,6 +319,7 @@ func TestReplyTooLargeToBeHeld(t *testing.T) {
 }
 
 func TestNoReplyNothingHeld(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		b.server.change(func() { b.server.instead["client reply off"] = "" })
@@ -322,6 +336,7 @@ func TestNoReplyNothingHeld(t *testing.T) {
 
 // Requests that are on no route cost no hold, and reads on a route neither.
 func TestOthersPayNothing(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		c.send("SET x a", "GET pay:1", "DEL y", "EVAL x 1 y")
@@ -336,6 +351,7 @@ func TestOthersPayNothing(t *testing.T) {
 
 // Proofs that wait do not outlive the proxy: the drain waits for them.
 func TestRoutesTakenAwayWhileRepliesAreHeld(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		c.send("MULTI", "SET pay:1 a")

@@ -4,35 +4,34 @@ import (
 	"time"
 
 	"holdfast/policy"
-	"holdfast/proxy/resp"
 )
 
-// passPause is the least time between two lines in the audit log about one route that lets writes
+// passPause is the minimum time between two lines in the audit log about one route that lets writes
 // pass.
 const passPause = int64(time.Second)
 
-// passes paces the audit log while a route lets writes pass whose proof cannot be had: that may be
-// every write of every client. The first has its line at once. Of what follows, one line a second
-// describes the first, and its count says for how many it stands.
+// passes paces the audit log while a route lets writes without an available proof pass, possibly
+// every write of every client. The first write has its line at once. After that, one line a second
+// describes the first write since the last line, with the number of writes since.
 type passes struct {
 	w      *worker
 	routes map[string]*passed1
-	ticks  bool // tell will be called
+	ticks  bool // a call of tell is scheduled
 }
 
-// passed1 is what was not told yet of one route.
+// passed1 is the writes of one route that are not logged yet.
 type passed1 struct {
-	until int64 // loop time before which nothing is told
+	until int64 // earliest loop time of the next line
 	entry auditEntry
 	count int
 }
 
-// note takes a command that passes.
-func (p *passes) note(s *session, c *resp.Command, cmd *policy.Command) {
+// note adds a command that passes.
+func (p *passes) note(f *frame) {
 	if p.w.srv.audits.Load() == nil {
 		return
 	}
-	rule := policy.Rule{Name: "route " + s.due.Route.Spec.Name, Action: policy.Allow}
+	rule := policy.Rule{Name: "route " + f.due.Route.Spec.Name, Action: policy.Allow}
 	r := p.routes[rule.Name]
 	switch {
 	case r == nil:
@@ -40,16 +39,16 @@ func (p *passes) note(s *session, c *resp.Command, cmd *policy.Command) {
 			p.routes = map[string]*passed1{}
 		}
 		p.routes[rule.Name] = &passed1{until: p.w.loop.Now() + passPause}
-		s.audit(c, cmd, &rule, passed, "")
+		f.audit(&rule, passed, "")
 		p.tick()
 		return
 	case r.count == 0:
-		r.entry = s.auditEntry(c, cmd, &rule, passed)
+		r.entry = f.auditEntry(&rule, passed)
 	}
 	r.count++
 }
 
-// tick has tell be called in a while.
+// tick schedules tell.
 func (p *passes) tick() {
 	if !p.ticks {
 		p.ticks = true
@@ -57,8 +56,8 @@ func (p *passes) tick() {
 	}
 }
 
-// tell writes what is due, or with all everything. A route of which nothing has passed for a while
-// is forgotten, so that the next has its line at once again.
+// tell writes the due lines, or with all every line. It forgets a route without a recent write,
+// whose next write then has its line at once again.
 func (p *passes) tell(all bool) {
 	a, now := p.w.srv.audits.Load(), p.w.loop.Now()
 	for name, r := range p.routes {

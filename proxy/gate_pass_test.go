@@ -13,6 +13,7 @@ import (
 
 // A storm of writes that pass is a few lines in the audit log, and none of them is missing.
 func TestPassesInTheAuditLog(t *testing.T) {
+	t.Parallel()
 	srv := durable(t)
 	file := filepath.Join(t.TempDir(), "audit.log")
 	pass := func(r *policy.RouteSpec) { r.PassUnavailable = true }
@@ -63,6 +64,7 @@ func TestPassesInTheAuditLog(t *testing.T) {
 
 // What is told once a second is told at the end, too.
 func TestPassesAreToldAtTheEnd(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "audit.log")
 	t.Run("proxy", func(t *testing.T) {
 		srv := durable(t)
@@ -85,6 +87,7 @@ func TestPassesAreToldAtTheEnd(t *testing.T) {
 
 // A client that says that it will send no more gets what is held for it, and then the end.
 func TestEOFWaitsForTheGate(t *testing.T) {
+	t.Parallel()
 	srv := durable(t)
 	replica := replicaOf(t, srv)
 	addr := serve(t, srv.Addr, route(aReplica))

@@ -7,7 +7,7 @@ import (
 	"holdfast/proxy/telemetry"
 )
 
-// recordSpan hands over the span of a command whose reply was held for took nanoseconds, with the
+// recordSpan records the span of a command whose reply was held for took nanoseconds, with the
 // fences that it waited for.
 func (d *durability) recordSpan(h *hold, took int64) {
 	rec := h.span
@@ -30,7 +30,7 @@ func (d *durability) recordSpan(h *hold, took int64) {
 	d.w.tel.RecordSpan(*rec)
 }
 
-// gauges sets what the counters of fences show of this moment.
+// gauges sets the gauges of the fences' counters.
 func (d *durability) gauges() {
 	now := d.w.loop.Now()
 	for _, f := range d.kinds {
@@ -44,7 +44,7 @@ func (d *durability) gauges() {
 	}
 }
 
-// routeCounters is where a route counts, also if a reload has replaced it since.
+// routeCounters returns the counters of a route, even of one that a reload has replaced.
 func (d *durability) routeCounters(r *policy.Route) *telemetry.RouteCounters {
 	all := d.w.routes.All()
 	if r.Index < len(all) && all[r.Index] == r {

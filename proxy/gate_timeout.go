@@ -8,14 +8,14 @@ import (
 	"holdfast/proxy/telemetry"
 )
 
-// timeoutQueue is the holds of all routes with the same timeout, in the order in which they end.
-// There are as many of these queues as there are different timeouts, and one timer for all.
+// timeoutQueue is the holds of all routes with the same timeout, in the order of expiry. There is
+// one queue for each distinct timeout, and one timer for all.
 type timeoutQueue struct {
 	after time.Duration
 	holds queue[*hold]
 }
 
-// startTimeout begins to count from the server's reply on.
+// startTimeout starts the timeout at the server's reply.
 func (d *durability) startTimeout(h *hold) {
 	q := d.timeoutQueue(h.match.Timeout)
 	h.refs++
@@ -36,7 +36,7 @@ func (d *durability) timeoutQueue(after time.Duration) *timeoutQueue {
 	return q
 }
 
-// wakeAt arms the timer, if it is not armed for an earlier time.
+// wakeAt arms the timer, unless it is armed for an earlier time.
 func (d *durability) wakeAt(when int64) {
 	wait := max(when-d.w.loop.Now(), 1)
 	switch {
@@ -50,7 +50,7 @@ func (d *durability) wakeAt(when int64) {
 	d.wakes = when
 }
 
-// expire settles the holds whose time is over.
+// expire settles the holds whose timeout is over.
 func (d *durability) expire() {
 	d.wakes = 0
 	now := d.w.loop.Now()
@@ -64,14 +64,14 @@ func (d *durability) expire() {
 			q.holds.pop()
 			if !h.settled {
 				h.closes = h.match.Close
-				d.settle(h, telemetry.HoldTimeout, nil)
+				d.settle(h, telemetry.HoldTimeout)
 			}
 			d.unref(h)
 		}
 	}
 }
 
-// prune lets go of settled holds.
+// prune drops settled holds.
 func (d *durability) prune() {
 	for _, q := range d.timeouts {
 		for q.holds.len() > 0 && q.holds.front().settled {
@@ -85,10 +85,10 @@ func (d *durability) prune() {
 	}
 }
 
-// lateMax is how many proofs that come too late are waited for, to count them.
+// lateMax bounds the timed-out holds that still wait for a late proof, to count it.
 const lateMax = 64 << 10
 
-// textUnconfirmed is the error that takes the place of a held reply.
+// textUnconfirmed returns the error that replaces a held reply.
 func (d *durability) textUnconfirmed(h *hold, o telemetry.HoldOutcome) []byte {
 	var text string
 	switch o {
@@ -102,7 +102,7 @@ func (d *durability) textUnconfirmed(h *hold, o telemetry.HoldOutcome) []byte {
 	return resp.AppendError(nil, text)
 }
 
-// proofs lists what was and what was not confirmed: "journal confirmed; replicas 0 of 1".
+// proofs lists the state of each proof: "journal confirmed; replicas 0 of 1".
 func (d *durability) proofs(h *hold) string {
 	var out []string
 	for i, f := range h.plan.kinds {

@@ -4,33 +4,32 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"holdfast/policy"
 	"holdfast/proxy/upstream"
 )
 
-// The guard makes the server itself refuse inside scripts and functions what the rules refuse
-// outside: the scan of code (scripts.go) can be fooled, the server's ACL cannot. While rules refuse
-// something that code could call, or there is a trash to keep code from, the control connection
-// keeps a restricted user on the server: a copy of the user default without what the rules refuse.
-// The shared links on which sessions of the user default run their scripts log in as that user.
+// The guard makes the server itself refuse, inside scripts and functions, the commands that the
+// rules refuse outside: the scan of code (scripts.go) can be deceived, the server's ACL cannot.
+// While rules refuse commands that code could call, or there is a trash to protect from code, the
+// control connection keeps a restricted user on the server: a copy of the user default without the
+// refused commands. The shared links on which sessions of the user default run their scripts log in
+// as that user.
 //
-// Only these links do. Ordinary commands are decided here and go by links of the client's own user,
-// so that what a rule lets pass is never in the guard's way, and so do scripts inside MULTI and of
-// sessions with a link of their own: those are judged as without a guard, which is stricter.
+// Only these links do, and temporarily those on which a session runs code in a transaction or with
+// other state of its own (guard_pin.go). The proxy decides about ordinary commands and sends them
+// by links of the client's own user, so the guard never blocks a command that a rule allows. Code
+// that the guard cannot bind is judged as without a guard, which is stricter.
 //
-// The user's name comes from what it may do and from the process, which alone knows the random
-// password and deletes the user at its end. A user that is gone, after a restart of the server for
-// instance, is noticed when a link cannot log in, and made again; one that somebody has changed, or
-// that the user default has left behind in what it may do, at the next look, some seconds later.
-// What a process that was killed left behind is others' to delete, see guard_stale.go.
+// The user's name is derived from its rights and from the process, which alone knows the random
+// password and deletes the user when it exits. A missing user, after a restart of the server for
+// instance, is noticed when a link cannot log in, and made again. A user that was changed from
+// outside, or whose rights no longer match those of the user default, is noticed at the next check,
+// a second later. Other proxies delete the user of a killed process, see guard_stale.go.
 type guardUser struct {
 	name     string
 	password string
@@ -38,33 +37,39 @@ type guardUser struct {
 	policy   *policy.Guard
 }
 
-// GuardPrefix begins the names of such users.
+// GuardPrefix is the prefix of such users' names.
 const GuardPrefix = "holdfast-guard-"
 
 const (
-	// guardTimeout bounds one look at the guard.
+	// guardTimeout bounds one check of the guard.
 	guardTimeout = 5 * time.Second
-	// guardEvery is the pace at which the keeper looks by itself.
-	guardEvery = 5 * time.Second
-	// staleLooks is how often a keeper that has nothing to guard looks for what others have left.
-	// Its commands show in the server's slow log and MONITOR, so it does not go on for ever.
+	// guardEvery is the interval of the keeper's own checks.
+	guardEvery = time.Second
+	// staleEvery is the interval at which it looks for other processes' stale users.
+	staleEvery = 5 * time.Second
+	// staleLooks is the number of such searches by a keeper that has nothing to guard. Its commands
+	// show in the server's slow log and MONITOR, so they must end.
 	staleLooks = 4
 )
 
-// A guardKeeper is the goroutine that keeps the user. It alone owns its fields but the channels.
+// A guardKeeper is the goroutine that keeps the user. It owns its fields, except the channels.
 type guardKeeper struct {
 	srv        *Server
-	kick       chan struct{}      // one token: look again
-	asks       chan chan struct{} // likewise, and say when it is done
+	kick       chan struct{}      // one token: check again
+	asks       chan chan struct{} // likewise, with a signal of completion
 	quit, done chan struct{}
 
-	password string
-	current  *guardUser            // nil: none
-	made     map[string]*guardUser // by name: those with this process's password
-	as       string                // what the server says of current
-	warned   string                // the last warning, which is not repeated
-	others   map[string]foreignGuard
-	looks    int
+	password  string
+	current   *guardUser            // nil: none
+	made      map[string]*guardUser // by name: users with this process's password
+	as        string                // the server's description of current
+	calls     aclCalls              // the call counts as of that description
+	grants    []string              // mayLeave's result for grantsFor
+	grantsFor string
+	warned    string // the last warning, which is not repeated
+	others    map[string]foreignGuard
+	looks     int       // for those
+	staleAt   time.Time // when the next search is due
 }
 
 func newGuardKeeper(srv *Server) *guardKeeper {
@@ -75,7 +80,7 @@ func newGuardKeeper(srv *Server) *guardKeeper {
 	}
 }
 
-// wake has the keeper look again. From any goroutine; it never blocks.
+// wake makes the keeper check again. Any goroutine may call it; it never blocks.
 func (k *guardKeeper) wake() {
 	select {
 	case k.kick <- struct{}{}:
@@ -83,7 +88,7 @@ func (k *guardKeeper) wake() {
 	}
 }
 
-// await has the keeper look again and waits until it has.
+// await makes the keeper check again and waits for the end of the check.
 func (k *guardKeeper) await(ctx context.Context) {
 	done := make(chan struct{})
 	select {
@@ -118,7 +123,7 @@ func (k *guardKeeper) run() {
 	}
 }
 
-// stop ends the goroutine, which takes its passwords away.
+// stop ends the goroutine, which deletes its users.
 func (k *guardKeeper) stop() {
 	if k != nil {
 		close(k.quit)
@@ -126,7 +131,7 @@ func (k *guardKeeper) stop() {
 	}
 }
 
-// refresh makes the server's user what the rules of this moment want, and then the links.
+// refresh brings the server's user, and then the links, in line with the current rules.
 func (k *guardKeeper) refresh() {
 	srv := k.srv
 	ctx, cancel := context.WithTimeout(srv.dialCtx, guardTimeout)
@@ -142,7 +147,7 @@ func (k *guardKeeper) refresh() {
 	if wanted {
 		if g, err = k.keep(ctx, srv.up.Load(), &parts[0]); err != nil {
 			if !refusedByServer(err) && k.current != nil {
-				return // nothing is known of the server now: what was, stays
+				return // the server is unreachable: keep the current state
 			}
 			k.warn(err)
 		}
@@ -154,13 +159,14 @@ func (k *guardKeeper) refresh() {
 	_, _ = gather(ctx, srv, func(w *worker) struct{} { w.setGuard(g); return struct{}{} })
 }
 
-// keep looks for what processes that were killed have left, and after the user; nil without an error
-// when there is nothing to guard.
+// keep deletes the users of killed processes, and maintains its own; nil without an error: nothing
+// to guard.
 func (k *guardKeeper) keep(ctx context.Context, up *upstream.Upstream, r *rules) (
 	*guardUser, error) {
 	pg, err := GuardFor(r.policy, "default")
 	idle := err == nil && len(pg.Refused) == 0 && r.trash.reserved == nil
-	if k.looks++; !idle || k.looks <= staleLooks {
+	if now := time.Now(); !now.Before(k.staleAt) && (!idle || k.looks < staleLooks) {
+		k.looks, k.staleAt = k.looks+1, now.Add(staleEvery)
 		k.clearStale(ctx, up)
 	}
 	if err != nil || idle {
@@ -171,7 +177,7 @@ func (k *guardKeeper) keep(ctx context.Context, up *upstream.Upstream, r *rules)
 
 func (k *guardKeeper) warn(err error) {
 	if !k.srv.up.Load().Info().Up {
-		return // which is news enough; what is left then is told when it is back
+		return // the outage is logged already; a remaining problem is logged after it
 	}
 	if text := err.Error(); text != k.warned {
 		k.warned = text
@@ -180,24 +186,24 @@ func (k *guardKeeper) warn(err error) {
 	}
 }
 
-// refusedByServer tells an answer of the server's from the want of one.
+// refusedByServer distinguishes a server's refusal from a missing answer.
 func refusedByServer(err error) bool {
 	var answer interface {
 		error
 		RedisError()
 	}
-	return errors.As(err, &answer) || errors.Is(err, errNoDefault)
+	return errors.As(err, &answer) || errors.Is(err, errNoDefault) || errors.Is(err, errNoCopy)
 }
 
-// errNoDefault: nobody can come as the user default.
+// errNoDefault: no client can be the user default.
 var errNoDefault = errors.New("the user default is off")
 
-// guardNeeds is what links, and scripts of the proxy's own making, need beside what a guard cannot
-// be about: commands that no code can call.
+// guardNeeds are the commands that links and the proxy's own scripts need, in addition to those
+// that no code can call, which a guard never restricts.
 var guardNeeds = []string{"select", "ping", "info"}
 
-// GuardFor is what a user must not be allowed so that the server refuses inside scripts what the
-// rules refuse outside.
+// GuardFor returns the restrictions of a user with which the server refuses inside scripts the
+// commands that the rules refuse outside.
 func GuardFor(p *policy.Policy, user string) (*policy.Guard, error) {
 	o := policy.GuardOptions{User: user}
 	for _, name := range guardNeeds {
@@ -226,83 +232,75 @@ func (k *guardKeeper) make(ctx context.Context, up *upstream.Upstream, r *rules,
 	if err != nil {
 		return nil, fmt.Errorf("ACL GETUSER: %w", err)
 	}
-	hide, grants := r.trash.hideFromCode()
-	if v, err := up.Do(ctx, "ACL", "DRYRUN", "default", "SELECT", "0"); err != nil || v != "OK" {
-		grants = nil
+	original, err := parseACLUser(reply)
+	if err != nil {
+		return nil, err
 	}
+	if !original.on {
+		return nil, errNoDefault
+	}
+	hide := r.trash.hideFromCode()
 	restrict := hide
 	if words := pg.Restrict("x"); words != nil {
 		restrict = append(words[3:], hide...)
 	}
-	words, ok := guardWords(fieldsOf(reply), restrict, grants)
-	if !ok {
-		return nil, errNoDefault
-	}
-	sum := sha256.Sum256([]byte(strings.Join(words, "\n")))
-	g := &guardUser{name: GuardPrefix + hex.EncodeToString(sum[:4]) + "-" + k.srv.instance,
+	c := guardCopy{of: &original, restrict: restrict, grants: k.mayLeave(ctx, up, r.trash, reply)}
+	g := &guardUser{name: GuardPrefix + c.hash() + "-" + k.srv.instance,
 		password: k.password, of: up, policy: pg}
-	if is, err := up.Do(ctx, "ACL", "GETUSER", g.name); err == nil && is != nil &&
-		sameGuard(k.current, g) && fmt.Sprint(is) == k.as {
-		return g, nil // nobody has touched it
+	calls, known := readACLCalls(ctx, up)
+	if known && sameGuard(k.current, g) && calls.still(k.calls) {
+		k.calls = calls
+		return g, nil
+	}
+	if is, err := up.Do(ctx, "ACL", "GETUSER", g.name); err == nil && is != nil {
+		if sameGuard(k.current, g) && fmt.Sprint(is) == k.as {
+			k.calls = calls
+			return g, nil // unchanged
+		}
+		if _, err := up.Do(ctx, "ACL", "DELUSER", g.name); err != nil {
+			return nil, fmt.Errorf("ACL DELUSER: %w", err)
+		}
 	}
 	k.made[g.name] = g
-	if _, err := up.Do(ctx, g.setUser(words)...); err != nil {
-		return nil, fmt.Errorf("ACL SETUSER: %w", err)
+	is, err := c.write(ctx, up, g)
+	if err != nil {
+		_, _ = up.Do(ctx, "ACL", "DELUSER", g.name)
+		return nil, err
 	}
-	k.as, k.warned = "", ""
-	if is, err := up.Do(ctx, "ACL", "GETUSER", g.name); err == nil {
-		k.as = fmt.Sprint(is)
-	}
+	k.as, k.warned = is, ""
+	k.calls = aclCalls{} // the next check reads it once more
 	return g, nil
 }
 
-// setUser is the request that makes the user what words say.
-func (g *guardUser) setUser(words []string) []any {
-	args := []any{"ACL", "SETUSER", g.name, "reset"}
-	for _, w := range words {
-		args = append(args, w)
+// mayLeave returns the databases that code may select as the guard's user, as permissions: those
+// that are not hidden, and that the user default may select itself.
+func (k *guardKeeper) mayLeave(ctx context.Context, up *upstream.Upstream, t *trashPlan,
+	user any) []string {
+	if t.hidden == nil {
+		return nil
 	}
-	sum := sha256.Sum256([]byte(g.password))
-	return append(args, "#"+hex.EncodeToString(sum[:]))
+	if key := fmt.Sprint(up.Address(), t.hidden, t.count, user); key != k.grantsFor {
+		k.grants, k.grantsFor = nil, key
+		for db := range t.count {
+			v, err := up.Do(ctx, "ACL", "DRYRUN", "default", "SELECT", fmt.Sprint(db))
+			if !t.hides(db) && err == nil && v == "OK" {
+				k.grants = append(k.grants, fmt.Sprint("+select|", db))
+			}
+			if err != nil {
+				k.grantsFor = "" // ask again
+			}
+		}
+	}
+	return k.grants
 }
 
-// guardWords is the rules of the user default without what restrict takes away, and with grants;
-// false when that user is off.
-func guardWords(user map[string]any, restrict, grants []string) ([]string, bool) {
-	flags, _ := user["flags"].([]any)
-	on := false
-	for _, f := range flags {
-		on = on || f == "on"
-	}
-	if !on {
-		return nil, false
-	}
-	part := func(fields map[string]any, name string) []string {
-		text, _ := fields[name].(string)
-		return strings.Fields(text)
-	}
-	permissions := func(fields map[string]any, grants ...string) []string {
-		words := append(append(part(fields, "commands"), restrict...), grants...)
-		words = append(words, part(fields, "keys")...)
-		return append(words, part(fields, "channels")...)
-	}
-	words := []string{"on", "resetkeys", "resetchannels", "clearselectors", "-@all"}
-	words = append(words, permissions(user, grants...)...)
-	selectors, _ := user["selectors"].([]any)
-	for _, sel := range selectors {
-		inner := append([]string{"resetchannels"}, permissions(fieldsOf(sel))...)
-		words = append(words, "("+strings.Join(inner, " ")+")")
-	}
-	return words, true
-}
-
-// leave deletes the users that this process made.
+// leave deletes this process's users.
 func (k *guardKeeper) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	for _, g := range k.made {
 		if g.of != k.srv.up.Load() {
-			continue // another server is in force, and the old one was let go of
+			continue // another server is in force, and the old connection is closed
 		}
 		if _, err := g.of.Do(ctx, "ACL", "DELUSER", g.name); err != nil {
 			k.srv.log.Warn("the guard's user cannot be deleted", "user", g.name, "error", err)
@@ -310,7 +308,7 @@ func (k *guardKeeper) leave() {
 	}
 }
 
-// setGuard makes g the user that scripts run as from now on. Links of another are on their way out.
+// setGuard makes g the user of scripts from now on. Links of another guard's user are phased out.
 func (w *worker) setGuard(g *guardUser) {
 	w.guard = g
 	for l := range w.links {
@@ -329,43 +327,38 @@ func sameGuard(a, b *guardUser) bool {
 	return a == b || a != nil && b != nil && a.name == b.name && a.of == b.of
 }
 
-// guards reports whether a link is to log in as the guard's user.
+// guards reports whether a link logs in as the guard's user.
 func (w *worker) guards(l *link) bool {
-	return l.lane != nil && l.lane.key.kind == laneScript && w.guardsIdentity(l.ident)
+	return l.lane != nil && l.lane.key.kind.runsCode() && w.guardsIdentity(l.ident)
 }
 
 func (w *worker) guardsIdentity(i *identity) bool {
-	if i.key.control || i.userName() != "default" {
-		return false
-	}
-	return i.key.authed || !w.anonFrames.Unauthenticated
+	return i.key == defaultKey
 }
 
-// guardOf is the guard that binds the code that the session's next command runs or loads; nil
-// where there is none. Code in a transaction or on a link of the session's own has none.
-func (s *session) guardOf(cmd *policy.Command) *policy.Guard {
-	w := s.w
-	if w.guard == nil || w.guard.of != w.up || s.held != 0 || w.paused ||
-		!w.guardsIdentity(s.ident) {
+// guardOf returns the guard that binds the code that the session's next command runs or loads; nil:
+// none.
+func (f *frame) guardOf() *policy.Guard {
+	if f.b != script && !f.cmd.Effects.Has(policy.EffectCode) ||
+		f.unguardedWhy() != "" {
 		return nil
 	}
-	if w.behaviours[cmd.ID] != script && !cmd.Effects.Has(policy.EffectCode) {
-		return nil
-	}
-	return w.guard.policy
+	return f.s.w.guard.policy
 }
 
-// guardAuth is how a guarded link logs in.
+// guardAuth returns the login of a guarded link.
 func (l *link) guardAuth() []string { return []string{"aUtH", l.guard.name, l.guard.password} }
 
-// guardMissing ends a link that could not log in as the guard's user, and has that made again.
+// guardMissing ends a link that could not log in as the guard's user, and wakes the keeper to make
+// that user again.
 func (l *link) guardMissing() []prepStep {
 	l.w.srv.guard.wake()
 	l.fail(errNotNow(textGuardMissing))
 	return nil
 }
 
-// unguarded gives the user in an error of a guarded link the name that the client knows.
+// unguarded replaces the guard's user in an error of a guarded link by the name that the client
+// knows.
 func (l *link) unguarded(reply []byte) []byte {
 	if l.guard == nil || len(reply) == 0 || reply[0] != '-' {
 		return reply

@@ -14,42 +14,44 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// A proxy that was killed leaves its guard's user on the server; so do CONFIG REWRITE and ACL SAVE
-// of a living one, which outlast both. The name of the user ends as the name of the control
-// connection of its process does, so a user whose process has no connection is stale. It is deleted
-// when two looks in a row have found it so: a connection may just be on its way back. Should the
-// process live all the same, it makes its user anew.
+// A killed proxy leaves its guard's user on the server; CONFIG REWRITE and ACL SAVE during a
+// proxy's life preserve the user, too. The user's name has the same suffix as the control
+// connection of its process, so a user whose process has no connection is stale. It is deleted
+// after two such checks in a row, since the connection may just be reconnecting. If the process is
+// alive after all, it makes its user again.
 //
-// Processes that live are asked for rarely, since CLIENT LIST may be long.
+// Live processes are checked rarely, since CLIENT LIST may be long.
 
-// foreignGuard is what is known of another process's user.
+// foreignGuard is the state of another process's user.
 type foreignGuard struct {
-	missing bool      // its process was not there
-	again   time.Time // when to look again
+	missing bool      // its process had no connection
+	again   time.Time // time of the next check
 }
 
-// guardAlive is how long a process that was seen is believed to live.
+// guardAlive is how long a process counts as alive after it was seen.
 const guardAlive = 10 * time.Minute
 
-// newInstance is a name for this process.
+// newInstance returns a random name for this process.
 func newInstance() string {
 	var b [4]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
 }
 
-// newUpstream makes an upstream whose control connections bear the name of this process.
+// newUpstream makes an upstream whose control connections have the name of this process.
 func (srv *Server) newUpstream(o upstream.Options) *upstream.Upstream {
 	if o.ClientName == "" {
 		o.ClientName = controlName(srv.instance)
 	}
-	return upstream.New(o)
+	up := upstream.New(o)
+	up.Precede(srv.logs)
+	return up
 }
 
 func controlName(instance string) string { return upstream.DefaultClientName + "-" + instance }
 
-// clearStale deletes the users of processes that are gone. What the control user may not do for that
-// leaves them where they are.
+// clearStale deletes the users of processes that are gone. Without the permissions for that they
+// stay.
 func (k *guardKeeper) clearStale(ctx context.Context, up *upstream.Upstream) {
 	reply, err := up.Do(ctx, "ACL", "USERS")
 	users, _ := reply.([]any)
@@ -72,7 +74,7 @@ func (k *guardKeeper) clearStale(ctx context.Context, up *upstream.Upstream) {
 	text, _ := list.(string)
 	lives := func(instance string) bool { return strings.Contains(text, controlWord(instance)) }
 	if err != nil || !lives(k.srv.instance) {
-		return // the list does not tell
+		return // the list is unavailable
 	}
 	for name, o := range others {
 		switch {
@@ -87,7 +89,7 @@ func (k *guardKeeper) clearStale(ctx context.Context, up *upstream.Upstream) {
 	}
 }
 
-// controlWord is how CLIENT LIST names a process's control connections.
+// controlWord returns the name field of a process's control connections in CLIENT LIST.
 func controlWord(instance string) string { return " name=" + controlName(instance) + " " }
 
 func (k *guardKeeper) deleteStale(ctx context.Context, up *upstream.Upstream, name string) {
@@ -99,7 +101,7 @@ func (k *guardKeeper) deleteStale(ctx context.Context, up *upstream.Upstream, na
 	k.srv.log.Info("the user of a proxy that is gone was deleted", "user", name)
 }
 
-// guardInstance is the process whose user that is; "" for other users.
+// guardInstance returns the process of a guard's user; "" for other users.
 func guardInstance(name string) string {
 	rest, ok := strings.CutPrefix(name, GuardPrefix)
 	if _, instance, cut := strings.Cut(rest, "-"); ok && cut {
@@ -108,23 +110,24 @@ func guardInstance(name string) string {
 	return ""
 }
 
-// isGuard reports whether a client means a user of the proxy's own.
+// isGuard reports whether name is a user of the proxy's own.
 func isGuard(name []byte) bool { return bytes.HasPrefix(name, []byte(GuardPrefix)) }
 
-// touchesGuard answers commands by which a client would become a user of the proxy's own, or change
-// one. For clients there are no such users, and for changes there is this.
-func (s *session) touchesGuard(c *resp.Command, cmd *policy.Command) (done, ok bool) {
+// touchesGuard answers commands by which a client would become or change a user of the proxy's own.
+// Logins fail as if the user did not exist, and changes are denied.
+func (f *frame) touchesGuard() next {
+	cmd := f.cmd
 	switch {
-	case cmd.Name == "auth" && len(c.Args) == 3 && isGuard(c.Args[1]):
-	case cmd.Name == "hello" && helloAsGuard(c.Args):
-	case strings.HasPrefix(cmd.Name, "acl|") && changesGuard(c.Args):
-		name := commandName(cmd, c.Args)
-		s.audit(c, cmd, &policy.Rule{Name: "guard", Action: policy.Deny}, denied, "")
-		return true, s.refuse1(cmd, fmt.Sprintf(textGuardUser, strings.ReplaceAll(name, "|", " ")))
+	case cmd.Name == "auth" && len(f.Args) == 3 && isGuard(f.Args[1]):
+	case cmd.Name == "hello" && helloAsGuard(f.Args):
+	case strings.HasPrefix(cmd.Name, "acl|") && changesGuard(f.Args):
+		name := commandName(cmd, f.Args)
+		f.audit(&policy.Rule{Name: "guard", Action: policy.Deny}, denied, "")
+		return f.refuse(fmt.Sprintf(textGuardUser, strings.ReplaceAll(name, "|", " ")))
 	default:
-		return false, false
+		return goOn
 	}
-	return true, s.refuse1(cmd, textWrongPass)
+	return f.refuse(textWrongPass)
 }
 
 func helloAsGuard(args [][]byte) bool {

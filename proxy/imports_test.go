@@ -10,6 +10,7 @@ import (
 
 // TestImportDirection holds the packages to the direction that ARCHITECTURE.md states.
 func TestImportDirection(t *testing.T) {
+	t.Parallel()
 	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "holdfast/...")
 	out, err := cmd.Output()
 	if err != nil {

@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,42 +14,47 @@ import (
 	"holdfast/journal"
 	"holdfast/journal/tap"
 	"holdfast/journal/vfs"
+	"holdfast/proxy/certs"
 	"holdfast/proxy/upstream"
 )
 
-// JournalOptions say how the journal beside the proxy is kept. Without Dir there is none.
+// JournalOptions configure the proxy's journal. Without Dir there is none.
 type JournalOptions struct {
 	Dir       string
+	Config    string // the configuration's file, for the commands that log and console name
 	Base      tap.BasePolicy
 	Retention journal.Retention
 	Disk      journal.DiskLimits
 	FACK      bool          // fsyncs count in the server's own WAITAOF
-	Backlog   time.Duration // that the server's backlog should hold; 0: the tap's default
-	Required  bool          // what is wrong with the journal makes the proxy not ready
+	Backlog   time.Duration // least time that the server's backlog should span; 0: the tap's default
+	Scrub     ScrubOptions
+	Largest   int64         // largest value that clients may send, in bytes; 0: unknown
+	Required  bool          // trouble with the journal makes the proxy not ready
+	Mark      time.Duration // interval of marks in a server with writes; 0: never
+	Ledger    int           // database of the trash's ledger; 0: the highest
+	GoOn      bool          // routes go on after a loss, before it is settled
 	FS        vfs.FS        // the disk; nil: the machine's
-	Retry     time.Duration // first pause before a journal that failed is opened again; 0: a second
+	Retry     time.Duration // first pause before a failed journal is reopened; 0: a second
 }
 
-// incidentShown is how long a lost tail is shown as a reason for readiness, unless somebody says on
-// the console that he knows.
-const incidentShown = 24 * time.Hour
-
-// recorder keeps the journal attached to the server, beside the loops: nothing of the data path
+// recorder keeps the journal attached to the server, on its own goroutines: the data path never
 // waits for it.
 //
-// The journal stays open for as long as the proxy runs. What attaches it, the tap, is replaced when
-// a reload changes whom it speaks to or how; the next one continues where the last one stopped, so
-// that nothing is missing.
+// The journal stays open for as long as the proxy runs. The tap, which attaches it, is replaced
+// when a reload changes the server or the connection's options; the next tap continues at the
+// position of the last one, without a gap.
 //
-// A journal that has failed is closed and opened again, until that succeeds (journal_reopen.go). A
-// folder that cannot be opened ends the start: a proxy that was told to keep a journal does not
-// serve without one.
+// A failed journal is closed and reopened, until that succeeds (journal_reopen.go). If its folder
+// cannot be opened, the start fails: a proxy configured to keep a journal does not serve without
+// one. A damaged folder is moved aside, unless the journal is required (journal_aside.go).
 type recorder struct {
 	log     *slog.Logger
 	journal atomic.Pointer[journal.Journal]
 	moved   atomic.Int64          // when the durable position last moved, nanoseconds since 1970
-	reopens atomic.Int64          // times that the journal was opened again after it had failed
-	closed  atomic.Pointer[error] // why it could not be; nil: it was
+	reopens atomic.Int64          // reopenings after a failure
+	closed  atomic.Pointer[error] // why the last reopening failed; nil: it succeeded
+	addrs   upstream.AddrSet      // of the tap's connections, for CLIENT LIST
+	name    string                // theirs there, by which they are known on a unix socket
 
 	// Changed under Server.reloading only, and read there.
 	up   upstream.Options
@@ -55,20 +62,27 @@ type recorder struct {
 	done chan struct{} // closed when run has returned
 
 	tap      atomic.Pointer[tap.Tap]
-	watchers atomic.Pointer[[]*watcher] // journal_proof.go
+	watchers atomic.Pointer[[]func()] // journal_proof.go
 
-	mu    sync.Mutex
-	opts  JournalOptions // in force
-	known time.Time      // incidents up to here were acknowledged on the console
+	events *eventLog
+
+	goOn atomic.Bool // JournalOptions.GoOn, for event loops
+
+	scrub   scrubber
+	repairs repairer
+	aside   atomic.Pointer[journal.Asided] // a damaged folder moved aside; nil: none
+
+	mu   sync.Mutex
+	opts JournalOptions // in force
 }
 
-// openRecorder opens the journal and attaches it; nil where there is to be none.
+// openRecorder opens the journal and attaches it; nil if none is configured.
 func openRecorder(o JournalOptions, up upstream.Options, log *slog.Logger) (*recorder, error) {
 	if o.Dir == "" {
 		return nil, nil
 	}
-	r := &recorder{log: log}
-	if err := r.open(o); err != nil {
+	r := &recorder{log: log, name: up.ClientName, events: &eventLog{log: log, dir: o.Dir}}
+	if err := r.openOrMove(o); err != nil {
 		return nil, fmt.Errorf("journal in %s: %w", o.Dir, err)
 	}
 	if err := r.attach(o, up); err != nil {
@@ -80,12 +94,12 @@ func openRecorder(o JournalOptions, up upstream.Options, log *slog.Logger) (*rec
 // open opens the journal and puts it in the place of the last one.
 func (r *recorder) open(o JournalOptions) error {
 	j, err := journal.Open(journal.Options{Dir: o.Dir, FS: o.FS, Retention: o.Retention,
-		Disk: o.Disk, Logger: r.log, OnState: r.notify})
+		Disk: o.Disk, Logger: r.log, OnState: r.notify, OnEvent: r.events.tell})
 	if err != nil {
 		return err
 	}
 	j.Subscribe(func(journal.Position) {
-		r.notify() // before anything else: someone may wait for it
+		r.notify() // first of all: there may be a waiter
 		r.moved.Store(time.Now().UnixNano())
 	})
 	r.mu.Lock()
@@ -94,10 +108,10 @@ func (r *recorder) open(o JournalOptions) error {
 	if r.opts.Dir == "" {
 		return nil // the first one
 	}
-	return j.SetLimits(r.opts.Retention, r.opts.Disk) // which a reload may just have changed
+	return j.SetLimits(r.opts.Retention, r.opts.Disk) // a reload may just have changed them
 }
 
-// attach begins with a new tap.
+// attach starts a new tap.
 func (r *recorder) attach(o JournalOptions, up upstream.Options) error {
 	t, err := r.newTap(o, up)
 	if err != nil {
@@ -108,6 +122,7 @@ func (r *recorder) attach(o JournalOptions, up upstream.Options) error {
 	r.mu.Lock()
 	r.opts = o
 	r.mu.Unlock()
+	r.goOn.Store(o.GoOn)
 	go r.run(ctx, t, up, r.done)
 	return nil
 }
@@ -117,12 +132,24 @@ func (r *recorder) newTap(o JournalOptions, up upstream.Options) (*tap.Tap, erro
 	t, err := tap.New(tap.Options{
 		Journal: r.journal.Load(), Address: up.Address, Username: up.Username,
 		Password: up.Password, FACK: o.FACK, Base: o.Base, BacklogTime: o.Backlog, Logger: r.log,
-		OnChange: r.notify,
+		OnChange: r.notify, Name: r.name, Dial: r.dialer(up.TLS), Serve: up.TLS.Serve(),
+		Sample: cmp.Or(o.Mark, time.Second), Mark: o.Mark > 0, Ledger: o.Ledger,
 	})
 	if err == nil {
 		r.tap.Store(t)
 	}
 	return t, err
+}
+
+// dialer opens connections of the tap's; nil: plain ones.
+func (r *recorder) dialer(secure *certs.Client) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := secure.Dial(ctx, (&net.Dialer{}).DialContext, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return r.addrs.Add(conn), nil
+	}
 }
 
 // detach ends the tap.
@@ -131,12 +158,13 @@ func (r *recorder) detach() {
 	<-r.done
 }
 
-// change puts what a reload brings in force, but for the folder. It was validated before.
+// change puts a reload's options in force, except the folder. They have been validated.
 func (r *recorder) change(o JournalOptions, up upstream.Options) {
 	old, o := r.changeOptions(o)
 	sameServer := up.Address == r.up.Address && up.Username == r.up.Username &&
-		up.Password == r.up.Password
-	if sameServer && o.Base == old.Base && o.FACK == old.FACK && o.Backlog == old.Backlog {
+		up.Password == r.up.Password && up.TLS == r.up.TLS
+	if sameServer && o.Base == old.Base && o.FACK == old.FACK && o.Backlog == old.Backlog &&
+		o.Mark == old.Mark && o.Ledger == old.Ledger {
 		return
 	}
 	r.detach()
@@ -145,7 +173,7 @@ func (r *recorder) change(o JournalOptions, up upstream.Options) {
 	}
 }
 
-// changeOptions puts the options in force that the journal itself has.
+// changeOptions puts the journal's own options in force.
 func (r *recorder) changeOptions(o JournalOptions) (old, now JournalOptions) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -156,27 +184,29 @@ func (r *recorder) changeOptions(o JournalOptions) (old, now JournalOptions) {
 		o.Retention, o.Disk = old.Retention, old.Disk
 	}
 	r.opts = o
+	r.goOn.Store(o.GoOn)
 	return old, o
 }
 
-// close ends the recording and makes everything durable that was received.
+// close ends the recording and makes all received data durable.
 func (r *recorder) close() {
+	r.repairs.close()
 	r.detach()
 	if err := r.journal.Load().Close(); err != nil && !errors.Is(err, journal.ErrClosed) {
 		r.log.Error("journal: not closed in good order", "error", err)
 	}
 }
 
-// parts gives what may change while serving.
-func (r *recorder) parts() (t *tap.Tap, o JournalOptions, known time.Time) {
+// parts returns the fields that a reload may change.
+func (r *recorder) parts() (t *tap.Tap, o JournalOptions) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.tap.Load(), r.opts, r.known
+	return r.tap.Load(), r.opts
 }
 
-// troubles lists what is wrong with the journal, for readiness.
+// troubles lists the journal's faults, for readiness.
 func (r *recorder) troubles() []string {
-	t, _, known := r.parts()
+	t, _ := r.parts()
 	var out []string
 	j := r.journal.Load()
 	if err := r.failure(); err != nil {
@@ -198,33 +228,6 @@ func (r *recorder) troubles() []string {
 	if j.State() == journal.StateFull {
 		out = append(out, "journal: the disk is full; nothing more is confirmed")
 	}
-	return append(out, r.lostTailsSince(known)...)
-}
-
-// lostTailsSince describes the incidents that nobody has acknowledged.
-func (r *recorder) lostTailsSince(known time.Time) []string {
-	j := r.journal.Load()
-	if j.Stats().Incidents == 0 {
-		return nil
-	}
-	view, err := j.View()
-	if err != nil {
-		return []string{"journal: " + err.Error()}
-	}
-	var out []string
-	for _, i := range view.Incidents() {
-		if !i.Replaced && i.Time.After(known) && time.Since(i.Time) < incidentShown {
-			out = append(out, fmt.Sprintf("journal: the server lost %d commands that the journal "+
-				"holds (timeline %d, offsets %d to %d); see SHOW INCIDENTS", i.Commands, i.Timeline,
-				i.From, i.To))
-		}
-	}
-	return out
-}
-
-// acknowledge says that the incidents so far are known.
-func (r *recorder) acknowledge() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.known = time.Now()
+	out = append(append(out, r.movedAside()...), r.scrub.troubles()...)
+	return append(out, r.incidents(true)...)
 }

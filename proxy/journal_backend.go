@@ -10,17 +10,21 @@ import (
 	"holdfast/proxy/telemetry"
 )
 
-// state is what the metrics show.
+// state gives the journal's metrics.
 func (r *recorder) state() *telemetry.JournalState {
-	t, _, _ := r.parts()
+	t, _ := r.parts()
 	s := &telemetry.JournalState{Journal: r.journal.Load().Stats(), Tap: t.Stats(),
-		Reopens: r.reopens.Load()}
+		Reopens: r.reopens.Load(), Scrubs: r.scrub.rounds.Load(),
+		Damaged: int64(len(r.scrub.damaged())), Held: r.heldBack() != "", Events: r.events.counts()}
+	if a := r.asideNow(); a != nil {
+		s.Aside = a.Time
+	}
 	s.Lag = lag(s, r.moved.Load())
 	return s
 }
 
-// lag is for how long the journal is behind: since it was attached, or since the last fsync where
-// something waits for the next. moved is when that was.
+// lag is how long the journal has been behind: since it was attached, or, while data waits for the
+// next fsync, since the last one, at moved.
 func lag(s *telemetry.JournalState, moved int64) time.Duration {
 	since := s.Tap.Since
 	switch {
@@ -40,14 +44,15 @@ func (srv *Server) Journal(context.Context) (*admin.Journal, error) {
 	if r == nil {
 		return nil, admin.ErrNoJournal
 	}
-	t, o, _ := r.parts()
+	t, o := r.parts()
 	j, s := r.journal.Load().Stats(), t.Stats()
 	out := &admin.Journal{
 		Dir: o.Dir, State: string(j.State), Required: o.Required, Server: s.Primary,
 		Attached: string(s.State), Since: time.Since(s.Since), Restorable: s.Covered,
 		Timeline: uint32(j.Received.Timeline), Received: j.Received.Offset, Durable: j.Durable.Offset,
 		Segments: j.Segments, SegmentBytes: j.SegmentBytes, Bases: j.Bases, BaseBytes: j.BaseBytes,
-		BaseRunning: s.BaseRunning, Oldest: j.Oldest, Gaps: j.Gaps, Incidents: j.Incidents,
+		BaseError: errorText(s.BaseErr), BaseFailing: s.BaseFailing, BaseSince: s.BaseSince,
+		Over: j.Over, BaseRunning: s.BaseRunning, Oldest: j.Oldest, Gaps: j.Gaps, Incidents: j.Incidents,
 		Replaced: j.Replaced,
 		Fsyncs:   j.Fsyncs, FsyncLast: j.FsyncLast, FsyncMax: j.FsyncMax, Batches: j.Batches,
 		StreamBytes: j.StreamBytes, Rate: int64(j.WriteRate), BacklogSize: s.BacklogSize,
@@ -56,6 +61,9 @@ func (srv *Server) Journal(context.Context) (*admin.Journal, error) {
 		FullResyncs: s.FullResyncs, BasesTaken: s.Bases, BasesFailed: s.BaseErrors,
 		Reopens: r.reopens.Load(), FirstError: errorText(j.FirstError), DiskErrors: j.DiskErrors,
 		Error: errorText(r.failure()), LastError: errorText(s.LastErr),
+	}
+	if a := r.asideNow(); a != nil {
+		out.Aside = &admin.Aside{Dir: a.To, Time: a.Time, Why: a.Why}
 	}
 	if j.Fsyncs > 0 {
 		out.FsyncMean = j.FsyncTotal / time.Duration(j.Fsyncs)
@@ -73,7 +81,7 @@ func errorText(err error) string {
 	return err.Error()
 }
 
-// contents is what the journal holds now.
+// contents lists the journal's present contents.
 func (srv *Server) contents() (*journal.View, error) {
 	if srv.recorder == nil {
 		return nil, admin.ErrNoJournal
@@ -97,38 +105,12 @@ func (srv *Server) Timelines(context.Context) ([]admin.Timeline, error) {
 	return out, nil
 }
 
-// Incidents implements admin.Backend.
-func (srv *Server) Incidents(context.Context) ([]admin.Incident, error) {
-	view, err := srv.contents()
-	if err != nil {
-		return nil, err
-	}
-	var out []admin.Incident
-	for _, i := range view.Incidents() {
-		out = append(out, admin.Incident{
-			Timeline: uint32(i.Timeline), From: i.From, To: i.To, Commands: i.Commands,
-			First: i.FirstTime, Last: i.LastTime, Noticed: i.Time, Why: i.Why,
-			Replaced: i.Replaced,
-		})
-	}
-	return out, nil
-}
-
-// AcknowledgeIncidents implements admin.Backend.
-func (srv *Server) AcknowledgeIncidents(context.Context) error {
-	if srv.recorder == nil {
-		return admin.ErrNoJournal
-	}
-	srv.recorder.acknowledge()
-	return nil
-}
-
 // TakeBase implements admin.Backend.
 func (srv *Server) TakeBase(ctx context.Context) (*admin.Base, error) {
 	if srv.recorder == nil {
 		return nil, admin.ErrNoJournal
 	}
-	t, _, _ := srv.recorder.parts()
+	t, _ := srv.recorder.parts()
 	b, err := t.Snapshot(ctx)
 	if err != nil {
 		return nil, err

@@ -7,46 +7,68 @@ import (
 
 	"holdfast/journal"
 	"holdfast/policy"
+	"holdfast/proxy/upstream"
 )
 
-// What durable routes ask of the journal. Everything here but watch may be called from event loops:
-// it takes no lock and waits for nothing.
+// The journal's answers to durable routes. All functions here but watch may be called from event
+// loops: they take no lock and never wait.
 //
-// Whoever waits for an offset must not miss its coming. Both sides use atomics, so this is enough:
+// A waiter must not miss its offset. Both sides use atomics, so this order is enough:
 //
 //	event loop                                journal's goroutine
 //	waiting.Store(true)                       the durable position moves
 //	confirmed(): there? then do not wait      watcher: waiting.Load()? then post to the loop
 
-// confirmed gives what is proven: the journal holds, fsynced and with a base that leads to it,
-// everything of the history replID below offset. replID is the primary's master_replid. "" proves
+// confirmed returns the proven position: the journal holds, fsynced and with a base that leads to
+// it, all of the history replID below offset. replID is the primary's master_replid. "" proves
 // nothing.
 func (r *recorder) confirmed() (replID string, offset int64) {
 	return r.tap.Load().ConfirmedIn()
 }
 
-// unavailable is why the journal cannot prove what is written now; "" means that it can.
-func (r *recorder) unavailable() string {
+// unavailable says why the journal cannot prove a write made now.
+func (r *recorder) unavailable() lack {
 	switch r.journal.Load().State() {
 	case journal.StateFailed:
-		return "the journal has failed"
+		return lasting("the journal has failed")
 	case journal.StateFull:
-		return "the journal's disk is full"
+		return lasting("the journal's disk is full")
+	}
+	if why := r.heldBack(); why != "" {
+		return lasting(why)
 	}
 	switch t := r.tap.Load(); {
 	case !t.Attached():
-		return "the journal does not follow the server"
+		return passing("the journal does not follow the server")
 	case !t.Covered():
-		return "the journal has no snapshot that leads to the present yet"
+		return passing("the journal has no snapshot that leads to the present yet")
 	}
-	return ""
+	return lack{}
+}
+
+// elsewhere: after a feed or a failover the server is on a history that the journal follows already
+// and the control connection has not seen yet.
+var elsewhere = passing("the server goes on under another replication id, which is being looked at")
+
+// lacks says why the journal cannot prove a write made now to the server that the control
+// connection sees. Until that connection sees the journal's history, a write would be answered
+// -UNCONFIRMED.
+func (r *recorder) lacks(i *upstream.Info) lack {
+	why := r.unavailable()
+	if why.is() || i.ReplID == "" {
+		return why
+	}
+	if replID, _ := r.confirmed(); replID != "" && replID != i.ReplID {
+		return elsewhere
+	}
+	return lack{}
 }
 
 var errNewJournal = errors.New("this proxy was started without a journal, and a reload does not " +
 	"open one: set journal.dir and start the proxy anew")
 
-// refuseNewJournal says why a reload cannot put the routes in force; nil if it can. A journal begins
-// with the proxy: until the next start its routes would refuse everything.
+// refuseNewJournal says why a reload cannot put the routes in force; nil: it can. Only a start
+// opens a journal: until the next one its routes would refuse every write.
 func (srv *Server) refuseNewJournal(routes []*policy.Route) error {
 	if srv.recorder != nil {
 		return nil
@@ -59,49 +81,35 @@ func (srv *Server) refuseNewJournal(routes []*policy.Route) error {
 	return nil
 }
 
-// facks reports that the journal's fsyncs count in the server's own WAITAOF.
+// facks reports whether the journal's fsyncs count in the server's own WAITAOF.
 func (r *recorder) facks() bool {
-	_, o, _ := r.parts()
+	_, o := r.parts()
 	return o.FACK
 }
 
-// hurry says that something was sent whose proof someone waits for.
+// hurry asks for the proof of a write that was just sent.
 func (r *recorder) hurry() { r.tap.Load().Hurry() }
 
-// watcher is one function that watch was given.
-type watcher struct{ call func() }
-
-// watch has fn called after what confirmed or unavailable answers may have changed: at once after
+// watch has fn called whenever the answer of confirmed or unavailable may have changed: right after
 // each fsync, when the journal attaches or detaches, becomes restorable, fails, fills its disk or
-// goes on, and when the history changes. Calls come from several goroutines, perhaps at once; fn
-// must not block, and should do no more than load a flag while nobody waits. After cancel returned
-// fn may still be running.
-func (r *recorder) watch(fn func()) (cancel func()) {
-	w := &watcher{fn}
-	r.changeWatchers(func(all []*watcher) []*watcher { return append(all, w) })
-	return func() {
-		r.changeWatchers(func(all []*watcher) []*watcher {
-			return slices.DeleteFunc(all, func(o *watcher) bool { return o == w })
-		})
-	}
-}
-
-func (r *recorder) changeWatchers(change func([]*watcher) []*watcher) {
+// goes on, and when the history changes. Several goroutines may call fn concurrently; it must not
+// block, and should only load a flag while there is no waiter.
+func (r *recorder) watch(fn func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var all []*watcher
+	var all []func()
 	if old := r.watchers.Load(); old != nil {
 		all = slices.Clone(*old)
 	}
-	all = change(all)
+	all = append(all, fn)
 	r.watchers.Store(&all)
 }
 
 // notify calls the watchers.
 func (r *recorder) notify() {
 	if all := r.watchers.Load(); all != nil {
-		for _, w := range *all {
-			w.call()
+		for _, fn := range *all {
+			fn()
 		}
 	}
 }

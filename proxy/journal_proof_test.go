@@ -16,6 +16,7 @@ import (
 // TestRecorderProves goes through what a durable route asks of a journal. Nothing here looks twice
 // unless the watcher said so: a change that is not told of ends in the test's deadline.
 func TestRecorderProves(t *testing.T) {
+	t.Parallel()
 	server := proxytest.StartServer(t, "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "16mb")
 	var broken atomic.Bool
 	disk := vfs.WithFaults(vfs.OS{}, func(op vfs.Op) error {
@@ -31,13 +32,12 @@ func TestRecorderProves(t *testing.T) {
 	}
 	defer r.close()
 	told := make(chan struct{}, 1)
-	cancel := r.watch(func() {
+	r.watch(func() {
 		select {
 		case told <- struct{}{}:
 		default:
 		}
 	})
-	defer cancel()
 	until := func(what string, ok func() bool) {
 		t.Helper()
 		deadline := time.After(time.Minute)
@@ -45,12 +45,12 @@ func TestRecorderProves(t *testing.T) {
 			select {
 			case <-told:
 			case <-deadline:
-				t.Fatalf("waited in vain for %s; unavailable %q", what, r.unavailable())
+				t.Fatalf("waited in vain for %s; unavailable %q", what, r.unavailable().why)
 			}
 		}
 	}
 	because := func(reason string) func() bool {
-		return func() bool { return r.unavailable() == reason }
+		return func() bool { return r.unavailable().why == reason }
 	}
 	until("the journal to be available", because(""))
 	server.MustDo("SET", "a", 1)

@@ -4,44 +4,52 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync"
 	"time"
 
 	"holdfast/journal"
+	"holdfast/journal/seldom"
 	"holdfast/journal/tap"
 	"holdfast/proxy/upstream"
 )
 
-// A disk that fails can work again: a cable, a controller, a file system that was mounted read-only
-// and is mounted anew. The journal itself does not try after its second error: it knows what is
-// durable and nothing else. So it is closed and opened again, which recovers the folder as after a
-// crash, and the tap asks the server's backlog for everything behind what was durable. If that is
-// gone, the tap records the gap. Nothing that was confirmed is affected, and nothing is confirmed
-// meanwhile.
+// A failed disk can recover: a cable, a controller, a file system that was mounted read-only and is
+// mounted read-write again. The journal itself does not try again after its second error: it is
+// sure only of its durable position. So it is closed and reopened, which recovers the folder as
+// after a crash, and the tap asks the server's backlog for the stream from that position. If the
+// backlog no longer has it, the tap records the gap. Earlier confirmations hold, and there are no
+// new ones meanwhile.
 
 // retryMost is the longest pause between attempts.
 const retryMost = time.Minute
 
-// run is the goroutine that keeps a tap attached, and the journal open. Ended and joined by detach.
+// run keeps a tap attached and the journal open. It is a goroutine, ended and joined by detach.
 func (r *recorder) run(ctx context.Context, t *tap.Tap, up upstream.Options, done chan struct{}) {
 	defer close(done)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { r.scrub.run(ctx, r) })
+	beside.Go(func() { r.logRoom(ctx) })
+	beside.Go(func() { r.repairs.guardRole(ctx, r) })
 	for t != nil {
 		err := t.Run(ctx)
 		if ctx.Err() != nil || err == nil {
 			return
 		}
-		_, o, _ := r.parts()
+		_, o := r.parts()
 		r.log.Error("journal: nothing is recorded until it can be opened again", "error", err)
 		t = r.resume(ctx, o.Retry, up)
 	}
 }
 
-// resume tries until the journal works again, and answers its new tap. It is nil at the end of the
-// context, or where only a person can help.
+// resume retries until the journal works again, and returns its new tap; nil if the context ends,
+// or if only a person can help.
 func (r *recorder) resume(ctx context.Context, pause time.Duration, up upstream.Options) *tap.Tap {
 	if pause <= 0 {
 		pause = time.Second
 	}
-	last := ""
+	var said seldom.Log
 	for ; ; pause = min(2*pause, max(pause, retryMost)) {
 		timer := time.NewTimer(pause)
 		select {
@@ -64,14 +72,11 @@ func (r *recorder) resume(ctx context.Context, pause time.Duration, up upstream.
 				"it was looked at and the proxy is started anew", "error", err)
 			return nil
 		}
-		if text := err.Error(); text != last {
-			last = text
-			r.log.Error("journal: cannot be opened again yet", "error", err, "next", 2*pause)
-		}
+		said.Tell(r.log, slog.LevelError, "journal: cannot be opened again yet", err, "next", 2*pause)
 	}
 }
 
-// failure is why the journal has failed and why it could not be opened again.
+// failure says why the journal failed and why it could not be reopened.
 func (r *recorder) failure() error {
 	err := r.journal.Load().Err()
 	if why := r.closed.Load(); err != nil && why != nil {
@@ -80,12 +85,12 @@ func (r *recorder) failure() error {
 	return err
 }
 
-// again opens the journal if it has failed, and makes a new tap.
+// again reopens a failed journal, and makes a new tap.
 func (r *recorder) again(up upstream.Options) (*tap.Tap, error) {
-	_, o, _ := r.parts()
+	_, o := r.parts()
 	if old := r.journal.Load(); old.Err() != nil {
-		_ = old.Close() // its error is why we are here; what counts is that the folder is free
-		if err := r.open(o); err != nil {
+		_ = old.Close() // its error is known already; closing frees the folder
+		if err := r.openOrMove(o); err != nil {
 			return nil, err
 		}
 		r.reopens.Add(1)

@@ -36,6 +36,7 @@ func (d *brokenDisk) fs() vfs.FS {
 // A journal that failed goes on by itself when the disk works again, without a gap: what it had not
 // made durable comes from the server's backlog.
 func TestJournalComesBack(t *testing.T) {
+	t.Parallel()
 	server, dir, disk := journalServer(t), t.TempDir(), &brokenDisk{}
 	addr, srv := serveServer(t, server.Addr, withJournal(dir), func(o *proxy.Options) {
 		o.Journal.FS, o.Journal.Retry = disk.fs(), time.Millisecond
@@ -75,11 +76,14 @@ func TestJournalComesBack(t *testing.T) {
 	}
 }
 
-// A journal that turns out to be damaged is left alone, and the proxy serves on.
+// A journal that turns out to be damaged is left alone where it is required, and the proxy serves
+// on.
 func TestJournalDamagedStaysClosed(t *testing.T) {
+	t.Parallel()
 	server, dir, disk := journalServer(t), t.TempDir(), &brokenDisk{}
 	addr, srv := serveServer(t, server.Addr, withJournal(dir), func(o *proxy.Options) {
 		o.Journal.FS, o.Journal.Retry = disk.fs(), time.Millisecond
+		o.Journal.Required = true
 	})
 	c := dial(t, addr)
 	c.do("SET a 1")
@@ -100,11 +104,96 @@ func TestJournalDamagedStaysClosed(t *testing.T) {
 	if got := contentsOf(t, dir); got != before {
 		t.Errorf("the folder was changed from\n%s\nto\n%s", before, got)
 	}
-	if j, err := srv.Journal(context.Background()); err != nil || j.Reopens != 0 || j.Error == "" {
+	if j, err := srv.Journal(context.Background()); err != nil || j.Reopens != 0 ||
+		!strings.Contains(j.Error, "move the folder aside") {
 		t.Errorf("%+v, %v", j, err)
 	}
 	if got := c.do("PING"); got != "+PONG\r\n" {
 		t.Errorf("a client is answered %q", got)
+	}
+}
+
+// A damaged journal that is not required is moved aside as it is, while the proxy runs and when it
+// starts, and a new one begins. Readiness says so.
+func TestJournalDamagedMovesAside(t *testing.T) {
+	t.Parallel()
+	server, disk := journalServer(t), &brokenDisk{}
+	dir := filepath.Join(t.TempDir(), "j")
+	addr, srv := serveServer(t, server.Addr, withJournal(dir), func(o *proxy.Options) {
+		o.Journal.FS, o.Journal.Retry = disk.fs(), time.Millisecond
+	})
+	c := dial(t, addr)
+	c.do("SET a 1")
+	recorded(t, srv, server)
+	disk.broken.Store(true)
+	c.do("SET a 2")
+	proxytest.Poll(t, "the journal to fail", func() bool {
+		j, err := srv.Journal(context.Background())
+		return err == nil && j.Error != ""
+	})
+	spoil(t, dir)
+	before := contentsOf(t, dir)
+	disk.broken.Store(false)
+	moved := wantAside(t, srv, dir, 1)
+	if got := contentsOf(t, moved[0]); got != before {
+		t.Errorf("the folder was changed from\n%s\nto\n%s", before, got)
+	}
+	if j := recorded(t, srv, server); j.Timeline != 1 || j.FullResyncs != 1 || j.Error != "" {
+		t.Errorf("%+v", j)
+	}
+}
+
+// wantAside waits until a folder was moved aside, and answers all that were.
+func wantAside(t *testing.T, srv *proxy.Server, dir string, n int) []string {
+	t.Helper()
+	var moved []string
+	proxytest.Poll(t, "the folder to be moved aside, and readiness to say so", func() bool {
+		moved, _ = filepath.Glob(dir + ".damaged-*")
+		return len(moved) == n &&
+			strings.Contains(strings.Join(srv.Degraded(), "\n"), "was moved to "+moved[n-1])
+	})
+	return moved
+}
+
+func TestJournalDamagedAtStart(t *testing.T) {
+	t.Parallel()
+	server := journalServer(t)
+	dir := filepath.Join(t.TempDir(), "j")
+	func() {
+		_, srv := serveServer(t, server.Addr, withJournal(dir))
+		recorded(t, srv, server)
+	}()
+	copied := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	spoil(t, copied)
+	began := time.Now().Add(-time.Millisecond) // the folder's name has milliseconds
+	t.Run("the damaged folder", func(t *testing.T) {
+		_, srv := serveServer(t, server.Addr, withJournal(copied))
+		wantAside(t, srv, copied, 1)
+		recorded(t, srv, server)
+	})
+	// A restart does not forget it.
+	_, srv := serveServer(t, server.Addr, withJournal(copied))
+	moved := wantAside(t, srv, copied, 1)[0]
+	j, err := srv.Journal(context.Background())
+	if err != nil || j.Aside == nil || j.Aside.Dir != moved || j.Aside.Why == "" {
+		t.Fatalf("%+v, %v", j, err)
+	}
+	snap, err := srv.Snapshot(context.Background())
+	if err != nil || snap.Journal.Aside.Before(began) || snap.Journal.Aside.After(time.Now()) {
+		t.Errorf("the metric says %v, %v", snap.Journal.Aside, err)
+	}
+	// It is settled when the folder is gone.
+	if err := os.RemoveAll(moved); err != nil {
+		t.Fatal(err)
+	}
+	if j, err := srv.Journal(context.Background()); err != nil || j.Aside != nil {
+		t.Errorf("%+v, %v", j.Aside, err)
+	}
+	if text := strings.Join(srv.Degraded(), "\n"); strings.Contains(text, moved) {
+		t.Error(text)
 	}
 }
 

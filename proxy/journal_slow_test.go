@@ -48,6 +48,7 @@ func (d *stuckDisk) release() {
 // Nothing of the data path waits for the journal's disk: while an fsync does not come back at all,
 // clients are answered, also when more has been written than the journal keeps in memory.
 func TestNothingWaitsForTheDisk(t *testing.T) {
+	t.Parallel()
 	server, disk := journalServer(t), &stuckDisk{}
 	defer disk.release() // also before the proxy is stopped
 	addr, srv := serveServer(t, server.Addr, withJournal(t.TempDir()), func(o *proxy.Options) {

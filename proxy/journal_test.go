@@ -20,9 +20,11 @@ func withJournal(dir string) func(*proxy.Options) {
 	return func(o *proxy.Options) { o.Journal.Dir = dir }
 }
 
+var journalArgs = []string{"--repl-diskless-sync-delay", "0", "--repl-backlog-size", "16mb"}
+
 // journalServer is a server whose journal is attached at once.
 func journalServer(t testing.TB) *proxytest.Server {
-	return proxytest.StartServer(t, "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "16mb")
+	return proxytest.StartServer(t, journalArgs...)
 }
 
 // recorded waits until the journal holds everything that the server has executed so far.
@@ -43,6 +45,7 @@ func recorded(t testing.TB, srv *proxy.Server, server *proxytest.Server) *admin.
 }
 
 func TestJournalFollowsTheServer(t *testing.T) {
+	t.Parallel()
 	server, dir := journalServer(t), t.TempDir()
 	addr, srv := serveServer(t, server.Addr, withJournal(dir))
 	c := dial(t, addr)
@@ -70,7 +73,21 @@ func TestJournalFollowsTheServer(t *testing.T) {
 	}
 }
 
+// TestWaitCountsTheJournal: as docs/clients.md says, a client's WAIT counts the journal as a replica.
+func TestWaitCountsTheJournal(t *testing.T) {
+	t.Parallel()
+	server := journalServer(t)
+	addr, srv := serveServer(t, server.Addr, withJournal(t.TempDir()))
+	recorded(t, srv, server)
+	c := dial(t, addr)
+	c.do("SET k 1")
+	if got := c.do("WAIT 1 10000"); got != ":1\r\n" {
+		t.Errorf("WAIT with a journal and no replica: %q", got)
+	}
+}
+
 func TestNoJournal(t *testing.T) {
+	t.Parallel()
 	_, srv := serveServer(t, proxytest.StartServer(t).Addr)
 	ctx := context.Background()
 	_, e1 := srv.Journal(ctx)
@@ -86,6 +103,7 @@ func TestNoJournal(t *testing.T) {
 
 // A restart continues at the journal's offset: one timeline, one base.
 func TestJournalContinuesAfterARestart(t *testing.T) {
+	t.Parallel()
 	server, dir := journalServer(t), t.TempDir()
 	for round := range 3 {
 		o := proxy.Options{
@@ -116,6 +134,7 @@ func TestJournalContinuesAfterARestart(t *testing.T) {
 
 // A second proxy on the same folder does not start.
 func TestJournalIsLocked(t *testing.T) {
+	t.Parallel()
 	server, dir := journalServer(t), t.TempDir()
 	serve(t, server.Addr, withJournal(dir))
 	srv, err := proxy.New(proxy.Options{Upstream: upstream.Options{Address: server.Addr},
@@ -132,6 +151,7 @@ func TestJournalIsLocked(t *testing.T) {
 // The journal is beside the data path: a server without replication rights for the proxy's user is
 // served all the same, and readiness says what is missing.
 func TestJournalRefused(t *testing.T) {
+	t.Parallel()
 	server := journalServer(t)
 	server.MustDo("ACL", "SETUSER", "meek", "on", ">x", "+@all", "-psync", "~*", "&*")
 	for _, required := range []bool{false, true} {
@@ -156,6 +176,7 @@ func TestJournalRefused(t *testing.T) {
 
 // A reload changes how the journal is kept without losing a byte; its folder stays.
 func TestJournalReload(t *testing.T) {
+	t.Parallel()
 	server, dir := journalServer(t), t.TempDir()
 	server.MustDo("ACL", "SETUSER", "other", "on", ">x", "+@all", "~*", "&*")
 	next := proxy.Options{}
@@ -185,6 +206,7 @@ func TestJournalReload(t *testing.T) {
 
 // A primary that comes back without its last writes: an incident, until somebody acknowledges it.
 func TestJournalLostTail(t *testing.T) {
+	t.Parallel()
 	server := proxytest.StartServer(t, "--repl-diskless-sync-delay", "0", "--repl-backlog-size",
 		"16mb", "--save", "3600 1", "--dbfilename", "dump.rdb")
 	http := freeAddr(t)

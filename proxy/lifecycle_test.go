@@ -21,6 +21,7 @@ const deniedFlush = "-DENIED 'flushall' is refused by rule 'no' of the proxy; no
 
 // Case, inline form, MULTI and pipelines do not get round a rule.
 func TestDenyRules(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	srv.MustDo("SET", "k", "v")
 	c := dial(t, serve(t, srv.Addr, denyFlush))
@@ -42,6 +43,7 @@ func TestDenyRules(t *testing.T) {
 }
 
 func TestObserveMode(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr, p := serveServer(t, srv.Addr, denyFlush, func(o *proxy.Options) {
 		o.Enforcement = "observe"
@@ -62,6 +64,7 @@ func TestObserveMode(t *testing.T) {
 
 // New rules and limits bind sessions that are there already, between two of their commands.
 func TestReloadWhileServing(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	var deny atomic.Bool
 	addr, p := serveServer(t, srv.Addr, func(o *proxy.Options) {
@@ -97,6 +100,7 @@ func TestReloadWhileServing(t *testing.T) {
 }
 
 func TestMaxClients(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr := serve(t, srv.Addr, func(o *proxy.Options) { o.Limits.MaxClients = 2 })
 	a, b := dial(t, addr), dial(t, addr)
@@ -126,6 +130,7 @@ func TestMaxClients(t *testing.T) {
 
 // An orderly end answers what is in flight, wakes who is blocked, and takes nothing from a list.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers {
 		t.Run(driver, func(t *testing.T) {
 			srv := proxytest.StartServer(t)
@@ -134,6 +139,7 @@ func TestDrain(t *testing.T) {
 			})
 			idle, busy, blocked := dial(t, addr), dial(t, addr), dial(t, addr)
 			idle.do("PING")
+			blocked.do("BLPOP q 0.01") // its link is there
 			srv.Pause()
 			blocked.send("BLPOP q 0\r\n")
 			busy.send("INCR n\r\n")
@@ -170,6 +176,7 @@ func TestDrain(t *testing.T) {
 
 // The server goes away and comes back: errors meanwhile, then service as before.
 func TestServerRestart(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr, p := serveServer(t, srv.Addr)
 	c, watching := dial(t, addr), dial(t, addr)
@@ -257,6 +264,7 @@ func openFiles(t *testing.T) int {
 
 // An idle session is closed at its time; one that is blocked is not idle.
 func TestIdleTimeout(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr := serve(t, srv.Addr, func(o *proxy.Options) { o.Limits.IdleTimeout = time.Millisecond })
 	idle, blocked := dial(t, addr), dial(t, addr)

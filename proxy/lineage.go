@@ -7,54 +7,53 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// lineage is one history on one process of the server. A proof is worth something only if the
-// process that gives it is the one that executed the write, and has kept its history since: a
-// primary that was started anew, was demoted and promoted, or has another one in its place, does not
-// inherit a promise.
+// lineage is one history on one process of the server. A proof is valid only if the process that
+// gives it executed the write and has kept its history since: a primary that was restarted,
+// replaced, or demoted and promoted does not inherit a promise.
 //
-// Each side link says on its first reply to which process it leads (run_id), and INFO in each fence
-// says which history that has (role, master_replid). When one of these changes, a new epoch begins,
-// and the holds of older epochs are answered -UNCONFIRMED.
+// The first reply on each side link names the process at its other end (run_id), and INFO in each
+// fence names that process's history (role, master_replid). When one of these changes, a new epoch
+// begins, and the holds of older epochs are answered -UNCONFIRMED.
 //
-// The process behind an ordinary link is not asked, since its user may not be allowed INFO. Where
-// all connections lead to the same process this makes no difference. But something between the
-// proxy and the server may lead old and new connections to different ones for a while:
+// An ordinary link is not asked for its process, since its user may lack the permission for INFO.
+// That makes no difference while all connections lead to one process. But a load balancer or relay
+// between proxy and server may lead old and new connections to different ones for a while:
 //
 //	side link 1 dialled ──▸ run id X      a link that was dialled between the two leads to X as
 //	link        dialled ──▸ ?             well, if what lies between changes over once. So a link
 //	side link 2 dialled ──▸ run id X      counts when a side link that was dialled later says X.
 //
-// A write on a link that is younger than the newest side link makes a fresh one be dialled. That is
-// once for each new link, and for all that were opened meanwhile.
+// A write on a link younger than the newest side link dials a fresh side link: once for each new
+// link and all others opened meanwhile.
 //
 // A new replication id alone is harmless if the primary then has no past (master_replid2 is all
 // zeros): its first replica was attached, or its backlog has expired. A promotion leaves the old id
-// there.
+// in master_replid2.
 type lineage struct {
 	runID   string // of the process; "": not known yet
 	replID  [40]byte
 	newest  uint64 // dialNo of the newest side link that said runID
 	epoch   uint64
-	primary bool // it says that it takes writes
+	primary bool // by its own account
 
-	unverified queue[*hold] // those whose links are not verified
+	unverified queue[*hold] // on links that are not verified
 }
 
-// verified reports that the link is known to lead to the process of the lineage.
+// verified reports whether the link is known to lead to the process of the lineage.
 func (d *durability) verified(l *link) bool {
 	return l.connNo != 0 && l.connNo < d.newest && l.runID == d.runID && l.runID != ""
 }
 
-// verify dials a side link for the links that are younger than the newest.
+// verify dials a side link for the links younger than the newest.
 func (d *durability) verify() {
 	if h := d.unverified.front(); h.link.connNo < d.newest {
-		d.checkLinks() // answered after that side link came
+		d.checkLinks() // answered after that side link opened
 		return
 	}
 	d.sides.open(d)
 }
 
-// checkLinks looks at the holds whose links were not verified.
+// checkLinks checks the holds on links that were not verified.
 func (d *durability) checkLinks() {
 	for range d.unverified.len() {
 		h := d.unverified.pop()
@@ -66,7 +65,7 @@ func (d *durability) checkLinks() {
 			d.unref(h)
 		case l.connNo != 0 && l.connNo < d.newest:
 			// Dialled before, and to another process, as far as is known.
-			d.settle(h, telemetry.HoldPrimary, nil)
+			d.settle(h, telemetry.HoldPrimary)
 			d.unref(h)
 		default:
 			d.unverified.push(h)
@@ -74,7 +73,7 @@ func (d *durability) checkLinks() {
 	}
 }
 
-// hello takes what a new side link says of the server.
+// hello takes a new side link's first reply.
 func (sl *sideLink) hello(reply []byte) {
 	d := sl.d
 	text, ok := bulkText(reply)
@@ -91,7 +90,7 @@ func (sl *sideLink) hello(reply []byte) {
 		d.leaveOthers()
 	case string(id) != d.runID:
 		if sl.dialNo < d.newest {
-			sl.close(errSideSpare) // an older one, which was slow to answer
+			sl.close(errSideSpare) // an older link, which was slow to answer
 			return
 		}
 		d.anotherProcess(sl, id, &r)
@@ -108,7 +107,32 @@ func (sl *sideLink) hello(reply []byte) {
 	d.limitSides()
 }
 
-// infoField is the rest of the line of an INFO text that begins with name.
+// sighted takes the control connection's latest INFO. A history unknown to the lineage is examined
+// now, while few replies or none wait: otherwise the first write after a restore or a failover
+// would discover it, and be answered -UNCONFIRMED.
+func (d *durability) sighted(info *upstream.Info) {
+	if info.Up && d.routes && d.runID != "" && info.ReplID != "" &&
+		(info.RunID != d.runID || info.ReplID != string(d.replID[:])) {
+		d.sides.open(d)
+	}
+}
+
+// whyUnidentified is the reason for refusing proofs while unidentified.
+const whyUnidentified = "the server has been replaced, and which process links lead to is being found out"
+
+// unidentified reports whether the control connection leads to another process or history than the
+// lineage's. A side link to it is on its way (sighted). Its hello begins a new epoch, and a write
+// sent before would be answered -UNCONFIRMED for no fault of the server's. So the write waits for
+// the hello.
+func (d *durability) unidentified() bool {
+	info := d.w.up.Info()
+	if !info.Up || info.RunID == "" || d.runID == "" {
+		return false
+	}
+	return info.RunID != d.runID || info.ReplID != "" && info.ReplID != string(d.replID[:])
+}
+
+// infoField returns the rest of the INFO line that begins with name.
 func infoField(text []byte, name string) []byte {
 	for line := range bytes.Lines(text) {
 		if rest, ok := bytes.CutPrefix(line, []byte(name)); ok {
@@ -118,8 +142,8 @@ func infoField(text []byte, name string) []byte {
 	return nil
 }
 
-// anotherProcess begins with the one that a new side link leads to: the older ones, and the links
-// that were dialled before it, lead elsewhere.
+// anotherProcess takes over the process of a new side link: older side links, and links dialled
+// before it, lead elsewhere.
 func (d *durability) anotherProcess(sl *sideLink, id []byte, r *upstream.Replication) {
 	d.newEpoch("another server process")
 	d.runID, d.newest = string(id), sl.dialNo
@@ -131,9 +155,10 @@ func (d *durability) anotherProcess(sl *sideLink, id []byte, r *upstream.Replica
 	}
 	d.leaveOthers()
 	d.w.up.Recheck()
+	d.w.proofsMoved()
 }
 
-// leaveOthers retires the links that were dialled to a process which is not the lineage's.
+// leaveOthers retires the links to processes other than the lineage's.
 func (d *durability) leaveOthers() {
 	for l := range d.w.links {
 		if l.side == nil && l.connNo != 0 && l.connNo < d.newest && l.runID != d.runID {
@@ -142,7 +167,7 @@ func (d *durability) leaveOthers() {
 	}
 }
 
-// limitSides closes the oldest side links that are too many: the youngest tells most.
+// limitSides closes the oldest side links beyond the limit: the youngest verifies the most links.
 func (d *durability) limitSides() {
 	for i := 0; len(d.sides.links) > maxFlights*max(len(d.kinds), 1) && i < len(d.sides.links); {
 		if sl := d.sides.links[i]; sl.ready && sl.flight == nil {
@@ -153,7 +178,7 @@ func (d *durability) limitSides() {
 	}
 }
 
-// samePrimary compares what INFO says with the lineage; false means that it proves nothing.
+// samePrimary compares INFO with the lineage; false: INFO proves nothing.
 func (d *durability) samePrimary(r *upstream.Replication) bool {
 	if !r.IsPrimary() {
 		if d.primary {
@@ -172,12 +197,13 @@ func (d *durability) samePrimary(r *upstream.Replication) bool {
 	copy(d.replID[:], r.ReplID)
 	if !harmless {
 		d.newEpoch("the primary has another history")
-		d.w.up.Recheck()
 	}
+	d.w.up.Recheck()
+	d.w.proofsMoved()
 	return harmless
 }
 
-// newEpoch settles everything that was sent so far: it cannot be proven any more.
+// newEpoch settles every hold so far: their writes can no longer be proven.
 func (d *durability) newEpoch(why string) {
 	d.epoch++
 	waited := 0
@@ -187,7 +213,7 @@ func (d *durability) newEpoch(why string) {
 			if !h.settled {
 				waited++
 			}
-			d.settle(h, telemetry.HoldPrimary, nil)
+			d.settle(h, telemetry.HoldPrimary)
 		}
 	}
 	d.w.log.Warn("the primary is not what it was; what waited for a proof stays unconfirmed",
@@ -208,7 +234,7 @@ func (d *durability) newEpoch(why string) {
 	}
 }
 
-// upstreamMoved is called when a reload has put another server in the place of the old one.
+// upstreamMoved is called when a reload has replaced the server.
 func (d *durability) upstreamMoved() {
 	d.newEpoch("a reload has put another server in its place")
 	d.closeSides()
@@ -216,18 +242,18 @@ func (d *durability) upstreamMoved() {
 	d.facts = facts{}
 }
 
-// linkBroke settles what was sent by a link that broke: the server may be gone.
+// linkBroke settles the holds of a broken link: the server may be gone.
 func (d *durability) linkBroke(l *link) {
 	for _, q := range d.timeouts {
 		for i := range q.holds.len() {
 			if h := q.holds.at(i); h.link == l {
-				d.settle(h, telemetry.HoldLink, nil)
+				d.settle(h, telemetry.HoldLink)
 			}
 		}
 	}
 }
 
-// knownRunID is the process that connections led to most recently, as far as is known.
+// knownRunID is the last known process behind new connections.
 func (w *worker) knownRunID() string {
 	if d := w.durable; d != nil && d.runID != "" {
 		return d.runID
@@ -238,7 +264,7 @@ func (w *worker) knownRunID() string {
 	return ""
 }
 
-// stale reports that the link was dialled before the proxy knew that there is another process.
+// stale reports whether the link was dialled before the proxy learnt of the present process.
 func (w *worker) stale(l *link) bool {
 	d := w.durable
 	return d != nil && l.side == nil && d.runID != "" && l.runID != d.runID

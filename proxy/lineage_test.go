@@ -9,6 +9,7 @@ import (
 )
 
 func TestRoleChangeBreaksPromises(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		c.send("SET pay:1 a", "GET x")
@@ -27,6 +28,7 @@ func TestRoleChangeBreaksPromises(t *testing.T) {
 
 // Demoted and promoted again between two looks: the role is as before, the history is not.
 func TestHistoryChangeBreaksPromises(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		c.send("SET pay:1 a")
@@ -41,6 +43,7 @@ func TestHistoryChangeBreaksPromises(t *testing.T) {
 
 // What was executed before the change is not proven by fences behind it, though its reply comes then.
 func TestReplyThatComesAfterTheChange(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c, d := b.client(), b.client()
 		c.send("SET pay:1 a")
@@ -65,6 +68,7 @@ func TestReplyThatComesAfterTheChange(t *testing.T) {
 
 // A primary takes another replication id, and has no past, when its first replica is attached.
 func TestNewReplicationIDWithoutAPast(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		c.send("SET pay:1 a")
@@ -77,6 +81,7 @@ func TestNewReplicationIDWithoutAPast(t *testing.T) {
 
 // A fence of the journal that was asked under the old id is asked anew.
 func TestJournalFenceUnderANewName(t *testing.T) {
+	t.Parallel()
 	two := policy.Demand{Journal: true, Replicas: 1}
 	inBubble(t, onRoute(two), func(b *bubble) {
 		j := &fakeJournal{}
@@ -93,6 +98,7 @@ func TestJournalFenceUnderANewName(t *testing.T) {
 }
 
 func TestRestartBreaksPromises(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		c.send("SET pay:1 a")
@@ -106,9 +112,38 @@ func TestRestartBreaksPromises(t *testing.T) {
 	})
 }
 
+// Between the control connection's first look at another process and a side link's, a write waits: sent
+// at once, it would be answered -UNCONFIRMED when the side link says where it leads.
+func TestWritesWaitForTheIdentity(t *testing.T) {
+	t.Parallel()
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c := b.client()
+		b.onLoop(func() { b.w.durable.runID = "run-0" })
+		c.send("SET pay:1 a")
+		b.prove()
+		c.expect("+OK\r\n")
+		b.expectOutcome(telemetry.HoldPrimary, 0)
+		b.expectOutcome(telemetry.HoldConfirmed, 1)
+	})
+}
+
+// It does not wait for longer than its route's timeout.
+func TestIdentityThatIsNotFound(t *testing.T) {
+	t.Parallel()
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		c := b.client()
+		b.onLoop(func() { b.w.durable.runID, b.w.durable.sides.opening = "run-0", true })
+		c.send("SET pay:1 a")
+		c.expect("")
+		b.sleep(time.Minute)
+		c.expectError("NODURABLE", "which process")
+	})
+}
+
 // Something between the proxy and the server leads new connections to another process, while the
 // old one goes on: what it executes is not what fences on the new one prove.
 func TestLinkToAnotherProcess(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		c.send("SET pay:1 a")
@@ -132,6 +167,7 @@ func TestLinkToAnotherProcess(t *testing.T) {
 
 // As before, but the old side links live on: it is the new link that leads elsewhere.
 func TestNewLinkToAnotherProcess(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		c.send("SET pay:1 a")
@@ -150,6 +186,7 @@ func TestNewLinkToAnotherProcess(t *testing.T) {
 
 // Each new link is verified by a side link that is dialled after it; one serves for many.
 func TestVerifyingLinksCostsOneDial(t *testing.T) {
+	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
 		c.send("SET pay:1 a")

@@ -13,6 +13,7 @@ import (
 // How long a session that ends waits for its client to close: briefly in a drain, where that would
 // otherwise be a second for every idle client.
 func TestLinger(t *testing.T) {
+	t.Parallel()
 	up := proxytest.StartServer(t)
 	srv, err := New(Options{
 		Listeners: []Listener{{Address: "127.0.0.1:0"}}, Upstream: upstream.Options{Address: up.Addr},

@@ -1,22 +1,26 @@
 package proxy
 
 import (
+	"errors"
+
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
 )
 
-// fail ends the link: every outstanding request is answered once, in order. cause nil means that
-// the server closed it.
+// fail ends the link: every outstanding request is answered once, in order. A nil cause: the server
+// closed it.
 func (l *link) fail(cause error) {
 	if l.closed {
 		return
 	}
+	ready, opening, unused, connected := l.ready, l.opening(), l.unused(), l.conn != nil
 	l.close()
+	l.wayLost(cause, opening)
 	if d := l.w.durable; d != nil && l.side == nil && !l.retiring {
 		d.linkBroke(l)
 	}
 	if l.streaming && l.reqs.len() > 0 {
-		// The client has a part of this reply: nothing but the rest of it may follow.
+		// The client has a part of this reply: only the rest of it may follow.
 		if s := l.reqs.front().s; s != nil {
 			s.close(telemetry.CloseUpstream)
 		}
@@ -27,24 +31,80 @@ func (l *link) fail(cause error) {
 		l.reqs.pop()
 		l.answerBroken(&r, cause, sent)
 	}
+	if !ready {
+		for _, s := range l.stalled {
+			if s.wait == waitLink {
+				s.again.lost = causeOf(cause)
+			}
+		}
+	}
 	if s := l.owner; s != nil {
-		s.lostPin(l)
+		s.lostPin(l, unused)
 	}
 	l.wakeStalled()
 	if cause != errRefused {
 		l.w.linkBroke(l, cause)
 	}
+	if connected { // ready or not: the user may have been deleted while the link logged in
+		l.ident.doubt()
+	}
 }
 
-// requestBytesSent is how much of the request stream the kernel has taken, or more where that is
-// not known.
+// wayLost notes in the outage that a link ended against the proxy's will. opening: it was never
+// ready, so this was a failed attempt.
+func (l *link) wayLost(cause error, opening bool) {
+	w := l.w
+	switch cause.(type) {
+	case errDown, errNotNow: // no attempt was made, or it is noted already; the server is there
+		return
+	}
+	switch {
+	case cause == errRefused || l.retiring || l.conn == nil || l.up != w.up:
+	case opening:
+		w.outage.failed(l, causeOf(cause))
+	default:
+		w.outage.lost(causeOf(cause))
+	}
+}
+
+// errClosed stands for the end of a link that the server closed.
+var errClosed = errors.New("closed by the server")
+
+func causeOf(cause error) error {
+	switch c := cause.(type) {
+	case nil:
+		return errClosed
+	case errDown:
+		return c.cause
+	}
+	return cause
+}
+
+// textOf is the error reply to a command whose link failed.
+func textOf(cause error, e executed) string {
+	switch c := cause.(type) {
+	case errDown:
+		if noWay(c.cause) {
+			return textUpstreamDown(c.cause)
+		}
+		return textOf(c.cause, notExecuted)
+	case errNotNow:
+		return string(c)
+	case errTurnedAway:
+		return string(c)
+	}
+	return textUpstreamLost(cause, e)
+}
+
+// requestBytesSent returns the number of request bytes that the kernel has taken, or an upper bound
+// where that is unknown.
 func (l *link) requestBytesSent() uint64 {
 	if l.conn == nil {
 		return 0
 	}
 	sent := l.conn.Sent()
 	if !l.counted && l.w.srv.driver() == "portable" {
-		sent = l.conn.Queued() // Sent lags behind the goroutine that writes
+		sent = l.conn.Queued() // Sent lags behind the writing goroutine
 	}
 	return max(sent, l.injected) - l.injected
 }
@@ -56,25 +116,19 @@ func (l *link) answerBroken(r *request, cause error, sent uint64) {
 		r.s.answered()
 		return
 	}
-	if l.raw {
-		return // the client reads a stream of its own: no text may come into it
+	if l.raw { // the client reads a raw stream: no text may interrupt it
+		if r.s != nil {
+			r.s.answered()
+		}
+		return
 	}
 	e := maybeExecuted
 	if r.end > sent {
 		e = notExecuted
 	}
-	var text string
-	switch c := cause.(type) {
-	case errDown:
-		text = textUpstreamDown(l.up.Address(), c.cause, millis(c.wait))
-	case errNotNow:
-		text = string(c)
-	default:
-		text = textUpstreamLost(l.up.Address(), cause, e)
-	}
-	reply := resp.AppendError(nil, text)
+	reply := resp.AppendError(nil, textOf(cause, e))
 	if r.hold != nil {
-		l.w.durable.drop(r.hold) // nothing is known of it, and that is what the client is told
+		l.w.durable.drop(r.hold) // its outcome is unknown, as the reply says
 		r.hold = nil
 	}
 	if r.mode == modeCall {

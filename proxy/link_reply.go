@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"bytes"
 	"fmt"
 
+	"holdfast/policy"
 	"holdfast/proxy/eventloop"
 	"holdfast/proxy/telemetry"
 )
@@ -10,11 +12,10 @@ import (
 // OnData implements eventloop.Handler: it cuts p into replies and gives each to the request at the
 // head of the queue.
 //
-// Consecutive whole replies to one session are written to it together, which is what makes a deep
-// pipeline cheap.
+// Consecutive whole replies to one session are written together, which makes a deep pipeline cheap.
 func (l *link) OnData(_ *eventloop.Conn, p []byte) {
-	w := l.w
-	w.counters.UpstreamBytesIn += uint64(len(p))
+	w, received := l.w, len(p)
+	w.counters.UpstreamBytesIn += uint64(received)
 	l.lastActive = w.loop.Now()
 	w.answered = w.answered || l.up == w.up
 	if l.raw && l.ready && !l.refusesStream(p) {
@@ -41,17 +42,20 @@ func (l *link) OnData(_ *eventloop.Conn, p []byte) {
 			p = p[l.forwardRun(p):]
 		}
 	}
+	if l.weight.bytes += uint64(received); l.weight.bytes >= weighBytes && l.lane != nil {
+		l.weigh()
+	}
 	if !l.closed && len(l.stalled) > 0 && !l.full() {
 		l.wakeStalled()
 	}
 	w.resume()
-	if l.retiring {
+	if l.retiring || l.stall.parked {
 		l.retireIfDone()
 	}
 }
 
-// refusesStream reports that the first bytes of a stream are an error: then there is none, and its
-// client goes on as before.
+// refusesStream reports whether the first bytes of a stream are an error: then there is no stream,
+// and its client goes on as before.
 func (l *link) refusesStream(p []byte) bool {
 	if p[0] == '-' && !l.streams {
 		l.raw = false
@@ -60,21 +64,23 @@ func (l *link) refusesStream(p []byte) bool {
 	return !l.raw
 }
 
-// plain reports that the fast path applies: the link is ready, no reply is half read, and no
+// plain reports whether the fast path applies: the link is ready, no reply is half read, and no
 // reply can be a push.
 func (l *link) plain() bool {
 	return l.ready && !l.scan.Started() && !l.closed &&
 		(l.lane != nil || l.proto == 2 && !l.sub.active)
 }
 
-// forwardRun hands whole replies at the start of p to their sessions, as long as they are of
-// modeForward, and returns how many bytes it has dealt with. It stops in front of a reply that
-// needs more care; the beginning of an incomplete last one is gathered.
+// forwardRun hands the whole modeForward replies at the start of p to their sessions, and returns
+// the number of bytes consumed. It stops before a reply that needs more care, and gathers the
+// beginning of an incomplete last one.
 func (l *link) forwardRun(p []byte) int {
 	w := l.w
 	now := w.loop.Now()
 	pos, from := 0, 0
 	var to *session
+	var newest int64 // when the newest answered request was sent, and its command
+	var cmd *policy.Command
 	for pos < len(p) && l.reqs.n > 0 {
 		r := l.reqs.front()
 		if r.mode > modeGated || l.guard != nil && p[pos] == '-' {
@@ -90,6 +96,7 @@ func (l *link) forwardRun(p []byte) int {
 			} else {
 				l.gather(p[pos:])
 			}
+			w.watch.saw(newest, now, cmd)
 			return len(p)
 		}
 		if r.s != to {
@@ -99,6 +106,9 @@ func (l *link) forwardRun(p []byte) int {
 			to, from = r.s, pos
 		}
 		w.count(r, p[pos:pos+n], now)
+		if p[pos] != '-' {
+			newest, cmd = r.start, r.cmd
+		}
 		if r.hold != nil {
 			if pos > from {
 				to.deliver(p[from:pos])
@@ -126,11 +136,12 @@ func (l *link) forwardRun(p []byte) int {
 	if to != nil && pos > from {
 		to.deliver(p[from:pos])
 	}
+	w.watch.saw(newest, now, cmd)
 	l.pressure()
 	return pos
 }
 
-// gather keeps a part of a reply until the reply is whole or too large for that.
+// gather keeps a part of a reply until the reply is whole or too large to keep.
 func (l *link) gather(p []byte) {
 	if l.streaming {
 		l.stream(p)
@@ -154,7 +165,7 @@ func (l *link) gather(p []byte) {
 	l.partial = append(l.partial, p...)
 }
 
-// letDrop gives up a reply that is too large to be held, and with it the client that asked for it.
+// letDrop gives up a reply that is too large to hold, and its client with it.
 func (l *link) letDrop() {
 	r := l.reqs.front()
 	l.w.durable.drop(r.hold)
@@ -165,20 +176,20 @@ func (l *link) letDrop() {
 	}
 }
 
-// streamable reports that the reply in progress can go to the client, or be dropped, in parts.
+// streamable reports whether the reply in progress can be delivered, or dropped, in parts.
 func (l *link) streamable() bool {
 	if !l.ready || l.sub.active || l.reqs.len() == 0 || l.scan.Type() == '>' {
 		return false
 	}
 	r := l.reqs.front()
-	if r.hold != nil {
+	if r.hold != nil || r.call != nil && r.call.edit != nil {
 		return false
 	}
 	m := r.mode
 	return m == modeForward || m == modeChecked || m == modeSwallow || m == modeReplace
 }
 
-// stream passes a part of the head's reply on.
+// stream passes on a part of the head's reply.
 func (l *link) stream(p []byte) {
 	if r := l.reqs.front(); r.mode == modeForward || r.mode == modeChecked {
 		r.s.deliver(p)
@@ -204,11 +215,13 @@ func (l *link) finish(p []byte) {
 	l.pressure()
 }
 
-// complete gives a whole reply (nil when it was streamed) to whom it belongs.
+// complete gives a whole reply (nil when it was streamed) to its recipient.
 func (l *link) complete(reply []byte, typ byte) {
 	if !l.ready && len(l.prep) > 0 {
 		if typ != '>' {
 			l.prepared(reply)
+		} else if l.owner != nil {
+			l.push(reply, typ)
 		}
 		return
 	}
@@ -220,19 +233,27 @@ func (l *link) complete(reply []byte, typ byte) {
 		return
 	}
 	r := *l.reqs.front()
+	if r.call != nil && r.call.reset && bytes.Equal(reply, replyReset) {
+		l.droppedLogin(reply, typ)
+		return
+	}
 	if r.mode == modeSubscribe && !l.confirm(&r, reply, typ) {
 		return
 	}
 	l.reqs.pop()
 	l.answered = r.end
-	l.carryOut(&r, reply, typ)
+	l.w.saw(r.start, r.cmd, reply)
+	l.carryOut(&r, reply)
 	if !l.closed && l.locals > 0 {
 		l.emitLocals()
 	}
+	if !l.closed && !l.ready {
+		l.prepareIfIdle()
+	}
 }
 
-// carryOut does what the request's mode says with its reply.
-func (l *link) carryOut(r *request, reply []byte, typ byte) {
+// carryOut handles a reply according to the request's mode.
+func (l *link) carryOut(r *request, reply []byte) {
 	if r.s == nil {
 		if r.mode == modeCall {
 			r.call.done(reply, false)
@@ -273,7 +294,7 @@ func (l *link) carryOut(r *request, reply []byte, typ byte) {
 	}
 }
 
-// emitLocals sends the local replies that have come to the head of the queue.
+// emitLocals sends the local replies at the head of the queue.
 func (l *link) emitLocals() {
 	for l.locals > 0 && l.reqs.len() > 0 && l.reqs.front().mode == modeLocal {
 		r := *l.reqs.front()
@@ -287,13 +308,13 @@ func (l *link) emitLocals() {
 	}
 }
 
-// pressure stops reading a pinned link while its client does not take what was read.
+// pressure stops reading a pinned link while its client does not read its output.
 func (l *link) pressure() {
 	if l.owner == nil || l.closed || l.owner.closed || l.owner.unread() <= pinnedHigh {
 		return
 	}
-	// What is left after a flush waits for the client, so that OnDrain is sure to come; or for
-	// the gate, which comes back to this link, too.
+	// Output left after a flush waits for the client, so that OnDrain is sure to follow, or for the
+	// gate, which returns to this link, too.
 	if l.owner.conn.Flush(); l.owner.unread() > pinnedHigh {
 		l.conn.PauseRead()
 	}

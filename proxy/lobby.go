@@ -18,10 +18,13 @@ func (s *session) lane(kind laneKind) *lane {
 	switch kind {
 	case laneLobby:
 		key.db = 0
-	case laneScript:
+	case laneScript, laneHeldScript:
 		key.name = s.name
 	}
 	ln := s.ident.lane(key)
+	if ln.by == 0 {
+		ln.by = s.id
+	}
 	s.lanes[kind] = ln
 	return ln
 }
@@ -36,69 +39,86 @@ func (i *identity) lane(key laneKey) *lane {
 }
 
 // lobbyForward sends a command that must not queue behind ordinary ones.
-func (s *session) lobbyForward(c *resp.Command, cmd *policy.Command) bool {
-	return s.forwardShared(c, cmd, laneLobby)
+func (f *frame) lobbyForward() next {
+	return f.forwardShared(laneLobby)
 }
 
-// askLink is where the session asks about or changes its own connection: its pinned link where
-// that keeps the state, otherwise the lobby. nil means that the command has to wait.
-func (s *session) askLink() *link {
-	if s.held != 0 {
-		return s.pin
+// askLink is the link on which the session queries or changes its connection's state: its pinned
+// link if that keeps the state, otherwise the lobby.
+func (s *session) askLink() (*link, next) {
+	l := s.pin
+	if !s.keepsLink() {
+		if s.outstanding > 0 {
+			return nil, waitOrder
+		}
+		l = s.lane(laneLobby).pick(s.w)
 	}
-	if s.outstanding > 0 {
-		s.wait = waitOrder
-		return nil
-	}
-	return s.lane(laneLobby).pick(s.w)
+	return l, s.awaitLink(l)
 }
 
-// ask sends a command of which the proxy reads the reply, and lets the session go on only once
-// done has run. done gives the client its answer; it does not run when the client has gone. A
-// command that is nil is the proxy's own, and counts nowhere.
+// ask sends a command and reads the reply itself; the session goes on only after done has run. done
+// answers the client; it does not run if the client has gone. A nil command is the proxy's own, and
+// is not counted.
 func (s *session) ask(l *link, cmd *policy.Command, args [][]byte, done func([]byte, bool)) {
-	if cmd != nil {
-		cmd = s.w.command(cmd.Name) // the table may be another one since the last step
-	}
-	if l.closed { // likewise the link
-		s.waitCallOn = false
-		done(resp.AppendError(nil, textUpstreamLost(l.up.Address(), nil, notExecuted)), true)
+	s.later(cmd).ask(l, args, done)
+}
+
+// ask is ask for the command in hand.
+func (f *frame) ask(l *link, args [][]byte, done func([]byte, bool)) {
+	f.askThen(l, args, func() {}, done)
+}
+
+// askThen is ask with a function that runs on the reply, or when the link breaks, even if the
+// client has gone.
+func (f *frame) askThen(l *link, args [][]byte, always func(), done func([]byte, bool)) {
+	s, cmd := f.s, f.cmd
+	if l.closed { // the link may have changed since the last step
+		s.calling = false
+		always()
+		done(resp.AppendError(nil, textUpstreamLost(errClosed, notExecuted)), true)
 		s.w.wakeUp(s)
 		return
 	}
 	l.send(resp.AppendCommand(nil, args...))
-	s.wait, s.waitCallOn = waitCall, true
-	s.noteSent(l, cmd, modeCall, &call{done: func(reply []byte, broken bool) {
-		s.waitCallOn = false
+	s.calling = true
+	f.noteSent(l, modeCall, &call{done: func(reply []byte, broken bool) {
+		always()
+		s.calling = false
 		if !s.closed {
 			done(reply, broken)
+			if broken && cmd != nil {
+				s.endUnchanged(s.w.behaviours[cmd.ID])
+			}
 		}
-		if !s.waitCallOn {
+		if !s.calling {
 			s.w.wakeUp(s)
 		}
 	}})
 }
 
-// askAs is ask for a command of a client: frames are copied only where the call needs them.
-func (s *session) askAs(c *resp.Command, cmd *policy.Command, done func([]byte, bool)) bool {
-	l := s.askLink()
-	if l == nil {
-		return false
+// askAs is ask for a client's command: frames are copied only if the call needs them.
+func (f *frame) askAs(done func([]byte, bool)) next {
+	l, n := f.s.askLink()
+	if n != goOn {
+		return n
 	}
-	s.ask(l, cmd, c.Args, done)
-	return true
+	f.ask(l, f.Args, done)
+	return handled
 }
 
-// isError reports whether a reply refuses the command.
 func isError(reply []byte, broken bool) bool { return broken || len(reply) == 0 || reply[0] == '-' }
 
 // selectDB lets the server check the database, and keeps it for the session's further commands.
-func (s *session) selectDB(c *resp.Command, cmd *policy.Command) bool {
-	db, ok := parseDB(c.Args)
-	return s.askAs(c, cmd, func(reply []byte, broken bool) {
-		if !isError(reply, broken) && ok {
-			s.db = db
-			s.forgetLanes()
+func (f *frame) selectDB() next {
+	s := f.s
+	db, ok := parseDB(f.Args)
+	args, hidden := cloneArgs(f.Args), f.hidden
+	return f.askAs(func(reply []byte, broken bool) {
+		if hidden && isError(reply, broken) {
+			reply = s.w.trash.outOfRange(args, reply)
+		} else if ok && !isError(reply, broken) {
+			s.setDB(db)
+			s.expect()
 		}
 		s.deliver(reply)
 	})
@@ -112,12 +132,11 @@ func parseDB(args [][]byte) (int32, bool) {
 	return int32(n), err == nil && n >= 0 && n <= math.MaxInt32
 }
 
-func (s *session) forgetLanes() { s.lanes = [3]*lane{} }
-
 // clientName carries out CLIENT SETNAME, SETINFO and GETNAME.
-func (s *session) clientName(c *resp.Command, cmd *policy.Command) bool {
-	args := cloneArgs(c.Args)
-	return s.askAs(c, cmd, func(reply []byte, broken bool) {
+func (f *frame) clientName() next {
+	s, cmd := f.s, f.cmd
+	args := cloneArgs(f.Args)
+	return f.askAs(func(reply []byte, broken bool) {
 		switch {
 		case isError(reply, broken):
 		case cmd.Name != "client|getname":
@@ -131,55 +150,104 @@ func (s *session) clientName(c *resp.Command, cmd *policy.Command) bool {
 	})
 }
 
-// noteName keeps what an accepted CLIENT SETNAME or SETINFO set.
-func (s *session) noteName(args [][]byte) {
+// applyName applies a CLIENT SETNAME or SETINFO.
+func applyName(args [][]byte, name *string, lib *library) {
 	switch {
 	case len(args) == 3 && resp.EqualFold(args[1], "setname"):
-		s.name = string(args[2])
-		s.client.SetName(s.name)
-		s.forgetLanes()
+		*name = string(args[2])
 	case len(args) == 4 && resp.EqualFold(args[2], "lib-name"):
-		s.lib.name = string(args[3])
+		lib.name = string(args[3])
 	case len(args) == 4 && resp.EqualFold(args[2], "lib-ver"):
-		s.lib.version = string(args[3])
+		lib.version = string(args[3])
 	}
 }
 
-// authenticate carries out AUTH: on a connection of no identity, which is then reset, so that the
-// server checks the credential anew for every client.
-func (s *session) authenticate(c *resp.Command, cmd *policy.Command) bool {
+// authenticate carries out AUTH on a connection without identity, and resets it afterwards, so that
+// the server checks the credential for every client.
+func (f *frame) authenticate() next {
+	s := f.s
 	if s.outstanding > 0 {
-		s.wait = waitOrder
-		return false
+		return waitOrder
 	}
-	args := cloneArgs(c.Args)
-	s.askAnonymous(cmd, args, func(reply []byte, broken bool) {
-		if !isError(reply, broken) {
-			s.w.changeIdentity(s, authKey(args))
+	if s.awaitsTurn() {
+		return waitTurn
+	}
+	if n := s.awaitLink(s.w.outside()); n != goOn {
+		return n
+	}
+	if n := s.awaitDoor(unreadAuth); n != goOn {
+		return n
+	}
+	args := cloneArgs(f.Args)
+	f.askOutside(args, unreadAuth, func(reply []byte, broken bool) {
+		if broken || !bytes.HasPrefix(reply, []byte("+OK")) {
+			s.noteAway()
+			s.deliver(reply)
+			return
 		}
-		s.deliver(reply)
+		reply = bytes.Clone(reply)
+		s.logIn(credentialOf(args), func() { s.deliver(reply) })
 	})
-	return true
+	return handled
 }
 
-// askAnonymous asks on the lobby of the identity that nobody proved.
-func (s *session) askAnonymous(cmd *policy.Command, args [][]byte, done func([]byte, bool)) {
-	l := s.w.anonymous.lane(laneKey{kind: laneLobby, proto: 2}).pick(s.w)
-	s.ask(l, cmd, args, done)
+// askOutside asks on a connection without a login, and resets it afterwards.
+//
+// Servers since 7.2 drop the error of a failed login while replies to earlier commands wait to be
+// written (addAuthErrReply), as happens when several clients log in at once. Then RESET's reply
+// comes in the login's place, and stands for the refusal.
+//
+// unread is the largest size of the reply, for which doorRoom accounts.
+func (f *frame) askOutside(args [][]byte, unread int, done func([]byte, bool)) {
+	w := f.s.w
+	l := w.outside()
+	w.door.room.take(unread)
+	f.askThen(l, args, func() { w.door.room.give(unread) }, done)
+	if !l.closed {
+		l.resetBehind()
+	}
+}
+
+// resetBehind resets the connection after the request just sent.
+func (l *link) resetBehind() {
+	l.reqs.at(l.reqs.len() - 1).call.reset = true
 	l.inject("rEsEt")
 }
 
-func authKey(args [][]byte) identityKey {
-	if len(args) == 2 {
-		return identityKey{password: string(args[1]), authed: true, single: true}
+var (
+	replyReset     = resp.AppendSimple(nil, "RESET")
+	replyWrongPass = resp.AppendError(nil, textWrongPass)
+)
+
+// droppedLogin gives the oldest request the refusal that the server dropped; reply is the following
+// RESET's.
+func (l *link) droppedLogin(reply []byte, typ byte) {
+	r := *l.reqs.front()
+	l.reqs.pop()
+	l.answered = r.end
+	l.carryOut(&r, replyWrongPass)
+	if !l.closed {
+		l.complete(reply, typ)
 	}
-	return identityKey{user: string(args[1]), password: string(args[2]), authed: true}
 }
 
-// helloArgs is what a HELLO asks for.
+// outside is the link for requests about clients that are not logged in.
+func (w *worker) outside() *link {
+	return w.stranger.lane(laneKey{kind: laneLobby, proto: 2}).pick(w)
+}
+
+// credentialOf reads the credential of an AUTH command.
+func credentialOf(args [][]byte) credential {
+	if len(args) == 2 {
+		return credential{defaultUser, string(args[1])}
+	}
+	return credential{string(args[1]), string(args[2])}
+}
+
+// helloArgs are the arguments of a HELLO.
 type helloArgs struct {
 	proto   uint8 // 0: not given
-	auth    *identityKey
+	auth    *credential
 	name    string
 	setName bool
 }
@@ -193,7 +261,7 @@ func parseHello(args [][]byte) (h helloArgs) {
 	for i := 2; i < len(args); i++ {
 		switch {
 		case resp.EqualFold(args[i], "auth") && i+2 < len(args):
-			h.auth = &identityKey{user: string(args[i+1]), password: string(args[i+2]), authed: true}
+			h.auth = &credential{string(args[i+1]), string(args[i+2])}
 			i += 2
 		case resp.EqualFold(args[i], "setname") && i+1 < len(args):
 			h.name, h.setName = string(args[i+1]), true
@@ -204,130 +272,123 @@ func parseHello(args [][]byte) (h helloArgs) {
 }
 
 // hello carries out HELLO: protocol version, user and name in one.
-func (s *session) hello(c *resp.Command, cmd *policy.Command) bool {
+func (f *frame) hello() next {
+	s := f.s
 	if s.outstanding > 0 {
-		s.wait = waitOrder
-		return false
+		return waitOrder
 	}
-	args := cloneArgs(c.Args)
-	h := parseHello(args)
-	done := func(reply []byte, broken bool) {
-		if !isError(reply, broken) {
-			s.applyHello(h)
-			reply = s.rewriteHello(reply)
-		}
-		s.deliver(reply)
-	}
-	if h.auth != nil {
-		s.askAnonymous(cmd, args, done)
-		return true
-	}
+	h := parseHello(f.Args)
 	l := s.lane(laneLobby).pick(s.w)
-	s.ask(l, cmd, args, done)
+	if h.auth != nil || s.login < loginOpen {
+		l = s.w.outside()
+	}
+	if s.awaitsTurn() {
+		return waitTurn
+	}
+	if n := s.awaitLink(l); n != goOn {
+		return n
+	}
+	outside := h.auth != nil || s.login < loginOpen
+	if outside {
+		if n := s.awaitDoor(unreadHello); n != goOn {
+			return n
+		}
+	}
+	args := cloneArgs(f.Args)
+	done := func(reply []byte, broken bool) {
+		if isError(reply, broken) {
+			s.noteAway()
+			s.deliver(reply)
+			return
+		}
+		reply = bytes.Clone(s.rewriteHello(reply))
+		s.applyHello(h, func() { s.deliver(reply) })
+	}
+	if outside {
+		if h.auth == nil {
+			s.w.outside().inject("rEsEt") // the server decides again whether to let it in
+		}
+		f.askOutside(args, unreadHello, done)
+		return handled
+	}
+	f.ask(l, args, done)
 	l.inject("hElLo", strconv.Itoa(int(s.proto)))
-	return true
+	return handled
 }
 
-// applyHello keeps what an accepted HELLO set.
-func (s *session) applyHello(h helloArgs) {
-	if h.proto != 0 {
-		s.proto = h.proto
+// applyHello keeps the settings of an accepted HELLO, and then runs next.
+func (s *session) applyHello(h helloArgs, next func()) {
+	s.apply(h)
+	s.expect()
+	if h.auth == nil {
+		next()
+		return
 	}
-	if h.setName {
-		s.name = h.name
-		s.client.SetName(s.name)
-	}
-	if h.auth != nil {
-		s.w.changeIdentity(s, *h.auth)
-	}
-	s.forgetLanes()
+	s.logIn(*h.auth, next)
 }
 
-// rewriteHello puts the session's id where the reply has the id of a link.
+// rewriteHello replaces the link's id in the reply by the session's.
 func (s *session) rewriteHello(reply []byte) []byte {
+	from, to := helloID(reply)
+	if from == 0 {
+		return reply
+	}
+	out := append([]byte(nil), reply[:from]...)
+	out = strconv.AppendUint(out, s.id, 10)
+	return append(out, reply[to:]...)
+}
+
+// helloID locates the connection's id in a reply to HELLO; zeros: it has none.
+func helloID(reply []byte) (from, to int) {
 	mark := []byte("$2\r\nid\r\n:")
 	i := bytes.Index(reply, mark)
 	if i < 0 {
-		return reply
+		return 0, 0
 	}
 	i += len(mark)
 	j := bytes.IndexByte(reply[i:], '\r')
 	if j < 0 {
-		return reply
+		return 0, 0
 	}
-	out := append([]byte(nil), reply[:i]...)
-	out = strconv.AppendUint(out, s.id, 10)
-	return append(out, reply[i+j:]...)
+	return i, i + j
 }
 
-// resetConnection carries out RESET, which no ACL can forbid: the session forgets everything that
-// the server's RESET makes a connection forget, and lets go of its link.
-func (s *session) resetConnection(c *resp.Command, cmd *policy.Command) bool {
-	if len(c.Args) != 1 {
+// resetConnection carries out RESET, which no ACL can forbid: the session drops the same state as
+// the server's RESET does, and gives up its link.
+func (f *frame) resetConnection() next {
+	s, cmd := f.s, f.cmd
+	if len(f.Args) != 1 {
 		if s.pin != nil {
-			return s.sendTo(s.pin, c, cmd, modeForward, nil)
+			return f.sendTo(s.pin, modeForward, nil)
 		}
-		return s.lobbyForward(c, cmd)
+		return f.lobbyForward()
 	}
 	if s.outstanding > 0 {
-		s.wait = waitOrder
-		return false
+		return waitOrder
 	}
 	s.muted = replyOn
 	l := s.pin
 	if l == nil {
 		s.forgetConnection()
 		s.w.countLocal(cmd)
-		return true
+		return handled
 	}
-	// The server forgets first: whoever publishes next to a channel of this session is not told
-	// of a subscriber any more.
-	s.ask(l, cmd, c.Args, func([]byte, bool) {
+	// The server forgets first: a later PUBLISH to a channel of this session no longer counts it as
+	// a subscriber.
+	f.ask(l, f.Args, func([]byte, bool) {
 		s.pin, l.owner = nil, nil
 		l.abandon()
 		s.forgetConnection()
 	})
-	return true
+	return handled
 }
 
-// forgetConnection makes the session what a new one is, and says so.
+// forgetConnection gives the session a new connection's state, and answers RESET.
 func (s *session) forgetConnection() {
-	s.held, s.marked, s.redirect = 0, false, redirect{}
-	s.forgetQueued()
-	s.dbUnsure, s.userUnsure = false, false
-	s.proto, s.db, s.name = 2, 0, ""
-	s.client.SetName("")
-	s.w.changeIdentity(s, s.w.anonymous.key)
+	s.held, s.tx = 0, nil
+	s.reset()
+	s.w.changeIdentity(s, s.w.stranger.key)
+	s.login = loginUnknown
+	s.knock()
 	s.deliver(resp.AppendSimple(nil, "RESET"))
-}
-
-// waitMark is the channel to which a marker is published, see waitAcks.
-const waitMark = "holdfast:wait"
-
-// waitAcks carries out WAIT and WAITAOF. They speak of the last write of the connection that they
-// come by; the session's writes may have gone by a shared link. So the session gets a link of
-// its own, on which one small write is made first: replicas that have it have all that was
-// answered before it. From then on the session's writes go by that link, too.
-func (s *session) waitAcks(c *resp.Command, cmd *policy.Command) bool {
-	if s.held&holdMulti != 0 || s.marked {
-		return s.sendTo(s.pin, c, cmd, modeForward, nil)
-	}
-	if s.outstanding > 0 {
-		s.wait = waitOrder
-		return false
-	}
-	if !s.keepLink() {
-		return false
-	}
-	args := cloneArgs(c.Args)
-	mark := [][]byte{[]byte("pUbLiSh"), []byte(waitMark), nil}
-	s.ask(s.pin, cmd, mark, func(reply []byte, broken bool) {
-		if isError(reply, broken) {
-			s.deliver(reply)
-			return
-		}
-		s.marked = true
-		s.ask(s.pin, cmd, args, func(reply []byte, _ bool) { s.deliver(reply) })
-	})
-	return true
 }

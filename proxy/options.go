@@ -2,12 +2,14 @@ package proxy
 
 import (
 	"log/slog"
+	"net/netip"
 	"os"
 	"slices"
 	"time"
 
 	"holdfast/policy"
 	"holdfast/proxy/admin"
+	"holdfast/proxy/certs"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
 )
@@ -16,69 +18,99 @@ import (
 type Options struct {
 	Listeners []Listener // none: nothing is served
 	Workers   int        // event loops; 1
-	Driver    string     // of the event loops: "epoll", "portable"; "" is the best there is
+	Driver    string     // of the event loops: "epoll", "portable"; "": the best available
 
 	Upstream upstream.Options
-	Guard    bool // keep a restricted user on the server for scripts of the user default
-	Limits   Limits
+	// Hold is how long unsent commands wait while the server is unreachable; 0: they fail at once.
+	Hold   time.Duration
+	Guard  bool // keep a restricted user on the server for scripts of the user default
+	Limits Limits
 
 	Rules       []policy.RuleSpec
 	Enforcement string // "enforce" (the default) or "observe"
 	Trash       Trash
-	Routes      []policy.RouteSpec // what is acknowledged only when it is durable
+	Routes      []policy.RouteSpec // writes acknowledged only when durable
 
 	Journal JournalOptions // no Dir: no journal
+
+	// Certificates has the TLS of everything below; changes of their files are picked up while the
+	// server runs.
+	Certificates *certs.Set
 
 	Budgets []policy.BudgetSpec
 	Audit   AuditOptions
 
-	Drain time.Duration // how long an orderly end waits for what is in flight; 10 s
+	Drain time.Duration // how long an orderly end waits for commands in flight; 10 s
 
 	Admin     admin.Options // no Address: no console
 	HTTP      string        // address of /metrics, /healthz and /readyz; "": none
+	HTTPHosts []string      // more names of this proxy in Host headers; some are always safe
 	Pprof     bool          // Go's profiler at /debug/pprof of HTTP
+	AdminTLS  *certs.Server // of console and HTTP; nil: plain
 	Telemetry telemetry.Options
 	Logger    *slog.Logger // slog.Default()
 	Version   string
 
-	// Settings is what SHOW CONFIG prints: the configuration as its file would say it.
+	// Settings is the output of SHOW CONFIG: the configuration in the form of its file.
 	Settings []admin.Setting
 
-	// LoadOptions reads the configuration again, for Reload; nil: there is nothing to reload.
-	// Listeners, Workers and Driver of what it returns are not put in force, nor what a Logger,
-	// a Version or another LoadOptions would be; Settings must be what is in force then.
+	// LoadOptions reads the configuration again, for Reload; nil: there is nothing to reload. Of
+	// its result, Listeners, Workers, Driver, Logger, Version and LoadOptions are not put in force;
+	// Settings must be the settings in force after the reload.
 	LoadOptions func() (Options, error)
+	// ConfigFile is the file that LoadOptions reads, for SHOW STATS; "": none.
+	ConfigFile string
 
-	// Explain, if set, is given what keeps a reload to these options from being put in force, such
-	// as a rule that the server's own command table refuses, and returns it with the place in the
-	// file.
+	// Explain, if set, gets the error that prevents a reload to these options, such as a rule that
+	// the server's own command table refuses, and returns it with the place in the file.
 	Explain func(error) error
 
-	// InForce, if set, is called after a reload has put these options in force; where a reload
-	// fails, it is not called. It may be used for what the Server does not know, such as the
-	// level of the log. It must not call Reload.
+	// InForce, if set, is called after a reload has put these options in force, and not after a
+	// failed one. Use it for settings outside the Server, such as the level of the log. It must not
+	// call Reload.
 	InForce func()
 }
 
 // Listener is one address for clients.
 type Listener struct {
-	Address string      // host:port or unix:/path
-	Name    string      // in logs, rules and on the console; the address by default
-	Mode    os.FileMode // of a unix socket
+	Address string        // host:port or unix:/path
+	Name    string        // in logs, rules and on the console; the address by default
+	Mode    os.FileMode   // of a unix socket
+	TLS     *certs.Server // nil: plain
+	// ProxyFrom are the peers that speak the PROXY protocol, and only they may connect; none: it is off.
+	ProxyFrom []netip.Prefix
 }
 
-// Limits protect the proxy and the server from what clients do. Zero means the default.
+// same reports that l and m would be listened on in the same way.
+func (l Listener) same(m Listener) bool {
+	return l.Address == m.Address && l.Name == m.Name && l.Mode == m.Mode && l.TLS == m.TLS &&
+		slices.Equal(l.ProxyFrom, m.ProxyFrom)
+}
+
+// Limits protect the proxy and the server from their clients. Zero means the default.
 type Limits struct {
 	MaxClients   int    // sessions; 10,000
-	ClientInput  uint64 // bytes of input of one session that were not carried out yet; 1 GiB
-	ClientOutput uint64 // bytes of replies that one client has not read; 1 GiB
+	ClientInput  uint64 // bytes of one session's pending input; 1 GiB
+	ClientOutput uint64 // bytes of one client's unread replies; 1 GiB
 	LinkQueue    uint64 // bytes unsent or unanswered on one shared link; 16 MiB
 	Memory       uint64 // bytes of all buffers; 0: no limit
-	MaxArgs      int    // of one command; 1,048,576
+	MaxArgs      int    // of one command; 2,147,483,647
 	MaxBulk      int64  // bytes of one argument; 512 MiB, or the server's proto-max-bulk-len
 	MaxInline    int    // bytes of an inline command; 64 KiB
 	PinnedLinks  int    // upstream connections lent to single sessions, per worker; 10,000
-	IdleTimeout  time.Duration
+	// PinnedWait is how long a client waits for one of them when all are in use; 2 s.
+	PinnedWait time.Duration
+	// ReadyLinks is the number kept ready for each user, protocol version and database in use, per
+	// worker, so that a SUBSCRIBE need not wait for a dial; 0: none.
+	ReadyLinks  int
+	IdleTimeout time.Duration
+
+	// UpstreamLinks bounds the connections to the server, UserLinks the shared ones of one user
+	// (256), and ClientLinks the part of these that one client may cause (16). Zero UpstreamLinks
+	// means three quarters of the server's maxclients. LinkWait is how long commands wait at these
+	// bounds; 5 s.
+	UpstreamLinks, UserLinks, ClientLinks int
+	LinkWait                              time.Duration
 }
 
 func (o *Options) setDefaults() {
@@ -95,6 +127,14 @@ func (o *Options) setDefaults() {
 	def(&o.Workers, 1)
 	def(&o.Limits.MaxClients, 10_000)
 	def(&o.Limits.PinnedLinks, 10_000)
+	def(&o.Limits.UserLinks, 256)
+	def(&o.Limits.ClientLinks, 16)
+	if o.Limits.LinkWait == 0 {
+		o.Limits.LinkWait = 5 * time.Second
+	}
+	if o.Limits.PinnedWait == 0 {
+		o.Limits.PinnedWait = 2 * time.Second
+	}
 	def64(&o.Limits.ClientInput, 1<<30)
 	def64(&o.Limits.ClientOutput, 1<<30)
 	def64(&o.Limits.LinkQueue, 16<<20)
@@ -115,14 +155,17 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// fixed names what differs in n and can only change with a restart.
+// fixed names the options that differ in n and need a restart to change.
 func (o *Options) fixed(n *Options) []string {
 	var out []string
-	if !slices.Equal(o.Listeners, n.Listeners) {
+	if !slices.EqualFunc(o.Listeners, n.Listeners, Listener.same) {
 		out = append(out, "listeners")
 	}
 	if o.Workers != n.Workers {
 		out = append(out, "workers")
+	}
+	if o.AdminTLS != n.AdminTLS {
+		out = append(out, "admin.tls")
 	}
 	if o.Journal.Dir != n.Journal.Dir {
 		out = append(out, "journal.dir")
@@ -130,12 +173,13 @@ func (o *Options) fixed(n *Options) []string {
 	return out
 }
 
-// take puts in force what can change while serving.
+// take puts in force the options that can change while serving.
 func (o *Options) take(n *Options) {
-	o.Upstream, o.Limits = n.Upstream, n.Limits
+	o.Upstream, o.Hold, o.Limits = n.Upstream, n.Hold, n.Limits
 	o.Rules, o.Enforcement, o.Trash = n.Rules, n.Enforcement, n.Trash
 	o.Routes = n.Routes
 	o.Admin, o.HTTP, o.Pprof, o.Telemetry = n.Admin, n.HTTP, n.Pprof, n.Telemetry
+	o.HTTPHosts, o.Certificates = n.HTTPHosts, n.Certificates
 	o.Drain, o.Settings = n.Drain, n.Settings
 	o.Audit, o.Budgets, o.Guard = n.Audit, n.Budgets, n.Guard
 	dir := o.Journal.Dir
@@ -143,13 +187,13 @@ func (o *Options) take(n *Options) {
 	o.Journal.Dir = dir
 }
 
-// sameUpstream reports that an Upstream made by b would be as good as one made by a.
+// sameUpstream reports whether Upstreams made by a and by b would be equivalent.
 func sameUpstream(a, b upstream.Options) bool {
 	a.Logger, b.Logger = nil, nil
 	return a == b
 }
 
-// sameTelemetry reports the same of a Telemetry.
+// sameTelemetry is sameUpstream for Telemetry.
 func sameTelemetry(a, b telemetry.Options) bool {
 	a.Logger, b.Logger = nil, nil
 	return a == b

@@ -6,86 +6,64 @@ import (
 	"holdfast/proxy/telemetry"
 )
 
-// A session whose pinned link is its own for good keeps all connection state there. The proxy
-// only follows what it must know itself: the protocol version, the database, and whether replies
-// are turned off.
+// A session that owns its pinned link for good keeps all connection state there. The proxy follows
+// only three parts of it: the protocol version, the database, and whether replies are turned off.
 
-// pinForGood gives the session its own link and sends the command there.
-func (s *session) pinForGood(c *resp.Command, cmd *policy.Command, b behaviour) bool {
-	if !s.keepLink() {
-		return false
+// pinForGood gives the session its own link and carries the command out there.
+func (f *frame) pinForGood() next {
+	if n := f.s.keepLink(); n != goOn {
+		return n
 	}
-	return s.onOwnLink(c, cmd, b)
+	return f.handle()
 }
 
-// onOwnLink carries out a command on the session's own link.
-func (s *session) onOwnLink(c *resp.Command, cmd *policy.Command, b behaviour) bool {
-	l := s.pin
-	if s.muted != replyOn && b != clientReply && b != multi {
-		// The server does not answer, so there is nothing to follow or to translate.
-		// Whether it agrees is unknown.
-		s.dbUnsure = s.dbUnsure || b == selectDB
-		s.userUnsure = s.userUnsure || b == auth || b == hello && parseHello(c.Args).auth != nil
-		l.sub.active = l.sub.active || b == subscribe || b == monitor
-		l.sub.monitor = l.sub.monitor || b == monitor
-		l.sub.unsure = l.sub.unsure || b == subscribe
-		return s.sendTo(l, c, cmd, modeForward, nil)
-	}
-	switch b {
-	case subscribe:
-		return s.subscribe(c, cmd)
-	case monitor:
-		l.sub.active, l.sub.monitor = true, true
-	case multi:
-		return s.begin(c, cmd)
-	case rawStream:
-		if s.outstanding > 0 {
-			s.wait = waitOrder
-			return false
-		}
-		if !s.sendTo(l, c, cmd, modeForward, nil) {
-			return false
-		}
-		l.raw, l.streams = true, false
-		return true
-	case waitAcks:
-		return s.waitAcks(c, cmd)
-	case clientReply:
-		return s.clientReply(c, cmd)
-	case clientTracking:
-		return s.clientTracking(c, cmd)
-	case clientID:
-		return s.clientID(c, cmd)
-	case clientInfo, clientList, clientRedirect:
-		return s.clientList(c, cmd)
-	case clientKill:
-		return s.clientKill(c, cmd)
-	case clientUnblock:
-		return s.clientUnblock(c, cmd)
-	case clientPause:
-		return s.clientPause(c, cmd)
-	case info:
-		return s.info(c, cmd)
-	case login:
-		return s.login(c, cmd)
-	case selectDB, hello, auth, clientName:
-		return s.followState(c, cmd, b)
-	}
-	return s.sendTo(l, c, cmd, modeForward, nil)
+// monitor sends MONITOR.
+func (f *frame) monitor() next {
+	l := f.s.pin
+	l.sub.active, l.sub.monitor = true, true
+	return f.pinned()
 }
 
-// isReplica reports that the session has asked for the replication stream, which the server's side of
-// it is from then on.
+// rawStream sends SYNC or PSYNC. The server's stream follows.
+func (f *frame) rawStream() next {
+	if f.s.outstanding > 0 {
+		return waitOrder
+	}
+	n := f.pinned()
+	if n == handled {
+		f.s.pin.beRaw()
+	}
+	return n
+}
+
+// ownScript runs code on the session's own link, where SCRIPT DEBUG may have been asked for.
+func (f *frame) ownScript() next {
+	if f.s.pin.debug.armed {
+		return f.rawStream()
+	}
+	return f.pinned()
+}
+
+// beRaw has the replies passed through unread from now on.
+func (r *replies) beRaw() { r.raw, r.streams = true, false }
+
+// isReplica reports whether the session has asked for the replication stream; the server sends
+// nothing else from then on.
 func (s *session) isReplica() bool { return s.pin != nil && s.pin.raw }
 
-// fromReplica passes on what a replica says to its primary. Nothing else may follow a SYNC, for the
-// server would carry it out, without an answer, and unseen by what follows a session here (who it is
-// now, and in which database): then the session ends.
+// fromReplica passes on a replica's messages to its primary. Any other command after a SYNC ends
+// the session: the server would carry it out without an answer, and the proxy could no longer
+// follow the session's user and database.
 func (s *session) fromReplica(c *resp.Command) bool {
+	if s.pin.debug.armed {
+		s.toDebugger(c)
+		return true
+	}
 	cmd := s.w.policy.Table().Lookup(c.Args)
 	switch cmd.Name {
 	case "replconf", "ping", "sync", "psync":
-		if s.judge(c, cmd).Effective() == policy.Allow {
+		f := &frame{Command: *c, s: s, cmd: cmd}
+		if f.judge() == goOn && f.verdict.Effective() == policy.Allow {
 			s.w.encode = resp.AppendCommand(s.w.encode[:0], c.Args...)
 			s.pin.send(s.w.encode)
 			s.pin.streams = true
@@ -99,17 +77,22 @@ func (s *session) fromReplica(c *resp.Command) bool {
 	return false
 }
 
-// followState sends a command that changes what the proxy must know, and notes the change when
-// the server has agreed to it. What comes behind it waits: rules ask who sends it, and where.
-func (s *session) followState(c *resp.Command, cmd *policy.Command, b behaviour) bool {
+// followState sends a command that changes state which the proxy follows, and notes the change when
+// the server accepts it. Later commands wait: rules ask for their user and database.
+func (f *frame) followState() next {
+	s, b := f.s, f.b
 	var change func(reply []byte) []byte
 	l := s.pin
-	args := cloneArgs(c.Args)
+	if n := s.awaitLink(l); n != goOn {
+		return n
+	}
+	args, hidden := cloneArgs(f.Args), f.hidden
 	switch b {
 	case selectDB:
 		change = func(reply []byte) []byte {
 			if db, ok := parseDB(args); ok {
-				s.db, l.db, s.dbUnsure = db, db, false
+				l.db = db
+				s.setDB(db)
 			}
 			return reply
 		}
@@ -117,39 +100,45 @@ func (s *session) followState(c *resp.Command, cmd *policy.Command, b behaviour)
 		change = func(reply []byte) []byte { s.noteName(args); return reply }
 	case auth:
 		change = func(reply []byte) []byte {
-			s.w.changeIdentity(s, authKey(args))
+			s.becomes(credentialOf(args))
 			s.userUnsure = false
 			return reply
 		}
 	case hello:
 		change = func(reply []byte) []byte {
 			h := parseHello(args)
-			s.applyHello(h)
-			s.userUnsure = s.userUnsure && h.auth == nil
+			if h.auth != nil {
+				s.becomes(*h.auth)
+				s.userUnsure, h.auth = false, nil
+			}
+			s.applyHello(h, func() {})
 			l.proto = s.proto
 			return s.rewriteHello(reply)
 		}
 	}
-	s.ask(l, cmd, args, func(reply []byte, broken bool) {
+	f.ask(l, args, func(reply []byte, broken bool) {
 		if !isError(reply, broken) {
 			reply = change(reply)
+		} else if b == selectDB && hidden {
+			reply = s.w.trash.outOfRange(args, reply)
 		}
 		s.deliver(reply)
 	})
-	return true
+	return handled
 }
 
 // clientReply follows CLIENT REPLY, which decides whether commands are answered at all.
-func (s *session) clientReply(c *resp.Command, cmd *policy.Command) bool {
+func (f *frame) clientReply() next {
+	s := f.s
 	m := s.muted
 	answered := true
-	if len(c.Args) == 3 {
+	if len(f.Args) == 3 {
 		switch {
-		case resp.EqualFold(c.Args[2], "on"):
+		case resp.EqualFold(f.Args[2], "on"):
 			m = replyOn
-		case resp.EqualFold(c.Args[2], "off"):
+		case resp.EqualFold(f.Args[2], "off"):
 			m, answered = replyOff, false
-		case resp.EqualFold(c.Args[2], "skip"):
+		case resp.EqualFold(f.Args[2], "skip"):
 			if m != replyOff {
 				m = replySkipNext
 			}
@@ -162,25 +151,12 @@ func (s *session) clientReply(c *resp.Command, cmd *policy.Command) bool {
 	if s.muted = replyOn; !answered {
 		s.muted = replyOff // this command itself is not answered
 	}
-	if !s.sendTo(s.pin, c, cmd, modeForward, nil) {
+	if n := f.sendTo(s.pin, modeForward, nil); n != handled {
 		s.muted = before
-		return false
+		return n
 	}
 	s.muted = m
-	return true
-}
-
-// swallowReply reports that the next reply will not come (or is not to be given), and uses up a
-// SKIP.
-func (s *session) swallowReply() bool {
-	switch s.muted {
-	case replyOff:
-		return true
-	case replySkipNext:
-		s.muted = replyOn
-		return true
-	}
-	return false
+	return handled
 }
 
 func cloneArgs(args [][]byte) [][]byte {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strconv"
 
 	"holdfast/proxy/telemetry"
@@ -9,29 +10,46 @@ import (
 // maxIdlePins is how many pinned links an identity keeps at rest.
 const maxIdlePins = 64
 
-// borrow lends a pinned link to s, with the session's database. It returns nil when there are as
-// many as the limits allow; s is then woken when one is given back.
-func (i *identity) borrow(s *session) *link {
+// borrow lends a pinned link to s, with the session's database. It returns nil at the limit on
+// pinned links; s is then woken when one is given back. short: it is for a transaction, see
+// pinPool.
+func (i *identity) borrow(s *session, short bool) *link {
 	w := s.w
+	if !w.mayLend(short) {
+		w.awaitPin(s, short)
+		return nil
+	}
 	if n := i.bestIdle(s); n >= 0 {
 		l := i.idle[n]
 		i.idle = append(i.idle[:n], i.idle[n+1:]...)
 		l.lastActive = w.loop.Now()
+		var steps []prepStep
+		if l.guard != nil {
+			steps = append(steps, l.becomeSelf(i))
+		}
 		if l.db != s.db {
 			l.db = s.db
-			l.prepare([]prepStep{l.selectStep()})
+			steps = append(steps, l.selectStep())
 		}
+		if steps != nil {
+			l.extend(steps)
+		}
+		i.took(s)
 		return l
 	}
-	if w.pinned >= w.limits.PinnedLinks {
+	if w.pins.made >= w.limits.PinnedLinks {
 		w.retireIdlePin()
 	}
-	if w.pinned >= w.limits.PinnedLinks {
-		w.pinWaiters = append(w.pinWaiters, s)
-		return nil
-	}
-	w.pinned++
-	l := w.newLink(i, laneKey{proto: s.proto, db: s.db})
+	i.took(s)
+	return i.openPin(s.proto, s.db, hostOf(s.conn.RemoteAddr()))
+}
+
+// openPin opens another pinned link, for a client of that host.
+func (i *identity) openPin(proto uint8, db int32, host string) *link {
+	i.w.pins.made++
+	l := i.w.makeLink(i, laneKey{proto: proto, db: db})
+	l.host = host
+	i.w.room.open(l)
 	return l
 }
 
@@ -42,7 +60,7 @@ func (i *identity) bestIdle(s *session) int {
 	for n := len(i.idle) - 1; n >= 0; n-- {
 		switch l := i.idle[n]; {
 		case l.proto != s.proto:
-		case l.db == s.db:
+		case l.db == s.db && l.guard == nil:
 			return n
 		case best < 0:
 			best = n
@@ -53,7 +71,7 @@ func (i *identity) bestIdle(s *session) int {
 
 func selectArgs(db int32) []string { return []string{"sElEcT", strconv.Itoa(int(db))} }
 
-// rest takes a pinned link back that is clean: nothing outstanding, no state but its database.
+// rest takes back a clean pinned link: no outstanding requests, no state but its database.
 func (i *identity) rest(l *link) {
 	w := l.w
 	l.owner = nil
@@ -64,13 +82,17 @@ func (i *identity) rest(l *link) {
 		l.conn.ResumeRead()
 	}
 	l.lastActive = w.loop.Now()
-	if l.retiring || i.refs == 0 || len(i.idle) >= maxIdlePins {
+	if l.retiring || i.isLeft() || len(i.idle) >= maxIdlePins {
 		l.retire()
 		return
 	}
 	i.idle = append(i.idle, l)
 	w.wakePinWaiter()
 }
+
+// isLeft reports whether no session has had the identity for pinIdle: its pinned links are closed
+// then.
+func (i *identity) isLeft() bool { return i.refs == 0 && i.w.loop.Now()-i.leftAt > pinIdle }
 
 // forget takes a closed link out of the identity's lists.
 func (i *identity) forget(l *link) {
@@ -83,19 +105,19 @@ func (i *identity) forget(l *link) {
 			break
 		}
 	}
-	l.w.pinned--
+	l.w.pins.made--
 	l.w.wakePinWaiter()
 }
 
-// abandon closes a pinned link whose session has gone; nobody is left to answer.
+// abandon closes a pinned link whose session has gone; no client is left to answer.
 //
-// What the session had sent still reaches the server, in front of the end of the connection, as
-// it would if the client had closed its own.
+// The session's commands still reach the server before the end of the connection, as they would if
+// the client had closed its own.
 func (l *link) abandon() {
 	switch {
 	case l.closed:
 	case !l.ready && len(l.backlog) > 0:
-		l.orphan = true // becomeReady comes back here
+		l.orphan = true // becomeReady calls abandon again
 	case l.ready && l.conn.Buffered() > 0:
 		l.conn.CloseAfterFlush(lingerTime)
 		l.delist()
@@ -116,25 +138,30 @@ func (s *session) givePinBack() {
 	s.ident.rest(l)
 }
 
-// keepLink makes the session's pinned link its own for good: from now on the connection itself
-// keeps all state, beginning with what the proxy kept. It returns false when the session has to
-// wait first.
-func (s *session) keepLink() bool {
-	if !s.takePin() {
-		return false
+// keepLink gives the session its pinned link for good: from now on the connection itself keeps all
+// state, and first gets the state that the proxy kept.
+func (s *session) keepLink() next {
+	if n := s.takePin(false); n != goOn {
+		return n
 	}
 	if s.held&holdState != 0 {
-		return true
+		return goOn
 	}
 	s.held |= holdState
-	if s.held&holdMulti != 0 {
-		return true // a command sent now would be queued into the client's transaction
+	if s.tx != nil {
+		return goOn // a command sent now would be queued into the client's transaction
 	}
+	s.nameLink()
+	return goOn
+}
+
+// nameLink gives the session's pinned link the client's name and library.
+func (s *session) nameLink() {
 	var steps []prepStep
 	l := s.pin
 	if l.name != s.name {
 		l.name = s.name
-		steps = append(steps, prepStep{args: []string{"cLiEnT", "sEtNaMe", s.name}})
+		steps = append(steps, l.nameStep())
 	}
 	if l.lib != s.lib {
 		l.lib = s.lib
@@ -143,7 +170,6 @@ func (s *session) keepLink() bool {
 	if len(steps) > 0 {
 		l.extend(steps)
 	}
-	return true
 }
 
 func setInfoSteps(lib library) []prepStep {
@@ -153,14 +179,17 @@ func setInfoSteps(lib library) []prepStep {
 	}
 }
 
-// extend adds steps to the preparation of a link, whether that goes on, is over or has not begun.
-// Where requests are outstanding the steps are sent behind them.
+// extend adds steps to the preparation of a link, whether that is under way, over or not begun. If
+// requests are outstanding, the steps are sent after them; steps that must succeed wait for the
+// replies, and the link is not ready until then.
 func (l *link) extend(steps []prepStep) {
 	switch {
 	case l.conn == nil:
 		l.later = append(l.later, steps...)
-	case l.ready && l.reqs.len() == 0:
-		l.prepare(steps)
+	case l.ready && mustAny(steps):
+		l.ready = false
+		l.later = append(l.later, steps...)
+		l.prepareIfIdle()
 	case l.ready:
 		for _, st := range steps {
 			l.inject(st.args...)
@@ -170,14 +199,33 @@ func (l *link) extend(steps []prepStep) {
 	}
 }
 
-// lostPin is called when the session's pinned link broke, after everything outstanding on it was
-// answered. State that the connection had is gone, so a client that relied on it is disconnected,
-// as it would be without a proxy.
-func (s *session) lostPin(l *link) {
+// prepareIfIdle sends the steps that waited for replies.
+func (l *link) prepareIfIdle() {
+	if steps := l.later; !l.ready && len(l.prep) == 0 && len(steps) > 0 && l.reqs.len() == 0 {
+		l.later = nil
+		l.prepare(steps)
+	}
+}
+
+// mustAny reports whether a step must succeed before commands follow. Names need not: commands
+// follow them at once, so that a SUBSCRIBE reaches the server before later commands of other
+// clients.
+func mustAny(steps []prepStep) bool {
+	return slices.ContainsFunc(steps, func(st prepStep) bool { return st.must })
+}
+
+// lostPin is called when the session's pinned link broke, after its outstanding requests were
+// answered. The connection's state is gone, so a client that relied on it is disconnected, as it
+// would be without a proxy. An unused link has no state: the command in hand starts over.
+func (s *session) lostPin(l *link, unused bool) {
 	s.pin = nil
 	l.owner = nil
-	if s.held&^holdRefused != 0 || l.raw {
-		s.held = 0
+	if unused {
+		s.held &= holdNoMulti
+		s.tx = nil
+	}
+	if s.tx != nil || s.held&^holdNoMulti != 0 || l.raw {
+		s.held, s.tx = 0, nil
 		s.endLater(telemetry.CloseUpstream)
 	}
 	s.w.wakeUp(s)

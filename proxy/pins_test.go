@@ -12,6 +12,7 @@ import (
 
 // A pinned link at rest that another session cannot use makes room for one that it can.
 func TestPinnedLinksMakeRoom(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr := serve(t, srv.Addr, func(o *proxy.Options) { o.Limits.PinnedLinks = 1 })
 	a, b := dial(t, addr), dial(t, addr)
@@ -27,6 +28,7 @@ func TestPinnedLinksMakeRoom(t *testing.T) {
 
 // Sessions beyond the limit wait their turn, and one that leaves does not take it along.
 func TestPinnedLinksAreAwaited(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr := serve(t, srv.Addr, func(o *proxy.Options) { o.Limits.PinnedLinks = 1 })
 	first := dial(t, addr)
@@ -51,6 +53,7 @@ func TestPinnedLinksAreAwaited(t *testing.T) {
 
 // Commands that nobody is to be told of flow for ever.
 func TestUnansweredCommandsFlow(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr := serve(t, srv.Addr, func(o *proxy.Options) { o.Limits.LinkQueue = 64 << 10 })
 	c := dial(t, addr)
@@ -65,6 +68,7 @@ func TestUnansweredCommandsFlow(t *testing.T) {
 
 // What looks like a message is a reply once there is no subscription left.
 func TestRepliesThatLookLikeMessages(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	c := dial(t, serve(t, srv.Addr))
 	srv.MustDo("RPUSH", "l1", "message", "a", "b")
@@ -81,6 +85,7 @@ func TestRepliesThatLookLikeMessages(t *testing.T) {
 
 // A link on which a transaction may still be open, or keys be watched, is never lent on.
 func TestNoBorrowedTransactions(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	srv.MustDo("ACL", "SETUSER", "nodiscard", "on", ">pw", "allkeys", "+@all", "-discard", "-unwatch")
 	addr := serve(t, srv.Addr)
@@ -115,6 +120,7 @@ func TestNoBorrowedTransactions(t *testing.T) {
 
 // The commands of a transaction whose MULTI got lost are not carried out one by one.
 func TestLostTransactionIsNotCarriedOutPiecemeal(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	relay := proxytest.StartFaultProxy(t, srv.Addr)
 	addr := serve(t, relay.Addr)
@@ -140,6 +146,7 @@ func TestLostTransactionIsNotCarriedOutPiecemeal(t *testing.T) {
 
 // QUIT ends a session also where replies are off.
 func TestQuitWithoutReplies(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	c := dial(t, serve(t, srv.Addr))
 	c.send("CLIENT REPLY OFF\r\nSET k v\r\nQUIT\r\n")
@@ -149,6 +156,7 @@ func TestQuitWithoutReplies(t *testing.T) {
 
 // A password that is set while the proxy serves binds whoever comes after it.
 func TestPasswordSetWhileServing(t *testing.T) {
+	t.Parallel()
 	for name, set := range map[string]func(srv *proxytest.Server, c *conn){
 		"by a client of the proxy": func(_ *proxytest.Server, c *conn) {
 			c.do("CONFIG SET requirepass secret")
@@ -188,6 +196,7 @@ func TestPasswordSetWhileServing(t *testing.T) {
 // What a client sends before it closes is carried out, as the server does without a proxy, also
 // where the link that it goes by is not open yet.
 func TestCommandsBeforeTheEndAreCarriedOut(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr := serve(t, srv.Addr)
 	for i := range 20 {

@@ -13,6 +13,7 @@ import (
 
 // A client that asks and never reads is closed at its limit; others go on.
 func TestClientThatNeverReads(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers {
 		t.Run(driver, func(t *testing.T) {
 			srv := proxytest.StartServer(t)
@@ -39,6 +40,7 @@ func TestClientThatNeverReads(t *testing.T) {
 
 // A subscriber that does not read is the server's to judge; one that does gets large messages.
 func TestLargeMessages(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers {
 		t.Run(driver, func(t *testing.T) {
 			srv := proxytest.StartServer(t)
@@ -56,6 +58,7 @@ func TestLargeMessages(t *testing.T) {
 
 // All buffers together are bounded: the client that holds the most goes first.
 func TestMemoryLimit(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr := serve(t, srv.Addr, func(o *proxy.Options) { o.Limits.Memory = 8 << 20 })
 	small, large := dial(t, addr), dial(t, addr)
@@ -86,6 +89,7 @@ func (c *conn) expectEnd() {
 // A server that stands still stops its own clients, who go on with it; none of their commands is
 // lost or doubled, and what the proxy answers itself is answered meanwhile.
 func TestStalledUpstream(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers {
 		t.Run(driver, func(t *testing.T) {
 			srv := proxytest.StartServer(t)
@@ -99,6 +103,8 @@ func TestStalledUpstream(t *testing.T) {
 				c.do("PING")
 				clients = append(clients, c)
 			}
+			other := dial(t, addr)
+			other.do("PING") // the server says once whether it lets a client in
 			srv.Pause()
 			const n = 2000
 			value := strings.Repeat("v", 1000)
@@ -113,7 +119,6 @@ func TestStalledUpstream(t *testing.T) {
 				st, err := p.Stats(t.Context())
 				return err == nil && st.SessionsPaused > 0
 			})
-			other := dial(t, addr)
 			if got := other.do("FLUSHALL"); !strings.HasPrefix(got, "-DENIED") {
 				t.Errorf("got %q", got)
 			}
@@ -145,6 +150,7 @@ func TestStalledUpstream(t *testing.T) {
 // A client that asks for much at once does not stand in front of the others for long, even where
 // it never reads and has gone.
 func TestOneClientDoesNotFillTheLink(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr := serve(t, srv.Addr)
 	c := dial(t, addr)

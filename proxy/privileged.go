@@ -4,25 +4,23 @@ import (
 	"bytes"
 	"strings"
 
-	"holdfast/policy"
 	"holdfast/proxy/resp"
 )
 
-// Some of what rules allow is more than the client's own user may do on the server: to move a
-// database aside, for instance, takes SWAPDB. Such commands go by links of the control user, for
-// which the configuration has name and password. Before one acts for a client, the server was asked
-// whether the client's own user may run what the client sent.
+// Some actions of rules need more permissions than the client's own user has: moving a database
+// aside, for instance, takes SWAPDB. Such commands go by links of the control user, whose name and
+// password are in the configuration. Before one acts for a client, the server is asked whether the
+// client's own user may run the client's command.
 
 // privileged returns the link of the control user for the next command.
 func (w *worker) privileged() *link {
 	return w.controlIdentity().lane(laneKey{kind: laneScript, proto: 2}).pick(w)
 }
 
-// controlIdentity is the control user, as the configuration names him now.
+// controlIdentity is the identity of the configuration's present control user.
 func (w *worker) controlIdentity() *identity {
 	user, password := w.up.Login()
-	key := identityKey{user: user, password: password, authed: password != "", single: user == "",
-		control: true}
+	key := identityKey{user: user, password: password, authed: password != "", control: true}
 	if w.control == nil || w.control.key != key {
 		if w.control != nil {
 			w.release(w.control)
@@ -33,7 +31,7 @@ func (w *worker) controlIdentity() *identity {
 	return w.control
 }
 
-// askPrivileged sends a command for no session and hands the reply to done.
+// askPrivileged sends a command without a session and hands the reply to done.
 func (w *worker) askPrivileged(args []string, done func(reply []byte, broken bool)) {
 	l := w.privileged()
 	l.send(resp.AppendCommandStrings(nil, args...))
@@ -41,64 +39,58 @@ func (w *worker) askPrivileged(args []string, done func(reply []byte, broken boo
 	r.mode, r.call, r.start, r.end = modeCall, &call{done: done}, w.loop.Now(), l.queued
 }
 
-// askString is ask for a command of the proxy's own, which is counted as cmd, if not nil.
-func (s *session) askString(l *link, cmd *policy.Command, args []string, done func([]byte, bool)) {
+// askString is ask for one of the proxy's own commands, which counts as the frame's.
+func (f *frame) askString(l *link, args []string, done func([]byte, bool)) {
 	list := make([][]byte, len(args))
 	for i, a := range args {
 		list[i] = []byte(a)
 	}
-	s.ask(l, cmd, list, done)
+	f.ask(l, list, done)
 }
 
-// permitted asks the server whether the session's user may run a command. next runs if so; else the
-// client has got the answer that the server would have given, or a refusal. Nothing of the session
-// may be outstanding.
-func (s *session) permitted(cmd *policy.Command, args [][]byte, rule string, next func()) {
+// permission is the conversation before the control user carries out a command for a client: may
+// the client's own user run it?
+type permission struct {
+	*frame // kept
+	then   func()
+}
+
+// permitted asks the server whether the session's user may run the command with these arguments. If
+// so, then runs; else the client gets the server's usual answer, or a refusal. The session must
+// have no outstanding commands.
+func (f *frame) permitted(args [][]byte, then func()) {
+	s := f.s
+	p := &permission{frame: f.kept(), then: then}
 	user := s.ident.userName()
-	dryrun := func() {
-		ask := append([][]byte{[]byte("aCl"), []byte("dRyRuN"), []byte(user)}, args...)
-		s.ask(s.w.privileged(), nil, ask, func(reply []byte, broken bool) {
-			switch {
-			case broken:
-				s.refuseNow(cmd, s.notAsked(reply))
-			case bytes.HasPrefix(reply, []byte("+OK")):
-				next()
-			case isError(reply, false):
-				s.refuseNow(cmd, resp.AppendError(nil, textNoDryRun(commandName(cmd, args), rule,
-					string(trimCRLF(reply[1:])))))
-			default:
-				s.refuseNow(cmd, noPermission(reply))
-			}
-		})
-	}
-	if s.ident.key.authed || s.held&holdMulti != 0 || s.ownLinkOnly() {
-		dryrun() // or the session's own link carries it out
-		return
-	}
-	// The server may want a login first. That depends on the connection, so one of the session's
-	// own is asked.
-	l := s.pin
-	if l == nil {
-		l = s.lane(laneLobby).pick(s.w)
-	}
-	s.askString(l, nil, []string{"pInG"}, func(reply []byte, _ bool) {
-		if bytes.HasPrefix(reply, []byte("-NOAUTH")) || bytes.HasPrefix(reply, []byte("-UPSTREAM")) {
-			s.refuseNow(cmd, bytes.Clone(reply))
-			return
-		}
-		dryrun()
-	})
+	ask := append([][]byte{[]byte("aCl"), []byte("dRyRuN"), []byte(user)}, args...)
+	s.ask(s.w.privileged(), nil, ask, p.answered)
 }
 
-// notAsked is the answer when the link broke before the command itself was sent.
-func (s *session) notAsked(reply []byte) []byte {
+// answered takes the reply to ACL DRYRUN.
+func (p *permission) answered(reply []byte, broken bool) {
+	switch {
+	case broken:
+		p.refuseNow(notAsked(reply))
+	case bytes.HasPrefix(reply, []byte("+OK")):
+		p.then()
+	case isError(reply, false):
+		p.refuseNow(resp.AppendError(nil, textNoDryRun(commandName(p.cmd, p.Args), p.rule.Name,
+			string(trimCRLF(reply[1:])))))
+	default:
+		p.refuseNow(noPermission(reply))
+	}
+}
+
+// notAsked is the reply if the link broke before the command itself was sent.
+func notAsked(reply []byte) []byte {
 	if !bytes.Contains(reply, []byte("may have been executed")) {
 		return bytes.Clone(reply)
 	}
-	return resp.AppendError(nil, textUpstreamLost(s.w.up.Address(), nil, notExecuted))
+	return resp.AppendError(nil, textUpstreamLost(errClosed, notExecuted))
 }
 
-// noPermission is the error for what ACL DRYRUN says. Redis 7.0 begins the two with another letter.
+// noPermission turns ACL DRYRUN's refusal into the command's error. Redis 7.0 begins the two with
+// different letters.
 func noPermission(reply []byte) []byte {
 	v, _, err := resp.Parse(reply)
 	text := string(v.Str)
@@ -112,16 +104,18 @@ func noPermission(reply []byte) []byte {
 }
 
 // refuseNow answers a command with an error, after a conversation about it.
-func (s *session) refuseNow(cmd *policy.Command, reply []byte) {
-	if s.held&holdMulti != 0 {
+func (f *frame) refuseNow(reply []byte) {
+	s := f.s
+	if s.tx != nil {
 		if s.pin != nil {
-			s.pin.send(resp.AppendCommandStrings(nil, "hOlDfAsT.dEnIeD"))
-			s.noteSent(s.pin, cmd, modeReplace, &call{local: reply})
+			s.tx.fix(whyRefused)
+			s.pin.send(resp.AppendCommandStrings(nil, impossible))
+			f.noteSent(s.pin, modeReplace, &call{local: reply})
 		}
 		return
 	}
 	s.answerNow(reply)
-	s.w.countDenied(cmd)
+	s.w.countDenied(s, f.cmd, f.rule)
 }
 
 // answerNow gives a reply after a conversation, unless the client wants none.

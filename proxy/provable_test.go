@@ -10,6 +10,7 @@ import (
 )
 
 func TestProvable(t *testing.T) {
+	t.Parallel()
 	good := provable{replicas: 2, aofReplicas: 1}
 	all := policy.Demand{Journal: true, Replicas: 2, AOFLocal: true, AOFReplicas: 1}
 	for name, row := range map[string]struct {
@@ -18,18 +19,18 @@ func TestProvable(t *testing.T) {
 		why     string // part of it
 	}{
 		"all is well": {func(*provable) {}, policy.Demand{}, ""},
-		"journal": {func(p *provable) { p.journal = "it has failed" },
+		"journal": {func(p *provable) { p.journal = lasting("it has failed") },
 			policy.Demand{Journal: true}, "it has failed"},
 		"one replica": {func(p *provable) { p.replicas = 1 },
 			policy.Demand{Replicas: 2}, "1 of 2 replicas are online"},
-		"aof": {func(p *provable) { p.aof = "set it" }, policy.Demand{AOFLocal: true}, "set it"},
+		"aof": {func(p *provable) { p.aof = lasting("set it") }, policy.Demand{AOFLocal: true}, "set it"},
 		"no aof there": {func(p *provable) { p.aofReplicas, p.aofDoubt = 0, "r1: off" },
 			policy.Demand{AOFReplicas: 1}, "(r1: off)"},
-		"a replica": {func(p *provable) { p.server = "it is a replica" }, all, "it is a replica"},
-		"no place for marks": {func(p *provable) { p.marks = "C" },
+		"a replica": {func(p *provable) { p.server = lasting("it is a replica") }, all, "it is a replica"},
+		"no place for marks": {func(p *provable) { p.marks = lasting("C") },
 			policy.Demand{Replicas: 2, AOFLocal: true, AOFReplicas: 1}, "C"},
-		"nor a journal": {func(p *provable) { p.journal, p.marks = "J", "C" }, all, "J; C"},
-		"two reasons": {func(p *provable) { p.journal, p.aof = "J", "A" },
+		"nor a journal": {func(p *provable) { p.journal, p.marks = lasting("J"), lasting("C") }, all, "J; C"},
+		"two reasons": {func(p *provable) { p.journal, p.aof = lasting("J"), lasting("A") },
 			policy.Demand{Journal: true, AOFLocal: true}, "J; A"},
 	} {
 		p := good
@@ -47,12 +48,13 @@ func TestProvable(t *testing.T) {
 }
 
 func TestNewProvable(t *testing.T) {
+	t.Parallel()
 	primary := upstream.Info{Up: true, Role: "master", Server: "valkey", Version: "8.0.1",
 		VersionNum: 80001, AppendOnly: true, AppendFsync: "everysec", LastAOFWrite: "ok",
 		Replicas: []upstream.Replica{{Port: 6380, State: "online"}, {State: "online"}}}
 	p := newProvable(&primary, nil)
-	if p.server != "" || p.replicas != 1 || !strings.Contains(p.journal, "journal.dir") ||
-		!strings.Contains(p.aof, "appendfsync always") {
+	if p.server.is() || p.replicas != 1 || !strings.Contains(p.journal.why, "journal.dir") ||
+		!strings.Contains(p.aof.why, "appendfsync always") {
 		t.Errorf("got %+v", p)
 	}
 	for want, edit := range map[string]func(*upstream.Info){
@@ -64,14 +66,15 @@ func TestNewProvable(t *testing.T) {
 	} {
 		i := primary
 		edit(&i)
-		if p := newProvable(&i, nil); !strings.Contains(p.server, want) {
-			t.Errorf("%s: got %q", want, p.server)
+		if p := newProvable(&i, nil); !strings.Contains(p.server.why, want) {
+			t.Errorf("%s: got %q", want, p.server.why)
 		}
 	}
 }
 
 // The seconds during which a proof could not be had are those during which somebody asked for it.
 func TestProverCountsUnavailability(t *testing.T) {
+	t.Parallel()
 	p, at := newProver(), time.Unix(1000, 0)
 	step := func(now *provable, after time.Duration) {
 		at = at.Add(after)
@@ -100,6 +103,7 @@ func TestProverCountsUnavailability(t *testing.T) {
 }
 
 func TestPartsOf(t *testing.T) {
+	t.Parallel()
 	var labels []string
 	for _, part := range partsOf(policy.Demand{Journal: true, Replicas: 2, AOFLocal: true,
 		AOFReplicas: 1}) {
@@ -111,6 +115,7 @@ func TestPartsOf(t *testing.T) {
 }
 
 func TestRoutesInTrouble(t *testing.T) {
+	t.Parallel()
 	p := newProver()
 	route := func(name string, d policy.Demand, pass bool) *policy.Route {
 		return &policy.Route{Spec: policy.RouteSpec{Name: name, Demand: d, PassUnavailable: pass}}

@@ -3,22 +3,31 @@ package proxy
 import (
 	"bytes"
 	"slices"
+	"strings"
 
-	"holdfast/policy"
 	"holdfast/proxy/resp"
 )
 
-// subState is what a pinned link knows of its subscriptions. Under RESP2 messages and replies are
-// both arrays, so the proxy has to tell them apart to know which command a reply belongs to; it
-// reads the first word of each array, and the counts that the confirmations carry.
+// subState tracks the subscriptions of a pinned link. Under RESP2 both messages and replies are
+// arrays, and the proxy must distinguish them to assign replies to commands: it reads the first
+// word of each array, and the counts in the confirmations.
 type subState struct {
-	active   bool // a subscription or MONITOR was ever asked for: replies need a look
+	active   bool // a subscription or MONITOR was requested: inspect replies
 	monitor  bool
-	unsure   bool // a subscription was asked for in a way that leaves the counts behind
-	channels int  // as counted by confirmations
+	unsure   bool // a subscription was requested that the counts miss
+	channels int  // by the confirmations' counts
 	patterns int
 	shards   int
-	script   bool // MONITOR shows the calls of a script of the proxy's own
+	script   bool // MONITOR shows the calls of one of the proxy's own scripts
+}
+
+// asked notes a subscription or MONITOR whose confirmations are not counted.
+func (st *subState) asked(b behaviour) {
+	if b == subscribe || b == monitor {
+		st.active = true
+		st.monitor = st.monitor || b == monitor
+		st.unsure = st.unsure || b == subscribe
+	}
 }
 
 // subKind is the family of a subscription command.
@@ -32,12 +41,21 @@ const (
 )
 
 // subscribe sends one of the (P|S)(UN)SUBSCRIBE commands on the session's own link.
-func (s *session) subscribe(c *resp.Command, cmd *policy.Command) bool {
+func (f *frame) subscribe() next {
+	s, cmd := f.s, f.cmd
 	l := s.pin
 	l.sub.active = true
-	k := &call{kind: kindOf(cmd.Name), confirmations: len(c.Args) - 1}
-	k.all = len(c.Args) == 1 && bytes.Contains([]byte(cmd.Name), []byte("unsub"))
-	return s.sendTo(l, c, cmd, modeSubscribe, k)
+	k := &call{kind: kindOf(cmd.Name), confirmations: len(f.Args) - 1}
+	k.all = len(f.Args) == 1 && strings.Contains(cmd.Name, "unsub")
+	if !strings.Contains(cmd.Name, "unsub") && (!s.again.subscribed || s.w.subs.open[l] == 0) {
+		s.again.subscribed = true // even while it waits for its link
+		s.w.subscribed(l)
+	}
+	if n := f.sendTo(l, modeSubscribe, k); n != handled {
+		return n
+	}
+	l.conn.Flush() // before any later input
+	return handled
 }
 
 func kindOf(name string) subKind {
@@ -55,8 +73,7 @@ func kindOf(name string) subKind {
 	return subChannel
 }
 
-// push deals with what the server sends without being asked, on a link that is lent to a session:
-// true when reply was such.
+// push handles messages on a link lent to a session; false: reply is a reply.
 func (l *link) push(reply []byte, typ byte) bool {
 	s := l.owner
 	switch {
@@ -64,8 +81,11 @@ func (l *link) push(reply []byte, typ byte) bool {
 		if l.confirmation(firstWord(reply)) != subNone && l.awaitsConfirmation() {
 			return false
 		}
-		if string(firstWord(reply)) == "tracking-redir-broken" {
+		switch string(firstWord(reply)) {
+		case "tracking-redir-broken":
 			reply = s.redirect.translate(reply)
+		case "invalidate":
+			reply = l.w.trash.hideInvalidated(reply)
 		}
 	case l.sub.monitor && typ == '+' && isMonitorLine(reply):
 		if l.sub.own(reply) || l.w.srv.controlCommand(reply) {
@@ -78,6 +98,7 @@ func (l *link) push(reply []byte, typ byte) bool {
 		case !l.sub.any():
 			return false
 		case isMessage(word):
+			reply = l.w.trash.hideInvalidated(reply)
 		case l.confirmation(word) != subNone && !l.awaitsConfirmation():
 			l.sub.note(reply)
 		default:
@@ -86,7 +107,9 @@ func (l *link) push(reply []byte, typ byte) bool {
 	default:
 		return false
 	}
-	s.deliver(reply)
+	if len(reply) > 0 {
+		s.deliver(reply)
+	}
 	return true
 }
 
@@ -98,7 +121,7 @@ func isMessage(word []byte) bool {
 	return false
 }
 
-// confirmation says which family a confirmation's first word belongs to.
+// confirmation returns the family of a confirmation's first word.
 func (l *link) confirmation(word []byte) subKind {
 	switch string(word) {
 	case "subscribe", "unsubscribe":
@@ -115,8 +138,9 @@ func (l *link) awaitsConfirmation() bool {
 	return l.reqs.len() > 0 && l.reqs.front().mode == modeSubscribe
 }
 
-// confirm takes one reply to a subscription command; true when it was the last.
+// confirm takes one reply to a subscription command; true: it was the last.
 func (l *link) confirm(r *request, reply []byte, typ byte) bool {
+	l.w.confirmed(l)
 	if typ == '-' {
 		return true
 	}
@@ -135,7 +159,7 @@ func (l *link) confirm(r *request, reply []byte, typ byte) bool {
 	return true
 }
 
-// any reports that messages may come.
+// any reports whether messages may come.
 func (st *subState) any() bool { return st.unsure || st.channels+st.patterns+st.shards > 0 }
 
 func (st *subState) count(k subKind) *int {
@@ -148,8 +172,8 @@ func (st *subState) count(k subKind) *int {
 	return &st.channels
 }
 
-// note follows the number of subscriptions: a confirmation's third element is the number of
-// channels and patterns (of shard channels for theirs) that are left after it.
+// note follows the number of subscriptions: a confirmation's third element is the remaining number
+// of channels and patterns (for shard channels, of those).
 func (st *subState) note(reply []byte) {
 	v, _, err := resp.Parse(reply)
 	if err != nil || len(v.Elems) != 3 {
@@ -200,18 +224,24 @@ func isMonitorLine(reply []byte) bool {
 	return true
 }
 
-// controlCommand reports whether a MONITOR line shows a command of a control connection.
+// controlCommand reports whether a MONITOR line shows a command of a control connection, or of the
+// journal.
 func (srv *Server) controlCommand(line []byte) bool {
-	name := monitoredName(line)
-	switch string(name) {
-	case "info", "config", "command", "client", "ping", "hello", "auth":
-	default:
-		return false
-	}
 	open := bytes.Index(line, []byte(" ["))
 	end := bytes.Index(line, []byte(`] "`))
+	if end < open {
+		return false
+	}
 	_, addr, _ := bytes.Cut(line[open+2:end], []byte(" "))
-	return slices.Contains(srv.up.Load().ControlAddrs(), string(addr))
+	return srv.ownAddr(string(addr))
+}
+
+// ownAddr reports whether a control connection or the journal has this address on the server.
+func (srv *Server) ownAddr(addr string) bool {
+	if slices.Contains(srv.up.Load().ControlAddrs(), addr) {
+		return true
+	}
+	return srv.recorder != nil && slices.Contains(srv.recorder.addrs.List(), addr)
 }
 
 // monitoredName is the command's name in a line of MONITOR.
@@ -227,25 +257,15 @@ func monitoredName(line []byte) []byte {
 	return name
 }
 
-// own reports whether a MONITOR line shows a command of the proxy's own, or a call of a script of
-// its own: calls follow their script.
+// own reports whether a MONITOR line shows one of the proxy's own commands, or a call of one of its
+// scripts: calls follow their script.
 func (st *subState) own(line []byte) bool {
 	name, _, _ := bytes.Cut(line, []byte(`"`))
 	if bytes.HasSuffix(name, []byte(" lua] ")) {
 		return st.script
 	}
-	own := ownCommand(line)
-	st.script = own && string(monitoredName(line)) == "eVaL"
+	word := monitoredName(line)
+	own := resp.Spelled(word)
+	st.script = own && string(word) == "eVaL"
 	return own
-}
-
-// ownCommand reports whether a MONITOR line shows one of the proxy's own commands. They are
-// spelled in mixed case, beginning in lower case and going on in upper, as no client spells them.
-func ownCommand(line []byte) bool {
-	switch string(monitoredName(line)) {
-	case "aUtH", "hElLo", "sElEcT", "cLiEnT", "rEsEt", "pUbLiSh", "hOlDfAsT.dEnIeD", "eVaL", "aCl",
-		"dRyRuN", "pInG", "iNfO", "sEt", "wAiT", "wAiTaOf", "cOnFiG", "pExPiReAt", "dIsCaRd":
-		return true
-	}
-	return false
 }

@@ -11,8 +11,8 @@ type queue[T any] struct {
 
 const (
 	queueStart = 16
-	// queueKeep is how many bytes an empty queue keeps at the most: requests of a link to which 500
-	// clients send 16 at a time.
+	// queueKeep is the most bytes that an empty queue keeps: enough for a link to which 500 clients
+	// send 16 requests at a time.
 	queueKeep = 1 << 20
 )
 
@@ -43,7 +43,7 @@ func (q *queue[T]) pop() T {
 	return v
 }
 
-// drop is pop for who has looked at it already.
+// drop is pop without the element.
 func (q *queue[T]) drop() {
 	var zero T
 	q.buf[q.head] = zero

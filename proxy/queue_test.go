@@ -8,6 +8,7 @@ import (
 // A queue gives out what was put in, in order, wherever it wraps, and keeps no more room when it is
 // empty than it may.
 func TestQueue(t *testing.T) {
+	t.Parallel()
 	var q queue[int]
 	var want []int
 	next := 0

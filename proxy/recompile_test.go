@@ -12,6 +12,7 @@ import (
 // Rules are compiled anew where the server's commands or databases are others, and for no other
 // change.
 func TestRecompile(t *testing.T) {
+	t.Parallel()
 	srv, err := New(Options{Logger: slog.New(slog.DiscardHandler), Rules: []policy.RuleSpec{
 		{Name: "flush", Commands: []string{"flushall"}, Action: "trash"},
 		{Name: "own", Commands: []string{"myget"}, Action: "deny"},

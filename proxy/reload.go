@@ -16,20 +16,19 @@ var (
 	errEnding   = errors.New("this proxy is shutting down")
 )
 
-// A reload is a change of what is in force, all of it or nothing. It has three parts:
+// A reload replaces the configuration in force, all of it or nothing. It has three parts:
 //
-//  1. prepare: whatever can fail. The new upstream is asked who it is, the new addresses of the
-//     operator's side are bound, the new exporter is made. None of it serves anybody yet; if one
-//     thing fails, undo takes the others back.
-//  2. commit: the rules are compiled for the command table of this moment, which is the last thing
-//     that can fail; then everything is in force, for the workers as soon as each has got its mail.
-//     Reload waits for that: a command that a client sends after it was told of the reload meets
-//     the new rules.
-//  3. retire: what was replaced is seen off by goroutines beside, since it can take as long as the
-//     slowest command (switch.go).
+//  1. prepare: the steps that can fail. The new upstream is probed, the new addresses of the
+//     operator's side are bound, the new exporter is made. None of them serves yet; if a step
+//     fails, undo reverts the others.
+//  2. commit: the rules are compiled for the present command table, the last step that can fail.
+//     Then everything is in force, for each worker once its post has run. Reload waits for that: a
+//     command sent after the reload was reported meets the new rules.
+//  3. retire: goroutines in the background close the replaced parts, since that can take as long as
+//     the slowest command (switch.go).
 //
-// An upstream that does not answer is refused here and not at the start: at the start there is
-// nothing to lose, and here a wrong character in an address would take every client down.
+// An upstream that does not answer is refused here and not at the start: a start has no clients to
+// lose, and here a wrong character in an address would take every client down.
 type change struct {
 	srv   *Server
 	old   Options
@@ -42,24 +41,25 @@ type change struct {
 	console  *admin.Server     // to take the place of the old one if reconsole
 	http     *telemetry.Server // likewise with rehttp
 	budgets  budgets
-	audit    *auditLog // opened anew in any case: the file may have been moved away
+	audit    *auditLog // always reopened: the file may have been moved away
 
 	reconsole, rehttp bool
 }
 
-// inForce is what a worker takes over from a reload.
+// inForce holds the parts that a worker takes over from a reload.
 type inForce struct {
 	up         *upstream.Upstream // nil: stays
 	moved      bool
 	maxBackoff time.Duration
+	hold       time.Duration
 	rules      *rules
 	limits     Limits
 	tel        *telemetry.Telemetry
 }
 
-// Reload reads the options anew and puts them in force. An error means that nothing changed. The
-// warnings name what cannot change without a restart. It waits until the server has started, and
-// for as long as a new upstream takes to answer, but not beyond the end of ctx.
+// Reload reads the options again and puts them in force. After an error nothing has changed. The
+// warnings name the options that need a restart. It waits until the server has started, and for a
+// new upstream's answer, but not beyond the end of ctx.
 func (srv *Server) Reload(ctx context.Context) (warnings []string, err error) {
 	srv.reloading.Lock()
 	defer srv.reloading.Unlock()
@@ -112,7 +112,7 @@ func (srv *Server) reload(ctx context.Context) ([]string, error) {
 	return c.old.fixed(&o), nil
 }
 
-// prepare does what can fail and what takes time.
+// prepare takes the steps that can fail or take time.
 func (c *change) prepare(ctx context.Context) error {
 	c.srv.mu.Lock()
 	c.old = c.srv.current
@@ -130,7 +130,7 @@ func (c *change) prepare(ctx context.Context) error {
 	return nil
 }
 
-// askUpstream makes sure that a new upstream is there and lets the proxy in.
+// askUpstream makes sure that a new upstream answers and accepts the proxy's login.
 func (c *change) askUpstream(ctx context.Context) error {
 	o := c.opts.Upstream
 	if sameUpstream(o, c.old.Upstream) {
@@ -158,8 +158,8 @@ func (c *change) makeExporter(context.Context) (err error) {
 	return err
 }
 
-// bindConsole opens the console at a new address. A new password alone is given to the old one,
-// once it is known to be good.
+// bindConsole opens the console at a new address. If only the password is new, it is checked here
+// and given to the old console at commit.
 func (c *change) bindConsole(context.Context) (err error) {
 	if c.opts.Admin.Address != c.old.Admin.Address {
 		c.console, err = c.srv.openConsole(c.opts.Admin)
@@ -188,7 +188,7 @@ func (c *change) openAudit(context.Context) (err error) {
 	return err
 }
 
-// undo takes back what was prepared.
+// undo reverts prepare.
 func (c *change) undo() {
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
@@ -203,7 +203,7 @@ func (c *change) undo() {
 	}
 }
 
-// commit puts everything in force and returns once every worker has it.
+// commit puts the change in force and returns once every worker has it.
 func (c *change) commit() error {
 	srv := c.srv
 	srv.mu.Lock()
@@ -216,8 +216,9 @@ func (c *change) commit() error {
 		srv.watch(c.next.up)
 		c.logUpstream()
 	}
-	// The mail is on its way; this comes behind it. The only error is that a loop has ended.
+	// The posts are on their way; this follows them. The only error is that a loop has ended.
 	_, _ = gather(srv.dialCtx, srv, func(*worker) struct{} { return struct{}{} })
+	srv.limits.Retain(c.next.rules.policy)
 	if srv.recorder != nil {
 		srv.recorder.change(c.opts.Journal, c.opts.Upstream)
 	}
@@ -229,7 +230,7 @@ func (c *change) commit() error {
 	return nil
 }
 
-// swap is what commit does under the lock. What it returns has been replaced.
+// swap is commit's part under the lock. It returns the replaced parts.
 func (c *change) swap() (was replaced, err error) {
 	srv, next := c.srv, &c.next
 	table, info := srv.table, srv.up.Load().Info()
@@ -251,8 +252,8 @@ func (c *change) swap() (was replaced, err error) {
 	if err := srv.refuseNewJournal(next.rules.routes.All()); err != nil {
 		return was, err
 	}
-	srv.warnUnresolved(next.rules.policy)
-	srv.warnEviction(next.rules.trash, info)
+	srv.warnUnresolved(next.rules.policy, c.opts.Rules)
+	srv.tellTrash(next.rules, info)
 	srv.current.take(&c.opts)
 	srv.table, srv.inForce, srv.compiled = table, next.rules, basisOf(table, info)
 	was = c.swapParts()
@@ -260,19 +261,20 @@ func (c *change) swap() (was replaced, err error) {
 	srv.reportRoutes(next.rules, info)
 	srv.lookAtProofs()
 	next.moved, next.limits, next.maxBackoff = c.moved, c.opts.Limits, c.opts.Upstream.MaxBackoff
+	next.hold = c.opts.Hold
 	next.tel = srv.exporter.tel
 	srv.each(func(w *worker) { w.takeOver(next) })
 	return was, nil
 }
 
-// swapParts puts the parts that were prepared in the places of the old ones.
+// swapParts replaces the old parts by the prepared ones.
 func (c *change) swapParts() (was replaced) {
 	srv := c.srv
 	if c.next.up != nil {
 		was.up = srv.up.Swap(c.next.up)
 	}
 	if c.moved {
-		srv.approvals.forget() // they were about another server's data
+		srv.approvals.forget() // they concerned another server's data
 	}
 	if c.exporter != nil {
 		was.exporter, srv.exporter = srv.exporter, c.exporter
@@ -285,13 +287,13 @@ func (c *change) swapParts() (was replaced) {
 	if c.reconsole {
 		was.console, srv.console = srv.console, c.console
 	} else if srv.console != nil {
-		// It was checked by bindConsole: there is no error that could come now.
+		// bindConsole has checked it: no error is possible here.
 		_ = srv.console.SetPassword(c.opts.Admin.Password)
 	}
 	return was
 }
 
-// logUpstream says which server the proxy now has.
+// logUpstream logs the new server.
 func (c *change) logUpstream() {
 	i := c.info
 	c.srv.log.Info("another upstream is in force", "upstream", c.opts.Upstream.Address,
@@ -307,12 +309,13 @@ func (w *worker) takeOver(n *inForce) {
 		w.dialer.backoff.Max = n.maxBackoff
 		w.switchTo(n.up, n.moved)
 	}
+	w.outage.setHold(n.hold)
 	w.setLimits(n.limits)
 	w.setRules(n.rules)
 	w.setTelemetry(n.tel)
 }
 
-// setTelemetry makes t the one that gets this worker's spans.
+// setTelemetry sends this worker's spans to t.
 func (w *worker) setTelemetry(t *telemetry.Telemetry) {
 	if w.tel == t {
 		return
@@ -321,7 +324,7 @@ func (w *worker) setTelemetry(t *telemetry.Telemetry) {
 	w.untilSample = w.sampleEvery
 }
 
-// replaced is what a reload has taken out of force; nil is what stayed.
+// replaced holds the parts that a reload has replaced; a nil part stayed.
 type replaced struct {
 	up       *upstream.Upstream
 	exporter *exporter
@@ -330,7 +333,7 @@ type replaced struct {
 	audit    *auditLog
 }
 
-// retire sees everything off without waiting for it. The server waits for it at its end.
+// retire closes the replaced parts in the background. The server waits for that at its end.
 func (r *replaced) retire(c *change) {
 	srv := c.srv
 	srv.retired.Go(r.audit.stop)
@@ -348,8 +351,8 @@ func (r *replaced) retire(c *change) {
 	}
 }
 
-// consoleGrace is how long a console that was replaced goes on: time for the answer to the RELOAD
-// that replaced it.
+// consoleGrace is how long a replaced console stays open: time for the answer to the RELOAD that
+// replaced it.
 const consoleGrace = time.Second
 
 func (srv *Server) retireConsole(s *admin.Server) {
@@ -369,7 +372,7 @@ func (srv *Server) retireHTTP(s *telemetry.Server) {
 	srv.closeHTTP(ctx, s)
 }
 
-// retireExporter lets scrapes finish, and sends off the spans.
+// retireExporter lets scrapes finish, and exports the last spans.
 func (srv *Server) retireExporter(e *exporter) {
 	e.asked.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)

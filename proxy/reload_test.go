@@ -127,6 +127,7 @@ func denyFlushall(o *proxy.Options) {
 const deniedByMine = "-DENIED 'flushall' is refused by rule 'mine'"
 
 func TestReloadOperatorSide(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	first := [2]string{freeAddr(t), freeAddr(t)}
 	r := serveReloader(t, srv.Addr, func(o *proxy.Options) {
@@ -168,6 +169,7 @@ func TestReloadOperatorSide(t *testing.T) {
 
 // Each of these is refused, with the reason, and nothing of the reload is in force.
 func TestReloadIsAllOrNothing(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	taken := srv.Addr
 	httpAddr := freeAddr(t)
@@ -227,6 +229,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 }
 
 func TestReloadRulesAndLimits(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	r := serveReloader(t, srv.Addr, func(o *proxy.Options) { o.Rules = []policy.RuleSpec{} })
 	c := dial(t, r.addr)
@@ -263,6 +266,7 @@ func TestReloadRulesAndLimits(t *testing.T) {
 
 // Spans go to the collector of the moment, and the figures go on.
 func TestReloadTelemetry(t *testing.T) {
+	t.Parallel()
 	var spans [2]atomic.Int64
 	var urls [2]string
 	for i := range urls {
@@ -296,7 +300,42 @@ func TestReloadTelemetry(t *testing.T) {
 	}
 }
 
+// A rule's limit that a reload loosens begins anew: what the old one counted is forgotten. One that
+// stays as it is keeps its count.
+func TestReloadOfALimit(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	limited := func(name, command, rate string) policy.RuleSpec {
+		return policy.RuleSpec{Name: name, Action: "allow", Commands: []string{command},
+			Limit: &policy.LimitSpec{Rate: rate}}
+	}
+	r := serveReloader(t, srv.Addr, func(o *proxy.Options) {
+		o.Rules = []policy.RuleSpec{limited("a", "get", "1/h"), limited("b", "dbsize", "1/h")}
+	})
+	c := dial(t, r.addr)
+	for _, step := range [][2]string{{"GET k", "$-1"}, {"GET k", "-THROTTLED"}, {"DBSIZE", ":0"}} {
+		if got := c.do(step[0]); !strings.HasPrefix(got, step[1]) {
+			t.Fatalf("%s: got %q, want %s", step[0], got, step[1])
+		}
+	}
+	r.mustReload(func(o *proxy.Options) {
+		o.Rules = []policy.RuleSpec{limited("a", "get", "1000/s"), limited("b", "dbsize", "1/h")}
+	})
+	for _, step := range [][2]string{{"GET k", "$-1"}, {"DBSIZE", "-THROTTLED"}} {
+		if got := c.do(step[0]); !strings.HasPrefix(got, step[1]) {
+			t.Errorf("after the reload, %s: got %q, want %s", step[0], got, step[1])
+		}
+	}
+	// Back to what it was: the debt of an hour ago is not remembered.
+	r.mustReload(func(o *proxy.Options) {
+		o.Rules = []policy.RuleSpec{limited("a", "get", "1/h"), limited("b", "dbsize", "1/h")}
+	})
+	if got := c.do("GET k"); got != "$-1\r\n" {
+		t.Errorf("the old limit again: got %q", got)
+	}
+}
+
 func TestProfiler(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	httpAddr := freeAddr(t)
 	r := serveReloader(t, srv.Addr, func(o *proxy.Options) { o.HTTP = httpAddr })
@@ -315,6 +354,7 @@ func TestProfiler(t *testing.T) {
 }
 
 func TestReloadWithoutFile(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	_, p := serveServer(t, srv.Addr)
 	if _, err := p.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "without a") {

@@ -2,13 +2,13 @@ package proxy
 
 import "holdfast/policy"
 
-// mode says what becomes of a reply.
+// mode says how a reply is handled.
 type mode uint8
 
 const (
 	// modeForward: the reply goes to the session as it is.
 	modeForward mode = iota
-	// modeGated: as modeForward, but the reply is held until the write is proven (gate.go).
+	// modeGated: like modeForward, but the reply is held until the write is proven (gate.go).
 	modeGated
 	// modeLocal: there is no upstream reply; call.local takes its place in the order.
 	modeLocal
@@ -18,7 +18,7 @@ const (
 	modeCall
 	// modeReplace: the reply is dropped and call.local is sent instead.
 	modeReplace
-	// modeChecked: as modeForward; then call.done is told. reply is nil if it was too large to
+	// modeChecked: like modeForward; then call.done runs. Its reply is nil if it was too large to
 	// gather, which errors never are.
 	modeChecked
 	// modeSubscribe: the replies are confirmations, one for each channel (pubsub.go).
@@ -29,27 +29,31 @@ const (
 type request struct {
 	s     *session // nil for the proxy's own
 	cmd   *policy.Command
-	call  *call  // for the modes that need more; nil for plain forwarding
-	hold  *hold  // set where a route asks for a proof
-	start int64  // loop time when the frame was found, nanoseconds
-	end   uint64 // position in the link's request stream just after this command
+	call  *call        // for the modes that need more; nil for plain forwarding
+	hold  *hold        // set where a route asks for a proof
+	rule  *policy.Rule // that decided on it; nil: none
+	start int64        // loop time when the frame was found, nanoseconds
+	end   uint64       // position in the link's request stream just after this command
 	mode  mode
+	moved uint8 // times it was resent, see stall_move.go
 }
 
-// call is what a request carries beyond plain forwarding.
+// call holds a request's fields beyond plain forwarding.
 type call struct {
 	// local is the reply that takes the place of the server's.
 	local []byte
 	// done receives the whole reply; reply is valid during the call only. broken is set when
 	// the link broke: reply is then the -UPSTREAM error.
 	done func(reply []byte, broken bool)
-	// edit changes a reply of modeChecked on its way to the client, unless it is too large to gather.
+	// edit changes a reply of modeChecked on its way to the client.
 	edit func(reply []byte) []byte
-	// confirmations is how many replies a modeSubscribe request still expects; 0 means that
-	// it is to be worked out when the request reaches the head of the queue.
+	// confirmations is the number of replies that a modeSubscribe request still expects; 0: it is
+	// computed when the request reaches the head of the queue.
 	confirmations int
 	kind          subKind
 	all           bool // (P|S)UNSUBSCRIBE without arguments
+	// reset marks a login with a RESET behind it; see askOutside.
+	reset bool
 	// closes marks a reply after which the session ends.
 	closes bool
 }

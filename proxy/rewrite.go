@@ -9,91 +9,90 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// A rule with the action rewrite has a command carried out in a way that does not stall the
-// server. FLUSHALL and FLUSHDB become ASYNC, DEL becomes UNLINK, SAVE becomes BGSAVE: another
-// command takes the place of the client's, and goes on as if the client had sent it. KEYS is
-// answered by many small SCANs. The server checks the permissions of what it is sent, so a user
-// needs those of SCAN, UNLINK and BGSAVE.
+// A rule with the action rewrite has a command carried out in a way that does not stall the server.
+// FLUSHALL and FLUSHDB become ASYNC, DEL becomes UNLINK, SAVE becomes BGSAVE: another command takes
+// the place of the client's, and goes on as if the client had sent it. KEYS is answered by many
+// small SCANs. The server checks the permissions of the new command, so a user needs those of SCAN,
+// UNLINK and BGSAVE.
 
-// rewrite carries out such a rule; the results are those of ruled.
-func (s *session) rewrite(c *resp.Command, cmd *policy.Command, r *policy.Rule) (done, ok bool) {
-	if s.held&holdRefused != 0 {
-		return false, true // refused whatever it is
-	}
-	inMulti := s.held&holdMulti != 0
+// rewrite carries out such a rule.
+func (f *frame) rewrite(r *policy.Rule) next {
+	s, cmd := f.s, f.cmd
+	inMulti := s.tx != nil
 	var args [][]byte
 	switch how := policy.RewriteOf(cmd); {
-	case how == policy.RewriteScan && len(c.Args) == 2:
-		return true, s.keysByScan(c, cmd, r)
-	case how == policy.RewriteAsync && flushNow(c.Args):
-		args = [][]byte{c.Args[0], []byte("ASYNC")}
-	case how == policy.RewriteUnlink && cmd.AcceptsArgs(len(c.Args)):
-		args = append([][]byte{[]byte("UNLINK")}, c.Args[1:]...)
-	case how == policy.RewriteBgsave && len(c.Args) == 1 && !inMulti:
+	case how == policy.RewriteScan && len(f.Args) == 2:
+		return f.keysByScan(r)
+	case how == policy.RewriteAsync && flushNow(f.Args):
+		args = [][]byte{f.Args[0], []byte("ASYNC")}
+	case how == policy.RewriteUnlink && cmd.AcceptsArgs(len(f.Args)):
+		args = append([][]byte{[]byte("UNLINK")}, f.Args[1:]...)
+	case how == policy.RewriteBgsave && len(f.Args) == 1 && !inMulti:
 		args = [][]byte{[]byte("BGSAVE")}
 	default:
-		return false, true // the server refuses it, or it is harmless as it stands
+		return goOn // the server refuses it, or it is harmless as it stands
 	}
-	s.note(c, cmd, r, rewritten, "")
-	c.Args, c.Inline = args, true
-	return false, true
+	f.note(r, rewritten, "")
+	f.Args, f.Inline = args, true
+	return goOn
 }
 
-// flushNow reports whether a FLUSHALL or FLUSHDB would be carried out while everybody waits, or
-// may be: what it does without an argument is the server's configuration (lazyfree-lazy-user-flush).
+// flushNow reports whether a FLUSHALL or FLUSHDB may be synchronous, while all clients wait:
+// without an argument that depends on the server's configuration (lazyfree-lazy-user-flush).
 func flushNow(args [][]byte) bool {
 	return len(args) == 1 || len(args) == 2 && resp.EqualFold(args[1], "sync")
 }
 
 const (
-	// scanStep is how many keys one SCAN looks at: some tenths of a millisecond of the server's.
+	// scanStep is the number of keys that one SCAN visits: some tenths of a millisecond of the
+	// server's time.
 	scanStep = "1000"
-	// keyCost is what a key costs beside its bytes while it is remembered.
+	// keyCost is the memory per remembered key, in addition to its bytes.
 	keyCost = 64
 )
 
-// keyScan is a KEYS in progress. The server may show a key twice while it resizes its table, hence
-// seen; a key that is there all the while is sure to be shown, as in KEYS itself.
+// keyScan is a KEYS in progress. SCAN may return a key twice while the server resizes its table,
+// hence seen; a key that exists throughout is sure to be returned, as by KEYS itself.
 type keyScan struct {
 	s       *session
 	cmd     *policy.Command
-	up      *upstream.Upstream // the cursor means something there alone
+	up      *upstream.Upstream // the cursor is valid there only
 	start   int64
 	pattern []byte
 	seen    map[string]struct{}
 	reply   []byte // the elements
-	held    int64  // what counts in worker.gathered
+	held    int64  // its part of worker.gathered
 }
 
 // keysByScan answers KEYS.
-func (s *session) keysByScan(c *resp.Command, cmd *policy.Command, r *policy.Rule) bool {
-	if s.held&holdMulti != 0 {
-		s.note(c, cmd, r, denied, "")
-		return s.refuse1(cmd, textNotInMulti(cmd.Name, r.Name))
+func (f *frame) keysByScan(r *policy.Rule) next {
+	s, cmd := f.s, f.cmd
+	if s.tx != nil {
+		f.note(r, denied, "")
+		return f.refuse(textNotInMulti(cmd.Name, r.Name))
 	}
-	s.note(c, cmd, r, rewritten, "")
+	f.note(r, rewritten, "")
 	if s.outstanding > 0 {
-		s.wait = waitOrder
-		return false
+		return waitOrder
 	}
 	if s.muted != replyOn {
-		s.reply(nil) // nobody wants the answer, and there is nothing else to it
-		return true
+		s.reply(nil) // the client wants no answer, and KEYS has no other effect
+		return handled
 	}
 	k := &keyScan{
 		s: s, cmd: cmd, up: s.w.up, start: s.w.loop.Now(),
-		pattern: append([]byte(nil), c.Args[1]...), seen: map[string]struct{}{},
+		pattern: append([]byte(nil), f.Args[1]...), seen: map[string]struct{}{},
 	}
 	s.last = cmd
-	s.command++
+	s.traffic.commands++
 	k.step([]byte("0"))
-	return true
+	return handled
 }
 
-// step asks for the next keys, by the link that the session has at this moment.
+// step asks for the next keys, on the session's present link.
 func (k *keyScan) step(cursor []byte) {
 	s := k.s
-	last, count := s.last, s.command
+	last, count := s.last, s.traffic.commands
 	l := s.pin
 	if l == nil {
 		l = s.lane(laneData).pick(s.w)
@@ -101,7 +100,7 @@ func (k *keyScan) step(cursor []byte) {
 	args := [][]byte{[]byte("sCaN"), cursor, []byte("MATCH"), k.pattern, []byte("COUNT"),
 		[]byte(scanStep)}
 	s.ask(l, nil, args, k.gather)
-	s.last, s.command = last, count
+	s.last, s.traffic.commands = last, count
 }
 
 // gather takes the reply to one SCAN.
@@ -115,7 +114,7 @@ func (k *keyScan) gather(reply []byte, broken bool) {
 		return
 	}
 	if s.w.up != k.up {
-		k.finish(resp.AppendError(nil, textUpstreamLost(k.up.Address(), nil, notExecuted)), true)
+		k.finish(resp.AppendError(nil, textUpstreamLost(errClosed, notExecuted)), true)
 		return
 	}
 	v, _, err := resp.Parse(reply)
@@ -145,7 +144,7 @@ func (k *keyScan) add(key []byte) {
 	}
 }
 
-// account notes what the keys so far cost; false when that is more than one client may have.
+// account notes the memory of the keys so far; false: it is over the limit for one client.
 func (k *keyScan) account() bool {
 	n := int64(2*len(k.reply) + keyCost*len(k.seen))
 	k.s.gather(n - k.held)
@@ -169,7 +168,7 @@ func (k *keyScan) finish(reply []byte, broken bool) {
 	s.deliver(reply)
 }
 
-// gather counts n more (or fewer) bytes that the proxy holds for an answer in the making.
+// gather counts n more (or fewer) bytes of an answer in the making.
 func (s *session) gather(n int64) {
 	s.gathered += n
 	s.w.gathered += n

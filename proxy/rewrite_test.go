@@ -44,6 +44,7 @@ func commandStats(srv *proxytest.Server, name string) string {
 }
 
 func TestKeysByScan(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		c := dial(t, serve(t, srv.Addr, withRules(rule("rewrite", "keys"))))
 		direct := dial(t, srv.Addr)
@@ -92,6 +93,7 @@ func (c *conn) expectSame(direct *conn, texts ...string) {
 
 // KEYS takes its turn among other commands, in the session's own database and state.
 func TestKeysInOrder(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	c := dial(t, serve(t, srv.Addr, withRules(rule("rewrite", "keys"))))
 	c.send("SET a 1\r\nKEYS *\r\nDEL a\r\nKEYS *\r\nSELECT 4\r\nSET b 1\r\nKEYS *\r\nPING\r\n")
@@ -114,6 +116,7 @@ func TestKeysInOrder(t *testing.T) {
 }
 
 func TestKeysIsBounded(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	srv.MustDo("EVAL", "for i=1,4000 do redis.call('SET', 'a long name of a key:'..i, i) end", 0)
 	c := dial(t, serve(t, srv.Addr, withRules(rule("rewrite", "keys")), func(o *proxy.Options) {
@@ -129,6 +132,7 @@ func TestKeysIsBounded(t *testing.T) {
 
 // A link that breaks between two SCANs ends the KEYS with an error, not with half of the keys.
 func TestKeysOfBrokenLink(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	srv.MustDo("EVAL", "for i=1,20000 do redis.call('SET', i, i) end", 0)
 	relay := proxytest.StartFaultProxy(t, srv.Addr)
@@ -147,6 +151,7 @@ func TestKeysOfBrokenLink(t *testing.T) {
 
 // TestRewrittenCommands looks at what the server is really sent.
 func TestRewrittenCommands(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	rules := rule("rewrite", "flushall", "flushdb", "del", "save")
 	c := dial(t, serve(t, srv.Addr, withRules(rules)))
@@ -199,6 +204,7 @@ func sawInMonitor(r *bufio.Reader, want string) bool {
 
 // A frame that has to wait counts once, and takes from its rule's limit once.
 func TestWaitingFrameCountsOnce(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	limited := rule("allow", "blpop")
 	limited.Limit = &policy.LimitSpec{Rate: "1/h", Burst: 2}

@@ -10,24 +10,24 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// RouteTrouble is one reason why what a route demands cannot be proven.
+// RouteTrouble is one reason why a route's demand cannot be proven.
 type RouteTrouble struct {
 	Route *policy.Route
-	Part  policy.Demand // the part of its demand that cannot be had
+	Part  policy.Demand // the part of its demand that cannot be met
 	Why   string
 
-	// Do is what helps, as far as it can be said: requests for the server, or for another one
-	// where the text says so.
+	// Do lists remedies, as far as known: requests for the server, or for another one if the text
+	// says so.
 	Do []string
 
-	// Never says that waiting does not help: somebody has to change a setting or a version.
-	// Otherwise a replica may come, or a disk be mended, and the route goes on by itself.
+	// Never: waiting does not help, and an operator must change a setting or a version. Otherwise a
+	// replica may come, or a disk be repaired, and the route goes on by itself.
 	Never bool
 }
 
-// RouteTroubles works out what of the routes' demands cannot be proven with a server like info, and
-// with a journal or without one. What the control user may do is another question (FenceNeeds).
-// address is where the server is, for what Do says.
+// RouteTroubles lists the parts of the routes' demands that cannot be proven with a server like
+// info, and with or without a journal. It does not check the control user's permissions
+// (FenceNeeds). address is the server's, for the texts of Do.
 func RouteTroubles(
 	routes []*policy.Route, info *upstream.Info, journal bool, address string,
 ) (troubles []RouteTrouble) {
@@ -43,8 +43,8 @@ func RouteTroubles(
 func demandTroubles(
 	d policy.Demand, info *upstream.Info, journal bool, address string,
 ) (troubles []RouteTrouble) {
-	if why := whyNotPrimary(info); why != "" {
-		return []RouteTrouble{{Part: d, Why: why, Never: info.Up && info.Role == ""}}
+	if why := whyNotPrimary(info); why.is() {
+		return []RouteTrouble{{Part: d, Why: why.why, Never: info.Up && info.Role == ""}}
 	}
 	if d.Journal && !journal {
 		troubles = append(troubles, RouteTrouble{Part: policy.Demand{Journal: true}, Never: true,
@@ -71,8 +71,8 @@ func demandTroubles(
 	return troubles
 }
 
-// aofReplicaTroubles is about the append-only files of replicas, which acknowledge their fsyncs to
-// the primary: that must know WAITAOF.
+// aofReplicaTroubles checks the append-only files of replicas. They acknowledge their fsyncs to the
+// primary, which must support WAITAOF.
 func aofReplicaTroubles(n int, info *upstream.Info, address string) []RouteTrouble {
 	t := RouteTrouble{Part: policy.Demand{AOFReplicas: n}}
 	have, doubt := info.AOFReplicas()
@@ -87,7 +87,7 @@ func aofReplicaTroubles(n int, info *upstream.Info, address string) []RouteTroub
 		if doubt != "" {
 			t.Why += " (" + doubt + ")"
 		}
-		wrong := 0 // by what they said: they will not do without a change
+		wrong := 0 // by their settings: they need a change
 		for k := range info.Replicas {
 			if r := &info.Replicas[k]; r.Online() && !r.Fsyncs && r.Said.VersionNum > 0 {
 				wrong++
@@ -102,7 +102,7 @@ func aofReplicaTroubles(n int, info *upstream.Info, address string) []RouteTroub
 	return []RouteTrouble{t}
 }
 
-// replicaRemedies is what to send to a replica so that its fsyncs can be believed.
+// replicaRemedies lists the requests to a replica that make its fsyncs trustworthy.
 func replicaRemedies(r *upstream.Replica) (do []string) {
 	at := net.JoinHostPort(r.Addr, strconv.Itoa(r.Port))
 	for _, request := range aofRemedies(r.Said) {
@@ -123,15 +123,15 @@ func startReplicas(n int, address string) []string {
 	return []string{fmt.Sprintf("start %d more replicas, each %s", n, where)}
 }
 
-// lacksWaitAOF reports that the server has no WAITAOF, or that its version is not known.
+// lacksWaitAOF reports whether the server has no WAITAOF, or an unknown version.
 func lacksWaitAOF(p upstream.Persistence) bool {
-	// With nothing wrong but the version, what is left to complain about is that.
+	// With all settings right, the only complaint left is the version.
 	p.AppendOnly, p.AppendFsync, p.NoFsyncOnRewrite, p.LastAOFWrite = true, "always", false, "ok"
 	ok, _ := p.Proof()
 	return !ok
 }
 
-// aofRemedies is what to send to the server so that its own WAITAOF can be believed.
+// aofRemedies lists the requests to the server that make its own WAITAOF trustworthy.
 func aofRemedies(p upstream.Persistence) (do []string) {
 	if lacksWaitAOF(p) {
 		return nil
@@ -151,8 +151,8 @@ func aofRemedies(p upstream.Persistence) (do []string) {
 	return do
 }
 
-// FenceNeeds is the requests that the proofs of a demand are made of, as words that ACL DRYRUN
-// takes: what the control user must be allowed.
+// FenceNeeds lists the requests of a demand's proofs, as arguments for ACL DRYRUN: the control user
+// needs their permissions.
 func FenceNeeds(d policy.Demand) (needs [][]string) {
 	need := func(request string) { needs = append(needs, strings.Fields(request)) }
 	need("INFO replication")
@@ -163,7 +163,7 @@ func FenceNeeds(d policy.Demand) (needs [][]string) {
 	if d.Replicas > 0 || d.AOFLocal || d.AOFReplicas > 0 {
 		need("SELECT 1")
 		need("SET " + watermark + " 1")
-		need("PEXPIREAT " + watermark + " 1") // where a full memory refuses SET
+		need("PEXPIREAT " + watermark + " 1") // used when a full memory refuses SET
 	}
 	if d.Replicas > 0 {
 		need("WAIT 1 1")

@@ -25,6 +25,7 @@ func primaryOf(edit func(*upstream.Info)) *upstream.Info {
 }
 
 func TestRouteTroubles(t *testing.T) {
+	t.Parallel()
 	all := policy.Demand{Journal: true, Replicas: 2, AOFLocal: true, AOFReplicas: 2}
 	aof := policy.Demand{AOFLocal: true}
 	for name, row := range map[string]struct {
@@ -125,6 +126,7 @@ func TestRouteTroubles(t *testing.T) {
 
 // TestRouteTroublesAgree: what check says of a server is what the gate goes by.
 func TestRouteTroublesAgree(t *testing.T) {
+	t.Parallel()
 	demands := []policy.Demand{{Replicas: 1}, {Replicas: 3}, {AOFLocal: true}, {AOFReplicas: 1},
 		{AOFReplicas: 3}, {Replicas: 2, AOFLocal: true, AOFReplicas: 2}}
 	for _, edit := range []func(*upstream.Info){nil,
@@ -151,6 +153,7 @@ func TestRouteTroublesAgree(t *testing.T) {
 }
 
 func TestFenceNeeds(t *testing.T) {
+	t.Parallel()
 	for d, want := range map[policy.Demand]string{
 		{Journal: true}:  "INFO PSYNC REPLCONF",
 		{Replicas: 1}:    "INFO SELECT SET PEXPIREAT WAIT",

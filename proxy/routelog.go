@@ -9,8 +9,8 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// routeLog says in the log which routes cannot have their proofs, once for as long as it is so. Its
-// owner sees to it that it is used by one goroutine at a time.
+// routeLog logs which routes lack their proofs, once for as long as that lasts. Its owner makes
+// sure that one goroutine uses it at a time.
 type routeLog struct {
 	log  *slog.Logger
 	said map[string]bool // by routeGroup.key
@@ -24,8 +24,8 @@ type routeGroup struct {
 
 func (g *routeGroup) key() string { return g.Part.String() + ": " + g.Why }
 
-// report looks at the routes anew. A server that is down, or was not seen yet, is reported
-// elsewhere, and says nothing of what it can prove.
+// report checks the routes again. A server that is down or not seen yet is reported elsewhere, and
+// its proofs are unknown.
 func (l *routeLog) report(routes []*policy.Route, info *upstream.Info, journal bool, at string) {
 	if !info.Up || info.Generation == 0 {
 		return
@@ -56,7 +56,7 @@ func (l *routeLog) say(g *routeGroup) {
 	say(text, args...)
 }
 
-// groupTroubles puts those together that differ in the route alone, in the order of the first.
+// groupTroubles merges the troubles that differ only in the route, in the order of the first.
 func groupTroubles(troubles []RouteTrouble) (groups []*routeGroup) {
 	byKey := map[string]*routeGroup{}
 	for _, t := range troubles {
@@ -72,7 +72,7 @@ func groupTroubles(troubles []RouteTrouble) (groups []*routeGroup) {
 	return groups
 }
 
-// routesShown is how many routes that have the same trouble are named.
+// routesShown is the number of routes named for one trouble.
 const routesShown = 5
 
 // nameRoutes lists names for a line of text.

@@ -10,6 +10,7 @@ import (
 )
 
 func TestRouteLog(t *testing.T) {
+	t.Parallel()
 	var lines lineLog
 	l := routeLog{log: slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
@@ -54,6 +55,7 @@ func TestRouteLog(t *testing.T) {
 }
 
 func TestNameRoutes(t *testing.T) {
+	t.Parallel()
 	for want, names := range map[string][]string{
 		"a": {"a"}, "a, b": {"a", "b"}, "a, b, c, d, e and 2 more": {"a", "b", "c", "d", "e", "f", "g"},
 	} {

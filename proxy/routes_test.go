@@ -1,10 +1,8 @@
 package proxy_test
 
 import (
-	"bytes"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 
 	"holdfast/policy"
@@ -13,21 +11,10 @@ import (
 )
 
 // logText is a log that a test reads while it is written.
-type logText struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
+type logText struct{ proxytest.Log }
 
 func (l *logText) has(parts ...string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.text.String()) {
+	for line := range strings.Lines(l.String()) {
 		found := 0
 		for _, part := range parts {
 			if strings.Contains(line, part) {
@@ -44,6 +31,7 @@ func (l *logText) has(parts ...string) bool {
 // TestRoutesAreReported: at the start, after a reload and when the server changes, the log says
 // which routes cannot have their proofs.
 func TestRoutesAreReported(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	var log logText
 	route := func(name string, d policy.Demand) policy.RouteSpec {
@@ -56,13 +44,13 @@ func TestRoutesAreReported(t *testing.T) {
 	})
 	if !log.has("level=ERROR", "can never be proven like this", "routes=disk", "CONFIG SET appendonly yes") ||
 		!log.has("level=ERROR", "routes=paper", "set journal.dir") {
-		t.Errorf("at the start: %s", log.text.String())
+		t.Errorf("at the start: %s", log.String())
 	}
 	r.mustReload(func(o *proxy.Options) {
 		o.Routes = []policy.RouteSpec{route("peer", policy.Demand{Replicas: 1})}
 	})
 	if !log.has("level=WARN", "routes=peer", "0 of 1 replicas are online", "REPLICAOF") {
-		t.Errorf("after a reload: %s", log.text.String())
+		t.Errorf("after a reload: %s", log.String())
 	}
 	r.mustReload(func(o *proxy.Options) { o.Routes = o.Routes[:1] })
 	host, port, _ := strings.Cut(srv.Addr, ":")

@@ -12,16 +12,16 @@ import (
 // ruleLogPause is the least time between two lines about one rule.
 const ruleLogPause = 10 * time.Second
 
-// A ruleLog tells the log which commands the rules refuse, or would refuse: the first of a rule at
-// once, and what follows as one line every ten seconds, so that a client that sends nothing else
+// A ruleLog logs the commands that the rules refuse, or would refuse: the first of a rule at once,
+// and the following ones as one line every ten seconds, so that a client that sends nothing else
 // neither fills the disk nor hides another. It shows names of commands and never arguments.
 //
-// Loops call hit, which takes a mutex for a few instructions and never waits for the log. Lines are
-// written by a goroutine of its own, since whoever reads them may be slow. There is one ruleLog for
-// all workers, so that there is one line for all.
+// Loops call hit, which takes a mutex for a few instructions and never waits for the log. Its own
+// goroutine writes the lines, since their reader may be slow. All workers share one ruleLog, and so
+// one line.
 type ruleLog struct {
 	log  *slog.Logger
-	wake chan struct{} // one token: there is a rule that has no line yet
+	wake chan struct{} // one token: a rule has no line yet
 
 	quit, done chan struct{}
 	begun      bool // start was called
@@ -36,15 +36,19 @@ type ruleLogKey struct {
 }
 
 // ruleHit is one command that a rule names.
-type ruleHit struct{ command, user, client string }
+type ruleHit struct {
+	command, user, client string
+	why                   string // of code
+}
 
-// ruleHits is what was not told yet of one rule. It is kept for as long as it holds lines back.
+// ruleHits holds one rule's hits that are not logged yet. It is kept for as long as it holds lines
+// back.
 type ruleHits struct {
-	first ruleHit   // the one that is told at once
-	told  bool      // it was
-	count uint64    // how many came after it, or after the last line
-	last  ruleHit   // the newest of these
-	next  time.Time // when they may be told
+	first ruleHit   // logged at once
+	told  bool      // first has been logged
+	count uint64    // hits after it, or after the last line
+	last  ruleHit   // the newest of them
+	next  time.Time // earliest time of their line
 }
 
 func newRuleLog(log *slog.Logger) *ruleLog {
@@ -54,7 +58,7 @@ func newRuleLog(log *slog.Logger) *ruleLog {
 	}
 }
 
-// start starts the goroutine; stop ends it, after it has told the rest.
+// start starts the goroutine; stop ends it, after it has logged the rest.
 func (r *ruleLog) start() {
 	r.begun = true
 	go r.run()
@@ -69,8 +73,8 @@ func (r *ruleLog) stop() {
 
 // hit notes a command that a rule has refused or, with observed, would have refused. It does not
 // block, and may be called from any loop.
-func (r *ruleLog) hit(rule string, observed bool, command, user, client string) {
-	key, hit := ruleLogKey{rule, observed}, ruleHit{command, user, client}
+func (r *ruleLog) hit(rule string, observed bool, hit ruleHit) {
+	key := ruleLogKey{rule, observed}
 	r.mu.Lock()
 	h := r.rules[key]
 	if h == nil {
@@ -88,7 +92,7 @@ func (r *ruleLog) hit(rule string, observed bool, command, user, client string) 
 	}
 }
 
-// run is the goroutine that writes. Started by start, joined by stop.
+// run is the writing goroutine. Started by start, joined by stop.
 func (r *ruleLog) run() {
 	defer close(r.done)
 	timer := time.NewTimer(ruleLogPause)
@@ -105,8 +109,8 @@ func (r *ruleLog) run() {
 	}
 }
 
-// tell writes what is due, or with all everything, and returns how long there will be nothing to
-// write unless wake says so.
+// tell writes the lines that are due, or with all every one, and returns the time until the next is
+// due, unless wake comes first.
 func (r *ruleLog) tell(all bool) time.Duration {
 	due, wait := r.take(time.Now(), all)
 	for key, h := range due {
@@ -115,19 +119,21 @@ func (r *ruleLog) tell(all bool) time.Duration {
 			level, verb = slog.LevelInfo, "would refuse"
 		}
 		if !h.told {
-			r.log.Log(context.Background(), level, "a rule "+verb+" a command", "rule", key.rule,
-				"command", h.first.name(), "user", h.first.user, "client", h.first.client)
+			r.log.Log(context.Background(), level, "a rule "+verb+" a command", append([]any{"rule",
+				key.rule, "command", h.first.name(), "user", h.first.user, "client",
+				h.first.client}, h.first.reason()...)...)
 		}
 		if h.count > 0 {
-			r.log.Log(context.Background(), level, "a rule "+verb+" commands", "rule", key.rule,
-				"count", h.count, "last_command", h.last.name(), "last_user", h.last.user,
-				"last_client", h.last.client)
+			r.log.Log(context.Background(), level, "a rule "+verb+" commands", append([]any{"rule",
+				key.rule, "count", h.count, "last_command", h.last.name(), "last_user",
+				h.last.user, "last_client", h.last.client}, h.last.reason()...)...)
 		}
 	}
 	return wait
 }
 
-// name is the command's name; what the table does not know could be anything, and stays untold.
+// name is the command's name, if the table knows it: an unknown one may contain anything, and is
+// not logged.
 func (h *ruleHit) name() string {
 	if h.command == "" {
 		return "(unknown)"
@@ -135,8 +141,15 @@ func (h *ruleHit) name() string {
 	return h.command
 }
 
-// take takes out what is due. A rule that has had nothing to tell for a whole pause is forgotten,
-// so that its next command is told at once again.
+func (h *ruleHit) reason() []any {
+	if h.why == "" {
+		return nil
+	}
+	return []any{"code", h.why}
+}
+
+// take removes the hits that are due. A rule without hits for a whole pause is forgotten, so that
+// its next command is logged at once again.
 func (r *ruleLog) take(now time.Time, all bool) (map[ruleLogKey]ruleHits, time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -162,10 +175,12 @@ func (r *ruleLog) take(now time.Time, all bool) (map[ruleLogKey]ruleHits, time.D
 	return due, wait
 }
 
-// tellHit has the log say what a rule does, or would do, about a command.
-func (w *worker) tellHit(s *session, cmd *policy.Command, r *policy.Rule, observed bool) {
+// tellHit logs the effect, actual or observed, of a rule on a command.
+func (f *frame) tellHit(r *policy.Rule, observed bool) {
 	if observed && r.Action == policy.Allow {
 		return
 	}
-	w.srv.hits.hit(r.Name, observed, cmd.Name, s.ident.userName(), s.conn.RemoteAddr())
+	s := f.s
+	s.w.srv.hits.hit(r.Name, observed, ruleHit{f.cmd.Name, s.ident.userName(), s.conn.RemoteAddr(),
+		f.ruleReason(r)})
 }

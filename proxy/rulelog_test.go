@@ -47,6 +47,7 @@ func newTestRuleLog(l *lineLog) *ruleLog {
 }
 
 func TestRuleLog(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var l lineLog
 		r := newTestRuleLog(&l)
@@ -58,13 +59,13 @@ func TestRuleLog(t *testing.T) {
 				t.Errorf("%s:\ngot  %s\nwant %s", when, got, want)
 			}
 		}
-		r.hit("a", false, "flushall", "alice", "1:1")
+		r.hit("a", false, ruleHit{command: "flushall", user: "alice", client: "1:1"})
 		expect("the first", `level=WARN msg="a rule refused a command" rule=a command=flushall `+
 			`user=alice client=1:1`)
-		r.hit("a", false, "flushdb", "bob", "2:2")
-		r.hit("a", false, "", "carol", "3:3")
+		r.hit("a", false, ruleHit{command: "flushdb", user: "bob", client: "2:2"})
+		r.hit("a", false, ruleHit{command: "", user: "carol", client: "3:3"})
 		expect("more of the same", "")
-		r.hit("b", true, "keys", "alice", "1:1")
+		r.hit("b", true, ruleHit{command: "keys", user: "alice", client: "1:1"})
 		expect("another rule", `level=INFO msg="a rule would refuse a command" rule=b command=keys `+
 			`user=alice client=1:1`)
 		time.Sleep(ruleLogPause - time.Second)
@@ -77,10 +78,10 @@ func TestRuleLog(t *testing.T) {
 		if len(r.rules) != 0 {
 			t.Errorf("%d rules are remembered", len(r.rules))
 		}
-		r.hit("a", false, "flushall", "alice", "1:1")
+		r.hit("a", false, ruleHit{command: "flushall", user: "alice", client: "1:1"})
 		expect("after a rest", `level=WARN msg="a rule refused a command" rule=a command=flushall `+
 			`user=alice client=1:1`)
-		r.hit("a", false, "flushall", "bob", "1:1")
+		r.hit("a", false, ruleHit{command: "flushall", user: "bob", client: "1:1"})
 		r.stop()
 		expect("at the end", `level=WARN msg="a rule refused commands" rule=a count=1 `+
 			`last_command=flushall last_user=bob last_client=1:1`)
@@ -89,12 +90,13 @@ func TestRuleLog(t *testing.T) {
 
 // A log that nobody reads holds up nobody, and nothing is lost from the counts.
 func TestRuleLogNeverBlocks(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := lineLog{slow: make(chan struct{})}
 		r := newTestRuleLog(&l)
 		r.start()
 		for range 1000 {
-			r.hit("a", false, "flushall", "u", "c")
+			r.hit("a", false, ruleHit{command: "flushall", user: "u", client: "c"})
 			synctest.Wait() // the writer is stuck from the first on
 		}
 		close(l.slow)
@@ -108,8 +110,8 @@ func TestRuleLogNeverBlocks(t *testing.T) {
 
 func TestRuleLogCostsNothing(t *testing.T) {
 	r := newTestRuleLog(&lineLog{})
-	r.hit("a", false, "flushall", "u", "c")
-	if n := testing.AllocsPerRun(100, func() { r.hit("a", false, "flushall", "u", "c") }); n > 0 {
+	r.hit("a", false, ruleHit{command: "flushall", user: "u", client: "c"})
+	if n := testing.AllocsPerRun(100, func() { r.hit("a", false, ruleHit{command: "flushall", user: "u", client: "c"}) }); n > 0 {
 		t.Errorf("%v allocations for each command", n)
 	}
 }

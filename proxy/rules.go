@@ -8,46 +8,47 @@ import (
 	"holdfast/proxy/resp"
 )
 
-// ruled carries out a rule's verdict. done is false when the command is to go on as if there
-// were no rule, possibly as another one: then c holds that, and is to be looked up again. With
-// done, ok is what dispatch returns.
-func (s *session) ruled(c *resp.Command, cmd *policy.Command, v policy.Verdict) (done, ok bool) {
+// ruled carries out a rule's verdict. A command that goes on does so as if there were no rule,
+// possibly replaced by another in the frame.
+func (f *frame) ruled() next {
+	s, cmd, v := f.s, f.cmd, f.verdict
 	if v.Shadow != nil {
-		s.note(c, cmd, v.Shadow, observed, "")
+		f.note(v.Shadow, observed, "")
 	}
 	r := v.Rule
+	f.rule = r
 	if v.Observed {
-		s.note(c, cmd, r, observed, "")
+		f.note(r, observed, "")
 		s.w.counters.Commands[cmd.ID].Observed++
-		return false, true
+		return goOn
 	}
-	if v.Action == policy.Confirm && s.approved(c, cmd, r) {
-		return false, true
+	if v.Action == policy.Confirm && f.approved(r) {
+		return goOn
 	}
-	if retry, ok := s.withinLimit(r); !ok {
-		s.note(c, cmd, r, throttled, "")
-		return true, s.refuse1(cmd, textThrottled(commandName(cmd, c.Args), r.Name, retry))
+	if retry, ok := f.withinLimit(r); !ok {
+		f.note(r, throttled, "")
+		return f.refuse(textThrottled(commandName(cmd, f.Args), r.Name, retry))
 	}
 	switch v.Action {
 	case policy.Allow:
-		s.note(c, cmd, r, allowed, "")
-		return false, true
+		f.note(r, allowed, "")
+		return goOn
 	case policy.Rewrite:
-		return s.rewrite(c, cmd, r)
+		return f.rewrite(r)
 	case policy.Confirm:
-		return true, s.confirm(c, cmd, r)
+		return f.confirm(r)
 	case policy.Trash:
-		return s.trash(c, cmd, r)
+		return f.trash(r)
 	}
-	if s.unseen(cmd, v) {
-		return true, s.refuse1(cmd, textNoScript)
+	if f.unseen() {
+		return f.refuse(textNoScript)
 	}
-	s.note(c, cmd, r, denied, "")
-	text := textDeniedFor(commandName(cmd, c.Args), r.Name, s.codeReason(cmd, v))
-	return true, s.refuse1(cmd, text)
+	f.note(r, denied, "")
+	text := textDeniedFor(commandName(cmd, f.Args), r.Name, f.codeReason())
+	return f.refuse(text)
 }
 
-// ruling is what became of a command that a rule decided.
+// ruling is the outcome of a rule's decision.
 type ruling uint8
 
 const (
@@ -55,32 +56,46 @@ const (
 	denied
 	observed
 	rewritten
-	held     // until a person approves
-	approved // by one
+	held     // for an operator's approval
+	approved // by an operator
 	trashed
 	throttled
-	passed // sent though the proof that its route asks for could not be had
+	passed // sent without the proof that its route asks for
 )
 
-// again is what is remembered of a frame that has to wait, for when it is presented again: it
-// counts once, and takes from a limit once.
+// again holds the state of a waiting frame for its next presentation, so that it counts once, and
+// takes from a limit once.
 type again struct {
-	waited bool // it was presented before, and decided
-	// reading: it waits for its code to be read from the server; read: it has waited for that.
-	reading, read bool
+	waited bool           // it was presented before, and judged
+	read   bool           // it has waited for its code to be read from the server
+	script *policy.Script // the scan of its source, from another goroutine
 
 	retry  time.Duration
-	passed bool // the limit of its rule
-	// approved: a person has let it pass.
+	passed bool // within the limit of its rule
+	// approved: an operator has approved it.
 	approved bool
 
-	sized   bool  // it was asked how many keys a flush takes
+	// listed is its reason for being in a waitList; proofBy is the loop time until which it waits
+	// for a proof.
+	listed  next
+	proofBy int64
+
+	patient    bool     // it has waited for subscriptions
+	knocked    bool     // it has waited for clients at the door
+	subscribed bool     // publishers wait for it
+	starved    bool     // it has waited too long for a pinned link
+	lost       error    // why its link could not be opened; nil: none was tried
+	to         redirect // the state of the session that it names
+
+	sized   bool  // the number of keys that a flush takes was requested
 	emptied int64 // the answer
+	counted bool  // likewise the number of existing keys among those that a request names
+	exist   int64 // the answer
 }
 
-// note counts what a rule did about a command, and has the log say so. Whoever lets the command
-// wait does so after this.
-func (s *session) note(c *resp.Command, cmd *policy.Command, r *policy.Rule, is ruling, ref string) {
+// note counts and logs a rule's decision on a command. Call it before you let the command wait.
+func (f *frame) note(r *policy.Rule, is ruling, ref string) {
+	s := f.s
 	if s.again.waited {
 		return
 	}
@@ -105,36 +120,43 @@ func (s *session) note(c *resp.Command, cmd *policy.Command, r *policy.Rule, is 
 	}
 	switch is {
 	case denied, held, throttled, observed:
-		s.w.tellHit(s, cmd, r, is == observed)
+		f.tellHit(r, is == observed)
 	}
-	s.audit(c, cmd, r, is, ref)
+	f.audit(r, is, ref)
 }
 
-// withinLimit takes one from the rule's limit. retry says when there will be one again.
-func (s *session) withinLimit(r *policy.Rule) (retry time.Duration, ok bool) {
+// withinLimit takes one from the rule's limit. retry is the time until the next.
+func (f *frame) withinLimit(r *policy.Rule) (retry time.Duration, ok bool) {
+	s := f.s
 	if r.Limit == nil {
 		return 0, true
 	}
 	if a := &s.again; !a.waited {
-		a.retry, a.passed = s.w.srv.limits.Take(r, &s.w.asked, s.w.loop.Now())
+		a.retry, a.passed = s.w.srv.limits.Take(r, &f.asked, s.w.loop.Now())
 	}
 	return s.again.retry, s.again.passed
 }
 
-// refuse1 answers a command with an error of the proxy's own, in MULTI in such a way that EXEC
-// aborts. What the client sends next waits behind that of others.
-func (s *session) refuse1(cmd *policy.Command, text string) bool {
-	ok := s.refuseInPlace(cmd, text)
-	if s.held&holdMulti == 0 || s.pin == nil {
+// refuse answers a command with one of the proxy's own errors; in MULTI it makes EXEC abort. The
+// client's next commands queue behind those of others.
+func (f *frame) refuse(text string) next {
+	s := f.s
+	n := f.refuseInPlace(text)
+	if s.tx == nil || s.pin == nil {
 		s.takeBackseat()
 	}
-	return ok
+	return n
 }
 
-// refuseInPlace is refuse1 for what no rule is against: the client keeps its place.
-func (s *session) refuseInPlace(cmd *policy.Command, text string) bool {
-	if s.held&holdMulti != 0 && s.pin != nil {
-		return s.refuseInMulti(cmd, resp.AppendError(nil, text))
+// refuseInPlace is refuse for a command that breaks no rule: the client keeps its place. What follows a
+// MULTI must not be executed by itself: half of a payment would be.
+func (f *frame) refuseInPlace(text string) next {
+	s := f.s
+	if s.tx != nil && s.pin != nil {
+		return f.refuseInMulti(resp.AppendError(nil, text))
+	}
+	if f.b == multi {
+		s.held |= holdNoMulti
 	}
 	if s.outstanding == 0 && s.muted == replyOn {
 		s.w.encode = resp.AppendError(s.w.encode[:0], text)
@@ -142,11 +164,11 @@ func (s *session) refuseInPlace(cmd *policy.Command, text string) bool {
 	} else {
 		s.reply(resp.AppendError(nil, text))
 	}
-	s.w.countDenied(cmd)
-	return true
+	s.w.countDenied(s, f.cmd, f.rule)
+	return handled
 }
 
-// commandName is how a command is called in texts: an unknown one by the client's own word.
+// commandName is a command's name in texts: the client's own word for an unknown one.
 func commandName(cmd *policy.Command, args [][]byte) string {
 	if cmd.Name != "" {
 		return cmd.Name
@@ -154,51 +176,53 @@ func commandName(cmd *policy.Command, args [][]byte) string {
 	return string(short(args[0]))
 }
 
+// impossible is a command that no server knows.
+const impossible = "hOlDfAsT.DeNiEd"
+
 // refuseInMulti makes the server's EXEC abort, as it does after any command that it refuses
 // itself: a command that cannot exist takes the place of the refused one, and the rule's text the
 // place of its error.
-func (s *session) refuseInMulti(cmd *policy.Command, text []byte) bool {
-	l := s.pin
-	if l.full() {
-		l.stalled = append(l.stalled, s)
-		s.wait = waitRoom
-		return false
+func (f *frame) refuseInMulti(text []byte) next {
+	s, l := f.s, f.s.pin
+	if n := s.awaitRoom(l); n != goOn {
+		return n
 	}
-	l.send(resp.AppendCommandStrings(nil, "hOlDfAsT.dEnIeD"))
-	s.noteSent(l, cmd, modeReplace, &call{local: text})
-	return true
+	s.tx.fix(whyRefused)
+	l.send(resp.AppendCommandStrings(nil, impossible))
+	f.noteSent(l, modeReplace, &call{local: text})
+	return handled
 }
 
-// judge puts a command to the policy. The request stays in w.asked until the next one, for limits.
-// Where code has to be read first, s.again.reading is set and there is no verdict.
-func (s *session) judge(c *resp.Command, cmd *policy.Command) policy.Verdict {
-	w := s.w
-	w.asked = policy.Request{
-		Cmd: cmd, Args: c.Args, Client: &s.client, DB: int(s.db), AnyDB: s.dbUnsure,
+// judge puts the command to the policy. It waits if code must be read first.
+func (f *frame) judge() next {
+	s, w := f.s, f.s.w
+	f.asked = policy.Request{
+		Cmd: f.cmd, Args: f.Args, Client: &s.client, DB: int(s.db), AnyDB: s.dbUnsure,
 		Now: w.unixMilli(),
 	}
 	if s.userUnsure {
-		w.asked.Client = nil
+		f.asked.Client = nil
 	}
-	s.again.reading = false
-	if !cmd.RunsCode() {
-		return w.policy.Decide(&w.asked)
+	if !f.cmd.RunsCode() {
+		f.verdict = w.policy.Decide(&f.asked)
+	} else if n := f.learnCode(); n != goOn {
+		return n
+	} else {
+		f.verdict = f.judgeCode()
 	}
-	if !s.learnCode(c, cmd) {
-		return policy.Verdict{}
-	}
-	return s.judgeCode(cmd)
+	f.judged = true
+	return goOn
 }
 
-// unixMilli is the time of day as of this turn, in milliseconds.
+// unixMilli is this loop iteration's Unix time, in milliseconds.
 func (w *worker) unixMilli() int64 { return w.epoch + w.loop.Now()/int64(time.Millisecond) }
 
-// setClock takes the time of day anew, which may have been changed.
+// setClock reads the time of day again: it may have been set.
 func (w *worker) setClock() {
 	w.epoch = time.Now().UnixMilli() - w.loop.Now()/int64(time.Millisecond)
 }
 
-// identityOf is what rules can ask about a new session.
+// identityOf gives rules the properties of a new session.
 func identityOf(s *session) policy.Identity {
 	id := policy.Identity{User: s.ident.userName(), Listener: s.listener.name, Session: s.id}
 	if ap, err := netip.ParseAddrPort(s.conn.RemoteAddr()); err == nil {

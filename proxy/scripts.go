@@ -7,38 +7,38 @@ import (
 	"time"
 
 	"holdfast/policy"
-	"holdfast/proxy/resp"
 	"holdfast/proxy/upstream"
 )
 
-// Scripts and functions are judged by what their code calls. The code is scanned when it passes
-// (EVAL, SCRIPT LOAD, FUNCTION LOAD) and remembered by its SHA1. What was never seen here is read
-// back from the server by the control connection, if that may: functions by FUNCTION LIST, scripts
-// by SCRIPT SHOW, which Valkey 8 has and Redis has not. The session waits meanwhile, and no other.
+// Scripts and functions are judged by the calls in their code. The code is scanned when it passes
+// (EVAL, SCRIPT LOAD, FUNCTION LOAD) and the result is cached by its SHA1. Code that never passed
+// is read back from the server by the control connection, if its user may: functions by FUNCTION
+// LIST, scripts by SCRIPT SHOW, which Valkey 8 has and Redis lacks. Only that session waits
+// meanwhile.
 //
 // An EVALSHA of code that stays unknown, and that the rules would therefore refuse, is answered
-// -NOSCRIPT: clients send the source then, and that can be judged.
+// -NOSCRIPT: clients then send the source, which can be judged.
 //
-// The list of functions is older than the call that it judges by a second at the most, and no older
-// than the last command through this proxy that changes functions. Code that others load at that
-// very moment can escape it; so the scan is the second line, and the server's ACL (guard.go) the
-// first.
+// The list of functions is at most a second older than the call that it judges, and no older than
+// the last command through this proxy that changes functions. Code loaded from elsewhere at that
+// very moment can escape it. So the server's ACL (guard.go) is the first line of defence, and the
+// scan the second.
 
-// libraries is what functions do, as last read from a server. It is one for all workers.
+// libraries holds the calls of all functions, as last read from a server. All workers share it.
 type libraries struct {
 	mu      sync.Mutex
 	of      *upstream.Upstream
-	calls   map[string]*policy.Script // by name of the function, in lower case
-	read    time.Time                 // when calls was asked for; zero: not valid
+	calls   map[string]*policy.Script // by the function's name, in lower case
+	read    time.Time                 // when calls was requested; zero: not valid
 	waiting []func()                  // for the reading in progress
 	reading bool
 	changed bool // a function may have changed since that reading began
 }
 
-// libraryAge is how long a list of functions is good for.
+// libraryAge is how long a list of functions is valid.
 const libraryAge = time.Second
 
-// script returns what is known of a function; ok is false when the list has to be read first.
+// script returns the calls of a function; ok is false if the list must be read first.
 func (b *libraries) script(up *upstream.Upstream, name string, now time.Time) (*policy.Script, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -55,7 +55,7 @@ func (b *libraries) invalidate() {
 	b.read, b.changed = time.Time{}, true
 }
 
-// wait runs done after the next reading, and reports whether the caller has to start it.
+// wait runs done after the next reading, and reports whether the caller must start it.
 func (b *libraries) wait(done func()) (start bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -65,7 +65,7 @@ func (b *libraries) wait(done func()) (start bool) {
 	return start
 }
 
-// refresh reads the list and lets go on who waits. Runs on a goroutine of its own.
+// refresh reads the list and resumes the waiting sessions. It runs on its own goroutine.
 func (b *libraries) refresh(ctx context.Context, up *upstream.Upstream, scripts *policy.Scripts) {
 	for {
 		b.mu.Lock()
@@ -80,7 +80,7 @@ func (b *libraries) refresh(ctx context.Context, up *upstream.Upstream, scripts 
 		b.mu.Lock()
 		if b.changed && err == nil {
 			b.mu.Unlock()
-			continue // what was read may be older than the change
+			continue // the list may be older than the change
 		}
 		b.of, b.calls, b.read = up, calls, asked
 		waiting := b.waiting
@@ -126,77 +126,74 @@ func fieldsOf(v any) map[string]any {
 	return out
 }
 
-// learnCode makes sure that what can be known of a request's code is known. It returns false when
-// the frame has to wait for that.
-func (s *session) learnCode(c *resp.Command, cmd *policy.Command) bool {
+// learnCode makes sure that a request's code has been scanned, if it can be had.
+func (f *frame) learnCode() next {
+	s, cmd := f.s, f.cmd
 	w := s.w
-	if len(w.policy.Rules()) == 0 || len(c.Args) < 2 {
-		return true
+	if len(w.policy.Rules()) == 0 && w.srv.budgetsInForce() == nil || len(f.Args) < 2 {
+		return goOn
 	}
-	w.asked.Script = w.srv.scripts.Of(cmd, c.Args)
-	if w.asked.Script != nil {
-		return true
+	if src := cmd.Code(f.Args); src != nil {
+		return f.learnSource(src)
 	}
-	if g := s.guardOf(cmd); g != nil && len(g.Gaps) == 0 {
-		return true // the server refuses all that could be found
+	f.asked.Script = w.srv.scripts.Of(cmd, f.Args)
+	if f.asked.Script != nil {
+		return goOn
+	}
+	if g := f.guardOf(); g != nil && len(g.Gaps) == 0 {
+		return goOn // the server itself refuses every call that a scan could find
 	}
 	switch cmd.Name {
 	case "fcall", "fcall_ro":
-		return s.learnFunction(string(c.Args[1]))
+		return f.learnFunction(string(f.Args[1]))
 	case "evalsha", "evalsha_ro":
 		if s.again.read || w.policy.Table().ByName("script|show") == nil {
-			return true
+			return goOn
 		}
-		if !s.waitForCode() {
-			return false
+		if s.outstanding > 0 {
+			return waitOrder
 		}
 		w.dials.Add(1)
-		go w.readScript(w.up, string(c.Args[1]), s.codeRead)
-		return false
+		go w.readScript(w.up, string(f.Args[1]), s.codeRead)
+		s.calling = true
+		return waitCall
 	}
-	return true
+	return goOn
 }
 
-func (s *session) learnFunction(name string) bool {
+func (f *frame) learnFunction(name string) next {
+	s := f.s
 	w := s.w
 	b := &w.srv.libraries
 	if len(s.whenIdle) > 0 && s.outstanding > 0 {
-		return s.waitForCode() // a command of this session's may change the function
+		return waitOrder // an outstanding command of this session may change the function
 	}
 	script, fresh := b.script(w.up, name, time.Now())
-	w.asked.Script = script
+	f.asked.Script = script
 	if fresh || s.again.read {
-		return true
+		return goOn
 	}
-	if s.waitForCode() && b.wait(s.codeRead) {
+	if s.outstanding > 0 {
+		return waitOrder
+	}
+	if b.wait(s.codeRead) {
 		w.dials.Add(1)
 		go w.readLibraries(w.up)
 	}
-	return false
+	s.calling = true
+	return waitCall
 }
 
-// waitForCode lets the frame in hand wait for code to be read from the server; false when it has to
-// wait for the session's replies first.
-func (s *session) waitForCode() bool {
-	s.again.reading = true
-	if s.outstanding > 0 {
-		s.wait = waitOrder
-		return false
-	}
-	s.wait, s.waitCallOn = waitCall, true
-	return true
-}
-
-// codeRead lets the session go on. From any goroutine.
+// codeRead resumes the session. Call it from any goroutine.
 func (s *session) codeRead() {
 	s.w.loop.Post(func() {
-		s.waitCallOn = false
+		s.calling = false
 		s.again.read = true
 		s.w.wakeUp(s)
 	})
 }
 
-// readLibraries and readScript ask the server, each on a goroutine of its own.
+// readLibraries and readScript ask the server, each on its own goroutine.
 func (w *worker) readLibraries(up *upstream.Upstream) {
 	defer w.dials.Done()
 	w.srv.libraries.refresh(w.ctx, up, w.srv.scripts)
@@ -213,49 +210,69 @@ func (w *worker) readScript(up *upstream.Upstream, sha string, done func()) {
 }
 
 // judgeCode is judge for a request that runs or loads code.
-func (s *session) judgeCode(cmd *policy.Command) policy.Verdict {
+func (f *frame) judgeCode() policy.Verdict {
+	s, cmd := f.s, f.cmd
 	if cmd.Name == "function|load" || cmd.Name == "function|restore" {
-		s.changesCode = s.held&holdMulti != 0
+		if s.tx != nil {
+			s.tx.changesCode = true
+		}
 		s.whenIdle = append(s.whenIdle, s.w.srv.libraries.invalidate)
 	}
-	return s.w.policy.DecideScript(&s.w.asked, s.guardOf(cmd))
+	script := f.asked.Script
+	s.ident.opaque = s.ident.opaque || cmd.Effects.Has(policy.EffectScript) && (script == nil || script.Opaque)
+	return s.w.policy.DecideScript(&f.asked, f.guardOf())
 }
 
-// codeQueued is called for the end of a transaction that may change functions.
-func (s *session) codeQueued(cmd *policy.Command) {
-	if cmd.Name == "exec" || cmd.Name == "discard" {
-		s.changesCode = false
-		s.whenIdle = append(s.whenIdle, s.w.srv.libraries.invalidate)
-	}
-}
-
-// unseen reports whether an EVALSHA is refused for no other reason than that nobody knows the code.
-func (s *session) unseen(cmd *policy.Command, v policy.Verdict) bool {
-	if cmd.Name != "evalsha" && cmd.Name != "evalsha_ro" || s.w.asked.Script != nil {
+// unseen reports whether an EVALSHA is refused only because its code is unknown.
+func (f *frame) unseen() bool {
+	s, cmd, v := f.s, f.cmd, f.verdict
+	if cmd.Name != "evalsha" && cmd.Name != "evalsha_ro" || f.asked.Script != nil {
 		return false
 	}
-	plain := s.w.policy.Decide(&s.w.asked)
+	plain := s.w.policy.Decide(&f.asked)
 	return v.Effective() != policy.Allow && plain.Effective() != v.Effective()
 }
 
-// codeReason says in a few words why code was refused; "" when the command itself is.
-func (s *session) codeReason(cmd *policy.Command, v policy.Verdict) string {
-	if !cmd.RunsCode() || s.w.policy.Decide(&s.w.asked).Action == v.Action {
+// codeReason says in a few words why code was refused; "": the command itself is.
+func (f *frame) codeReason() string {
+	s, cmd, v := f.s, f.cmd, f.verdict
+	if !cmd.RunsCode() || s.w.policy.Decide(&f.asked).Action == v.Action {
 		return ""
 	}
-	script := s.w.asked.Script
-	switch {
-	case script == nil:
-		return "its code is not known to the proxy"
-	case script.Opaque:
-		return "its code may call anything: " + script.Reason
+	if why := f.opaque(); why != "" {
+		return "its code is " + why
 	}
-	names := script.Names()
+	names := f.asked.Script.Names()
 	if more := len(names) - codeNames; more > 0 {
 		names = append(names[:codeNames:codeNames], "…")
 	}
 	return "its code calls " + strings.Join(names, ", ")
 }
 
-// codeNames is how many commands a text about code names.
+// opaque says why the code in hand is opaque, and why the guard does not bind it; "": it is not
+// opaque.
+func (f *frame) opaque() string {
+	script, why := f.asked.Script, "opaque, since the proxy does not know it"
+	switch {
+	case script == nil:
+	case !script.Opaque:
+		return ""
+	default:
+		why = "opaque and may call anything: " + script.Reason
+	}
+	if more := f.unguardedWhy(); more != "" && f.cmd.Effects.Has(policy.EffectScript) {
+		why += "; " + more
+	}
+	return why
+}
+
+// ruleReason is codeReason for the log, for the rule that decided.
+func (f *frame) ruleReason(r *policy.Rule) string {
+	if !f.cmd.RunsCode() || f.s.w.policy.Decide(&f.asked).Rule == r {
+		return ""
+	}
+	return f.opaque()
+}
+
+// codeNames is the number of commands that a text about code names.
 const codeNames = 8

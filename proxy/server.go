@@ -1,11 +1,13 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
+	"reflect"
 	"runtime"
 	"strconv"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"holdfast/policy"
+	"holdfast/proxy/accept"
 	"holdfast/proxy/admin"
 	"holdfast/proxy/eventloop"
 	"holdfast/proxy/resp"
@@ -21,10 +24,7 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// linkName is what CLIENT LIST on the server shows of other proxies' shared links.
-const linkName = "holdfast"
-
-// limitersPerRule bounds the users, addresses or sessions whose use of a rule is remembered.
+// limitersPerRule bounds the users, addresses or sessions counted for one rule's limit.
 const limitersPerRule = 10_000
 
 // idBase is below every session id. The server counts its connections up from 1, so an id at or
@@ -33,10 +33,10 @@ const idBase = uint64(1) << 50
 
 // Server is one proxy in front of one upstream. New makes it, Run serves.
 //
-// Its own fields are shared by the workers and the goroutines beside them: they are immutable
-// after New (workers and byLoop after start), atomic, or guarded by mu.
+// Workers and other goroutines share its own fields: they are immutable after New (workers and
+// byLoop after start), atomic, or guarded by mu.
 type Server struct {
-	opts    Options // as New was given them; what is in force is current
+	opts    Options // as passed to New; current has those in force
 	log     *slog.Logger
 	workers []*worker
 	byLoop  map[*eventloop.Loop]*worker
@@ -48,13 +48,17 @@ type Server struct {
 	approvals    *approvals
 	scripts      *policy.Scripts // likewise
 	libraries    libraries
-	guard        *guardKeeper // from startWorkers on
-	instance     string       // tells this process from other proxies of the same server
+	describing   chan struct{} // holds a token while the console reads sessions or links
+	guard        *guardKeeper  // from startWorkers on
+	logs         *logKeeper
+	instance     string // distinguishes this process from other proxies of the same server
 	budgets      atomic.Pointer[budgets]
 	audits       atomic.Pointer[auditLog] // nil when there is none
 	audited      auditCount
 	recorder     *recorder // nil without a journal; set by start
 	proofs       *prover
+	turns        chan struct{} // of TLS handshakes that compute
+	trashRoom    trashRoom
 	sessionCount atomic.Int64
 	linkCount    atomic.Int64
 	draining     atomic.Bool
@@ -70,16 +74,16 @@ type Server struct {
 
 	serving     context.Context // ends when the drain begins
 	stopServing context.CancelFunc
-	reloading   sync.Mutex     // held during a reload, and once there are to be no more
-	retired     sync.WaitGroup // goroutines that see off what a reload has replaced
+	reloading   sync.Mutex     // held during a reload, and by stop
+	retired     sync.WaitGroup // goroutines that retire replaced parts, or watch certificates
 
 	mu        sync.Mutex
-	evicts    string  // the eviction of which the log has told
+	trashTold trashTold
 	current   Options // in force now
 	table     *policy.Table
 	read      reading
 	compiled  basis
-	inForce   *rules // compiled for that
+	inForce   *rules // compiled from it
 	routeLog  routeLog
 	listeners []*listener
 	reloads   telemetry.ReloadCount
@@ -92,7 +96,9 @@ type Server struct {
 // listener is one address with its acceptor.
 type listener struct {
 	name     string
+	secure   bool // it is TLS
 	net      net.Listener
+	greeting *accept.Listener // net, where there is TLS or the PROXY protocol; else nil
 	acceptor *eventloop.Acceptor
 }
 
@@ -106,11 +112,13 @@ func New(opts Options) (*Server, error) {
 		routeLog: routeLog{log: opts.Logger},
 		byLoop:   map[*eventloop.Loop]*worker{}, failed: make(chan error, 1),
 		started: make(chan struct{}), drainNow: make(chan struct{}), startedAt: time.Now(),
-		instance: newInstance(),
+		instance: newInstance(), describing: make(chan struct{}, 1),
+		turns: handshakeTurns(opts.Workers), trashRoom: trashRoom{log: opts.Logger},
 	}
+	srv.logs = newLogKeeper(srv.ownEntry)
 	srv.up.Store(srv.newUpstream(opts.Upstream))
 	srv.reloads.Last = srv.startedAt
-	// Two proxies, and one before and after a restart, give out different ids.
+	// Two proxies, or one before and after a restart, give out different ids.
 	srv.nextID.Store(idBase + uint64(time.Now().Unix())%(1<<29)<<20)
 	srv.dialCtx, srv.stopDial = context.WithCancel(context.Background())
 	srv.serving, srv.stopServing = context.WithCancel(srv.dialCtx)
@@ -128,7 +136,7 @@ func New(opts Options) (*Server, error) {
 	return srv, nil
 }
 
-// compile builds the rules for a command table; nil is the built-in one.
+// compile builds the rules for a command table; nil: the built-in one.
 func (srv *Server) compile(o Options, t *policy.Table, info *upstream.Info) (*rules, error) {
 	p, err := policy.New(policy.Options{
 		Table: t, Rules: o.Rules, Enforcement: o.Enforcement, AllowUnknown: t == nil,
@@ -143,8 +151,8 @@ func (srv *Server) compile(o Options, t *policy.Table, info *upstream.Info) (*ru
 	return newRules(p, routes, planTrash(&o, p, info)), nil
 }
 
-// Run serves until ctx ends or DRAIN is asked for, then lets what is in flight finish, for
-// Options.Drain at the most. It returns nil after an orderly end.
+// Run serves until ctx ends or DRAIN is requested, then lets commands in flight finish, for at most
+// Options.Drain. It returns nil after an orderly end.
 func (srv *Server) Run(ctx context.Context) error {
 	defer srv.stopDial()
 	if err := srv.start(ctx); err != nil {
@@ -162,7 +170,7 @@ func (srv *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// start brings everything up, in the order in which it depends on each other.
+// start starts all parts, in the order of their dependencies.
 func (srv *Server) start(ctx context.Context) error {
 	up := srv.up.Load()
 	probe, cancel := context.WithTimeout(ctx, srv.opts.Upstream.ConnectTimeout)
@@ -182,7 +190,9 @@ func (srv *Server) start(ctx context.Context) error {
 	if err := srv.startWorkers(info); err != nil {
 		return err
 	}
-	srv.recorder, err = openRecorder(srv.opts.Journal, srv.opts.Upstream, srv.log)
+	recorded := srv.opts.Upstream
+	recorded.ClientName = cmp.Or(recorded.ClientName, controlName(srv.instance))
+	srv.recorder, err = openRecorder(srv.opts.Journal, recorded, srv.log)
 	if err != nil {
 		return err
 	}
@@ -195,6 +205,7 @@ func (srv *Server) start(ctx context.Context) error {
 	}
 	srv.lookAtProofs()
 	srv.watch(up)
+	srv.retired.Go(srv.watchCertificates)
 	if info != nil {
 		srv.guard.await(ctx) // before clients come
 	}
@@ -208,7 +219,7 @@ func (srv *Server) start(ctx context.Context) error {
 	return nil
 }
 
-// watch begins to follow what changes about the server behind up.
+// watch begins to follow the changes of up's server.
 func (srv *Server) watch(up *upstream.Upstream) {
 	up.OnChange(func(info *upstream.Info) { srv.upstreamChanged(up, info) })
 	up.Start(srv.dialCtx)
@@ -218,7 +229,7 @@ func (srv *Server) startWorkers(info *upstream.Info) error {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	srv.table = srv.tableOf(info)
-	now := srv.up.Load().Info() // which says something where info, of a probe that failed, is nil
+	now := srv.up.Load().Info() // it is not nil where info, of a failed probe, is
 	r, err := srv.compile(srv.current, srv.table, now)
 	if err != nil {
 		return err
@@ -230,8 +241,8 @@ func (srv *Server) startWorkers(info *upstream.Info) error {
 		return err
 	}
 	srv.inForce, srv.compiled = r, basisOf(srv.table, now)
-	srv.warnUnresolved(r.policy)
-	srv.warnEviction(r.trash, now)
+	srv.warnUnresolved(r.policy, srv.opts.Rules)
+	srv.tellTrash(r, now)
 	srv.askForProofs(r.routes.All())
 	srv.reportRoutes(r, now)
 	for i := range srv.opts.Workers {
@@ -252,13 +263,13 @@ func (srv *Server) startWorkers(info *upstream.Info) error {
 	return nil
 }
 
-// reading is a reply to COMMAND, and what was read of it; nil: it cannot be read.
+// reading is a reply to COMMAND and the table parsed from it; nil: it cannot be parsed.
 type reading struct {
 	reply any
 	table *policy.Table
 }
 
-// basis is what rules are compiled for beyond the options.
+// basis holds the inputs of a compilation beyond the options.
 type basis struct {
 	table      *policy.Table
 	generation uint64
@@ -288,8 +299,11 @@ func (srv *Server) tableOf(info *upstream.Info) *policy.Table {
 	return t
 }
 
-func (srv *Server) warnUnresolved(p *policy.Policy) {
-	if names := p.Unresolved(); len(names) > 0 {
+// warnUnresolved warns of names in rules that the server lacks. The built-in rules name commands of
+// every version.
+func (srv *Server) warnUnresolved(p *policy.Policy, rules []policy.RuleSpec) {
+	names := p.Unresolved()
+	if len(names) > 0 && !reflect.DeepEqual(rules, policy.DefaultRules()) {
 		srv.log.Warn("rules name commands that the server does not have", "commands", names)
 	}
 }
@@ -307,12 +321,16 @@ func (srv *Server) listen() error {
 		if err != nil {
 			return err
 		}
+		if o.TLS != nil || len(o.ProxyFrom) > 0 {
+			ln.greet(o, srv.turns, srv.log)
+		}
 		srv.listeners = append(srv.listeners, ln)
 	}
 	for _, ln := range srv.listeners {
 		add := func(l *eventloop.Loop, nc net.Conn) { srv.byLoop[l].accept(nc, ln) }
 		ln.acceptor = eventloop.Accept(ln.net, loops, add, srv.log)
-		srv.log.Info("listening", "address", ln.net.Addr().String(), "name", ln.name)
+		srv.log.Info("listening", "address", ln.net.Addr().String(), "name", ln.name,
+			"tls", ln.secure)
 	}
 	srv.listening.Store(true)
 	return nil
@@ -340,7 +358,7 @@ func openListener(o Listener) (*listener, error) {
 	return &listener{name: name, net: ln}, nil
 }
 
-// Addrs returns the addresses that are listened on, in the order of the options.
+// Addrs returns the listeners' addresses, in the order of the options.
 func (srv *Server) Addrs() []net.Addr {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
@@ -351,19 +369,19 @@ func (srv *Server) Addrs() []net.Addr {
 	return out
 }
 
-// upstreamChanged takes over what changed about the server. Runs on the goroutine of up.
+// upstreamChanged takes over a change of the server. It runs on up's goroutine.
 func (srv *Server) upstreamChanged(up *upstream.Upstream, info *upstream.Info) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	if srv.up.Load() != up {
-		return // another one has taken its place
+		return // another server has taken its place
 	}
 	srv.lookAtProofs()
 	if t := srv.tableOf(info); t != nil {
 		srv.table = t
 	}
 	r := srv.recompile(info)
-	srv.warnEviction(srv.inForce.trash, info)
+	srv.tellTrash(srv.inForce, info)
 	srv.reportRoutes(srv.inForce, info)
 	srv.each(func(w *worker) {
 		w.learn(info)
@@ -374,9 +392,9 @@ func (srv *Server) upstreamChanged(up *upstream.Upstream, info *upstream.Info) {
 	srv.guard.wake()
 }
 
-// recompile returns the rules for a server that has changed; nil where they stay as they are: most
-// changes, such as those of replicas, are none to them, and new rules have every worker look at all
-// that is outstanding, and work out anew how they look to each client.
+// recompile returns the rules for a changed server; nil: they stay. Most changes, such as those of
+// replicas, do not affect them, and new rules are costly: every worker walks its outstanding
+// requests, and resolves the rules again for each client.
 func (srv *Server) recompile(info *upstream.Info) *rules {
 	now := basisOf(srv.table, info)
 	if now == srv.compiled {
@@ -422,7 +440,7 @@ func (srv *Server) driver() string {
 	return "portable"
 }
 
-// clientsPaused tells all workers of an accepted CLIENT PAUSE or UNPAUSE.
+// clientsPaused passes an accepted CLIENT PAUSE or UNPAUSE to all workers.
 func (srv *Server) clientsPaused(args [][]byte) {
 	on := len(args) > 1 && resp.EqualFold(args[1], "pause")
 	var ms int64

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"log/slog"
+
 	"holdfast/policy"
 	"holdfast/proxy/eventloop"
 	"holdfast/proxy/resp"
@@ -9,119 +11,90 @@ import (
 
 // session is one client connection. All of it belongs to its worker's loop.
 //
-// It reads frames, asks dispatch what to do with each, and stops when dispatch says that the frame
-// has to wait: for the replies of another link, for a call, or for room. A frame that waits stays
-// in the input buffer and is looked at again when the reason is gone, so nothing has to be
-// remembered about it.
+// It reads frames, passes each to dispatch, and stops when dispatch returns a reason to wait: for
+// the replies of another link, for a call, or for room. A waiting frame stays in the input buffer
+// and is dispatched again when the reason is gone, so that little state about it (again) is kept.
 type session struct {
 	w        *worker
 	conn     *eventloop.Conn
 	id       uint64
 	listener *listener
-	accepted int64 // loop time, nanoseconds
-	active   int64 // loop time of the last command
+	activity
+	connState
+	in input
+	proving
 
-	// What the client believes of its connection. What each command needs stands together.
-	ident  *identity
-	proto  uint8
-	db     int32
-	client policy.Client // the same, for rules
-	name   string
-	lib    library
+	cur             *link // the link of the outstanding commands; nil when there are none
+	outstanding     int
+	window          window
+	wait            next     // why the frame at the front of the input waits; goOn: it does not wait
+	again           again    // state of the waiting frame
+	deletesInFlight int64    // keys that the outstanding deletes may take
+	whenIdle        []func() // run once nothing is outstanding
+	calling         bool     // a call is under way: no further frame until it is done
 
-	in    []byte // input not consumed yet: a half frame, or frames that wait
-	alone bool   // the frame in hand is the last in the input buffer
-	off   int    // consumed part of in
-	scan  resp.CommandScanner
+	pin  *link // lent to this session
+	held holdReason
+	tx   *transaction // nil: no MULTI
 
-	gate      *gate        // nil unless replies are held; see gate.go
-	releasing bool         // it is in durability.released
-	due       policy.Match // what the routes ask of the command in hand
-	queuedDue policy.Match // and of those between MULTI and EXEC
-	ack       *ack         // what became of the last write; nil: no route ever asked
-
-	cur         *link // the link of the outstanding commands; nil when there are none
-	outstanding int
-	window      window
-	wait        waitReason
-	again       again // what is known of the frame that waits
-	deleting    *deletion
-	changesCode bool     // a transaction is open that may change functions
-	whenIdle    []func() // to run when nothing is outstanding
-	waitCallOn  bool     // a call is out: no further frame until it is done
-
-	lanes           [3]*lane // cache, by kind
-	pin             *link    // lent to this session
-	held            holdReason
-	muted           replyMode // CLIENT REPLY
-	queuedCommands  int       // between MULTI and EXEC
-	queuedDeletions []*deletion
-	queuedTrash     []queuedTrash
-	queuedInfo      []int    // the places of INFO inside MULTI
-	queuedPause     [][]byte // a CLIENT PAUSE inside MULTI, in force after EXEC
-	redirect        redirect // what CLIENT TRACKING … REDIRECT named
-	marked          bool     // a write was made on the own link, see waitAcks
-	dbUnsure        bool     // a SELECT was queued: only the own link knows the database
-	userUnsure      bool     // likewise an AUTH, and the user
-
-	refused  bool // its newest command was, see backseat
-	eof      bool // the client sends no more; closes once everything is answered
-	ending   bool // closes once everything is answered
-	closed   bool
-	queued   bool  // in worker.ready
-	outHeld  int64 // what of its output counts in worker.outBytes
-	gathered int64 // held for an answer in the making
-	reason   telemetry.CloseReason
-	last     *policy.Command
-	command  uint64 // how many were read
+	refused bool // its newest command was refused, see backseat
+	queued  bool // in worker.ready
+	closing
+	holding
 }
 
-// waitReason is why the frame at the front of the input is not carried out yet.
-type waitReason uint8
+// proving is a session's state for durable routes.
+type proving struct {
+	gate      *gate // nil unless replies are held; see gate.go
+	releasing bool  // it is in durability.released
+	ack       *ack  // outcome of the last write; nil: no route ever asked
+}
 
-const (
-	waitNone waitReason = iota
-	waitOrder
-	waitCall
-	waitRoom
-	waitPin
-	waitWindow
-	waitTurn // it was refused something: see backseat
-	waitGate // for held replies
-)
+// closing is the progress of the session's end.
+type closing struct {
+	eof    bool // the client has ended its input; closes once all commands are answered
+	ending bool // no more frames are read; closes once all commands are answered
+	closed bool
+	reason telemetry.CloseReason
+}
 
-// holdReason is why a session keeps its pinned link, as a bit set. With none of them the link is
-// given back as soon as nothing is outstanding.
+// holding is a session's share of its worker's sums.
+type holding struct {
+	outHeld  int64 // of unread output, in outBytes
+	gathered int64 // for an answer in the making, in gathered
+}
+
+// activity is a session's activity so far.
+type activity struct {
+	accepted int64 // loop time, nanoseconds
+	active   int64 // loop time of the last command
+	last     *policy.Command
+	traffic  traffic
+}
+
+// holdReason is why a session keeps its pinned link, as a bit set. With none of them, and no open
+// transaction, the link goes back as soon as nothing is outstanding.
 type holdReason uint8
 
 const (
-	// holdMulti: between MULTI and the end of its transaction.
-	holdMulti holdReason = 1 << iota
 	// holdWatch: keys are watched.
-	holdWatch
+	holdWatch holdReason = 1 << iota
 	// holdState: the connection has state that only itself can keep, until RESET or the end.
 	holdState
-	// holdRefused: MULTI could not be carried out for the moment. There is no link; what the client
-	// sends up to EXEC or DISCARD is refused, so that no half of a transaction is executed.
+	// holdRefused: MULTI was refused. The client's commands up to EXEC or DISCARD are refused, so that
+	// no part of the transaction is executed.
 	holdRefused
+	// holdRuled comes with holdRefused: a rule refused MULTI, and not the moment.
+	holdRuled
+
+	// holdNoMulti is both.
+	holdNoMulti = holdRefused | holdRuled
 )
 
-// replyMode follows CLIENT REPLY on the pinned link.
-type replyMode uint8
+// keepsLink reports whether the session keeps its pinned link when nothing is outstanding.
+func (s *session) keepsLink() bool { return s.held != 0 || s.tx != nil }
 
-const (
-	replyOn replyMode = iota
-	replyOff
-	replySkipNext // CLIENT REPLY SKIP was just sent: the next command is not answered
-)
-
-// redirect is a session that gets this one's invalidations: by its id, and by its link's.
-type redirect struct {
-	id       uint64
-	serverID int64
-}
-
-// reply gives the client a reply of the proxy's own, in its turn.
+// reply gives the client one of the proxy's own replies, in its turn.
 func (s *session) reply(b []byte) { s.replyCall(&call{local: b}) }
 
 func (s *session) replyCall(c *call) {
@@ -145,7 +118,7 @@ func (s *session) replyCall(c *call) {
 	s.outstanding++
 }
 
-// deliver gives reply bytes to the client, behind what is held.
+// deliver gives reply bytes to the client, after any held replies.
 func (s *session) deliver(p []byte) {
 	if s.closed {
 		return
@@ -161,14 +134,15 @@ func (s *session) deliver(p []byte) {
 func (s *session) write(p []byte) {
 	s.conn.Write(p)
 	s.w.counters.ClientBytesOut += uint64(len(p))
+	s.traffic.out += uint64(len(p))
 	s.window.bytes += uint64(len(p))
 	s.account()
 }
 
-// heldOutput is the unread output from which on a session's counts in worker.outBytes.
+// heldOutput is the least unread output of a session that counts in worker.outBytes.
 const heldOutput = 64 << 10
 
-// account enforces the limits on what waits for the client.
+// account enforces the limits on unread output.
 func (s *session) account() {
 	held := int64(s.unread())
 	if held < heldOutput && s.outHeld == 0 {
@@ -177,25 +151,26 @@ func (s *session) account() {
 	s.w.outBytes += held - s.outHeld
 	s.outHeld = held
 	if uint64(held) > s.w.limits.ClientOutput {
-		s.w.log.Warn("a client does not read its replies", "client", s.conn.RemoteAddr(),
-			"bytes", held, "limit", s.w.limits.ClientOutput)
+		s.w.again.Tell(s.w.log, slog.LevelWarn, "a client does not read its replies", nil, "client",
+			s.conn.RemoteAddr(), "bytes", held, "limit", s.w.limits.ClientOutput)
 		s.close(telemetry.CloseOutputLimit)
 	}
 }
 
-// answered is called when one outstanding command got its whole reply.
+// answered is called after the whole reply to an outstanding command.
 func (s *session) answered() {
 	s.outstanding--
-	s.window.replies++
+	if s.window.replies++; s.window.bytes >= weighBytes {
+		s.weigh()
+	}
 	if s.wait == waitWindow && s.outstanding <= s.window.size()/2 {
-		s.window.adjust()
 		s.w.wakeUp(s)
 	}
 	if s.outstanding > 0 {
 		return
 	}
 	s.cur = nil
-	if s.pin != nil && s.held == 0 {
+	if s.pin != nil && !s.keepsLink() {
 		s.givePinBack()
 	}
 	if s.wait == waitOrder || s.ending || s.eof || s.whenIdle != nil {
@@ -203,14 +178,14 @@ func (s *session) answered() {
 	}
 }
 
-// wake lets the session go on if it waits for reason.
-func (s *session) wake(reason waitReason) {
+// wake resumes the session if it waits for reason.
+func (s *session) wake(reason next) {
 	if s.wait == reason {
 		s.w.wakeUp(s)
 	}
 }
 
-// proceed is called by the worker, outside of any link's work, for a session that was woken.
+// proceed is called by the worker for a woken session, never within a link's work.
 func (s *session) proceed() {
 	if s.closed {
 		return
@@ -222,39 +197,42 @@ func (s *session) proceed() {
 			f()
 		}
 	}
-	if s.wait != waitNone && !(s.wait == waitOrder && s.outstanding > 0) && !s.waitCallOn {
-		s.wait = waitNone
+	if s.wait == waitWindow && s.window.replies > 0 {
+		s.weigh() // here the counted replies have been delivered
 	}
-	if s.wait == waitNone && len(s.in) > s.off && !s.ending {
+	if s.wait != goOn && !(s.wait == waitOrder && s.outstanding > 0) && !s.calling {
+		s.wait = goOn
+	}
+	if s.wait == goOn && s.in.kept() > 0 && !s.ending {
 		s.consumeKept()
-	} else if s.wait == waitNone && !s.closed && s.conn.ReadPaused() {
+	} else if s.wait == goOn && !s.closed && s.conn.ReadPaused() {
 		s.conn.ResumeRead()
 	}
 	s.maybeEnd()
 }
 
-// maybeEnd closes a session that has nothing more to come.
+// maybeEnd closes a session that expects no more input and no more replies.
 func (s *session) maybeEnd() {
 	if s.closed {
 		return
 	}
 	if s.gate != nil {
-		return // release comes back here
+		return // release calls maybeEnd again
 	}
 	if s.eof && s.blocked() {
 		s.close(telemetry.CloseClient)
 		return
 	}
-	if s.outstanding > 0 || s.waitCallOn {
+	if s.outstanding > 0 || s.calling {
 		return
 	}
-	if (s.ending || s.eof && s.wait == waitNone) && !s.awaitUnanswered() {
+	if (s.ending || s.eof && s.wait == goOn) && !s.awaitUnanswered() {
 		s.closeAfterFlush()
 	}
 }
 
-// awaitUnanswered makes sure that commands which CLIENT REPLY leaves without an answer have been
-// carried out before the link is closed: it asks for an answer behind them. False: there are none.
+// awaitUnanswered makes sure that commands which CLIENT REPLY leaves unanswered are carried out
+// before the link is closed: it sends a command with an answer after them. False: there are none.
 func (s *session) awaitUnanswered() bool {
 	l := s.pin
 	if l == nil || l.closed || l.raw || l.sub.active || l.queued == l.answered {
@@ -262,11 +240,11 @@ func (s *session) awaitUnanswered() bool {
 	}
 	s.muted = replyOn
 	l.send(resp.AppendCommandStrings(nil, "cLiEnT", "rEpLy", "ON"))
-	s.noteSent(l, nil, modeReplace, &call{})
+	s.later(nil).noteSent(l, modeReplace, &call{})
 	return true
 }
 
-// blocked reports that the session waits for a command that may take for ever.
+// blocked reports whether the session waits for a command that may never return.
 func (s *session) blocked() bool {
 	l := s.pin
 	if l == nil || s.outstanding == 0 {
@@ -286,10 +264,10 @@ func (s *session) blocked() bool {
 	return false
 }
 
-// end stops reading frames and closes once everything outstanding is answered.
+// end stops reading frames and closes once all outstanding commands are answered.
 func (s *session) end() {
 	s.ending = true
-	if s.in != nil {
+	if s.in.buf != nil {
 		s.releaseInput()
 	}
 	s.w.wakeUp(s)
@@ -304,10 +282,13 @@ func (s *session) endLater(reason telemetry.CloseReason) {
 }
 
 // OnEOF implements eventloop.Handler. The client may have sent its last commands and closed only
-// its own direction (printf … | nc): they are answered first. Where it waits for a command that
-// blocks, it ends at once, as on the server.
+// its own direction (printf … | nc): they are answered first. During a blocking command the session
+// ends at once, as on the server.
 func (s *session) OnEOF(*eventloop.Conn) {
 	s.eof = true
+	if s.unbegun() {
+		s.w.wakeUp(s) // it waits no longer
+	}
 	s.maybeEnd()
 }
 
@@ -330,7 +311,7 @@ func (s *session) OnDrain(*eventloop.Conn) {
 	}
 }
 
-// close ends the session now; what is outstanding is answered to nobody.
+// close ends the session now; replies to its outstanding commands are dropped.
 func (s *session) close(reason telemetry.CloseReason) {
 	if s.closed {
 		return
@@ -349,17 +330,17 @@ func (s *session) closeAfterFlush() {
 	s.detach(s.reason)
 }
 
-// detach takes the session out of everything that knows it.
+// detach removes the session from its worker, identity, links and queues.
 func (s *session) detach(reason telemetry.CloseReason) {
 	if s.wait == waitPin {
-		s.w.wakePinWaiter() // in case it was this one that the last free link was meant for
+		s.w.wakePinWaiter() // the last free link may have been meant for this session
 	}
 	if l := s.pin; l != nil {
 		s.pin = nil
 		l.owner = nil
-		if s.outstanding > 0 || s.held != 0 || l.sub.active || !l.ready {
-			// Closing it tells the server that the client is gone: a blocked command must
-			// not take an element that nobody would get.
+		if s.outstanding > 0 || s.keepsLink() || l.sub.active || !l.ready {
+			// Closing it tells the server that the client is gone: a blocked command must not pop
+			// an element that would be lost.
 			l.abandon()
 		} else {
 			l.ident.rest(l)

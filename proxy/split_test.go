@@ -36,6 +36,7 @@ func mixed() (send, want string) {
 }
 
 func TestSplitAtEveryByte(t *testing.T) {
+	t.Parallel()
 	for _, driver := range drivers {
 		t.Run(driver, func(t *testing.T) {
 			srv := proxytest.StartServer(t)

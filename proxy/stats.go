@@ -18,6 +18,10 @@ func (w *worker) count(r *request, reply []byte, now int64) {
 	outcome := telemetry.OutcomeOK
 	if len(reply) > 0 && reply[0] == '-' {
 		outcome = telemetry.OutcomeError
+		w.recheck.onError(w, reply, now)
+		if s := r.s; s != nil && s.tx != nil {
+			s.tx.noteError(r)
+		}
 	}
 	if r.mode == modeReplace {
 		outcome = telemetry.OutcomeDenied
@@ -36,6 +40,11 @@ func (w *worker) record(r *request, outcome telemetry.Outcome, reply []byte, now
 	id := r.cmd.ID
 	w.counters.Commands[id].Outcomes[outcome]++
 	w.counters.Latency[w.classes[id]].Observe(now - r.start)
+	w.sample(r, outcome, reply, now)
+}
+
+// sample makes a span of every so many finished commands.
+func (w *worker) sample(r *request, outcome telemetry.Outcome, reply []byte, now int64) {
 	if w.sampleEvery == 0 {
 		return
 	}
@@ -58,16 +67,21 @@ func (w *worker) span(r *request, outcome telemetry.Outcome, reply []byte, now i
 	if r.s != nil {
 		rec.DB, rec.Session = int(r.s.db), r.s.id
 	}
+	if r.rule != nil {
+		rec.Rule = r.rule.Name
+	}
 	if r.hold != nil {
-		r.hold.span = rec // which ends when the client has its reply
+		r.hold.span = rec // it ends when the client has its reply
 		return
 	}
 	w.tel.RecordSpan(*rec)
 }
 
-// countDenied records a command that a rule refused.
-func (w *worker) countDenied(cmd *policy.Command) {
+// countDenied records a refused command of s; rule refused it, unless nil.
+func (w *worker) countDenied(s *session, cmd *policy.Command, rule *policy.Rule) {
 	w.counters.Commands[cmd.ID].Outcomes[telemetry.OutcomeDenied]++
+	now := w.loop.Now()
+	w.sample(&request{s: s, cmd: cmd, rule: rule, start: now}, telemetry.OutcomeDenied, nil, now)
 }
 
 // countLocal records a command that the proxy answered itself.
@@ -87,10 +101,14 @@ func (w *worker) snapshot() *telemetry.Counters {
 		if s.conn.ReadPaused() {
 			g.SessionsPaused++
 		}
+		if s.wait == waitUpstream {
+			g.SessionsHeld++
+		}
 	}
 	if w.durable != nil {
 		w.durable.gauges()
 	}
+	g.LinksWaiting = int64(len(w.room.waiting))
 	for l := range w.links {
 		g.Outstanding += int64(l.reqs.len())
 		g.LinkBufferBytes += int64(len(l.backlog) + len(l.partial))
@@ -102,7 +120,7 @@ func (w *worker) snapshot() *telemetry.Counters {
 	return c.Clone()
 }
 
-// gauge is where a link counts by its kind and state.
+// gauge is the gauge for a link's kind and state.
 func (l *link) gauge(g *telemetry.Gauges) *int64 {
 	switch {
 	case l.lane != nil && !l.ready:
@@ -132,13 +150,14 @@ func (srv *Server) Snapshot(ctx context.Context) (*telemetry.Snapshot, error) {
 	}
 	srv.mu.Lock()
 	snap.Reloads = srv.reloads
+	snap.Certificates, snap.Handshakes = srv.certificateStates(), srv.handshakeCounts()
 	srv.mu.Unlock()
 	snap.Audit, snap.Budgets = srv.audited.snapshot(), srv.budgetCounts()
-	snap.Proofs = srv.proofs.snapshot()
+	snap.Proofs, snap.Trash = srv.proofs.snapshot(), srv.trashRoom.metric()
 	return snap, nil
 }
 
-// gather runs f on every loop and returns what it returned, in the order of the workers. From any
+// gather runs f on every loop and returns the results in the order of the workers. Call it from any
 // goroutine but a loop's.
 func gather[T any](ctx context.Context, srv *Server, f func(*worker) T) ([]T, error) {
 	type part struct {
@@ -163,6 +182,55 @@ func gather[T any](ctx context.Context, srv *Server, f func(*worker) T) ([]T, er
 	return out, nil
 }
 
+// gatherSlices asks one worker after the other for its items, and then for a description of each,
+// censusSlice of them in one loop iteration. One caller at a time does so; the others wait.
+func gatherSlices[X, T any](ctx context.Context, srv *Server, all func(*worker) []X, describe func(X) (T, bool),
+) ([]T, error) {
+	select {
+	case srv.describing <- struct{}{}:
+		defer func() { <-srv.describing }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	var out []T
+	for _, w := range srv.workers {
+		left, err := onLoop(ctx, w, func() []X { return all(w) })
+		for err == nil && len(left) > 0 {
+			now := left[:min(len(left), censusSlice)]
+			left = left[len(now):]
+			var part []T
+			part, err = onLoop(ctx, w, func() []T {
+				part := make([]T, 0, len(now))
+				for _, x := range now {
+					if t, ok := describe(x); ok {
+						part = append(part, t)
+					}
+				}
+				return part
+			})
+			out = append(out, part...)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// onLoop runs f on a worker's loop and returns its result.
+func onLoop[T any](ctx context.Context, w *worker, f func() T) (t T, err error) {
+	done := make(chan T, 1)
+	if !w.loop.Post(func() { done <- f() }) {
+		return t, ErrServerClosed
+	}
+	select {
+	case t = <-done:
+		return t, nil
+	case <-ctx.Done():
+		return t, ctx.Err()
+	}
+}
+
 // NotReady implements telemetry.Readiness.
 func (srv *Server) NotReady() []string {
 	var out []string
@@ -173,8 +241,12 @@ func (srv *Server) NotReady() []string {
 		out = append(out, "not listening yet")
 	}
 	up := srv.up.Load()
-	if info := up.Info(); !info.Up {
+	info := up.Info()
+	if !info.Up {
 		out = append(out, "upstream "+up.Address()+": "+reason(info.Err))
+	}
+	for _, why := range info.Refuses() {
+		out = append(out, "upstream "+up.Address()+": "+why)
 	}
 	if troubles, required := srv.journalTroubles(); required {
 		out = append(out, troubles...)
@@ -188,21 +260,25 @@ func (srv *Server) Degraded() []string {
 	if required {
 		troubles = nil
 	}
+	if srv.recorder != nil {
+		troubles = append(troubles, srv.recorder.incidents(false)...)
+		troubles = append(troubles, srv.recorder.baseTroubles()...)
+		troubles = append(troubles, srv.recorder.roomTroubles()...)
+	}
 	troubles = append(troubles, srv.proofs.troubles()...)
+	troubles = append(troubles, srv.trashRoom.troubles()...)
 	up := srv.up.Load()
-	for _, trouble := range up.Info().Troubles() {
+	for _, trouble := range up.Info().Shortcomings() {
 		troubles = append(troubles, "upstream "+up.Address()+": "+trouble)
 	}
 	return troubles
 }
 
-// journalTroubles is what is wrong with the journal, and whether that keeps traffic away.
+// journalTroubles lists the journal's faults, and reports whether they make the proxy not ready.
 func (srv *Server) journalTroubles() (troubles []string, required bool) {
 	if srv.recorder == nil {
 		return nil, false
 	}
-	_, o, _ := srv.recorder.parts()
+	_, o := srv.recorder.parts()
 	return srv.recorder.troubles(), o.Required
 }
-
-func millis(ns int64) time.Duration { return max(time.Duration(ns), time.Millisecond) }

@@ -7,34 +7,34 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// A reload can put another server in the place of the one that links lead to. Each link to the old
-// one is then on its way out:
+// A reload can replace the server to which links lead. Each link to the old one is then on its way
+// out:
 //
-//   - One that is not connected yet has sent nothing. It is dialled anew, to the new server, with
-//     everything that waits on it.
-//   - A shared one takes no new commands. It is closed once its outstanding ones were answered.
+//   - An unconnected one has sent nothing. It is dialled again, to the new server, with all its
+//     waiting commands.
+//   - A shared one takes no new commands. It is closed once its outstanding ones are answered.
 //   - A pinned one at rest is closed. One on loan is closed where it would have been given back.
 //   - A session whose state lives on its link (a transaction, watched keys, subscriptions …) is
-//     ended once nothing of it is outstanding: the new server does not have that state, and what
-//     goes on with the old one would write where nobody looks any more.
+//     ended once nothing of it is outstanding: the new server lacks that state, and a session that
+//     goes on with the old server would write to an abandoned one.
 //
-// A command that blocks could hold on to the old server for ever, and its client would wait for
-// elements that only the new one gets. So it is ended by CLIENT UNBLOCK, as in a drain, which
-// answers it as its timeout does. The command may still be on its way when it is looked for, so
-// that is done until there is no link left (retireUpstream).
+// A blocking command could hold on to the old server for ever, and its client would wait for
+// elements that only the new one gets. So CLIENT UNBLOCK ends it, as in a drain, with the reply of
+// its timeout. The command may still be on its way at that time, so retireUpstream repeats the
+// search until no link is left.
 //
 // All the while invariant 1 holds: a session with commands outstanding on an old link waits for
 // their replies before it goes on with the new server.
 
-// switchTo makes up the server that new links lead to. moved says that it is at another address;
-// otherwise the links that there are stay.
+// switchTo makes up the server of new links. moved: it is at another address; otherwise the present
+// links stay.
 func (w *worker) switchTo(up *upstream.Upstream, moved bool) {
 	w.up = up
 	if !moved {
 		return
 	}
-	// What was learnt of the old server does not hold for the new one.
-	w.dialer.succeeded()
+	// Facts about the old server do not hold for the new one.
+	w.outage.over()
 	w.paused, w.pausedAll = false, false
 	if w.durable != nil {
 		w.durable.upstreamMoved()
@@ -51,7 +51,9 @@ func (l *link) leave(up *upstream.Upstream) {
 		return
 	case l.conn == nil:
 		l.up = up
-		l.w.dial(l)
+		if l.begun {
+			l.w.dial(l)
+		}
 		return
 	}
 	l.retiring = true
@@ -65,7 +67,10 @@ func (l *link) leave(up *upstream.Upstream) {
 	l.retireIfDone()
 }
 
-// retireIfDone closes a retiring link that nobody waits for any more.
+// leaving reports whether a shared link takes no new commands.
+func (l *link) leaving() bool { return l.retiring || l.stall.parked }
+
+// retireIfDone closes a link that takes no new commands once nothing is outstanding on it.
 func (l *link) retireIfDone() {
 	if !l.closed && l.owner == nil && l.reqs.len() == 0 {
 		l.retire()
@@ -77,25 +82,24 @@ func (s *session) serverLeft() {
 	switch {
 	case s.pin.raw:
 		s.close(telemetry.CloseUpstream)
-	case s.held != 0:
+	case s.keepsLink():
 		s.endLater(telemetry.CloseUpstream)
 	case s.outstanding == 0:
 		s.givePinBack()
 	}
 }
 
-// letGo makes sure that no new command goes by a pinned link on its way out: false when the session
-// has to wait for the replies that are outstanding there.
-func (s *session) letGo() bool {
+// letGo makes sure that no new command goes by a pinned link on its way out: the command waits for
+// the link's outstanding replies.
+func (s *session) letGo() next {
 	if s.outstanding > 0 {
-		s.wait = waitOrder
-		return false
+		return waitOrder
 	}
 	s.givePinBack()
-	return true
+	return goOn
 }
 
-// leftovers is what a worker still has of an old server.
+// leftovers are a worker's links to an old server.
 type leftovers struct {
 	links   int
 	blocked []int64 // ids, on the server, of the links whose sessions wait in a blocking command
@@ -114,14 +118,14 @@ func (w *worker) leftovers(up *upstream.Upstream) (out leftovers) {
 	return out
 }
 
-// The pace at which commands that block are looked for on a server that was replaced.
+// The pace of the search for blocking commands on a replaced server.
 const (
 	unblockFirst = 10 * time.Millisecond
 	unblockPause = time.Second
 )
 
-// retireUpstream sees a server off that a reload has replaced: it waits until no link leads there,
-// or the proxy ends. One of srv.retired.
+// retireUpstream closes a replaced upstream: it waits until no link leads there, or the proxy ends.
+// One of srv.retired.
 func (srv *Server) retireUpstream(up *upstream.Upstream) {
 	defer up.Stop()
 	for pause := unblockFirst; ; pause = min(2*pause, unblockPause) {

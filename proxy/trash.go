@@ -12,40 +12,38 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// The trash. What a rule with this action would not have destroyed is moved aside on the server,
-// and can be put back from the console.
+// The trash. A rule with this action has data moved aside on the server instead of destroyed, and
+// the console can restore it.
 //
 // Some of the server's databases are reserved for it. The last of them holds the ledger, a hash of
-// one JSON text per entry; the others are slots. A flush lets each database change places with an
-// empty slot (SWAPDB), which costs the same for one key and for a billion. The clients see empty
-// databases, and get the reply that a flush has.
+// one JSON text per entry; the others are slots. A flush swaps each database with an empty slot
+// (SWAPDB), in constant time. The clients see empty databases, and get the reply of a flush.
 //
-// Every step is one script, so the server carries out all of it or nothing, whatever becomes of the
-// proxy, and two proxies take turns without knowing of each other: what is free and what is whose
-// is found out, decided and written down in the same script. Nothing is kept in the proxy. The
-// design that was rejected goes step by step under WATCH: it has states in between, in which a
-// proxy can die.
+// Every step is one script, so that the server carries out all of it or nothing, even if the proxy
+// dies. Two proxies take turns without coordination: one script finds the free slots, decides, and
+// records the result in the ledger. The proxy keeps no state. The rejected design uses several
+// steps under WATCH: a proxy can die in its intermediate states.
 //
-// The scripts go by the control user's links (privileged.go), after the server was asked whether
+// The scripts go by the control user's links (privileged.go), after the server has confirmed that
 // the client's own user may run the command. Inside MULTI the script takes the command's place in
-// the client's transaction, as the client's user, because only there does it happen at EXEC.
+// the client's transaction, as the client's user, because only there does it run at EXEC.
 
-// Trash says where on the server the trash is.
+// Trash configures the trash's place on the server.
 type Trash struct {
-	// Databases are reserved: the last one for the ledger, the others for what is kept. Nil is
-	// the upper half of the server's databases, and only while a rule has the action trash.
-	// All proxies of one server must have the same.
+	// Databases are reserved: the last one for the ledger, the others for kept data. Nil: the upper
+	// half of the server's databases, and only while a rule has the action trash. All proxies of
+	// one server must have the same value.
 	Databases []int
-	// Memory is the percentage of the server's maxmemory from which on the trash is emptied
-	// early, the oldest first. 0: never.
+	// Memory is the percentage of the server's maxmemory at which the trash is emptied early, the
+	// oldest first. 0: never.
 	Memory int
 }
 
-// trashPlan is what a worker knows of the trash. It is immutable. Its zero value reserves nothing.
+// trashPlan is the trash's layout for workers. It is immutable. Its zero value reserves nothing.
 type trashPlan struct {
 	reserved []int  // ascending
 	count    int    // of the server's databases
-	hidden   []int  // from clients: reserved, and where the watermark of fences is
+	hidden   []int  // from clients: the reserved ones and that of the fences' watermark
 	mark     int32  // the database of the watermark
 	config   string // for the scripts
 	memory   string
@@ -61,8 +59,8 @@ var (
 		"the control user may not run CONFIG GET")
 )
 
-// PlanTrash says which databases are reserved for the trash on a server like info, by the rules of
-// p. The error says why there can be no trash; it is nil where none is asked for.
+// PlanTrash returns the databases reserved for the trash on a server like info, under the rules of
+// p. The error says why there can be no trash; it is nil if no rule asks for one.
 func PlanTrash(t Trash, p *policy.Policy, info *upstream.Info) (reserved []int, err error) {
 	wanted := slices.ContainsFunc(p.Rules(), func(r *policy.Rule) bool {
 		return r.Action == policy.Trash
@@ -95,10 +93,10 @@ func PlanTrash(t Trash, p *policy.Policy, info *upstream.Info) (reserved []int, 
 	return list, nil
 }
 
-// EvictsAll is what Evicts says of the policies for all keys.
+// EvictsAll is Evicts's result for the allkeys policies.
 const EvictsAll = "keys of any kind"
 
-// Evicts says which keys the server deletes by itself when its memory is full; "" if none.
+// Evicts names the keys that the server evicts when its memory is full; "": none.
 func Evicts(info *upstream.Info) string {
 	switch {
 	case info.MaxMemory == 0 || info.MaxMemoryPolicy == "noeviction":
@@ -111,20 +109,7 @@ func Evicts(info *upstream.Info) string {
 	return ""
 }
 
-// warnEviction tells of an eviction that empties the trash, once until it is another.
-func (srv *Server) warnEviction(t *trashPlan, info *upstream.Info) {
-	what := ""
-	if t.reserved != nil && info != nil {
-		what = Evicts(info)
-	}
-	if what != "" && what != srv.evicts {
-		srv.log.Warn("the server's eviction reaches what is in the trash", "evicts", what,
-			"policy", info.MaxMemoryPolicy)
-	}
-	srv.evicts = what
-}
-
-// planTrash prepares what the workers need.
+// planTrash makes the plan for the workers.
 func planTrash(o *Options, p *policy.Policy, info *upstream.Info) *trashPlan {
 	list, err := PlanTrash(o.Trash, p, info)
 	if err != nil || list == nil {
@@ -144,18 +129,18 @@ func planTrash(o *Options, p *policy.Policy, info *upstream.Info) *trashPlan {
 		config: string(config), memory: fmt.Sprint(o.Trash.Memory), off: err}
 }
 
-// definitive reports that the configuration and the server do not go together; a server that was
-// not seen yet may do.
+// definitive reports whether the configuration does not fit the server; a server not seen yet may
+// fit.
 func (t *trashPlan) definitive() bool { return t.off != nil && t.off != errTrashUnknown }
 
-// hides reports whether a database is not for clients.
+// hides reports whether a database is hidden from clients.
 func (t *trashPlan) hides(db int) bool { return slices.Contains(t.hidden, db) }
 
 //go:embed trash/*.lua
 var trashFiles embed.FS
 
-// trashScript is one of the scripts, with the parts that it has in common with others in front.
-// Being whole in each request, it works in a transaction and after SCRIPT FLUSH, too.
+// trashScript assembles one of the scripts, behind the parts that it shares with others. Each
+// request carries the whole script, so that it works in a transaction and after SCRIPT FLUSH, too.
 func trashScript(head string, names ...string) string {
 	var b strings.Builder
 	b.WriteString(head)
@@ -170,14 +155,13 @@ func trashScript(head string, names ...string) string {
 }
 
 const (
-	// anyMemory: under a full memory, moving aside must work like the deletion that it takes the
-	// place of.
+	// anyMemory: when memory is full, moving aside must work, like the deletion that it replaces.
 	anyMemory = "#!lua flags=allow-oom\n"
-	// someMemory is for what the server itself refuses then.
+	// someMemory is for scripts that the server refuses then.
 	someMemory = "#!lua\n"
 )
 
-// stripLua takes comments and indentation out of a script: it is sent often.
+// stripLua removes comments and indentation from a script: it is sent often.
 func stripLua(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {

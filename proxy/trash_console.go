@@ -13,11 +13,11 @@ import (
 	"holdfast/proxy/resp"
 )
 
-// mergeKeys is about how many keys one step of a merge moves: a fraction of a millisecond of the
-// server's time.
+// mergeKeys is the approximate number of keys that one step of a merge moves: a fraction of a
+// millisecond of the server's time.
 const mergeKeys = 256
 
-// errScript is an error that the server or a script answered, in its words.
+// errScript is an error reply of the server or of a script, in its words.
 type errScript string
 
 func (e errScript) Error() string { return strings.TrimPrefix(string(e), "ERR ") }
@@ -25,8 +25,8 @@ func (e errScript) Error() string { return strings.TrimPrefix(string(e), "ERR ")
 // errAmbiguous: the reply is missing. A script is carried out as a whole or not at all.
 var errAmbiguous = errors.New("the link to the server broke; it may have been done: see SHOW TRASH")
 
-// runTrash runs a script of the trash on the control user's link of the first worker. From any
-// goroutine but a loop's.
+// runTrash runs a script of the trash on the control user's link of the first worker. Call it from
+// any goroutine but a loop's.
 func (srv *Server) runTrash(ctx context.Context, script string, args ...string) (
 	*resp.Value, error) {
 	type result struct {
@@ -49,7 +49,7 @@ func (srv *Server) runTrash(ctx context.Context, script string, args ...string) 
 	}
 }
 
-// runTrash runs a script and hands a copy of its reply to done. Runs on the loop.
+// runTrash runs a script and hands a copy of its reply to done. It runs on the loop.
 func (w *worker) runTrash(script string, args []string, done func(*resp.Value, error)) {
 	switch {
 	case w.trash.off != nil:
@@ -76,13 +76,14 @@ func (w *worker) runTrash(script string, args []string, done func(*resp.Value, e
 	})
 }
 
-// trashPage is how many entries of single keys one script lists: a millisecond of the server's.
+// trashPage is the number of single-key entries that one script lists: a millisecond of the
+// server's time.
 const trashPage = 200
 
-// Trash implements admin.Backend. The pages are taken one by one: what comes or goes meanwhile may
-// be missing, or be there twice.
-func (srv *Server) Trash(ctx context.Context, limit int) ([]admin.TrashEntry, int, error) {
-	var ledger, keyed, slots []admin.TrashEntry
+// Trash implements admin.Backend. It reads page by page: entries added or removed meanwhile may be
+// missing or appear twice.
+func (srv *Server) Trash(ctx context.Context, limit int) (*admin.Trash, error) {
+	var ledger, keyed, slots []trashEntry
 	for total := -1; ; {
 		n := trashPage
 		if limit > 0 {
@@ -90,7 +91,7 @@ func (srv *Server) Trash(ctx context.Context, limit int) ([]admin.TrashEntry, in
 		}
 		v, err := srv.runTrash(ctx, scriptList, fmt.Sprint(len(keyed)), fmt.Sprint(n))
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		page, err := listed(v, 1)
 		if err == nil && total < 0 {
@@ -99,29 +100,40 @@ func (srv *Server) Trash(ctx context.Context, limit int) ([]admin.TrashEntry, in
 			}
 		}
 		if err != nil {
-			return nil, 0, fmt.Errorf("the ledger of the trash: %w", err)
+			return nil, fmt.Errorf("the ledger of the trash: %w", err)
 		}
 		total = int(v.Elems[0].Int)
 		keyed = append(keyed, page...)
 		if len(page) < n || len(keyed) == limit {
 			slices.Reverse(keyed) // oldest first, as the ledger
-			return slices.Concat(ledger, keyed, slots), total + len(ledger) + len(slots), nil
+			out := &admin.Trash{Total: total + len(ledger) + len(slots)}
+			for _, e := range slices.Concat(ledger, keyed, slots) {
+				out.Entries = append(out.Entries, e.describe())
+			}
+			plans, err := gather(ctx, srv, func(w *worker) *trashPlan { return w.trash })
+			if err != nil {
+				return nil, err
+			}
+			if plans[0].reserved != nil {
+				plans[0].describeRoom(out, slices.Concat(ledger, slots))
+			}
+			return out, nil
 		}
 	}
 }
 
-// listed is one of the lists that the script answers.
-func listed(v *resp.Value, i int) ([]admin.TrashEntry, error) {
+// listed parses one of the lists in the script's reply.
+func listed(v *resp.Value, i int) ([]trashEntry, error) {
 	if len(v.Elems) != 4 {
 		return nil, errors.New("the script answered something else")
 	}
-	out := make([]admin.TrashEntry, 0, len(v.Elems[i].Elems))
+	out := make([]trashEntry, 0, len(v.Elems[i].Elems))
 	for _, text := range v.Elems[i].Elems {
 		var e trashEntry
 		if err := json.Unmarshal(text.Str, &e); err != nil {
 			return nil, err
 		}
-		out = append(out, e.describe())
+		out = append(out, e)
 	}
 	return out, nil
 }
@@ -154,7 +166,7 @@ func (srv *Server) Undo(ctx context.Context, id uint64, how string) (*admin.Undo
 		Keys    int64
 		Trash   uint64
 		Merging bool
-		Keyed   bool // it is one of single keys
+		Keyed   bool // it is an entry of single keys
 	}
 	if err := json.Unmarshal(v.Str, &r); err != nil {
 		return nil, fmt.Errorf("the reply to UNDO: %w", err)
@@ -168,7 +180,7 @@ func (srv *Server) Undo(ctx context.Context, id uint64, how string) (*admin.Undo
 	return &admin.Undone{Keys: r.Keys, Trash: r.Trash}, nil
 }
 
-// merge takes a merge to its end, step by step. If ctx ends before, the sweepers go on with it.
+// merge completes a merge step by step. If ctx ends before, the sweeps go on with it.
 func (srv *Server) merge(ctx context.Context, script string, id uint64, args ...string) (
 	*admin.Undone, error) {
 	args = append([]string{fmt.Sprint(id)}, args...)
@@ -194,7 +206,7 @@ func (srv *Server) merge(ctx context.Context, script string, id uint64, args ...
 	}
 }
 
-// mergeStep is what one step of a merge answers.
+// mergeStep is the reply to one step of a merge.
 type mergeStep struct {
 	Done        bool
 	Moved, Left int64

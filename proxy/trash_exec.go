@@ -4,42 +4,42 @@ import (
 	"strconv"
 	"time"
 
-	"holdfast/policy"
 	"holdfast/proxy/resp"
 )
 
-// What goes to the trash in a transaction goes there at EXEC, and the reply of the script that does
-// it is the client's. So the script leaves the id of the entry under a mark, for the proxy to fetch
-// when EXEC was answered; only then the audit log hears of it: what was discarded did not happen.
+// In a transaction data goes to the trash at EXEC, and the script's reply goes to the client. So
+// the script stores the entry's id under a mark, and the proxy fetches it after EXEC's reply. Only
+// then does the audit log record the entry: a discarded command never ran.
 
-// queuedTrash is what the audit log is told of when EXEC was answered.
+// queuedTrash is one audit record that awaits EXEC's reply.
 type queuedTrash struct {
 	mark  string
 	entry auditEntry
 }
 
-// marksAsked is how many ids one script fetches.
+// marksAsked is the number of ids that one script fetches.
 const marksAsked = 1000
 
 // newMark is a name that no other command has.
 func (s *session) newMark() string {
 	return strconv.FormatUint(s.id, 36) + "-" + strconv.FormatInt(time.Now().UnixNano(), 36) + "-" +
-		strconv.Itoa(len(s.queuedTrash))
+		strconv.Itoa(len(s.tx.trash))
 }
 
 // noteAtExec is note for a command in a transaction.
-func (s *session) noteAtExec(j *trashJob, cmd *policy.Command) {
+func (j *trashJob) noteAtExec() {
+	s := j.s
 	if s.again.waited {
 		return
 	}
 	s.w.counters.Rules[j.rule.Index].Trashed++
-	s.queuedTrash = append(s.queuedTrash, queuedTrash{
-		j.mark, s.auditEntry(j.frame, cmd, j.rule, trashed),
+	s.tx.trash = append(s.tx.trash, queuedTrash{
+		j.mark, j.auditEntry(j.rule, trashed),
 	})
 }
 
-// tellTrashed tells the audit log what a transaction has moved to the trash. ran is false where the
-// link broke, and nobody knows.
+// tellTrashed records in the audit log the data that a transaction moved to the trash. ran is false
+// if the link broke and the outcome is unknown.
 func (w *worker) tellTrashed(list []queuedTrash, ran bool) {
 	if !ran {
 		w.putTrashed(list, nil)
@@ -63,7 +63,7 @@ func (w *worker) tellTrashed(list []queuedTrash, ran bool) {
 	}
 }
 
-// putTrashed hands lines to the audit log, with the ids that are known.
+// putTrashed hands lines to the audit log, with the known ids.
 func (w *worker) putTrashed(list []queuedTrash, ids *resp.Value) {
 	a := w.srv.audits.Load()
 	if a == nil {

@@ -36,6 +36,7 @@ func auditTrash(t *testing.T, file string) (out []string) {
 
 // What a transaction moves to the trash is in the audit log with its id, once it has happened.
 func TestAuditOfTrashInMulti(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, server *proxytest.Server) {
 		file := filepath.Join(t.TempDir(), "audit.log")
 		addr := serve(t, server.Addr, withAudit(file),
@@ -71,6 +72,7 @@ func TestAuditOfTrashInMulti(t *testing.T) {
 // SHOW TRASH has as many entries of single keys as are asked for, the newest ones, and says how
 // many there are.
 func TestTrashIsListedInPages(t *testing.T) {
+	t.Parallel()
 	server := proxytest.StartServer(t)
 	addr, srv := serveServer(t, server.Addr,
 		withRules(policy.RuleSpec{Name: "t", Action: "trash", Commands: []string{"del", "flushall"}}))
@@ -85,11 +87,11 @@ func TestTrashIsListedInPages(t *testing.T) {
 		c.reply()
 	}
 	for limit, want := range map[int]int{0: n, 1: 1, 100: 100, 200: 200, 250: 250, n: n, 1000: n} {
-		list, total, err := srv.Trash(context.Background(), limit)
-		if err != nil || total != n+1 || len(list) != want+1 {
-			t.Fatalf("LIMIT %d: got %d of %d, %v, want %d of %d", limit, len(list), total, err,
-				want+1, n+1)
+		trash, err := srv.Trash(context.Background(), limit)
+		if err != nil || trash.Total != n+1 || len(trash.Entries) != want+1 {
+			t.Fatalf("LIMIT %d: got %+v, %v, want %d of %d", limit, trash, err, want+1, n+1)
 		}
+		list := trash.Entries
 		if list[0].Command != "FLUSHALL" {
 			t.Errorf("LIMIT %d: got %+v first", limit, list[0])
 		}
@@ -108,6 +110,7 @@ func TestTrashIsListedInPages(t *testing.T) {
 
 // Who did what on the console stands in the audit log.
 func TestAuditOfTheConsole(t *testing.T) {
+	t.Parallel()
 	server := proxytest.StartServer(t)
 	file := filepath.Join(t.TempDir(), "audit.log")
 	_, srv := serveServer(t, server.Addr, withAudit(file))

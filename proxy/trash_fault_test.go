@@ -34,6 +34,7 @@ func cuts() []proxytest.Fault {
 
 // A proxy that dies at any step of a flush leaves nothing done or all of it, and says which.
 func TestTrashCutAtEveryStep(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	fill(t, srv)
 	db0, db3 := digest(t, srv, 0), digest(t, srv, 3)
@@ -82,6 +83,7 @@ func dialConsole(t *testing.T, upstreamAddr string) *proxy.Server {
 }
 
 func TestUndoCutAtEveryStep(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	fill(t, srv)
 	before := digest(t, srv, 3)
@@ -122,6 +124,7 @@ func TestUndoCutAtEveryStep(t *testing.T) {
 
 // A merge whose proxy dies in the middle is taken to its end by another one.
 func TestMergeGoesOnElsewhere(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	c := dial(t, srv.Addr)
 	for i := range 3000 {
@@ -161,6 +164,7 @@ func TestMergeGoesOnElsewhere(t *testing.T) {
 
 // What an UNDO has begun to put back is not emptied before its end, though its time has come.
 func TestUndoOutlastsKeep(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	c := dial(t, srv.Addr)
 	line := "DEL"
@@ -198,6 +202,7 @@ func digestOf(c *conn, key string) string {
 
 // Two proxies flush at the same time: no slot is used twice, and no key is lost.
 func TestTwoProxiesShareTheTrash(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, "--databases", "64")
 	a, p := serveServer(t, srv.Addr, withTrash)
 	b, _ := serveServer(t, srv.Addr, withTrash)
@@ -240,6 +245,7 @@ func TestTwoProxiesShareTheTrash(t *testing.T) {
 }
 
 func TestTrashIsEmptiedInTime(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr, p := serveServer(t, srv.Addr, func(o *proxy.Options) {
 		rule := trashRule
@@ -257,6 +263,7 @@ func TestTrashIsEmptiedInTime(t *testing.T) {
 
 // A slot whose keys have all expired is not free as long as its entry stands.
 func TestTrashKeepsEmptySlots(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr, p := serveServer(t, srv.Addr, withTrash)
 	c := dial(t, addr)
@@ -284,6 +291,7 @@ func TestTrashKeepsEmptySlots(t *testing.T) {
 
 // Under a full memory a flush still works, and the oldest entry goes first.
 func TestTrashUnderMemoryPressure(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr, p := serveServer(t, srv.Addr, withTrash, func(o *proxy.Options) { o.Trash.Memory = 80 })
 	c := dial(t, addr)
@@ -306,6 +314,7 @@ func TestTrashUnderMemoryPressure(t *testing.T) {
 
 // Of a flush and of single keys, what is older goes first.
 func TestOldestGoesFirstUnderPressure(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr, p := serveServer(t, srv.Addr, withKeyTrash, func(o *proxy.Options) { o.Trash.Memory = 80 })
 	c := dial(t, addr)
@@ -330,6 +339,7 @@ func TestOldestGoesFirstUnderPressure(t *testing.T) {
 
 // Clients that cache are told, as by a flush.
 func TestTrashInvalidates(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr, p := serveServer(t, srv.Addr, withTrash)
 	c, other := dial(t, addr), dial(t, addr)

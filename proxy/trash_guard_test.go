@@ -11,6 +11,7 @@ import (
 // The guard takes from the links of anonymous clients what the rules refuse; what goes to the trash
 // goes there all the same.
 func TestTrashBesideTheGuard(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		addr, p := serveServer(t, srv.Addr, withKeyTrash, func(o *proxy.Options) { o.Guard = true })
 		proxytest.Poll(t, "the guard stands", func() bool {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bytes"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -12,34 +11,46 @@ import (
 
 // Reserved databases do not exist for clients. A command that names one is sent with a number that
 // no server has, so that the server itself refuses it, in its own words and in its own order of
-// checks; also in a transaction.
+// checks, in a transaction, too.
 
-// hideReserved returns c, or what is to be sent instead.
-func (s *session) hideReserved(c *resp.Command, cmd *policy.Command) *resp.Command {
-	if s.w.trash.hidden == nil {
-		return c
+// hiddenSuffix turns the number of a reserved database into one that no server has.
+const hiddenSuffix = "00000"
+
+// hideReserved replaces a command that names a reserved database.
+func (f *frame) hideReserved() {
+	trash := f.s.w.trash
+	if trash.hidden == nil {
+		return
 	}
-	var masked *resp.Command
-	for _, i := range databaseArgs(cmd.Name, c.Args) {
-		db, err := strconv.Atoi(string(c.Args[i]))
-		if err != nil || !s.w.trash.hides(db) {
+	var masked [][]byte
+	for _, i := range databaseArgs(f.cmd.Name, f.Args) {
+		db, err := strconv.Atoi(string(f.Args[i]))
+		if err != nil || !trash.hides(db) {
 			continue
 		}
 		if masked == nil {
-			masked = &resp.Command{Args: cloneArgs(c.Args)}
+			masked = cloneArgs(f.Args)
 		}
-		// More digits leave a number a number, and what the server does not take for one
-		// ("09") what it is.
-		masked.Args[i] = append(masked.Args[i], "00000"...)
+		// With more digits a number is still a number, and an invalid one ("09") is still invalid.
+		masked[i] = append(masked[i], hiddenSuffix...)
 	}
-	if masked == nil {
-		return c
+	if masked != nil {
+		f.hidden = true
+		f.Command = resp.Command{Args: masked, Raw: resp.AppendCommand(nil, masked...)}
 	}
-	masked.Raw = resp.AppendCommand(nil, masked.Args...)
-	return masked
 }
 
-// databaseArgs are the places of a command's arguments that are numbers of databases.
+// migratesToTrash reports whether a MIGRATE names a reserved database. Its target is mostly another
+// server, but it may be this one under any address, and then RESTORE would overwrite the ledger.
+func (f *frame) migratesToTrash() bool {
+	if f.cmd.Name != "migrate" || len(f.Args) < 6 {
+		return false
+	}
+	db, err := strconv.Atoi(string(f.Args[4]))
+	return err == nil && f.s.w.trash.hides(db)
+}
+
+// databaseArgs returns the indexes of the arguments that are database numbers.
 func databaseArgs(name string, args [][]byte) []int {
 	switch {
 	case name == "select" && len(args) == 2:
@@ -66,7 +77,7 @@ func copyDatabases(args [][]byte) []int {
 	return at
 }
 
-// hideKeyspace takes the lines of reserved databases out of an INFO text.
+// hideKeyspace removes the lines of reserved databases from an INFO text.
 func (t *trashPlan) hideKeyspace(text []byte) []byte {
 	if t.hidden == nil || !bytes.Contains(text, []byte("\ndb")) {
 		return text
@@ -80,13 +91,15 @@ func (t *trashPlan) hideKeyspace(text []byte) []byte {
 	return out
 }
 
-// keyspaceLine is the database of a line such as "db9:keys=1,expires=0"; -1 for other lines.
+// keyspaceLine is the database of a line such as "db9:keys=1,expires=0", or, since Redis 8.0,
+// "db9_distrib_strings_sizes:1=5"; -1 for other lines.
 func keyspaceLine(line []byte) int {
-	name, _, ok := bytes.Cut(line, []byte(":keys="))
-	if !ok || !bytes.HasPrefix(name, []byte("db")) {
+	digits, ok := bytes.CutPrefix(line, []byte("db"))
+	end := bytes.IndexAny(digits, ":_")
+	if !ok || end < 0 {
 		return -1
 	}
-	db, err := strconv.Atoi(string(name[2:]))
+	db, err := strconv.Atoi(string(digits[:end]))
 	if err != nil {
 		return -1
 	}
@@ -106,62 +119,52 @@ func (t *trashPlan) hideInfo(reply []byte) []byte {
 	return textReply(v.Type, text)
 }
 
-// hideFromCode is what keeps code out of the reserved databases: what it may not call, and the
-// databases that it may select all the same, if the user default may.
-func (t *trashPlan) hideFromCode() (hide, grants []string) {
+// hideFromCode lists the commands denied to code, to keep it out of the reserved databases;
+// guardKeeper.mayLeave grants the databases that it may still select.
+func (t *trashPlan) hideFromCode() (hide []string) {
 	if t.hidden == nil {
-		return nil, nil
+		return nil
 	}
 	for _, name := range policy.LeavingDatabase() {
 		hide = append(hide, "-"+name)
 	}
-	for db := range t.count {
-		if !t.hides(db) {
-			grants = append(grants, fmt.Sprint("+select|", db))
-		}
-	}
-	return hide, grants
+	return hide
 }
 
-// reachesTrash refuses code that may come to a reserved database: in code no number can be replaced.
-func (s *session) reachesTrash(c *resp.Command, cmd *policy.Command) (done, ok bool) {
-	name := commandName(cmd, c.Args)
+// reachesTrash refuses code that may reach a reserved database: numbers in code cannot be replaced.
+func (f *frame) reachesTrash() next {
+	s, cmd := f.s, f.cmd
+	name := commandName(cmd, f.Args)
 	text := ""
-	if call, may := s.w.policy.Reaches(&s.w.asked, s.w.trash.hidden); may {
+	if call, may := s.w.policy.Reaches(&f.asked, s.w.trash.hidden); may {
 		text = textScriptTrash(name, call)
-	} else if why := s.unseenTrash(cmd); why != "" {
+	} else if why := f.unseenTrash(); why != "" {
 		text = textOpaqueTrash(name, why)
 	} else {
-		return false, false
+		return goOn
 	}
-	if s.w.asked.Script == nil && strings.HasPrefix(cmd.Name, "evalsha") {
-		return true, s.refuse1(cmd, textNoScript)
+	if f.asked.Script == nil && strings.HasPrefix(cmd.Name, "evalsha") {
+		return f.refuse(textNoScript)
 	}
 	if !s.again.waited {
-		s.audit(c, cmd, &policy.Rule{Name: "trash", Action: policy.Deny}, denied, "")
+		f.audit(&policy.Rule{Name: "trash", Action: policy.Deny}, denied, "")
 	}
-	return true, s.refuse1(cmd, text)
+	return f.refuse(text)
 }
 
-// unseenTrash says why code may come to the trash by calls that cannot be read; "" if it cannot. As
-// the guard's user it cannot, and neither can it while it is only loaded. Rules that are about
-// others than this client say nothing of that.
-func (s *session) unseenTrash(cmd *policy.Command) string {
-	switch script := s.w.asked.Script; {
-	case s.w.trash.reserved == nil || !cmd.Effects.Has(policy.EffectScript) ||
-		cmd.Flags.Has(policy.FlagReadonly) || s.guardOf(cmd) != nil:
+// unseenTrash says why code may reach the trash by calls that cannot be read; "": it cannot. As the
+// guard's user it cannot, nor while it is only loaded. Rules for other clients do not count here.
+func (f *frame) unseenTrash() string {
+	s, cmd := f.s, f.cmd
+	if s.w.trash.reserved == nil || !cmd.Effects.Has(policy.EffectScript) || f.guardOf() != nil {
 		return ""
-	case script == nil:
-		return "is not known to the proxy"
-	case script.Opaque:
-		return "may call anything (" + script.Reason + ")"
 	}
-	return ""
+	return f.opaque()
 }
 
-// staysInSight reports that the code in hand leaves its database, to which it has every right, and
-// could not as the guard's user.
-func (s *session) staysInSight() bool {
-	script := s.w.asked.Script
-	return s.w.trash.hidden != nil && script != nil && !script.Opaque && script.LeavesDatabase()
+// staysInSight reports whether the code in hand leaves its database, as it may, and could not do so
+// as the guard's user.
+func (f *frame) staysInSight() bool {
+	script := f.asked.Script
+	return f.s.w.trash.hidden != nil && script != nil && !script.Opaque && script.LeavesDatabase()
 }

@@ -22,6 +22,7 @@ func withKeyTrash(o *proxy.Options) {
 
 // Every reply is the server's own, and so is what is left, but for the trash.
 func TestKeyTrashAnswersAsTheServer(t *testing.T) {
+	t.Parallel()
 	past := strconv.FormatInt(time.Now().Add(-time.Hour).Unix(), 10)
 	for name, script := range map[string][]string{
 		"DEL":             {"SET a 1", "LPUSH l x", "DEL a a nothing l", "DEL nothing", "DEL", "EXISTS a l"},
@@ -69,6 +70,58 @@ func TestKeyTrashAnswersAsTheServer(t *testing.T) {
 	}
 }
 
+// What the options of a command mean is the server's to say: those of newer servers, too. Every reply
+// and what is left are as without the trash, and the trash holds what was deleted and nothing else.
+func TestKeyTrashOfEveryVersion(t *testing.T) {
+	t.Parallel()
+	script := []string{"MSET a 1 b 2 c 3 d 4 e 5 f 6", "SET a z XX IFEQ v PXAT 1", "GET a",
+		"SET a z IFEQ 1 PXAT 1", "GET a", "SET b z NX PXAT 1", "SET none z IFEQ 1 PXAT 1",
+		"DELIFEQ c 9", "DELIFEQ c 3", "DELIFEQ none 1", "DELIFEQ c", "EXISTS c",
+		"MSETEX 2 d 9 e 9 NX PXAT 1", "MSETEX 2 d 9 e 9 XX PXAT 1", "MSETEX 2 d 9 PXAT 1",
+		"MSETEX 2 f 9 f 8 PXAT 1", "MSET a 1 b 2", "MSETEX 2 a 9 new 9 EXAT 1", "MSETEX 1 a 9 EX 100",
+		"LPUSH l x", "SET l v IFEQ x PXAT 1", "GETEX b PXAT 1 FOO", "EXPIRE b -1 FOO", "EXPIRE b -1 GT",
+		"HSET h f v g w", "HGETDEL h FIELDS 1 f", "HGETEX h PXAT 1 FIELDS 1 g", "KEYS *"}
+	for _, bin := range proxytest.Matrix(t) {
+		t.Run(bin.String(), func(t *testing.T) {
+			direct := dial(t, proxytest.Spec{Kind: bin.Kind}.Start(t).Addr)
+			srv := proxytest.Spec{Kind: bin.Kind}.Start(t)
+			addr, p := serveServer(t, srv.Addr, withKeyTrash)
+			through := dial(t, addr)
+			for _, multi := range []bool{false, true} {
+				for _, line := range script {
+					before, kept := strings.Join(bulks(through.do("KEYS *")), " "), trashedKeys(t, p)
+					lines := []string{line}
+					if multi {
+						lines = []string{"MULTI", line, "EXEC"}
+					}
+					for _, l := range lines {
+						want, got := direct.do(l), through.do(l)
+						if got != want && !strings.HasPrefix(line, "KEYS") {
+							t.Errorf("%s: got %q, want %q", line, got, want)
+						}
+					}
+					after := strings.Join(bulks(through.do("KEYS *")), " ")
+					gone := int64(len(strings.Fields(before)) - len(strings.Fields(after)))
+					if more := trashedKeys(t, p) - kept; gone > 0 && more != gone &&
+						!strings.HasPrefix(line, "HGETEX") || gone <= 0 && more != 0 {
+						t.Errorf("%s: %d keys are gone, and %d are in the trash", line, gone, more)
+					}
+				}
+				direct.do("FLUSHALL")
+				srv.MustDo("FLUSHDB")
+			}
+		})
+	}
+}
+
+// trashedKeys is how many single keys there are in the trash.
+func trashedKeys(t *testing.T, p *proxy.Server) (n int64) {
+	for _, e := range theTrash(t, p) {
+		n += e.Keys
+	}
+	return n
+}
+
 // command is one request in the binary form.
 func command(args ...string) string {
 	s := fmt.Sprintf("*%d\r\n", len(args))
@@ -79,6 +132,7 @@ func command(args ...string) string {
 }
 
 func TestRestoreGoesToTheTrash(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		addr, p := serveServer(t, srv.Addr, withKeyTrash)
 		c := dial(t, addr)
@@ -126,6 +180,7 @@ func TestRestoreGoesToTheTrash(t *testing.T) {
 }
 
 func TestUndoOfKeys(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		fill(t, srv)
 		before := digest(t, srv, 3)
@@ -176,6 +231,7 @@ func TestUndoOfKeys(t *testing.T) {
 }
 
 func TestKeysAreEmptiedInTime(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	addr, p := serveServer(t, srv.Addr, withKeyTrash, func(o *proxy.Options) {
 		o.Rules[0].Keep = 10 * time.Millisecond
@@ -191,6 +247,7 @@ func TestKeysAreEmptiedInTime(t *testing.T) {
 
 // A proxy that dies at any step of a DEL leaves nothing done or all of it.
 func TestKeyTrashCutAtEveryStep(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	fill(t, srv)
 	before := digest(t, srv, 0)
@@ -219,6 +276,7 @@ func TestKeyTrashCutAtEveryStep(t *testing.T) {
 
 // Without the permissions that it needs, the proxy refuses, and nothing is lost or half done.
 func TestKeyTrashWithoutPermissions(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	srv.MustDo("MSET", "a", "1", "b", "2")
 	for _, missing := range []string{"-eval", "-rename", "-move", "-zadd", "-set", "-incr",
@@ -238,6 +296,7 @@ func TestKeyTrashWithoutPermissions(t *testing.T) {
 
 // What was moved aside before the server refused the rest comes back, deadlines and all.
 func TestKeyTrashIsTakenBack(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		fill(t, srv)
 		srv.MustDo("ACL", "SETUSER", "control", "reset", "on", ">pw", "~s", "~t", "~none",

@@ -8,13 +8,16 @@ import (
 	"holdfast/proxy/resp"
 )
 
-// sweepTrashEvery is the pace at which each proxy looks after the trash.
+// sweepTrashEvery is the interval of each proxy's sweeps of the trash.
 const sweepTrashEvery = 3 * time.Second
 
-// sweepTrash empties what was kept long enough, makes room when memory is short, and goes on with
-// merges that nobody goes on with. The first worker does it, for the whole process.
+// sweepTrash empties entries that have expired, makes room when memory is short, and resumes
+// abandoned merges. The first worker does it, for the whole process.
 func (w *worker) sweepTrash() {
 	w.loop.AfterFunc(sweepTrashEvery, w.sweepTrash)
+	if w.trash.reserved == nil {
+		w.srv.trashRoom.note(nil)
+	}
 	if w.trash.reserved == nil || w.draining || w.sweeping {
 		return
 	}
@@ -33,7 +36,7 @@ func (w *worker) sweepNow() {
 	})
 }
 
-// sweepFailed tells of an error, once until it is another one.
+// sweepFailed logs an error, once until it changes.
 func (w *worker) sweepFailed(err error) {
 	if text := err.Error(); text != w.sweepError {
 		w.sweepError = text
@@ -41,18 +44,21 @@ func (w *worker) sweepFailed(err error) {
 	}
 }
 
-// swept reads what a sweep has done.
+// swept reads a sweep's reply.
 func (w *worker) swept(v *resp.Value) {
 	var r struct {
 		Expired, Pressed, Merging, Undoing []uint64
 		Keys                               int64
 		More                               bool
+		Slots, Free                        int
+		Next                               int64
 	}
 	if err := json.Unmarshal(v.Str, &r); err != nil {
 		w.sweepFailed(fmt.Errorf("the reply to a sweep of the trash: %w", err))
 		return
 	}
 	w.sweepError = ""
+	w.noteRoom(r.Slots, r.Free, r.Next)
 	for _, id := range r.Expired {
 		w.log.Info("an entry of the trash was kept long enough and is emptied", "id", id)
 	}
@@ -74,12 +80,12 @@ func (w *worker) swept(v *resp.Value) {
 	}
 }
 
-// mergeOn takes a merge to its end. It may be under way elsewhere: then the steps of both add up.
+// mergeOn completes a merge. It may be under way elsewhere: then the steps of both add up.
 func (w *worker) mergeOn(script string, id uint64, args ...string) {
 	w.runTrash(script, append([]string{fmt.Sprint(id)}, args...), func(v *resp.Value, err error) {
 		w.sweeping = false
 		if err != nil {
-			return // done elsewhere, or the next sweep finds out
+			return // done elsewhere, or the next sweep resumes it
 		}
 		m, err := parseMerge(v)
 		switch {

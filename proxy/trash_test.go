@@ -71,14 +71,15 @@ func sameDigest(t testing.TB, srv *proxytest.Server, db int, want map[string]str
 
 func theTrash(t testing.TB, p *proxy.Server) []admin.TrashEntry {
 	t.Helper()
-	list, _, err := p.Trash(context.Background(), 100)
+	trash, err := p.Trash(context.Background(), 100)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return list
+	return trash.Entries
 }
 
 func TestFlushGoesToTheTrash(t *testing.T) {
+	t.Parallel()
 	for _, command := range []string{"FLUSHALL", "flushall async", "FLUSHALL SYNC", "FLUSHDB",
 		"flushdb SYNC"} {
 		t.Run(command, func(t *testing.T) {
@@ -122,6 +123,7 @@ func TestFlushGoesToTheTrash(t *testing.T) {
 }
 
 func TestUndoReplaceAndMerge(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		fill(t, srv)
 		before := digest(t, srv, 3)

@@ -11,6 +11,7 @@ import (
 
 // Rules about databases and users, and sessions that are not what they were.
 func TestWaysToBeAnother(t *testing.T) {
+	t.Parallel()
 	w := ways{
 		rules: `
 			deny flushdb flushall databases=1
@@ -72,6 +73,7 @@ func TestWaysToBeAnother(t *testing.T) {
 
 // Nothing may write to the keys that a rule protects.
 func TestWaysToWriteProtectedKeys(t *testing.T) {
+	t.Parallel()
 	w := ways{rules: "deny @write keys=keep*"}
 	for _, line := range []string{
 		"SET|keep|x", "SETEX|keep|10|x", "GETSET|keep|x", "SETRANGE|keep|0|x", "APPEND|keep|x",
@@ -120,6 +122,7 @@ func TestWaysToWriteProtectedKeys(t *testing.T) {
 
 // Code that flushes, with the guard and without.
 func TestWaysByCode(t *testing.T) {
+	t.Parallel()
 	for _, guard := range []bool{true, false} {
 		t.Run(fmt.Sprint("guard=", guard), func(t *testing.T) {
 			w := ways{rules: sampleRules, change: func(o *proxy.Options) { o.Guard = guard }}
@@ -166,6 +169,7 @@ func TestWaysByCode(t *testing.T) {
 
 // Code that would come to the databases of the trash, where the only copy of the data is.
 func TestWaysToTheTrashByCode(t *testing.T) {
+	t.Parallel()
 	for _, guard := range []bool{true, false} {
 		t.Run(fmt.Sprint("guard=", guard), func(t *testing.T) {
 			w := ways{rules: "trash flushall flushdb", change: func(o *proxy.Options) { o.Guard = guard }}
@@ -204,6 +208,7 @@ func TestWaysToTheTrashByCode(t *testing.T) {
 
 // Frames that are read in one way here and in another there. A = stands before raw bytes.
 func TestWaysByFrame(t *testing.T) {
+	t.Parallel()
 	const flush = "$8\r\nFLUSHALL\r\n"
 	w := ways{rules: "deny flushall flushdb del"}
 	for _, raw := range []string{

@@ -13,6 +13,7 @@ import (
 // The server compares the words of a command as C strings: a NUL byte ends them. What it takes for
 // an option, the proxy must take for one, too.
 func TestWaysByWordsWithANULByte(t *testing.T) {
+	t.Parallel()
 	w := ways{rules: sampleRules, rows: []way{
 		{sends: "COPY|loose|keep|REPLACE\x00", want: []string{":1"}},
 		{sends: "COPY|loose|keep|replace\x00xyz", want: []string{":1"}},
@@ -45,6 +46,7 @@ func TestWaysByWordsWithANULByte(t *testing.T) {
 // Where the server finds names by their hash, one that goes on behind a NUL byte is found if it
 // happens to be in the same bucket: one in a few hundred is.
 func TestWaysByNamesWithANULByte(t *testing.T) {
+	t.Parallel()
 	w := ways{change: func(o *proxy.Options) { o.Rules = policy.DefaultRules() }}
 	for _, line := range []string{
 		"CONFIG|SET|maxmemory\x00#|1", "CONFIG|SET|hz|10|maxmemory\x00#|1", "CONFIG|SET\x00#|maxmemory|1",
@@ -64,6 +66,7 @@ func TestWaysByNamesWithANULByte(t *testing.T) {
 // After SYNC, the server's side of a session is a stream. The server keeps replicas from the keys, but
 // not from its settings, and where it refuses the stream, from nothing.
 func TestWaysAsAReplica(t *testing.T) {
+	t.Parallel()
 	w := ways{rules: "trash flushall flushdb del", rows: []way{
 		{sends: "SYNC\nFLUSHALL"},
 		{sends: "PSYNC|?|-1\nFLUSHALL"},
@@ -80,6 +83,7 @@ func TestWaysAsAReplica(t *testing.T) {
 
 // Options that decide by which link a command goes.
 func TestOptionsWithANULByte(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		srv.MustDo("ACL", "SETUSER", "bob", "on", ">x", "~*", "&*", "+@all")
 		addr, _ := serveServer(t, srv.Addr, func(o *proxy.Options) {
@@ -115,6 +119,7 @@ func TestOptionsWithANULByte(t *testing.T) {
 
 // A session that is refused the stream goes on as what it was.
 func TestARefusedStream(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		addr, _ := serveServer(t, srv.Addr, func(o *proxy.Options) {
 			o.Rules = parseRules(t, "deny flushall")

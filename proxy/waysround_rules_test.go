@@ -10,6 +10,7 @@ import (
 
 // A rule about a category reaches all of it, whatever the spelling and wherever it comes from.
 func TestWaysRoundACategory(t *testing.T) {
+	t.Parallel()
 	w := ways{rules: "deny @dangerous except=info"}
 	for _, line := range []string{
 		"CLIENT|KILL|TYPE|normal", "client|kill|127.0.0.1:1", "CLIENT|PAUSE|100000", "CLIENT|UNPAUSE",
@@ -44,6 +45,7 @@ func TestWaysRoundACategory(t *testing.T) {
 
 // Odd words: what is no command here must not be one there.
 func TestWaysByOddWords(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("FLUSHALL", 1000)
 	w := ways{change: func(o *proxy.Options) { o.Rules = policy.DefaultRules() }, rows: []way{
 		{sends: long, want: []string{"-ERR unknown command"}},
@@ -58,6 +60,17 @@ func TestWaysByOddWords(t *testing.T) {
 		{sends: "CONFIG|SET|hz|10|hz|11|maxmemory-policy|allkeys-lru", want: []string{"-DENIED"}},
 		{sends: "CONFIG|SET|min-replicas-to-write|3", want: []string{"-DENIED"}},
 		{sends: "CONFIG|SET|min-slaves-to-write|3", want: []string{"-DENIED"}},
+		{sends: "CONFIG|SET|client-output-buffer-limit|normal 1 1 1", want: []string{"-DENIED"}},
+		{sends: "CONFIG|SET|repl-timeout|1|hz|10", want: []string{"-DENIED"}},
+		{sends: "CONFIG|SET|repl-backlog-size|1", want: []string{"-DENIED"}},
+		{sends: "CONFIG|SET|timeout|1", want: []string{"-DENIED"}},
+		{sends: "CONFIG|SET|dir|/tmp", want: []string{"-DENIED"}},
+		{sends: "CONFIG|SET|shutdown-on-sigterm|nosave", want: []string{"-DENIED"}},
+		{sends: "CONFIG|SET|masterauth|x", want: []string{"-DENIED"}},
+		{sends: "CONFIG|SET|proto-max-bulk-len|1048576", want: []string{"-DENIED"}},
+		{sends: "CONFIG|SET|replica-priority|0", want: []string{"-DENIED"}},
+		{sends: "CONFIG|SET|notify-keyspace-events|KEA", want: []string{"+OK"}},
+		{sends: "CONFIG|SET|slowlog-log-slower-than|10000", want: []string{"+OK"}},
 		{sends: "CONFIG SET|maxmemory|1", want: []string{"-ERR unknown command"}},
 		{sends: "CONFIG|SET|hz|10\nCONFIG|SET|x|maxmemory|1"},
 		{sends: "=CONFIG SET hz 10\r\n*4\r\n$10\r\nCONFIG|SET\r\n$3\r\nset\r\n$9\r\nmaxmemory\r\n$1\r\n1\r\n"},

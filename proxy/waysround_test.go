@@ -150,17 +150,17 @@ func expectTreasure(t *testing.T, srv *proxytest.Server, p *proxy.Server, before
 	if len(lost) == 0 {
 		return
 	}
-	list, _, err := p.Trash(context.Background(), 0)
+	trash, err := p.Trash(context.Background(), 0)
 	if err != nil {
 		t.Fatalf("lost: %v; and there is no trash: %v", lost, err)
 	}
-	for _, e := range slices.Backward(list) {
+	for _, e := range slices.Backward(trash.Entries) {
 		if e.ID != 0 {
 			_, _ = p.Undo(context.Background(), e.ID, "REPLACE")
 		}
 	}
 	if lost = missing(before, holdings(t, srv)); len(lost) > 0 {
-		t.Errorf("lost for good: %v; the trash had %+v", lost, list)
+		t.Errorf("lost for good: %v; the trash had %+v", lost, trash)
 	}
 }
 
@@ -220,6 +220,7 @@ const sampleRules = `
 
 // Flushes in every spelling and state of a session.
 func TestWaysToFlush(t *testing.T) {
+	t.Parallel()
 	w := ways{rules: sampleRules, rows: []way{
 		{sends: "FLUSHALL", want: []string{"+OK"}},
 		{sends: "fLuShAlL|aSyNc", want: []string{"+OK"}},
@@ -260,6 +261,7 @@ func TestWaysToFlush(t *testing.T) {
 
 // Commands that delete or overwrite single keys.
 func TestWaysToDelete(t *testing.T) {
+	t.Parallel()
 	past := strconv.FormatInt(time.Now().Add(-time.Hour).Unix(), 10)
 	w := ways{rules: sampleRules, rows: []way{
 		{sends: "DEL|keep|keep2|keep", want: []string{":2"}},
@@ -301,6 +303,7 @@ func TestWaysToDelete(t *testing.T) {
 
 // What ends the data set as a whole, under the built-in rule.
 func TestWaysToEndItAll(t *testing.T) {
+	t.Parallel()
 	w := ways{change: func(o *proxy.Options) { o.Rules = policy.DefaultRules() }}
 	for _, line := range []string{
 		"FLUSHALL", "FLUSHDB", "SWAPDB|0|1", "DEBUG|FLUSHALL", "debug|flushall",

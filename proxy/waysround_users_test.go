@@ -10,6 +10,7 @@ import (
 
 // Whom a rule with the action trash is not about must not come to the databases of the trash, either.
 func TestWaysToTheTrashOfOthers(t *testing.T) {
+	t.Parallel()
 	for _, guard := range []bool{true, false} {
 		t.Run(fmt.Sprint("guard=", guard), func(t *testing.T) {
 			w := ways{

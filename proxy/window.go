@@ -1,27 +1,48 @@
 package proxy
 
-// window bounds how many commands a session may have outstanding on a shared link. What one client
-// has asked for stands in front of everybody else on that link, even after it has gone: so the
-// more its replies weigh, the fewer it may ask for at once. A deep pipeline of small replies is
-// soon given all that it can use.
+import "time"
+
+// window bounds a session's outstanding commands on a shared link. One client's replies delay those
+// of all other clients on that link, even after it has gone: so the larger its replies, the smaller
+// its window. A deep pipeline of small replies soon gets as large a window as it can use.
 //
-// Only commands outstanding at the server count, never replies that the client has not read:
-// clients that write a whole pipeline before they read would otherwise wait for themselves.
+// Many clients with heavy replies would still fill a link together. So there are two more bounds. A
+// session with heavy replies goes by a lane of its kind (laneBulk), where it delays only its like:
+// the server sends 64 KiB on a connection before it turns to the next, and a small reply does not
+// queue behind megabytes. And a link takes no more commands than linkBytes of replies, by their
+// recent size; the waiting sessions go on in turn.
+//
+// Only commands outstanding at the server count, never unread replies: clients that write a whole
+// pipeline before they read would otherwise wait for themselves. limits.client_output ends those
+// that never read.
 type window struct {
-	n       int    // 0 means windowStart
+	n       int    // 0: no reply measured yet
+	heavy   bool   // its replies are heavy
 	bytes   uint64 // of replies since the last adjust
-	replies uint64 // how many those were
+	replies uint64 // their number
 }
 
 const (
-	windowStart = 128
+	// windowStart is the window until the size of replies is known.
+	windowStart = 8
 	windowMin   = 4
 	windowMax   = 8192
-	// windowBytes is about how much one session may have in front of the others.
-	windowBytes = 2 << 20
+	// windowBytes is the approximate size of one session's replies ahead of the others'.
+	windowBytes = 512 << 10
+	// linkBytes is the approximate size of all sessions' replies ahead of a new command.
+	linkBytes = 4 << 20
+	// weighBytes is the number of reply bytes in a sample.
+	weighBytes = 64 << 10
+	// Replies become heavy at an average of heavyReply bytes, and light again below lightReply.
+	heavyReply = 4 << 10
+	lightReply = 1 << 10
+	// heavyFor is how long new sessions of an identity start with a window of one command, after
+	// one of them turned out to have heavy replies: many of them together would fill the link
+	// before they are measured.
+	heavyFor = int64(10 * time.Second)
 )
 
-// size is how many commands may be outstanding.
+// size is the largest number of outstanding commands.
 func (w *window) size() int {
 	if w.n == 0 {
 		return windowStart
@@ -29,9 +50,75 @@ func (w *window) size() int {
 	return w.n
 }
 
-// adjust sets the size by the weight of the replies since the last time.
+// adjust sets the size by the size of the replies since the last adjust.
 func (w *window) adjust() {
 	each := w.bytes/max(w.replies, 1) + 1
 	w.n = int(min(max(windowBytes/each, windowMin), windowMax))
+	switch {
+	case each >= heavyReply:
+		w.heavy = true
+	case each < lightReply:
+		w.heavy = false
+	}
 	w.bytes, w.replies = 0, 0
+}
+
+// windowIsFull reports whether the session has used up its window.
+func (s *session) windowIsFull() bool {
+	size := s.window.size()
+	if at := s.ident.heavyAt; s.window.n == 0 && at != 0 && s.w.loop.Now()-at < heavyFor {
+		size = 1
+	}
+	return s.outstanding >= size
+}
+
+// weigh adjusts the window to the latest replies.
+func (s *session) weigh() {
+	first := s.window.n == 0
+	if s.window.adjust(); first && s.window.heavy {
+		s.ident.heavyAt = s.w.loop.Now()
+	}
+}
+
+// dataKind is the kind of lane for the session's ordinary commands.
+func (s *session) dataKind() laneKind {
+	if s.window.heavy {
+		return laneBulk
+	}
+	return laneData
+}
+
+// weight tracks the size of a shared link's replies.
+type weight struct {
+	each     int    // bytes of a reply, lately
+	bytes    uint64 // since the last sample
+	answered int64  // commands answered by then
+}
+
+// weigh takes a sample. The estimate falls slowly.
+func (l *link) weigh() {
+	answered := int64(l.commands) - int64(l.reqs.len())
+	n := answered - l.weight.answered
+	if n <= 0 {
+		return // a large reply has not ended
+	}
+	l.weight = weight{each: max(int(l.weight.bytes)/int(n), l.weight.each*7/8), answered: answered}
+}
+
+// awaits estimates the bytes of outstanding replies.
+func (l *link) awaits() int { return l.reqs.len() * l.weight.each }
+
+// isHeavy reports whether the outstanding replies reach the link's bound.
+func (l *link) isHeavy() bool {
+	return l.awaits() > linkBytes && l.reqs.len() >= windowMin && l.lane != nil
+}
+
+// wakeable is the number of stalled sessions to resume now: those for whose commands there may be
+// room. The next replies wake the others.
+func (l *link) wakeable() int {
+	if !l.ready || l.lane == nil || l.reqs.len() == 0 || l.retiring || l.stall.parked ||
+		l.weight.each < heavyReply {
+		return len(l.stalled)
+	}
+	return min(len(l.stalled), max((linkBytes-l.awaits())/windowBytes, 1))
 }

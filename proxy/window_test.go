@@ -3,6 +3,7 @@ package proxy
 import "testing"
 
 func TestWindowFollowsTheWeightOfReplies(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		bytes, replies uint64
 		want           int

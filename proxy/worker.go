@@ -8,92 +8,148 @@ import (
 	"sync/atomic"
 	"time"
 
-	"holdfast/policy"
+	"holdfast/journal/seldom"
+	"holdfast/proxy/accept"
 	"holdfast/proxy/eventloop"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
 )
 
-// worker is one event loop and everything that belongs to it. But for its methods that say
-// otherwise, it is touched by the loop's goroutine alone.
+// worker is one event loop and the state that it owns. Only the loop's goroutine may use it, except
+// for methods that say otherwise.
 type worker struct {
-	srv  *Server
-	id   int
-	loop *eventloop.Loop
-	log  *slog.Logger
+	srv   *Server
+	id    int
+	loop  *eventloop.Loop
+	log   *slog.Logger
+	again seldom.Log // for events that many clients can cause
 	rules
+	bounds
+	buffers
+	population
+	linkPool
+	counters *telemetry.Counters
+	answered bool // the server has answered in this iteration
+	sources  sourceReader
+	desk     desk
+	pausing
+	assurance
+	guard      *guardUser // user for scripts of the user default; nil: itself
+	spareFrame *frame     // see takeFrame
+	toldTLS    pace       // of clients that speak TLS on plain listeners
+	epoch      int64      // Unix milliseconds at loop time 0
+	sampling
+	serverWay
+	draining bool
+	trashSweep
+}
 
+// bounds are the limits in force.
+type bounds struct {
 	limits     *Limits
-	frames     resp.Limits  // of commands, for clients that have logged in
-	anonFrames *resp.Limits // and for those that have not
+	frames     resp.Limits // of commands, for clients that have logged in
+	anonFrames resp.Limits // and for those that have not
+}
+
+// buffers are a loop's buffers for reading and encoding, and the sums of its sessions' buffers.
+type buffers struct {
 	scratch    resp.Scratch
-	encode     []byte   // reused for frames that are encoded anew
+	encode     []byte   // reused for re-encoded frames
 	spare      [][]byte // input buffers at rest
-	spareMade  int      // how many there are, in use or at rest
+	spareMade  int      // their number, in use or at rest
 	inputBytes int64    // in all input buffers
-	answered   bool     // the server has answered in this turn
+	outBytes   int64    // unread output of the clients that hold much of it
+	gathered   int64    // in answers that the proxy assembles
+	tight      bool     // their sum is near the limit; see memory.go
+}
 
-	sessions   map[uint64]*session
+// population is the sessions, and where some of them wait.
+type population struct {
+	sessions map[uint64]*session
+	ready    []*session // woken, to go on at the end of the current work
+	door     door
+	back     backseat
+	subs     subscribing
+	taker    censusTaker
+}
+
+// linkPool holds the links and their identities on the server.
+type linkPool struct {
 	links      map[*link]struct{}
-	identities map[identityKey]*identity
-	anonymous  *identity
-	control    *identity // the control user's; nil before its first use
-	counters   *telemetry.Counters
-	ready      []*session // woken, to go on at the end of the current work
-	back       backseat
-
+	departed   departed
 	lastLink   uint64
-	outBytes   int64 // unread output of the clients that hold much of it
-	gathered   int64 // in answers that the proxy puts together
-	pinned     int   // pinned links, lent or at rest
-	pinWaiters []*session
+	identities map[identityKey]*identity
+	users      map[string]int // number of each user's identities
+	stranger   *identity      // of sessions that are not logged in
+	control    *identity      // the control user's; nil before its first use
+	room       linkRoom
+	pins       pinPool
+	watch      progress // of links that are not answered
+}
 
-	paused, pausedAll bool // CLIENT PAUSE is in force
+// pausing is a CLIENT PAUSE in force.
+type pausing struct {
+	paused, pausedAll bool
 	pausedUntil       int64
+}
 
+// assurance proves writes on durable routes.
+type assurance struct {
 	durable  *durability  // from the first route on; see fence.go
 	recorder journalProof // nil without a journal
 	// journalWaits: a fence waits for the journal's position. Any goroutine.
 	journalWaits atomic.Bool
 	onJournal    func() // journalMoved
-	dialSeq      uint64 // counts dials
+}
 
-	guard *guardUser // whom scripts of the user default run as; nil: themselves
-
-	asked policy.Request // the newest that was put to the policy
-	epoch int64          // Unix milliseconds at loop time 0
-
+// sampling chooses the commands that have a span.
+type sampling struct {
 	tel                      *telemetry.Telemetry
 	sampleEvery, untilSample uint64
+}
 
+// serverWay is the way to the server.
+type serverWay struct {
 	up       *upstream.Upstream // where new links lead
 	dialer   dialer
+	dialling dialQueue
+	dialSeq  uint64 // counts dials
 	dials    sync.WaitGroup
-	ctx      context.Context // ends when dials are to be given up
-	draining bool
+	ctx      context.Context // ends when dials should be abandoned
+	outage   outage
+	recheck  recheck
+	open     int // links that are connected
+}
 
-	sweeping   bool   // a sweep of the trash is under way
+// trashSweep is the state of the trash's sweeps.
+type trashSweep struct {
+	sweeping   bool   // one is under way
 	sweepError string // the last one's, if it failed
 }
 
 func newWorker(srv *Server, id int, r *rules) (*worker, error) {
 	w := &worker{
-		srv: srv, id: id, log: srv.log, rules: *r,
-		sessions: map[uint64]*session{}, links: map[*link]struct{}{},
-		identities: map[identityKey]*identity{}, ctx: srv.dialCtx, up: srv.up.Load(),
-		counters: telemetry.NewCounters(r.labels),
+		srv: srv, id: id, log: srv.log, rules: *r, counters: telemetry.NewCounters(r.labels),
+		population: population{sessions: map[uint64]*session{}},
+		linkPool: linkPool{links: map[*link]struct{}{}, identities: map[identityKey]*identity{},
+			users: map[string]int{}},
 	}
-	w.anonymous = w.identity(identityKey{})
-	w.anonymous.refs++ // it never goes away
-	w.anonFrames = &resp.Limits{}
+	w.ctx, w.up = srv.dialCtx, srv.up.Load()
+	w.stranger = w.identity(identityKey{})
+	w.stranger.refs++ // it never goes away
+	w.door.w, w.room.w, w.taker.w = w, w, w
+	w.outage = outage{w: w, hold: int64(srv.opts.Hold)}
 	w.setLimits(srv.opts.Limits)
+	w.sources.start = w.startReading
+	w.desk.free = make(chan struct{}, 1)
 	w.dialer.backoff.Max = srv.opts.Upstream.MaxBackoff
 	w.setTelemetry(srv.exporter.tel)
 	loop, err := eventloop.New(eventloop.Options{
 		Driver: srv.opts.Driver, ReadBuffer: readBuffer, Logger: srv.log, BeforeFlush: w.endTurn,
 	})
 	w.loop, w.onJournal = loop, w.journalMoved
+	w.sources.after = func(d time.Duration, f func()) { w.loop.AfterFunc(d, f) }
 	if w.routes != nil {
 		w.durable = newDurability(w)
 	}
@@ -104,11 +160,11 @@ const (
 	readBuffer = 64 << 10
 	// lingerTime is how long a client that has got its last reply may take to read it.
 	lingerTime = 5 * time.Second
-	// sweepEvery is the pace of looking for links and sessions that are idle for too long.
+	// sweepEvery is the interval of checks for links and sessions that are idle for too long.
 	sweepEvery = time.Second
-	// linkIdle is how long a shared link that is one too many may be unused before it is closed,
-	// and pinIdle how long a pinned link may be at rest. Connections that idle cost the server:
-	// its housekeeping visits a few clients at a time.
+	// linkIdle is how long a spare shared link may be unused before it is closed, and pinIdle how
+	// long a pinned link may be at rest. Idle connections cost the server: its housekeeping visits
+	// a few clients at a time.
 	linkIdle = int64(10 * time.Second)
 	pinIdle  = int64(2 * time.Second)
 	// spareBuffers of spareSize bytes are kept for clients' half frames.
@@ -123,7 +179,7 @@ func (w *worker) run() {
 	w.loop.AfterFunc(0, w.setClock)
 	w.routesChanged()
 	if w.id == 0 {
-		w.loop.AfterFunc(0, w.sweepTrash) // what a proxy before this one has not finished
+		w.loop.AfterFunc(0, w.sweepTrash) // finish the work of an earlier proxy
 	}
 	if err := w.loop.Run(); err != nil {
 		w.log.Error("an event loop ended", "worker", w.id, "error", err)
@@ -139,16 +195,25 @@ func (w *worker) run() {
 func (w *worker) accept(nc net.Conn, ln *listener) {
 	w.srv.sessionCount.Add(1)
 	s := &session{
-		w: w, id: w.srv.nextID.Add(1), listener: ln, ident: w.anonymous, proto: 2,
-		accepted: w.loop.Now(), active: w.loop.Now(),
+		w: w, id: w.srv.nextID.Add(1), listener: ln,
+		connState: connState{ident: w.stranger, proto: 2},
+		activity:  activity{accepted: w.loop.Now(), active: w.loop.Now()},
+	}
+	remote := ""
+	if p, ok := nc.(*accept.Proxied); ok {
+		nc, remote = p.Conn, p.Remote
 	}
 	c, err := w.loop.Add(nc, s, eventloop.PrioritySession)
 	if err != nil {
 		w.srv.sessionCount.Add(-1)
-		w.log.Warn("a connection was lost while it was accepted", "error", err)
+		w.again.Tell(w.log, slog.LevelWarn, "a connection was lost while it was accepted", err)
 		return
 	}
 	s.conn = c
+	if remote != "" {
+		c.SetRemoteAddr(remote)
+	}
+	s.refused = w.back.isAway(c.RemoteAddr(), w.loop.Now())
 	s.client.SetIdentity(identityOf(s))
 	s.ident.refs++
 	w.sessions[s.id] = s
@@ -160,6 +225,8 @@ func (w *worker) accept(nc net.Conn, ln *listener) {
 	case w.srv.sessionCount.Load() > int64(w.limits.MaxClients):
 		s.reason = telemetry.CloseMaxClients
 		s.refuse(textMaxClients)
+	default:
+		s.knock()
 	}
 }
 
@@ -169,7 +236,7 @@ func (s *session) refuse(text string) {
 	s.closeAfterFlush()
 }
 
-// forget takes a closed session out of the worker's lists.
+// forget removes a closed session from the worker's lists.
 func (w *worker) forget(s *session, reason telemetry.CloseReason) {
 	delete(w.sessions, s.id)
 	w.counters.SessionsClosed[reason]++
@@ -177,38 +244,37 @@ func (w *worker) forget(s *session, reason telemetry.CloseReason) {
 	w.release(s.ident)
 }
 
-// identity returns who key is, new or known.
+// identity returns key's identity, and makes it if necessary.
 func (w *worker) identity(key identityKey) *identity {
 	i := w.identities[key]
 	if i == nil {
 		i = &identity{key: key, w: w, lanes: map[laneKey]*lane{}}
 		w.identities[key] = i
+		w.users[key.user]++
 	}
 	return i
 }
 
-// release is called when a session lets go of an identity.
+// release is called when a session gives up an identity. An identity without sessions keeps its
+// links for pinIdle: clients that connect for one command each come back, and dialling the same
+// links for each of them would cost the server more connections than the clients themselves. Later
+// sessions with that identity have proved its credential like the earlier ones.
 func (w *worker) release(i *identity) {
-	if i.refs--; i.refs > 0 {
-		return
-	}
-	// Nobody is left who proved this credential: links opened with it are closed when idle.
-	for len(i.idle) > 0 {
-		i.idle[0].retire()
+	if i.refs--; i.refs == 0 {
+		i.leftAt = w.loop.Now()
 	}
 }
 
-// changeIdentity makes a session somebody else, after the server accepted the credential.
+// changeIdentity gives a session another identity, after the server has accepted the login.
 func (w *worker) changeIdentity(s *session, key identityKey) {
 	next := w.identity(key)
 	next.refs++
 	w.release(s.ident)
-	s.ident = next
-	s.client.SetUser(next.userName())
-	s.forgetLanes()
+	s.setIdentity(next)
+	s.expect()
 }
 
-// wakeUp lets a session go on at the end of the current work.
+// wakeUp resumes a session at the end of the current work.
 func (w *worker) wakeUp(s *session) {
 	if !s.queued && !s.closed {
 		s.queued = true
@@ -216,7 +282,7 @@ func (w *worker) wakeUp(s *session) {
 	}
 }
 
-// resume lets the woken sessions go on. They may wake others.
+// resume resumes the woken sessions. They may wake others.
 func (w *worker) resume() {
 	for i := 0; i < len(w.ready); i++ {
 		s := w.ready[i]
@@ -227,7 +293,7 @@ func (w *worker) resume() {
 	w.ready = w.ready[:0]
 }
 
-// endTurn runs after the events of a turn and before its output is written.
+// endTurn runs after the events of a loop iteration and before its output is written.
 func (w *worker) endTurn() {
 	if len(w.back.queue) > 0 {
 		w.serveBackseat()
@@ -242,6 +308,7 @@ func (w *worker) endTurn() {
 	if len(w.back.queue) > 0 {
 		w.comeBack()
 	}
+	w.door.ask()
 	if w.answered {
 		w.answered = false
 		w.up.Seen()
@@ -252,30 +319,8 @@ func (w *worker) endTurn() {
 // later runs f on the loop, outside of the current work.
 func (w *worker) later(f func()) { w.loop.Post(f) }
 
-// wakePinWaiter lets one session try again to borrow a pinned link.
-func (w *worker) wakePinWaiter() {
-	for len(w.pinWaiters) > 0 {
-		s := w.pinWaiters[0]
-		w.pinWaiters = w.pinWaiters[1:]
-		if !s.closed && s.wait == waitPin {
-			w.wakeUp(s)
-			return
-		}
-	}
-}
-
-// retireIdlePin closes one pinned link at rest, of whatever identity or protocol, to make room.
-func (w *worker) retireIdlePin() {
-	for _, i := range w.identities {
-		if len(i.idle) > 0 {
-			i.idle[0].retire()
-			return
-		}
-	}
-}
-
-// inputBuffer returns an empty buffer for n bytes. Nothing is set aside on the word of a client
-// before its bytes have come, and ten thousand half frames are not to cost a large buffer each.
+// inputBuffer returns an empty buffer for n bytes. A client's announcement alone reserves no memory
+// before its bytes have come, and ten thousand half frames must not cost a large buffer each.
 func (w *worker) inputBuffer(n int) []byte {
 	if k := len(w.spare); k > 0 {
 		b := w.spare[k-1]
@@ -298,7 +343,7 @@ func (w *worker) recycle(b []byte) {
 	}
 }
 
-// linkBroke logs and counts a link that ended without the proxy wanting it.
+// linkBroke logs and counts a link that ended against the proxy's will.
 func (w *worker) linkBroke(l *link, cause error) {
 	kind := l.kind()
 	if _, down := cause.(errDown); down || l.conn == nil {
@@ -311,7 +356,7 @@ func (w *worker) linkBroke(l *link, cause error) {
 		"reason", reason(cause))
 }
 
-// pauseClients follows a CLIENT PAUSE or UNPAUSE that some session got an OK for.
+// pauseClients follows an accepted CLIENT PAUSE or UNPAUSE of any session.
 func (w *worker) pauseClients(until int64, all, on bool) {
 	if !on {
 		w.paused, w.pausedAll = false, false

@@ -7,9 +7,9 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// What a worker knows of rules, limits and the server, and how it takes over what is new.
+// A worker's copy of rules, limits and the server's state, and how it takes over new ones.
 
-// rules is what a worker knows of commands and rules: replaced as a whole.
+// rules is a worker's set of commands and rules, replaced as a whole.
 type rules struct {
 	policy     *policy.Policy
 	routes     *policy.Routes // nil: none
@@ -41,8 +41,8 @@ func newRules(p *policy.Policy, routes *policy.Routes, trash *trashPlan) *rules 
 	return r
 }
 
-// setRules puts new rules, or a new command table, in force. Outstanding requests point to
-// commands of the old table: they are looked up again, so that they count where they belong.
+// setRules puts new rules, or a new command table, in force. Outstanding requests point to commands
+// of the old table, which it looks up again, so that they are counted right.
 func (w *worker) setRules(r *rules) {
 	w.rules = *r
 	w.counters.Relabel(r.labels)
@@ -59,7 +59,7 @@ func (w *worker) setRules(r *rules) {
 			s.last = w.command(s.last.Name)
 		}
 		if w.trash.hides(int(s.db)) {
-			s.endLater(telemetry.CloseUpstream) // its database is there no more
+			s.endLater(telemetry.CloseUpstream) // its database is hidden now
 		}
 	}
 }
@@ -78,29 +78,21 @@ func (w *worker) setLimits(l Limits) {
 	w.learn(w.up.Info())
 }
 
-// learn takes over what the server says of itself.
+// learn takes over the server's INFO.
 func (w *worker) learn(info *upstream.Info) {
 	w.frames.MaxBulk = w.limits.MaxBulk
 	if n := info.ProtoMaxBulk; n > 0 && (n < w.frames.MaxBulk || w.frames.MaxBulk == 0) {
 		w.frames.MaxBulk = n
 	}
-	if info.AuthRequired && !w.anonFrames.Unauthenticated {
-		w.renewAnonymous()
+	w.srv.logs.learn(info)
+	w.frames.Dialect = resp.DialectOf(info.Server, info.VersionNum)
+	w.room.setLimits(w.limits, info, w.srv.opts.Workers)
+	w.anonFrames = w.frames
+	w.anonFrames.Unauthenticated = true
+	if info.Up {
+		w.outage.look()
 	}
-	anon := w.frames
-	anon.Unauthenticated = info.AuthRequired
-	if old := w.anonFrames; old != nil && info.AuthRequired && !old.Unauthenticated {
-		w.renewAnonymous() // somebody else set a password
+	if w.durable != nil {
+		w.durable.sighted(info)
 	}
-	w.anonFrames = &anon
-	w.setGuard(w.guard) // who logs in may be another matter now
-}
-
-// renewAnonymous gives clients that connect from now on links of their own. The server asks for
-// a password when a connection is made: links from before it had one would let anybody in.
-func (w *worker) renewAnonymous() {
-	old := w.anonymous
-	w.anonymous = w.identity(identityKey{generation: old.key.generation + 1})
-	w.anonymous.refs++ // it never goes away
-	w.release(old)
 }

@@ -6,9 +6,9 @@ import (
 	"holdfast/proxy/telemetry"
 )
 
-// What a worker does once a second: it closes what has been idle for too long.
+// Once a second, a worker closes connections that have been idle for too long.
 
-// sweep closes what has been idle for too long.
+// sweep closes links and sessions that have been idle for too long.
 func (w *worker) sweep() {
 	w.setClock()
 	now := w.loop.Now()
@@ -17,25 +17,32 @@ func (w *worker) sweep() {
 			continue
 		}
 		idle := now - l.lastActive
-		if l.lane == nil && idle > pinIdle || l.lane != nil && idle > linkIdle && l.spare() {
-			l.retire()
+		if l.lane == nil && idle > pinIdle && !l.ident.keepsReady(l) || l.lane != nil && idle > linkIdle && l.spare() {
+			if !l.isWitness() {
+				l.retire()
+			}
 		}
 	}
 	for key, i := range w.identities {
+		i.keepReady()
 		maps.DeleteFunc(i.lanes, func(_ laneKey, ln *lane) bool {
-			return len(ln.links) == 0 && ln != i.recent
+			return len(ln.links)+len(ln.parked) == 0 && ln != i.recent
 		})
 		if i.refs == 0 && i.links(w) == 0 {
 			delete(w.identities, key)
+			if w.users[key.user]--; w.users[key.user] == 0 {
+				delete(w.users, key.user)
+			}
 		}
 	}
 	if idle := int64(w.limits.IdleTimeout); idle > 0 {
 		for _, s := range w.sessions {
-			if s.pin == nil && s.outstanding == 0 && s.gate == nil && now-s.active > idle {
+			if now-s.active > idle && s.idle() {
 				s.close(telemetry.CloseIdle)
 			}
 		}
 	}
+	w.lookAtPins()
 	if w.durable != nil {
 		w.durable.sweepSides()
 	}
@@ -45,8 +52,19 @@ func (w *worker) sweep() {
 	w.loop.AfterFunc(sweepEvery, w.sweep)
 }
 
-// spare reports that a shared link can go when it is idle: all but the first of the lane that the
-// identity's sessions used last, by which the next command is most likely to go.
+// idle reports whether the session has nothing under way and expects no messages: the server's own
+// timeout ends such clients, even in a transaction or with watched keys. It spares subscribers,
+// MONITOR clients, replicas, and blocked clients.
+func (s *session) idle() bool {
+	if s.outstanding > 0 || s.gate != nil || s.wait != goOn || s.calling {
+		return false
+	}
+	l := s.pin
+	return l == nil || !l.raw && !l.sub.monitor && !l.sub.any()
+}
+
+// spare reports whether a shared link can be closed when idle: all but the first of the identity's
+// most recent lane, the most likely one for the next command.
 func (l *link) spare() bool {
 	return l.retiring || l.lane.links[0] != l || l.ident.refs == 0 || l.lane != l.ident.recent
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"holdfast/configs"
+	"holdfast/journal/quantity"
 	"holdfast/policy"
 	"holdfast/proxy/upstream"
 )
@@ -65,12 +66,13 @@ func checkFile(r *report, path string) *configs.Config {
 	if name == "" {
 		name = "the defaults"
 	}
-	r.ok("config", "%s: %s, upstream %s", name, count(len(c.Listeners), "listener"),
+	r.ok("config", "%s: %s, upstream %s", name, quantity.Of(len(c.Listeners), "listener"),
 		c.Upstream.Address)
 	checkSecrecy(r, c, path)
 	checkMachine(r, c)
 	checkFolder(r, c)
 	checkAudit(r, c)
+	checkCertificates(r, c)
 	return c
 }
 
@@ -89,7 +91,7 @@ func addErrors(r *report, all configs.Errors) {
 	}
 }
 
-// checkSecrecy warns of a password in a file that everyone on the machine can read.
+// checkSecrecy warns of a password in a file that every user of the machine can read.
 func checkSecrecy(r *report, c *configs.Config, path string) {
 	info, err := os.Stat(path)
 	if err == nil && c.HoldsPassword() && info.Mode().Perm()&0o004 != 0 {
@@ -98,7 +100,7 @@ func checkSecrecy(r *report, c *configs.Config, path string) {
 	}
 }
 
-// checkMachine warns of limits that this process cannot keep.
+// checkMachine warns of configured limits that this process cannot meet.
 func checkMachine(r *report, c *configs.Config) {
 	// A client has a descriptor, and so has a pinned link; the rest is listeners, shared links,
 	// the console and the HTTP server.
@@ -113,7 +115,7 @@ func checkMachine(r *report, c *configs.Config) {
 	}
 }
 
-// checkAudit looks at the folder of the audit log, which the proxy does not make.
+// checkAudit checks the folder of the audit log, which the proxy does not create.
 func checkAudit(r *report, c *configs.Config) {
 	if c.Audit.File == "" {
 		return
@@ -129,7 +131,7 @@ func checkAudit(r *report, c *configs.Config) {
 }
 
 // checkRules compiles the rules against a command table. With guess, the table is not the server's
-// own, which may know more. It returns nil if they cannot be compiled.
+// own, which may know more. It returns nil if the rules do not compile.
 func checkRules(r *report, c *configs.Config, table *policy.Table, guess bool) *policy.Policy {
 	p, err := policy.New(policy.Options{
 		Table: table, Rules: ruleSpecs(c), Enforcement: c.Enforcement, AllowUnknown: guess,
@@ -165,7 +167,7 @@ func checkRules(r *report, c *configs.Config, table *policy.Table, guess bool) *
 	return p
 }
 
-// ruleFinding is a warning about one rule, with its place in the file if it stands there.
+// ruleFinding is a warning about one rule, with its place in the file if it is there.
 func ruleFinding(c *configs.Config, rule *policy.Rule, text string) finding {
 	f := finding{Level: levelWarn, Subject: "rules",
 		Text: fmt.Sprintf("rule %q %s", rule.Name, text)}
@@ -176,12 +178,16 @@ func ruleFinding(c *configs.Config, rule *policy.Rule, text string) finding {
 	return f
 }
 
-// checkServer looks at the server, once.
+// checkServer checks the server, once.
 func checkServer(ctx context.Context, r *report, c *configs.Config) {
 	// A probe is a handful of questions; each has ConnectTimeout.
 	ctx, cancel := context.WithTimeout(ctx, 4*c.Upstream.ConnectTimeout)
 	defer cancel()
-	u := upstream.New(upstreamOptions(c, slog.New(slog.DiscardHandler)))
+	secured, err := securedOnce(c)
+	if err != nil {
+		return // reported with the file
+	}
+	u := upstream.New(upstreamOptions(c, secured.upstream, slog.New(slog.DiscardHandler)))
 	defer u.Stop()
 	u.WatchReplicas(slices.ContainsFunc(c.Routes, func(route configs.Route) bool {
 		return route.Ack.AOF.Replicas > 0
@@ -205,6 +211,7 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 	if p := checkTable(r, c, info); p != nil {
 		checkNames(ctx, r, u, p)
 		checkForgotten(r, p)
+		checkUnforeseen(r, p.Table())
 		checkRuleDatabases(r, c, p, info)
 		checkGuard(ctx, r, c, u, p)
 	}
@@ -212,20 +219,20 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 	checkRoutesServer(ctx, r, c, u, info, reserved != nil)
 }
 
-// behind is what is mostly behind an error of the first connection.
+// behind is the usual cause of an error of the first connection.
 func behind(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return ": nothing listens there, or not on this address"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF),
 		strings.Contains(err.Error(), "invalid reply"):
-		return ": does a TLS port (which this version does not support) or something other than a " +
-			"Redis server answer there?"
+		return ": does a TLS port answer there (see upstream.tls), one that wants a client certificate " +
+			"(upstream.tls.cert), or something other than a Redis server?"
 	}
 	return ""
 }
 
-// checkTable checks the rules against the server's own commands if they can be had.
+// checkTable checks the rules against the server's own commands if it lists them.
 func checkTable(r *report, c *configs.Config, info *upstream.Info) *policy.Policy {
 	if info.CommandReply == nil {
 		checkRules(r, c, policy.Builtin(), true)

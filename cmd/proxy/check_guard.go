@@ -13,8 +13,8 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// checkGuard proves, user by user, what the server's own ACL refuses inside scripts. It asks by ACL
-// DRYRUN and changes nothing.
+// checkGuard proves, user by user, which commands the server's own ACL refuses inside scripts. It
+// asks by ACL DRYRUN and changes nothing.
 func checkGuard(ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream,
 	p *policy.Policy) {
 	control := c.Upstream.Username
@@ -55,7 +55,7 @@ func checkGuard(ctx context.Context, r *report, c *configs.Config, u *upstream.U
 	}
 }
 
-// checkGaps says what an ACL cannot refuse: a line for all that one rule restricts for one reason.
+// checkGaps lists the commands that an ACL cannot refuse: one line per rule and reason.
 func checkGaps(r *report, gaps []policy.Gap) {
 	type reason struct{ rule, why string }
 	var order []reason
@@ -91,7 +91,8 @@ func mayKeepGuard(ctx context.Context, r *report, u *upstream.Upstream, control 
 	return true
 }
 
-// checkUser tells what the scripts of one user may run against the rules, and how to change that.
+// checkUser reports the commands that scripts of one user may run against the rules, and the
+// remedy.
 func checkUser(ctx context.Context, r *report, u *upstream.Upstream, p *policy.Policy, name string) {
 	g, err := proxy.GuardFor(p, name)
 	if err != nil || !enabled(ctx, u, name) {
@@ -123,7 +124,7 @@ func checkUser(ctx context.Context, r *report, u *upstream.Upstream, p *policy.P
 	}
 }
 
-// enabled reports whether anybody can come as the user.
+// enabled reports whether clients can log in as the user.
 func enabled(ctx context.Context, u *upstream.Upstream, name string) bool {
 	v, err := u.Do(ctx, "ACL", "GETUSER", name)
 	fields, _ := v.([]any)
@@ -134,7 +135,7 @@ func enabled(ctx context.Context, u *upstream.Upstream, name string) bool {
 	return slices.Contains(flags, any("on"))
 }
 
-// restriction is the line that takes the commands from a user.
+// restriction is the line that withholds the commands from a user.
 func restriction(name string, commands []*policy.Command) string {
 	line := "ACL SETUSER " + name
 	for _, cmd := range commands {
@@ -154,7 +155,7 @@ func commandNames(commands []*policy.Command) string {
 	if more <= 0 {
 		return strings.Join(names, ", ")
 	}
-	// Of many, the ones that are known to everybody.
+	// Of many, the best known ones.
 	slices.SortStableFunc(names, func(a, b string) int {
 		return cmp.Compare(strings.Count(a, "CLUSTER"), strings.Count(b, "CLUSTER"))
 	})

@@ -8,6 +8,7 @@ import (
 )
 
 func TestCheckGuard(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	srv.MustDo("ACL", "SETUSER", "bob", "on", ">x", "~*", "&*", "+@all", "-flushdb")
 	srv.MustDo("ACL", "SETUSER", "eve", "on", ">x", "~*", "+@all", "-@dangerous")

@@ -10,12 +10,13 @@ import (
 
 	"holdfast/configs"
 	"holdfast/journal"
+	"holdfast/journal/quantity"
 	"holdfast/journal/vfs"
 	"holdfast/proxy/upstream"
 )
 
-// smallBacklog is a replication backlog that a busy server goes through in moments: a journal that
-// was away for longer than that needs a snapshot of everything.
+// smallBacklog is a replication backlog that a busy server fills in moments: a journal that was
+// away for longer needs a snapshot of everything.
 const smallBacklog = 16 * configs.MiB
 
 // checkFolder looks at the journal's folder, without locking it.
@@ -33,19 +34,11 @@ func checkFolder(r *report, c *configs.Config) {
 		r.fail("journal", "%s: %v", dir, err)
 		return
 	}
+	r.journalBytes = folderSize(view)
 	first, last := view.TimeRange()
-	r.ok("journal", "%s: %d timelines, %d bases, %d segments, from %s to %s", dir,
-		len(view.Timelines()), len(view.Bases()), len(view.Segments()), clock(first), clock(last))
-	n := 0
-	for _, i := range view.Incidents() {
-		if !i.Replaced {
-			n++
-		}
-	}
-	if n > 0 {
-		r.warn("journal", "%d times the server lost writes that the journal holds: proxy journal ls",
-			n)
-	}
+	r.ok("journal", "%s: %s, %s, %s, from %s to %s", dir, quantity.Of(len(view.Timelines()), "timeline"),
+		quantity.Of(len(view.Bases()), "base"), quantity.Of(len(view.Segments()), "segment"), clock(first), clock(last))
+	checkIncidents(r, view)
 	usage, err := vfs.OS{}.Usage(dir)
 	limits := c.Journal.Disk
 	if p := usage.UsedPercent(); err == nil && limits.Stop > 0 && p >= float64(limits.Stop) {
@@ -66,6 +59,8 @@ func checkReplication(ctx context.Context, r *report, c *configs.Config, u *upst
 		user = "default"
 	}
 	checkPSYNC(ctx, r, u, user)
+	checkRoom(ctx, r, c, u)
+	checkJournalMark(ctx, r, c, u, user)
 	text, err := u.Do(ctx, "INFO", "replication")
 	if err != nil {
 		r.warn("journal", "the size of the replication backlog is unknown: %v; +info for user %s "+

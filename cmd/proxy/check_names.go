@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"holdfast/configs"
@@ -10,10 +11,9 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// checkNames warns of commands that rules restrict and that the server knows by another name
-// (rename-command). COMMAND lists them by the names that they were born with; only COMMAND INFO goes
-// by the names that clients can use. Under the new name a command is unknown, and of rules only "*"
-// covers it.
+// checkNames warns of restricted commands that the server knows by another name (rename-command).
+// COMMAND lists their original names; only COMMAND INFO goes by the names that clients can use.
+// Under the new name a command is unknown, and only a rule for "*" covers it.
 func checkNames(ctx context.Context, r *report, u *upstream.Upstream, p *policy.Policy) {
 	args := []any{"COMMAND", "INFO"}
 	var commands []*policy.Command
@@ -29,7 +29,7 @@ func checkNames(ctx context.Context, r *report, u *upstream.Upstream, p *policy.
 	v, err := u.Do(ctx, args...)
 	replies, _ := v.([]any)
 	if err != nil || len(replies) != len(commands) {
-		return // what the control user lacks is told elsewhere
+		return // other checks report missing rights
 	}
 	var renamed []*policy.Command
 	for i, reply := range replies {
@@ -53,7 +53,7 @@ func restrictsAny(p *policy.Policy, cmd *policy.Command) bool {
 	return p.Restricts(cmd)
 }
 
-// forgotten names a command, and what loses as much as it or makes away with the rules.
+// forgotten names a command, and others that lose as much data or disable the rules.
 var forgotten = []struct {
 	command string
 	like    []string
@@ -65,7 +65,29 @@ var forgotten = []struct {
 	{"del", []string{"unlink", "getdel", "rename", "restore", "copy", "migrate"}},
 }
 
-// checkForgotten warns where rules restrict the command, and not what is like it.
+// likeDel adds to the list the commands of the server's table that delete whole keys: newer servers
+// have more.
+func likeDel(t *policy.Table, list []string) []string {
+	list = slices.Clip(list)
+	for _, cmd := range t.All() {
+		if cmd.Effects.Any(policy.EffectDelete) && cmd.Name != "del" &&
+			!cmd.Flags.Has(policy.FlagModule) && !slices.Contains(list, cmd.Name) {
+			list = append(list, cmd.Name)
+		}
+	}
+	return list
+}
+
+// checkUnforeseen names the write commands that this version does not know.
+func checkUnforeseen(r *report, t *policy.Table) {
+	if list := t.Unforeseen(); len(list) > 0 {
+		r.warn("rules", "the server has commands that write and that this version does not know: %s; "+
+			"rules see them by name, by @write and by \"*\", and of what they delete only what the "+
+			"server says of their keys", commandNames(list))
+	}
+}
+
+// checkForgotten warns where rules restrict a command but not its equivalents.
 func checkForgotten(r *report, p *policy.Policy) {
 	restricts := func(name string, unknown bool) bool {
 		cmd := p.Table().ByName(name)
@@ -74,6 +96,9 @@ func checkForgotten(r *report, p *policy.Policy) {
 	for _, f := range forgotten {
 		if !restricts(f.command, false) {
 			continue
+		}
+		if f.command == "del" {
+			f.like = likeDel(p.Table(), f.like)
 		}
 		var open []string
 		for _, name := range f.like {

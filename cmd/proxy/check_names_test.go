@@ -8,6 +8,7 @@ import (
 )
 
 func TestCheckRenamed(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		out := expectCheck(t, exitDone, "upstream: {address: \""+srv.Addr+"\"}\n", nil,
 			"warn  rules: the server has CONFIG, FLUSHALL by other names (rename-command)")
@@ -19,6 +20,7 @@ func TestCheckRenamed(t *testing.T) {
 }
 
 func TestCheckForgotten(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	expectCheck(t, exitDone, "upstream: {address: \""+srv.Addr+"\"}\n"+
 		"rules: [{name: f, commands: [flushall, debug], action: deny}]\n", nil,
@@ -34,6 +36,7 @@ func TestCheckForgotten(t *testing.T) {
 }
 
 func TestCheckEviction(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
 	expectCheck(t, exitDone, "upstream: {address: \""+srv.Addr+"\"}\n"+trashRules, nil,
 		"warn  trash: the server evicts keys of any kind when it is full (allkeys-lru), those in the "+

@@ -23,15 +23,15 @@ func checkRoutes(r *report, c *configs.Config) []*policy.Route {
 	return routes.All()
 }
 
-// checkRoutesFile says what the routes of the file demand, without a look at the server.
+// checkRoutesFile reports the demands of the routes in the file, without asking the server.
 func checkRoutesFile(r *report, c *configs.Config) {
 	for _, route := range checkRoutes(r, c) {
 		r.add(routeFinding(c, route, levelOK, fmt.Sprintf("demands %v", route.Spec.Demand)))
 	}
 }
 
-// checkRoutesServer says of each route whether the server can prove now what it demands, and what
-// to set if not. With trash, there is one.
+// checkRoutesServer reports for each route whether the server can meet its demand now, and the
+// settings to change if not. With trash, there is one.
 func checkRoutesServer(
 	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, info *upstream.Info,
 	trash bool,
@@ -63,19 +63,20 @@ func checkRoutesServer(
 			"or write the same into the server's configuration file")
 	}
 	checkFenceLogin(ctx, r, c, u, demand)
-	if !trash { // which has a place of its own for the mark
+	if !trash { // the trash has a place of its own for the mark
 		checkMark(ctx, r, c, u, info)
 	}
 }
 
-// routeFinding is one about a route, with its place in the file.
+// routeFinding is a finding about a route, with its place in the file.
 func routeFinding(c *configs.Config, route *policy.Route, level, text string) finding {
 	at := c.At(fmt.Sprintf("routes[%d]", route.Index), "")
 	return finding{level, "routes", fmt.Sprintf("route %q %s", route.Spec.Name, text), at.File,
 		at.Line, at.Column}
 }
 
-// troubleFinding fails what will never be proven as things are, and warns of what may be later.
+// troubleFinding fails a demand that the present setup can never meet, and warns of one that it may
+// meet later.
 func troubleFinding(c *configs.Config, t proxy.RouteTrouble) finding {
 	level := levelWarn
 	text := fmt.Sprintf("demands %v, which cannot be proven now: %s", t.Part, t.Why)
@@ -93,18 +94,18 @@ func troubleFinding(c *configs.Config, t proxy.RouteTrouble) finding {
 	return routeFinding(c, t.Route, level, text)
 }
 
-// sends reports whether a remedy has these words.
+// sends reports whether a remedy contains these words.
 func sends(troubles []proxy.RouteTrouble, words string) bool {
 	return slices.ContainsFunc(troubles, func(t proxy.RouteTrouble) bool {
 		return slices.ContainsFunc(t.Do, func(do string) bool { return strings.Contains(do, words) })
 	})
 }
 
-// everysec is how long the server's own fsync may take to come under appendfsync everysec, and one
+// everysec is how long the server's own fsync may take to come under appendfsync everysec, plus one
 // that has just begun before it.
 const everysec = 2 * time.Second
 
-// checkRouteTimes warns of a timeout within which the proof will often not come.
+// checkRouteTimes warns of a timeout that is often too short for the proof.
 func checkRouteTimes(r *report, c *configs.Config, route *policy.Route, info *upstream.Info) {
 	s := &route.Spec
 	ok, _ := info.AOFProof()
@@ -125,8 +126,8 @@ func checkRouteDatabases(r *report, c *configs.Config, route *policy.Route, info
 	}
 }
 
-// checkFenceLogin asks the server whether the control user may do what the proofs are made of, and
-// says how to let him.
+// checkFenceLogin asks the server whether the control user may run the commands of the proofs, and
+// shows how to grant them.
 func checkFenceLogin(
 	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, d policy.Demand,
 ) {
@@ -160,7 +161,7 @@ func checkFenceLogin(
 		"ACL SETUSER %s %s", user, strings.Join(names, ", "), user, strings.Join(grants, " "))
 }
 
-// grantsFor is what an ACL lacks for a request that DRYRUN refuses in these words.
+// grantsFor lists the rights that an ACL lacks for a request that DRYRUN refuses in these words.
 func grantsFor(
 	ctx context.Context, u *upstream.Upstream, user string, words []string, refusal string,
 ) (grants []string) {
@@ -177,8 +178,8 @@ func grantsFor(
 	return grants
 }
 
-// reachesAllKeys reports whether the user may use all keys: the server takes no pattern then. One
-// whose ACL cannot be read is taken for such a user: what he lacks shows the next time.
+// reachesAllKeys reports whether the user may use all keys: the server takes no pattern then. If
+// its ACL cannot be read, the user is assumed to: missing rights show at the next run.
 func reachesAllKeys(ctx context.Context, u *upstream.Upstream, user string) bool {
 	reply, err := u.Do(ctx, "ACL", "GETUSER", user)
 	fields, _ := reply.([]any)
@@ -202,7 +203,7 @@ func checkMark(
 	if !ok {
 		return
 	}
-	reply, err := u.Do(ctx, "EVAL", proxy.MarkLua, 1, proxy.MarkKey, db)
+	reply, err := u.Do(ctx, "EVAL", proxy.MarkLua, 2, proxy.MarkKeys[0], proxy.MarkKeys[1], db)
 	keys, counted := reply.(int64)
 	switch {
 	case err != nil || !counted:

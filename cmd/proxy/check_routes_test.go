@@ -18,6 +18,7 @@ func routesFile(address string, acks ...string) string {
 }
 
 func TestCheckRoutes(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	host, port, _ := strings.Cut(srv.Addr, ":")
 	expectCheck(t, exitFailed, routesFile(srv.Addr, "replicas: 2", "aof: {local: true}"), nil,
@@ -58,6 +59,7 @@ func TestCheckRoutes(t *testing.T) {
 }
 
 func TestCheckRoutesWithoutServer(t *testing.T) {
+	t.Parallel()
 	text := routesFile("127.0.0.1:1", "replicas: 1", "aof: {local: true}")
 	expectCheck(t, exitDone, text, offline,
 		`ok    routes: FILE:3:5: route "r0" demands replicas 1`,
@@ -70,6 +72,7 @@ func TestCheckRoutesWithoutServer(t *testing.T) {
 
 // What WAITAOF is worth depends on the server.
 func TestCheckRoutesByServer(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		srv.MustDo("CONFIG", "SET", "appendonly", "yes")
 		text := routesFile(srv.Addr, "aof: {local: true}")
@@ -106,6 +109,7 @@ func TestCheckRoutesByServer(t *testing.T) {
 
 // The line that check proposes is enough: sent as it is, nothing is missing any more.
 func TestCheckRoutesLogin(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	srv.MustDo("CONFIG", "SET", "appendonly", "yes", "appendfsync", "always")
 	journal := t.TempDir()
@@ -145,12 +149,14 @@ func TestCheckRoutesLogin(t *testing.T) {
 }
 
 func TestCheckRoutesOfAnInvalidFile(t *testing.T) {
+	t.Parallel()
 	expectCheck(t, exitFailed, "routes: [{name: a, ack: {journal: true}}]\n", offline,
 		"FAIL  routes: FILE:1:35: routes[0].ack.journal: needs journal.dir")
 }
 
 // Routes take the server's highest database from clients.
 func TestCheckRoutesHiddenKeys(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, "--appendonly", "yes", "--appendfsync", "always")
 	const set = "redis.call('SELECT', 15) return redis.call('SET', KEYS[1], 'x')"
 	text := routesFile(srv.Addr, "aof: {local: true}")
@@ -171,6 +177,7 @@ func TestCheckRoutesHiddenKeys(t *testing.T) {
 }
 
 func TestCheckRoutesInClusterMode(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, "--cluster-enabled", "yes")
 	expectCheck(t, exitFailed, routesFile(srv.Addr, "replicas: 1"), nil,
 		`FAIL  routes: FILE:3:5: route "r0" demands replicas 1, which can never be proven like this: `+

@@ -8,17 +8,16 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// consequences says what the proxy lacks when its user may not run a command.
+// consequences lists the features that the proxy loses when its user may not run a command.
 var consequences = map[string]string{
 	"info": "version, role and persistence stay unknown, and a failover is noticed only when " +
 		"the connection breaks",
 	"config|get": "the number of databases and the server's limits stay unknown",
 	"command": "the built-in command table is used: commands of modules and of newer versions " +
 		"are unknown to the rules",
-	"ping": "whether clients must log in stays unknown",
 }
 
-// checkLogin looks at what the proxy's own user may do, and at who else may get in.
+// checkLogin checks the rights of the proxy's own user, and whether other clients can log in.
 func checkLogin(r *report, c *configs.Config, info *upstream.Info) {
 	if info.Err != nil {
 		r.fail("upstream", "%v", info.Err)
@@ -75,8 +74,10 @@ func checkRole(r *report, info *upstream.Info) {
 	default:
 		r.warn("role", "unknown: %q", info.Role)
 	}
-	if info.Loading {
-		r.warn("role", "the server is still loading its data")
+	for _, why := range info.Refuses() {
+		if !info.Sentinel && !info.Cluster && info.Role != "slave" {
+			r.warn("role", "the server serves no clients now: %s", why)
+		}
 	}
 	if info.Cluster {
 		r.fail("role", "the server is part of a cluster: its redirections would lead clients "+
@@ -84,7 +85,7 @@ func checkRole(r *report, info *upstream.Info) {
 	}
 }
 
-// checkPersistence says what a restart of the server would lose.
+// checkPersistence reports the data that a restart of the server would lose.
 func checkPersistence(r *report, info *upstream.Info) {
 	switch {
 	case info.AppendOnly && info.AppendFsync == "no":
@@ -126,12 +127,33 @@ func checkMemory(r *report, info *upstream.Info) {
 	}
 }
 
-// checkLimits compares the proxy's limits with the server's.
-func checkLimits(r *report, c *configs.Config, info *upstream.Info) {
-	if info.Maxclients > 0 && c.Limits.PinnedLinks > info.Maxclients {
+// checkShare compares the proxy's possible connections with the server's limit for all clients.
+func checkShare(r *report, c *configs.Config, info *upstream.Info) {
+	if info.Maxclients == 0 {
+		return
+	}
+	l := limits(c)
+	share := l.ShareOfServer(info.Maxclients)
+	switch {
+	case share > info.Maxclients-ownConnections:
+		r.warn("limits", "upstream_links is %d, and the server takes %d connections in all "+
+			"(maxclients): clients of the proxy can lock out others, and the proxy itself",
+			share, info.Maxclients)
+	case c.Limits.PinnedLinks > info.Maxclients:
 		r.warn("limits", "pinned_links is %d, and the server takes %d connections in all",
 			c.Limits.PinnedLinks, info.Maxclients)
+	default:
+		r.ok("limits", "clients get at most %d of the server's %d connections", share,
+			info.Maxclients)
 	}
+}
+
+// ownConnections is the number of the proxy's own connections: control, journal, fences.
+const ownConnections = 16
+
+// checkLimits compares the proxy's limits with the server's.
+func checkLimits(r *report, c *configs.Config, info *upstream.Info) {
+	checkShare(r, c, info)
 	if bulk := configs.Bytes(info.ProtoMaxBulk); bulk > c.Limits.MaxBulk {
 		r.warn("limits", "max_bulk is %v, and the server takes %v (proto-max-bulk-len)",
 			c.Limits.MaxBulk, bulk)

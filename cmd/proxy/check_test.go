@@ -43,6 +43,7 @@ func expectCheck(t *testing.T, code int, text string, flags []string, want ...st
 var offline = []string{"--offline"}
 
 func TestCheckFile(t *testing.T) {
+	t.Parallel()
 	expectCheck(t, exitDone, "limits: {max_clients: 9, pinned_links: 9}\n", offline,
 		"ok    config: FILE: 1 listener, upstream 127.0.0.1:6379",
 		"ok    rules: the built-in ones", "2 ok, 0 warnings, 0 failures")
@@ -61,6 +62,7 @@ func TestCheckFile(t *testing.T) {
 }
 
 func TestCheckRules(t *testing.T) {
+	t.Parallel()
 	expectCheck(t, exitDone, "rules: []\n", offline,
 		"warn  rules: none: every command is allowed")
 	expectCheck(t, exitDone, `
@@ -83,9 +85,10 @@ rules:
 		`FAIL  rules: FILE:3:31: rules[0].commands[1]: rule "a": `)
 }
 
-// What the reading of the file finds and what only rules and routes can know is told together, in
-// the order of the file, each once.
+// Faults from reading the file and from compiling rules and routes are reported together, in the
+// order of the file, each once.
 func TestCheckTellsAllErrorsAtOnce(t *testing.T) {
+	t.Parallel()
 	file := configFile(t, `workers: 0
 rules:
   - {name: a, commands: [get], action: denny}
@@ -110,6 +113,7 @@ drain: 5
 }
 
 func TestCheckWarnsOfAReadablePassword(t *testing.T) {
+	t.Parallel()
 	file := configFile(t, "upstream: {password: hunter2}\n")
 	if err := os.Chmod(file, 0o644); err != nil {
 		t.Fatal(err)
@@ -122,6 +126,7 @@ func TestCheckWarnsOfAReadablePassword(t *testing.T) {
 }
 
 func TestCheckServer(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		text := "upstream: {address: \"" + srv.Addr + "\"}\n"
 		expectCheck(t, exitDone, text, nil,
@@ -148,6 +153,7 @@ func TestCheckServer(t *testing.T) {
 }
 
 func TestCheckReplica(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	srv.MustDo("REPLICAOF", "127.0.0.1", "1")
 	expectCheck(t, exitDone, "upstream: {address: \""+srv.Addr+"\"}\n", nil,
@@ -155,6 +161,7 @@ func TestCheckReplica(t *testing.T) {
 }
 
 func TestCheckLogin(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, "--requirepass", "hunter2")
 	address := "upstream: {address: \"" + srv.Addr + "\"}\n"
 	expectCheck(t, exitFailed, address, nil, "FAIL  upstream: control user cannot log in")
@@ -172,6 +179,7 @@ func TestCheckLogin(t *testing.T) {
 }
 
 func TestCheckExposedListener(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	expectCheck(t, exitDone, "listeners: [{address: \":6380\"}]\nupstream: {address: \""+
 		srv.Addr+"\"}\n", nil,
@@ -180,6 +188,7 @@ func TestCheckExposedListener(t *testing.T) {
 }
 
 func TestCheckUnreachable(t *testing.T) {
+	t.Parallel()
 	port, err := proxytest.FreePort()
 	if err != nil {
 		t.Fatal(err)
@@ -188,8 +197,9 @@ func TestCheckUnreachable(t *testing.T) {
 		"FAIL  upstream: ", "ok    rules: the built-in ones")
 }
 
-// A listening socket that nobody accepts from is a server that hangs.
+// A listening socket without an accept is a server that hangs.
 func TestCheckSilentServer(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -200,6 +210,7 @@ func TestCheckSilentServer(t *testing.T) {
 }
 
 func TestCheckJSON(t *testing.T) {
+	t.Parallel()
 	file := configFile(t, "workers: 0\n")
 	code, stdout, _ := execute(t, "check", "--offline", "--json", "--config", file)
 	var got report

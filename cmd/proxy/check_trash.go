@@ -12,21 +12,21 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// trashNeeds is what the scripts of the trash call, with arguments that the server accepts.
+// trashNeeds are the commands in the scripts of the trash, with arguments that the server accepts.
 var trashNeeds = []string{
 	"eval x 0", "swapdb 0 1", "select 1", "dbsize", "flushdb async", "info keyspace", "time",
 	"move k 1", "scan 0", "hset k f v", "hget k f", "hvals k", "hdel k f", "hlen k", "incr k",
-	"exists k", "rename k l", "set k v", "get k", "del k", "unlink k", "pttl k", "zadd k 1 m",
+	"exists k", "rename k l", "copy k l db 1", "set k v", "get k", "del k", "unlink k", "pttl k", "zadd k 1 m",
 	"zrem k m", "zrange k 0 0", "zrevrange k 0 0", "zrangebyscore k 0 1", "sadd k m", "srem k m",
 	"srandmember k 1",
 }
 
-// checkTrash says where the trash is, and what keeps the server from having one. It returns the
-// databases that are reserved for it; none if there is none.
+// checkTrash reports the place of the trash, and the obstacles to one. It returns the databases
+// that are reserved for it, if any.
 func checkTrash(
 	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, info *upstream.Info,
 ) []int {
-	reserved, err := planTrash(c, info)
+	reserved, p, err := planTrash(c, info)
 	switch {
 	case errors.Is(err, errRules):
 		return nil // reported with the rules
@@ -38,6 +38,20 @@ func checkTrash(
 	}
 	dbs := strings.Trim(fmt.Sprint(reserved), "[]")
 	r.ok("trash", "databases %s are reserved for it and hidden from clients", dbs)
+	switch slots, free, err := proxy.TrashHolds(ctx, u, trash(c), p); {
+	case err != nil:
+		r.warn("trash", "how full it is cannot be told: %v", err)
+	case free == 0:
+		r.warn("trash", "it is full: each of its %d databases holds a flush, and further flushes are denied until "+
+			"one is emptied (SHOW TRASH, UNDO and PURGE on the console)", slots)
+	default:
+		r.ok("trash", "%d of its %d databases for flushes are free", free, slots)
+	}
+	if rules := proxy.UnlimitedFlushes(p); len(rules) > 0 {
+		r.warn("trash", "it holds %d flushed databases, and the rule has no limit (%s): when it is full, "+
+			"flushes are denied until the oldest was kept long enough; a test suite that flushes "+
+			"between tests fails then", len(reserved)-1, strings.Join(rules, ", "))
+	}
 	if what := proxy.Evicts(info); what != "" {
 		r.warn("trash", "the server evicts %s when it is full (%s), %s, too: UNDO cannot bring these "+
 			"back", what, info.MaxMemoryPolicy, evicted(what))
@@ -48,22 +62,24 @@ func checkTrash(
 
 var errRules = errors.New("the rules cannot be compiled")
 
-// planTrash says which databases are reserved for the trash; none if there is none.
-func planTrash(c *configs.Config, info *upstream.Info) (reserved []int, err error) {
+// planTrash returns the databases that are reserved for the trash, if any, and the rules that need
+// it.
+func planTrash(c *configs.Config, info *upstream.Info) (reserved []int, p *policy.Policy, err error) {
 	table := policy.Builtin()
 	if t, err := policy.NewTable(info.CommandReply); err == nil {
 		table = t
 	}
-	p, err := policy.New(policy.Options{
+	p, err = policy.New(policy.Options{
 		Table: table, Rules: ruleSpecs(c), Enforcement: c.Enforcement, AllowUnknown: true,
 	})
 	if err != nil {
-		return nil, errRules
+		return nil, nil, errRules
 	}
-	return proxy.PlanTrash(trash(c), p, info)
+	reserved, err = proxy.PlanTrash(trash(c), p, info)
+	return reserved, p, err
 }
 
-// evicted is what of the trash such an eviction concerns.
+// evicted names the part of the trash that such an eviction affects.
 func evicted(what string) string {
 	if what == proxy.EvictsAll {
 		return "those in the trash and its ledger"
@@ -71,7 +87,7 @@ func evicted(what string) string {
 	return "those in the trash"
 }
 
-// checkTrashLogin asks the server what the control user may do.
+// checkTrashLogin asks the server for the control user's rights.
 func checkTrashLogin(ctx context.Context, r *report, u *upstream.Upstream) {
 	user, err := u.Do(ctx, "ACL", "WHOAMI")
 	if err != nil {

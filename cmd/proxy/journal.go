@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"strings"
@@ -27,6 +26,7 @@ var journalCommands = []subcommand{
 	{"ls", "what it holds", journalList},
 	{"verify", "check every byte", journalVerify},
 	{"show", "the commands in it", journalShow},
+	{"events", "what destroyed data", journalEvents},
 	{"export", "write an append-only file", journalExport},
 	{"which", "where backup files stand", journalWhich},
 }
@@ -51,10 +51,10 @@ func journalCommand(ctx context.Context, c *command, args []string) error {
 	if err := c.parse(f, args); err != nil {
 		return err
 	}
-	return usagef("no command given: ls, verify, show, export or which")
+	return usagef("no command given: ls, verify, show, events, export or which")
 }
 
-// A journalFlag says which journal is meant.
+// A journalFlag selects a journal.
 type journalFlag struct{ dir, config *string }
 
 func addJournal(f *flag.FlagSet) journalFlag {
@@ -64,7 +64,7 @@ func addJournal(f *flag.FlagSet) journalFlag {
 	}
 }
 
-// folder is the journal's. The error is one of usage, or of the configuration.
+// folder is the journal's folder. The error is one of usage, or of the configuration.
 func (j journalFlag) folder() (string, error) {
 	switch {
 	case *j.dir != "" && *j.config != "":
@@ -74,30 +74,51 @@ func (j journalFlag) folder() (string, error) {
 	case *j.config == "":
 		return "", usagef("which journal? Give --dir or --config")
 	}
-	c, err := configs.Load(*j.config)
+	c, err := loadRecorder(*j.config)
 	if err != nil {
-		return "", fmt.Errorf("the configuration cannot be used:\n%w", err)
-	}
-	if c.Journal.Dir == "" {
-		return "", fmt.Errorf("%s keeps no journal: it has no journal.dir", *j.config)
+		return "", err
 	}
 	return c.Journal.Dir, nil
 }
 
-// open looks into the journal.
-func (j journalFlag) open() (*journal.View, string, error) {
+// loadRecorder reads the configuration of a proxy that keeps a journal.
+func loadRecorder(path string) (*configs.Config, error) {
+	c, err := configs.Load(path)
+	if err != nil {
+		return nil, fmt.Errorf("the configuration cannot be used:\n%w", err)
+	}
+	return c, hasJournal(path, c)
+}
+
+// hasJournal is the error of a configuration without a journal.
+func hasJournal(path string, c *configs.Config) error {
+	if c.Journal.Dir == "" {
+		return fmt.Errorf("%s keeps no journal: it has no journal.dir", path)
+	}
+	return nil
+}
+
+// open opens a view of the journal. Of a damaged one it shows the readable part and reports the
+// rest.
+func (j journalFlag) open(c *command) (*journal.View, string, error) {
 	dir, err := j.folder()
 	if err != nil {
 		return nil, "", err
 	}
-	view, err := journal.OpenView(nil, dir)
+	view, err := journal.Salvage(nil, dir)
 	switch {
-	case errors.Is(err, journal.ErrDamaged):
-		err = fmt.Errorf("journal in %s: %w; if this is a copy of a folder that was being written, "+
-			"copy it once more; else see \"When it is damaged\" in journal/README.md", dir, err)
-	case err != nil: // it says by itself that it is of the journal
-	case len(view.Timelines()) == 0:
+	case err != nil: // its text already names the journal
+		return nil, dir, err
+	case len(view.Timelines()) == 0 && len(view.Damages()) == 0:
 		err = fmt.Errorf("there is no journal in %s, or nothing was ever recorded", dir)
+	}
+	for _, d := range view.Damages() {
+		fmt.Fprintf(c.stderr, "warning: %v\n", d)
+	}
+	if len(view.Damages()) > 0 {
+		fmt.Fprintln(c.stderr, "warning: what lies before the damage and, from the next base on, behind it "+
+			"can be used; if this is a copy of a folder that was being written, copy it once more; "+
+			"else see \"When it is damaged\" in journal/README.md")
 	}
 	return view, dir, err
 }

@@ -3,19 +3,20 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"holdfast/journal/replay"
 )
 
 const aboutJournalExport = `Writes the data set at a point as a multi-part append-only file. A server of the
-same version or newer starts from it with: appendonly yes, appenddirname FOLDER. The folder must
-be empty or new.`
+same version or newer starts from it with the command that is printed. The folder must be empty or
+new.`
 
 // journalExport is the subcommand journal export.
 func journalExport(ctx context.Context, c *command, args []string) error {
 	f := c.flags("journal export", aboutJournalExport)
-	which := addJournal(f)
+	which, from := addJournal(f), addFrom(f)
 	dir := f.String("aof", "", "the `folder` to write")
 	point := addPoint(f)
 	asJSON := f.Bool("json", false, "print JSON")
@@ -29,8 +30,11 @@ func journalExport(ctx context.Context, c *command, args []string) error {
 	if *dir == "" {
 		return usagef("where to? Give --aof")
 	}
-	view, _, err := which.open()
+	view, _, err := which.open(c)
 	if err != nil {
+		return err
+	}
+	if view, err = from.view(ctx, c, view); err != nil {
 		return err
 	}
 	shown := newProgress(c.stderr)
@@ -54,9 +58,23 @@ func journalExport(ctx context.Context, c *command, args []string) error {
 		return writeJSON(c.stdout, struct {
 			Plan planView `json:"plan"`
 			AOF  string   `json:"aof"`
-		}{viewPlan(plan), *dir})
+			Run  string   `json:"run"`
+		}{viewPlan(plan), *dir, startCommand(plan, *dir)})
 	}
-	_, err = fmt.Fprintf(c.stdout, "written to %s; check it with redis-check-aof, start from it "+
-		"with appendonly yes\n", *dir)
+	_, err = fmt.Fprintf(c.stdout, "written to %s; start a server from it with\n  %s\n", *dir,
+		startCommand(plan, *dir))
 	return err
+}
+
+// startCommand starts a server from an append-only folder: --appenddirname is a name below --dir.
+func startCommand(p *replay.Plan, dir string) string {
+	server := "redis-server"
+	if p.Needs.Format.Valkey {
+		server = "valkey-server"
+	}
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	return fmt.Sprintf("%s --appendonly yes --dir %s --appenddirname %s --appendfilename %s", server,
+		shellWord(filepath.Dir(dir)), shellWord(filepath.Base(dir)), replay.AOFName)
 }

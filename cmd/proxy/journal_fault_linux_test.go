@@ -43,7 +43,7 @@ func (p *process) inject(call, errno string) (heal func()) {
 	p.t.Helper()
 	cmd := exec.Command(proxytest.Tool(p.t, "strace"), "-f", "-p", strconv.Itoa(p.cmd.Process.Pid),
 		"-o", os.DevNull, "-e", "trace="+call, "-e", "inject="+call+":error="+errno)
-	var said syncBuffer
+	var said proxytest.Log
 	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -73,10 +73,10 @@ func (p *process) inject(call, errno string) (heal func()) {
 	return heal
 }
 
-// The disk of a real process refuses what the journal asks of it. Clients do not notice; nothing is
-// called durable meanwhile; when the disk works again the journal goes on by itself, and holds
-// everything.
+// The disk of a real process refuses the journal's calls. Clients do not notice; nothing is called
+// durable meanwhile; when the disk works again the journal goes on by itself, and holds everything.
 func TestDiskErrors(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct{ call, errno, state string }{
 		{"fdatasync", "EIO", "failed"},
 		{"pwrite64", "EIO", "failed"},
@@ -118,13 +118,4 @@ func TestDiskErrors(t *testing.T) {
 			}
 		})
 	}
-}
-
-func offsetOf(t *testing.T, srv *proxytest.Server) int64 {
-	t.Helper()
-	n, err := strconv.ParseInt(srv.Info("replication")["master_repl_offset"], 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }

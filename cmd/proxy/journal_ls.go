@@ -15,23 +15,24 @@ import (
 const aboutJournalList = `Lists what a journal holds. A moment can be restored if a base and everything
 between it and the moment is there.`
 
-// A journalView is what a journal holds, in JSON.
+// A journalView is a journal's contents, in JSON.
 type journalView struct {
 	Dir       string             `json:"dir"`
-	First     time.Time          `json:"first"` // of the stream that is held
+	First     time.Time          `json:"first"` // of the stream's first byte in the journal
 	Last      time.Time          `json:"last"`
 	Timelines []journal.Timeline `json:"timelines"`
 	Bases     []journal.Base     `json:"bases"`
 	Segments  []segmentView      `json:"segments"`
 	Gaps      []journal.Gap      `json:"gaps"`
 	Incidents []journal.Incident `json:"incidents"`
+	Damages   []problemView      `json:"damages"`
 }
 
 type segmentView struct {
 	Seq    uint64          `json:"seq"`
 	File   string          `json:"file"`
 	Bytes  int64           `json:"bytes"`
-	State  string          `json:"state"` // "sealed", "live", "suspect", "unsealed"
+	State  string          `json:"state"` // "sealed", "live", "suspect", "unsealed", "damaged"
 	Ranges []journal.Range `json:"ranges"`
 	First  time.Time       `json:"first"`
 	Last   time.Time       `json:"last"`
@@ -42,6 +43,8 @@ func viewSegments(list []journal.Segment) []segmentView {
 	for i, s := range list {
 		state := "unsealed"
 		switch {
+		case s.Damaged:
+			state = "damaged"
 		case s.Suspect:
 			state = "suspect"
 		case s.Live:
@@ -63,13 +66,14 @@ func journalList(_ context.Context, c *command, args []string) error {
 	if err := c.parse(f, args); err != nil {
 		return err
 	}
-	view, dir, err := which.open()
+	view, dir, err := which.open(c)
 	if err != nil {
 		return err
 	}
 	v := journalView{Dir: dir, Timelines: view.Timelines(), Bases: orEmpty(view.Bases()),
 		Segments: viewSegments(view.Segments()), Gaps: orEmpty(view.Gaps()),
 		Incidents: orEmpty(view.Incidents())}
+	v.Damages = viewDamages(view)
 	v.First, v.Last = view.TimeRange()
 	if *asJSON {
 		return writeJSON(c.stdout, v)
@@ -77,7 +81,15 @@ func journalList(_ context.Context, c *command, args []string) error {
 	return printJournal(c.stdout, &v)
 }
 
-// orEmpty makes no list an empty one.
+func viewDamages(view *journal.View) []problemView {
+	out := []problemView{}
+	for _, d := range view.Damages() {
+		out = append(out, problemView{d.Segment, d.Error()})
+	}
+	return out
+}
+
+// orEmpty turns a nil list into an empty one.
 func orEmpty[T any](list []T) []T {
 	if list == nil {
 		return []T{}
@@ -130,7 +142,7 @@ func printJournal(w io.Writer, v *journalView) error {
 	return err
 }
 
-// printHoles adds what is missing and what the server lost.
+// printHoles adds the gaps in the stream and the server's losses.
 func printHoles(row func(string, ...any), v *journalView) {
 	if len(v.Gaps) > 0 {
 		row("\nGAP\tFROM\tTO\tNOTICED\tWHY")
@@ -139,14 +151,19 @@ func printHoles(row func(string, ...any), v *journalView) {
 		row("timeline %d\t%d\t%d\t%s\t%s", g.Timeline, g.From, g.To, clock(g.Time), g.Why)
 	}
 	if len(v.Incidents) > 0 {
-		row("\nINCIDENT\tFROM\tTO\tCOMMANDS\tFIRST\tLAST\tNOTICED\tWHY")
+		row("\nINCIDENT\tTIMELINE\tSTATE\tFROM\tTO\tCOMMANDS\tKEYS\tFIRST\tLAST\tNOTICED\tWHY")
 	}
 	for _, i := range v.Incidents {
-		commands := fmt.Sprint(i.Commands)
-		if i.Commands < 0 {
-			commands = "?"
-		}
-		row("timeline %d\t%d\t%d\t%s\t%s\t%s\t%s\t%s", i.Timeline, i.From, i.To, commands,
-			clock(i.FirstTime), clock(i.LastTime), clock(i.Time), i.Why)
+		row("%d\t%d\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s", i.N, i.Timeline, i.State(), i.From,
+			i.To, countText(i.Commands), countText(i.Keys), clock(i.FirstTime), clock(i.LastTime),
+			clock(i.Time), i.Why)
 	}
+}
+
+// countText is a count; -1 is unknown.
+func countText(n int64) string {
+	if n < 0 {
+		return "?"
+	}
+	return fmt.Sprint(n)
 }

@@ -20,7 +20,7 @@ words. What is there is effects: SPOP is shown as SREM, a script as what it wrot
 only say to each other, and SELECT, is left out unless --all is given. The offset of a command is
 what restore --to and --skip take.`
 
-// A sieve says which commands are shown.
+// A sieve selects the commands to show.
 type sieve struct {
 	table       *policy.Table
 	match, key  policy.Glob
@@ -42,17 +42,21 @@ func journalShow(ctx context.Context, c *command, args []string) error {
 	key := f.String("key", "", "only commands with a key that matches a `GLOB`")
 	destructive := f.Bool("destructive", false,
 		"only what deletes, moves, flushes or swaps (not what overwrites by SET)")
-	all := f.Bool("all", false, "also PING, REPLCONF, SELECT")
+	all := f.Bool("all", false, "also PING, REPLCONF, SELECT and the marks of proxies")
 	full := f.Bool("full", false, "whole arguments, up to 64 KiB each")
 	asJSON := f.Bool("json", false, "print JSON, an object a line")
+	asRESP := f.Bool("resp", false, "print the commands byte for byte, for redis-cli --pipe")
 	if err := c.parse(f, args); err != nil {
 		return err
+	}
+	if *asRESP && (*all || *full || *asJSON) {
+		return usagef("--resp is whole as it is, and goes with none of --all, --full and --json")
 	}
 	w, err := walkOf(*from, *to, *timeline)
 	if err != nil {
 		return err
 	}
-	view, _, err := which.open()
+	view, _, err := which.open(c)
 	if err != nil {
 		return err
 	}
@@ -61,21 +65,34 @@ func journalShow(ctx context.Context, c *command, args []string) error {
 		destructive: *destructive, all: *all}
 	out := bufio.NewWriter(c.stdout)
 	w.Gap = func(g journal.Gap) {
-		fmt.Fprintf(c.stderr, "missing: offsets %d to %d of timeline %d\n", g.From, g.To, g.Timeline)
+		fmt.Fprintf(c.stderr, "missing: offsets %d to %d of timeline %d: %s\n", g.From, g.To,
+			g.Timeline, g.Why)
+	}
+	show := func(cmd *stream.Command) error { return showCommand(out, cmd, *full, *asJSON) }
+	end := func() error { return nil }
+	if *asRESP {
+		r, err := newRespWriter(ctx, out, view, &w, s)
+		if err != nil {
+			return err
+		}
+		show, end = r.write, r.close
 	}
 	err = replay.Commands(ctx, view, w, func(cmd *stream.Command) error {
 		if !s.passes(cmd) {
 			return nil
 		}
-		return showCommand(out, cmd, *full, *asJSON)
+		return show(cmd)
 	})
+	if cerr := end(); err == nil {
+		err = cerr
+	}
 	if ferr := out.Flush(); err == nil {
 		err = ferr
 	}
 	return err
 }
 
-// walkOf reads the flags that say which part is shown.
+// walkOf reads the flags for the part to show.
 func walkOf(from, to string, timeline int) (replay.Walk, error) {
 	w := replay.Walk{Timeline: journal.TimelineID(timeline)}
 	now := time.Now()
@@ -95,12 +112,12 @@ func walkOf(from, to string, timeline int) (replay.Walk, error) {
 	return w, nil
 }
 
-// passes reports whether a command is to be shown.
+// passes reports whether to show a command.
 func (s *sieve) passes(c *stream.Command) bool {
 	if len(c.Args) == 0 {
 		return false
 	}
-	if !s.all && (c.Is("PING") || c.Is("REPLCONF") || c.Is("SELECT")) {
+	if !s.all && (c.Is("PING") || c.Is("REPLCONF") || c.Is("SELECT") || c.IsMark()) {
 		return false
 	}
 	if s.byName && !s.match.Match(bytes.ToLower(c.Args[0])) {
@@ -112,7 +129,7 @@ func (s *sieve) passes(c *stream.Command) bool {
 	return !s.byKey || s.names(c)
 }
 
-// destroys reports whether a command takes keys, or parts of values, away.
+// destroys reports whether a command removes keys, or parts of values.
 func (s *sieve) destroys(c *stream.Command) bool {
 	cmd := s.table.Lookup(c.Args)
 	const losing = policy.EffectDelete | policy.EffectShrink | policy.EffectMove |
@@ -135,7 +152,7 @@ func (s *sieve) names(c *stream.Command) bool {
 	return false
 }
 
-// shownArg is how much of an argument people are shown, in bytes.
+// shownArg is the number of bytes of an argument in output for people.
 const shownArg = 64
 
 func showCommand(w *bufio.Writer, c *stream.Command, full, asJSON bool) error {

@@ -15,12 +15,13 @@ import (
 	"holdfast/proxy/proxytest"
 )
 
-// recordedArgs are what a server needs to have its journal attached at once, and its data compared.
+// recordedArgs let a server attach a journal at once, and compare its data.
 var recordedArgs = []string{"--repl-diskless-sync-delay", "0", "--repl-backlog-size", "64mb",
 	"--enable-debug-command", "yes"}
 
-// recordingConfig keeps a journal beside the configuration file, and lets everything pass.
-const recordingConfig = "rules: []\njournal: {dir: j}\n"
+// recordingConfig keeps a journal in the configuration file's folder, and lets everything pass. It
+// marks no server: tests compare digests.
+const recordingConfig = "rules: []\njournal: {dir: j, mark: 0s}\n"
 
 // folder is where the proxy's journal is.
 func (p *process) folder() string { return filepath.Join(filepath.Dir(p.file), "j") }
@@ -43,7 +44,16 @@ func (p *process) recordedAll(srv *proxytest.Server) {
 	})
 }
 
-// stop ends the proxy in good order, kill by SIGKILL; again starts it anew.
+func offsetOf(t *testing.T, srv *proxytest.Server) int64 {
+	t.Helper()
+	n, err := strconv.ParseInt(srv.Info("replication")["master_repl_offset"], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// stop ends the proxy in good order, kill by SIGKILL; again restarts it.
 func (p *process) stop() {
 	p.t.Helper()
 	p.signal(syscall.SIGTERM)
@@ -76,7 +86,7 @@ func recording(t *testing.T, kind string) (*proxytest.Server, *process) {
 	return srv, p
 }
 
-// mustRun requires a command line to end with code 0 and returns what it printed.
+// mustRun requires a command line to end with code 0 and returns its output.
 func mustRun(t *testing.T, args ...string) string {
 	t.Helper()
 	code, stdout, stderr := execute(t, args...)
@@ -87,6 +97,7 @@ func mustRun(t *testing.T, args ...string) string {
 }
 
 func TestJournalUsage(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		args   string
 		code   int
@@ -111,12 +122,12 @@ func TestJournalUsage(t *testing.T) {
 		{"restore --dir x --end --to 5 --dry-run", exitUsage, "give one of"},
 		{"restore --dir x --end --nth 2 --dry-run", exitUsage, "-nth counts from 1"},
 		{"restore --dir x --end --skip 9-5 --dry-run", exitUsage, "invalid value"},
-		{"restore --dir x --end --timeline -5 --dry-run", exitUsage, "-timeline is"},
+		{"restore --dir x --end --timeline -5 --dry-run", exitUsage, "a timeline is a number"},
 		{"restore --dir x --end --listen 5", exitUsage, "-listen: "},
 		{"restore --dir x --end --target a:1 --advertise b:2", exitUsage, "-advertise goes with"},
 		{"restore --dir x --end --listen :0 --force", exitUsage, "-force goes with"},
 		{"restore --dir x --end --target http://a", exitUsage, `-target: "http" is not redis`},
-		{"restore --dir x --end --target rediss://a", exitUsage, "TLS is not supported"},
+		{"restore --dir x --end --target rediss://a?cert=x", exitUsage, "cert and key go together"},
 		{"restore --dir x --end --target redis://a/5", exitUsage, "all databases"},
 		{"restore --dir x --end --target redis://", exitUsage, "names no host"},
 		{"restore --dir /nonexistent --end --dry-run", exitFailed, "no such file"},
@@ -144,6 +155,7 @@ func TestJournalUsage(t *testing.T) {
 }
 
 func TestParsePlace(t *testing.T) {
+	t.Parallel()
 	zone := time.FixedZone("here", 3600)
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, zone)
 	for text, want := range map[string]place{
@@ -176,13 +188,13 @@ func TestParseTarget(t *testing.T) {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]target{
-		"redis://u:p%40@h:1":  {"h:1", "u", "p@"},
-		"valkey://:p@h":       {"h:6379", "", "p"},
-		"h:1":                 {"h:1", "", ""},
-		"redis://[::1]:7/0":   {"[::1]:7", "", ""},
-		"unix:/run/x.sock":    {"unix:/run/x.sock", "", ""},
-		"unix:///run/x.sock":  {"unix:/run/x.sock", "", ""},
-		"redis://u@127.0.0.1": {"127.0.0.1:6379", "u", ""},
+		"redis://u:p%40@h:1":  {"h:1", "u", "p@", nil},
+		"valkey://:p@h":       {"h:6379", "", "p", nil},
+		"h:1":                 {"h:1", "", "", nil},
+		"redis://[::1]:7/0":   {"[::1]:7", "", "", nil},
+		"unix:/run/x.sock":    {"unix:/run/x.sock", "", "", nil},
+		"unix:///run/x.sock":  {"unix:/run/x.sock", "", "", nil},
+		"redis://u@127.0.0.1": {"127.0.0.1:6379", "u", "", nil},
 	} {
 		if got, err := parseTarget(text, ""); err != nil || got != want {
 			t.Errorf("%q: %+v, %v; want %+v", text, got, err, want)
@@ -205,6 +217,7 @@ func TestParseTarget(t *testing.T) {
 }
 
 func TestJournalShow(t *testing.T) {
+	t.Parallel()
 	srv, p := recording(t, "")
 	client := srv.Client()
 	ctx := t.Context()
@@ -265,11 +278,12 @@ func TestJournalShow(t *testing.T) {
 
 // A flipped byte anywhere is found, and said in the exit code.
 func TestJournalVerify(t *testing.T) {
+	t.Parallel()
 	srv, p := recording(t, "")
 	srv.MustDo("SET", "a", strings.Repeat("v", 1000))
 	p.recordedAll(srv)
 	if out := mustRun(t, "journal", "verify", "--dir", p.folder()); !strings.HasPrefix(out,
-		"ok    1 segments, 1 bases, ") {
+		"ok    1 segment, 1 base, ") {
 		t.Error(out)
 	}
 	p.stop()
@@ -303,6 +317,7 @@ func flipByte(t *testing.T, file string, at int) {
 }
 
 func TestJournalWhich(t *testing.T) {
+	t.Parallel()
 	srv, p := recording(t, "")
 	backup := func(name string) string {
 		t.Helper()
@@ -325,23 +340,62 @@ func TestJournalWhich(t *testing.T) {
 	srv.MustDo("SET", "d", 1)
 	p.recordedAll(srv)
 	out := mustRun(t, "journal", "which", "--json", "--dir", p.folder(), old, fresh)
-	var v []backupView
-	if err := json.Unmarshal([]byte(out), &v); err != nil || len(v) != 2 || v[0].Newest ||
-		!v[1].Newest || v[0].Commands != 3 || v[1].Commands != 1 || !v[0].OnHistory ||
-		v[0].Offset >= v[1].Offset {
+	var v whichView
+	if err := json.Unmarshal([]byte(out), &v); err != nil || len(v.Backups) != 2 ||
+		v.Newest != fresh || v.Backups[0].Newest || !v.Backups[1].Newest ||
+		v.Backups[0].Commands != 3 || v.Backups[1].Commands != 1 || !v.Backups[0].OnHistory ||
+		v.Backups[0].Offset >= v.Backups[1].Offset || v.Backups[0].Condition != "ok" {
 		t.Errorf("%s %v", out, err)
 	}
 	out = mustRun(t, "journal", "which", "--dir", p.folder(), old, fresh)
-	if !strings.Contains(out, "3 commands") || !strings.Contains(out, "*  "+fresh) {
+	answer, rest, _ := strings.Cut(out, "\n")
+	want := "the journal has it all: proxy restore --dir " + p.folder() + " --end --target ADDRESS"
+	if !strings.HasPrefix(answer, "newest: "+fresh+" (ok); it lacks 1 command (") ||
+		!strings.HasSuffix(answer, want) || !strings.Contains(rest, "3 commands") ||
+		!strings.Contains(rest, "*  "+fresh) {
 		t.Error(out)
 	}
 	code, stdout, _ := execute(t, "journal", "which", "--dir", p.folder(), old, p.file)
-	if code != exitFailed || !strings.Contains(stdout, "!  "+p.file) {
+	if code != exitFailed || !strings.Contains(stdout, "!  "+p.file) ||
+		!strings.HasPrefix(stdout, "newest: "+old) {
 		t.Errorf("%d, %s", code, stdout)
 	}
 }
 
+// TestRestoreFrom continues a backup, and refuses what cannot be continued.
+func TestRestoreFrom(t *testing.T) {
+	t.Parallel()
+	srv, p := recording(t, "")
+	srv.MustDo("SET", "a", 1)
+	srv.MustDo("SAVE")
+	srv.MustDo("SET", "b", 1)
+	want := srv.MustDo("DEBUG", "DIGEST")
+	p.recordedAll(srv)
+	backup := filepath.Join(srv.Dir, "dump.rdb")
+	dst := proxytest.StartServer(t, "--enable-debug-command", "yes")
+	out := mustRun(t, "restore", "--dir", p.folder(), "--from", backup, "--end", "--target", dst.Addr)
+	if got := dst.MustDo("DEBUG", "DIGEST"); got != want || !strings.Contains(out, backup) {
+		t.Errorf("digest %v, want %v: %s", got, want, out)
+	}
+	dir := filepath.Join(t.TempDir(), "appendonlydir")
+	mustRun(t, "journal", "export", "--dir", p.folder(), "--from", backup, "--end", "--aof", dir)
+	srv.MustDo("SET", "c", 1)
+	flipByte(t, backup, 40)
+	for what, path := range map[string]string{"damaged RDB file": backup, "is a folder": dir,
+		"no such file": backup + ".not"} {
+		code, _, stderr := execute(t, "restore", "--dir", p.folder(), "--from", path, "--end",
+			"--target", dst.Addr, "--force")
+		if code != exitFailed || !strings.Contains(stderr, what) {
+			t.Errorf("%s: %d, %s", what, code, stderr)
+		}
+	}
+	if got := dst.MustDo("DEBUG", "DIGEST"); got != want {
+		t.Error("the target was touched")
+	}
+}
+
 func TestJournalExport(t *testing.T) {
+	t.Parallel()
 	srv, p := recording(t, "")
 	srv.MustDo("SET", "a", 1)
 	want := srv.MustDo("DEBUG", "DIGEST")
@@ -349,17 +403,21 @@ func TestJournalExport(t *testing.T) {
 	p.recordedAll(srv)
 	dir := t.TempDir()
 	out := mustRun(t, "journal", "export", "--config", p.file, "--before-command", "flushall",
-		"--aof", filepath.Join(dir, "appendonlydir"))
+		"--aof", filepath.Join(dir, "restored"))
 	if !strings.Contains(out, "SET a 1\n  --> the point") {
 		t.Error(out)
 	}
-	dst := proxytest.StartServer(t, "--dir", dir, "--appendonly", "yes", "--enable-debug-command",
-		"yes")
+	_, run, _ := strings.Cut(out, "start a server from it with\n")
+	words := strings.Fields(run) // the printed command starts it
+	if len(words) == 0 || words[0] != strings.TrimSuffix(srv.Binary.Kind, "9")+"-server" {
+		t.Fatal(out)
+	}
+	dst := proxytest.StartServer(t, append(words[1:], "--enable-debug-command", "yes")...)
 	if got := dst.MustDo("DEBUG", "DIGEST"); got != want {
 		t.Errorf("digest %v, want %v", got, want)
 	}
 	code, _, stderr := execute(t, "journal", "export", "--config", p.file, "--end", "--aof",
-		filepath.Join(dir, "appendonlydir"))
+		filepath.Join(dir, "restored"))
 	if code != exitFailed || !strings.Contains(stderr, "not empty") {
 		t.Errorf("into a folder with something in it: %d, %s", code, stderr)
 	}

@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"holdfast/journal"
+	"holdfast/journal/quantity"
 )
 
 const aboutJournalVerify = `Reads every byte of a journal: the frames of the log, their chain through
@@ -56,12 +56,7 @@ func journalVerify(ctx context.Context, c *command, args []string) error {
 
 func verify(ctx context.Context, c *command, dir string) (*verdictView, error) {
 	v := &verdictView{Dir: dir, Problems: []problemView{}}
-	view, err := journal.OpenView(nil, dir)
-	var damage *journal.DamageError
-	if errors.As(err, &damage) { // so bad that nothing more can be made of it
-		v.Problems = append(v.Problems, problemView{damage.Segment, damage.Error()})
-		return v, nil
-	}
+	view, err := journal.Salvage(nil, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -92,9 +87,9 @@ func printVerdict(c *command, v *verdictView) error {
 			return err
 		}
 	}
-	text := fmt.Sprintf("%d problems", len(v.Problems))
+	text := quantity.Of(len(v.Problems), "problem")
 	if v.OK {
-		text = fmt.Sprintf("ok    %d segments, %d bases, %s", v.Segments, v.Bases,
+		text = fmt.Sprintf("ok    %s, %s, %s", quantity.Of(v.Segments, "segment"), quantity.Of(v.Bases, "base"),
 			bytesText(v.Bytes))
 	}
 	_, err := fmt.Fprintln(c.stdout, text)

@@ -18,9 +18,10 @@ type killRelay struct {
 	addr   string
 	target string
 	listen net.Listener
+	marks  [][]byte // by which the counted links are recognized
 
 	mu    sync.Mutex
-	conns map[net.Conn]struct{} // both ends of what is relayed
+	conns map[net.Conn]struct{} // both ends of each relayed connection
 	at    point
 	seen  int
 	links []string // addresses of the connections to the server so far
@@ -44,7 +45,7 @@ func (p point) next() point {
 	return point{p.piece, true}
 }
 
-// trashMarks are what the proxy's own requests for the trash are known by.
+// trashMarks identify the proxy's own requests for the trash.
 var trashMarks = [][]byte{[]byte("eVaL"), []byte("dRyRuN")}
 
 func startKillRelay(t *testing.T, target string) *killRelay {
@@ -54,7 +55,7 @@ func startKillRelay(t *testing.T, target string) *killRelay {
 		t.Fatal(err)
 	}
 	r := &killRelay{addr: listen.Addr().String(), target: target, listen: listen,
-		conns: map[net.Conn]struct{}{}}
+		conns: map[net.Conn]struct{}{}, marks: trashMarks}
 	r.running.Add(1)
 	go r.accept()
 	t.Cleanup(func() {
@@ -78,6 +79,13 @@ func (r *killRelay) disarm() bool {
 	defer r.mu.Unlock()
 	r.kill = nil
 	return r.fired
+}
+
+// forget has settle look at later links only.
+func (r *killRelay) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.links = nil
 }
 
 // cutAll ends every connection of this moment.
@@ -127,7 +135,7 @@ func (r *killRelay) relay(client net.Conn) {
 // killLink is one relayed link. Guarded by the relay's mutex.
 type killLink struct {
 	r      *killRelay
-	marked bool // it carries what the trash is about
+	marked bool // it carries a trash request
 }
 
 // copy passes what comes from one end to the other, and ends both.
@@ -160,7 +168,7 @@ func (l *killLink) judge(piece []byte) (pass []byte, ends bool) {
 	if r.fired && r.kill != nil {
 		return nil, true // nothing passes any more
 	}
-	for _, mark := range trashMarks {
+	for _, mark := range r.marks {
 		l.marked = l.marked || bytes.Contains(piece, mark)
 	}
 	if r.kill == nil || !l.marked {
@@ -178,7 +186,7 @@ func (l *killLink) judge(piece []byte) (pass []byte, ends bool) {
 	return nil, true
 }
 
-// settle waits until the server has done all that had reached it.
+// settle waits until the server has executed everything that reached it.
 func (r *killRelay) settle(t *testing.T, srv *proxytest.Server) {
 	t.Helper()
 	r.cutAll()

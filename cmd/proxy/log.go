@@ -10,8 +10,8 @@ import (
 	"holdfast/configs"
 )
 
-// A logFormat is how the log looks at the moment. All loggers made of one follow it: a reload
-// changes it for those that libraries and workers got long before.
+// A logFormat is the log's current format. All loggers made from one follow it: a reload reaches
+// loggers that libraries and workers already hold.
 type logFormat struct {
 	level slog.LevelVar
 	json  atomic.Bool
@@ -33,8 +33,8 @@ func (f *logFormat) logger(w io.Writer) *slog.Logger {
 	return slog.New(&formatHandler{f, slog.NewTextHandler(w, o), slog.NewJSONHandler(w, o)})
 }
 
-// A formatHandler is a slog.Handler in two formats, of which logFormat says which one writes. Each
-// logger made of it keeps its attributes in both.
+// A formatHandler is a slog.Handler in two formats; its logFormat selects the one that writes. Each
+// logger made from it keeps its attributes in both.
 type formatHandler struct {
 	format     *logFormat
 	text, json slog.Handler

@@ -10,6 +10,7 @@ import (
 
 // Loggers that were made before a reload follow it, with their attributes and groups.
 func TestLogFollowsReload(t *testing.T) {
+	t.Parallel()
 	var out bytes.Buffer
 	var f logFormat
 	f.set(configs.Log{Level: "info", Format: "text"})

@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// spareFiles is the descriptors that the proxy needs besides clients and pinned links.
+// spareFiles is the number of descriptors beyond clients and pinned links.
 const spareFiles = 128
 
-// fallbackMemory stands in where the machine does not say how much it has.
+// fallbackMemory is assumed where the machine does not report its memory.
 const fallbackMemory = 4 << 30
 
-// memoryLimit is limits.memory in bytes, where 0 means half of what this process can have.
+// memoryLimit is limits.memory in bytes; 0 means half of the memory available to this process.
 func memoryLimit(configured int64) int64 {
 	if configured > 0 {
 		return configured
@@ -26,8 +26,8 @@ func memoryLimit(configured int64) int64 {
 	return total / 2
 }
 
-// machineMemory is what this process can have at most, in bytes: the memory of the machine or, if
-// that is less, of the control group that it runs in; 0 if unknown.
+// machineMemory is the memory available to this process, in bytes: the memory of the machine or, if
+// that is less, of its control group; 0 if unknown.
 func machineMemory() int64 {
 	total := physicalMemory()
 	if group := groupMemory("/"); group > 0 && (total == 0 || group < total) {

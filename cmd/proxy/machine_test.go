@@ -7,6 +7,7 @@ import (
 )
 
 func TestGroupMemory(t *testing.T) {
+	t.Parallel()
 	const self = "proc/self/cgroup"
 	for _, tc := range []struct {
 		name  string
@@ -50,6 +51,7 @@ func TestGroupMemory(t *testing.T) {
 }
 
 func TestMemoryLimit(t *testing.T) {
+	t.Parallel()
 	if got := memoryLimit(5); got != 5 {
 		t.Errorf("a configured limit became %d", got)
 	}

@@ -19,14 +19,14 @@ import (
 	"syscall"
 )
 
-// A subcommand is one thing that the program does.
+// A subcommand is one function of the program.
 type subcommand struct {
 	name    string
 	summary string // one line of the help
 	run     func(ctx context.Context, c *command, args []string) error
 }
 
-// A command is what a subcommand needs of its surroundings.
+// A command is a subcommand's environment.
 type command struct {
 	stdout, stderr io.Writer
 }
@@ -35,8 +35,11 @@ type command struct {
 var subcommands = []subcommand{
 	{"serve", "serve clients until interrupted", serve},
 	{"check", "check a configuration file and the server behind it", check},
-	{"journal", "look into a journal: ls, verify, show, export, which", journalCommand},
+	{"journal", "look into a journal: ls, show, events, verify, export, which", journalCommand},
+	{"repair", "put back what the server lost, and nothing else", repairCommand},
 	{"restore", "rebuild a server at any point of a journal", restore},
+	{"diff", "compare the server, or a backup, with the journal, key by key", diffCommand},
+	{"recover", "put the journal's end into another server, and the proxy in front of it", recoverCommand},
 	{"version", "print the version", printVersion},
 }
 
@@ -47,10 +50,10 @@ const (
 	exitUsage  = 2
 )
 
-// errReported means failure that the output already tells.
+// errReported is a failure that the output already shows.
 var errReported = errors.New("failed")
 
-// A usageError is one that a look at the help would have prevented.
+// A usageError is an error in the command line; the help shows the correct form.
 type usageError struct {
 	err error
 	see string // the command line that shows the help
@@ -60,14 +63,14 @@ func (e *usageError) Error() string { return fmt.Sprintf("%v (see: proxy %s)", e
 
 func (e *usageError) Unwrap() error { return e.err }
 
-// usagef makes a usageError; whoever dispatched the command names its help.
+// usagef makes a usageError; the dispatcher adds the command line of its help.
 func usagef(format string, args ...any) error {
 	return &usageError{err: fmt.Errorf(format, args...), see: "help"}
 }
 
 func main() {
-	// A second signal ends the process at once: whoever sends it does not want to wait for the
-	// drain that the first one began.
+	// A second signal ends the process at once: its sender does not want to wait for the drain that
+	// the first one began.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -102,7 +105,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return usagef("unknown command %q", args[0])
 }
 
-// do runs s, whose name on the command line stands behind of. An error of usage leads to its help.
+// do runs s, whose name on the command line follows of. An error of usage leads to its help.
 func (s *subcommand) do(ctx context.Context, c *command, args []string, of string) error {
 	err := s.run(ctx, c, args)
 	var usage *usageError
@@ -134,10 +137,10 @@ func printHelp(w io.Writer) {
 		"Exit codes: 0 done, 1 failed, 2 wrong usage.\n")
 }
 
-// flags makes the flag set of a subcommand. Its help says what the subcommand does.
+// flags makes the flag set of a subcommand. Its help describes the subcommand.
 func (c *command) flags(name, about string) *flag.FlagSet {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
-	f.SetOutput(io.Discard) // until help is asked for; errors are for main to print
+	f.SetOutput(io.Discard) // until help is asked for; main prints errors
 	f.Usage = func() {
 		fmt.Fprintf(f.Output(), "Usage: proxy %s [flags]\n\n%s\n\nFlags:\n", name, about)
 		printFlags(f)
@@ -159,7 +162,7 @@ func printFlag(w io.Writer, f *flag.Flag) {
 	fmt.Fprintf(w, "        %s\n", strings.ReplaceAll(about, "\n", "\n        "))
 }
 
-// parse reads args into f; most subcommands take no arguments besides flags.
+// parse reads args into f; most subcommands take no arguments but flags.
 func (c *command) parse(f *flag.FlagSet, args []string) error {
 	if err := c.parseFlags(f, args); err != nil {
 		return err

@@ -21,6 +21,7 @@ func execute(t *testing.T, args ...string) (code int, stdout, stderr string) {
 }
 
 func TestUsage(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		args           string
 		code           int
@@ -53,6 +54,7 @@ func TestUsage(t *testing.T) {
 }
 
 func TestHelpNamesEverySubcommand(t *testing.T) {
+	t.Parallel()
 	_, help, _ := execute(t, "help")
 	for _, s := range subcommands {
 		if !strings.Contains(help, "proxy "+s.name) {
@@ -67,6 +69,7 @@ func TestHelpNamesEverySubcommand(t *testing.T) {
 
 // Help fits a terminal of 100 columns.
 func TestHelpIsNarrow(t *testing.T) {
+	t.Parallel()
 	pages := [][]string{{"help"}}
 	for _, s := range subcommands {
 		pages = append(pages, []string{s.name, "-h"})
@@ -86,6 +89,7 @@ func TestHelpIsNarrow(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
+	t.Parallel()
 	defer func(v string) { version = v }(version)
 	version = "v1.2.3"
 	for _, args := range [][]string{{"version"}, {"--version"}, {"-version"}} {
@@ -108,6 +112,7 @@ func TestVersion(t *testing.T) {
 }
 
 func TestExitCode(t *testing.T) {
+	t.Parallel()
 	for code, err := range map[int]error{
 		exitDone: nil, exitFailed: context.Canceled, exitUsage: usagef("no"),
 	} {

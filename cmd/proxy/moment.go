@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A place is where something begins or ends in a journal: an offset or a time.
+// A place is the beginning or the end of a part of a journal: an offset or a time.
 type place struct {
 	given  bool
 	offset int64

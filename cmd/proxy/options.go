@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"path/filepath"
 	"time"
 
 	"holdfast/configs"
@@ -12,31 +13,39 @@ import (
 	"holdfast/policy"
 	"holdfast/proxy"
 	"holdfast/proxy/admin"
+	"holdfast/proxy/certs"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
 )
 
-// options is what the proxy is told about a configuration.
-func (s *service) options(c *configs.Config) proxy.Options {
+// options translates a configuration for the proxy. The error is about certificate files, with the
+// place in c.
+func (s *service) options(c *configs.Config) (proxy.Options, error) {
 	build := thisBuild()
+	secured, err := secure(c, s.certs, s.listening, s.log)
+	if err != nil {
+		return proxy.Options{}, err
+	}
 	// After a reload the listeners, the workers and the journal's folder are still those of the
 	// start.
 	inForce := *c
 	inForce.Listeners, inForce.Workers = s.started.Listeners, s.started.Workers
 	inForce.Journal.Dir = s.started.Journal.Dir
 	return proxy.Options{
-		Listeners:   listeners(c),
-		Workers:     c.Workers,
-		Upstream:    upstreamOptions(c, s.log),
-		Guard:       c.Upstream.Guard == configs.GuardACL,
-		Limits:      limits(&inForce),
-		Rules:       ruleSpecs(c),
-		Enforcement: c.Enforcement,
-		Budgets:     budgets(c),
+		Certificates: secured.set,
+		Listeners:    secured.listeners(c),
+		Workers:      c.Workers,
+		Upstream:     upstreamOptions(c, secured.upstream, s.log),
+		Hold:         c.Upstream.Hold,
+		Guard:        c.Upstream.Guard == configs.GuardACL,
+		Limits:       limits(&inForce),
+		Rules:        ruleSpecs(c),
+		Enforcement:  c.Enforcement,
+		Budgets:      budgets(c),
 		Audit: proxy.AuditOptions{
 			File: c.Audit.File, MaxSize: int64(c.Audit.MaxSize), Keep: c.Audit.Keep,
 		},
-		Journal: journalOptions(c),
+		Journal: s.journalOptions(c),
 		Trash:   trash(c),
 		Routes:  routeSpecs(c),
 		Drain:   max(c.Drain, time.Millisecond), // zero would be the default
@@ -44,8 +53,10 @@ func (s *service) options(c *configs.Config) proxy.Options {
 			Address: c.Admin.Address, Password: string(c.Admin.Password),
 			Version: build.Version, Logger: s.log,
 		},
-		HTTP:  c.Admin.HTTP,
-		Pprof: c.Admin.Pprof,
+		HTTP:      c.Admin.HTTP,
+		HTTPHosts: c.Admin.HTTPHosts,
+		Pprof:     c.Admin.Pprof,
+		AdminTLS:  secured.admin,
 		Telemetry: telemetry.Options{
 			OTLP: c.Telemetry.OTLP, Sample: float64(c.Telemetry.Sample),
 			ServiceName: c.Telemetry.ServiceName, Version: build.Version, Logger: s.log,
@@ -53,10 +64,10 @@ func (s *service) options(c *configs.Config) proxy.Options {
 		Logger:   s.log,
 		Version:  build.Version,
 		Settings: settings(&inForce),
-	}
+	}, nil
 }
 
-// trash is where a configuration has the trash.
+// trash is the place of the trash in a configuration.
 func trash(c *configs.Config) proxy.Trash {
 	return proxy.Trash{
 		Databases: c.Trash.Databases,
@@ -64,16 +75,22 @@ func trash(c *configs.Config) proxy.Trash {
 	}
 }
 
-func listeners(c *configs.Config) []proxy.Listener {
+func (t *secured) listeners(c *configs.Config) []proxy.Listener {
 	out := make([]proxy.Listener, len(c.Listeners))
 	for i, l := range c.Listeners {
-		out[i] = proxy.Listener{Address: l.Address, Name: l.Name, Mode: os.FileMode(l.Mode)}
+		out[i] = proxy.Listener{Address: l.Address, Name: l.Name, Mode: os.FileMode(l.Mode),
+			TLS: t.accepting[i]}
+		for _, text := range l.ProxyProtocolFrom {
+			if p, err := configs.ParsePrefix(text); err == nil { // as Validate made sure
+				out[i].ProxyFrom = append(out[i].ProxyFrom, p)
+			}
+		}
 	}
 	return out
 }
 
-// upstreamOptions is what a configuration says about the server.
-func upstreamOptions(c *configs.Config, log *slog.Logger) upstream.Options {
+// upstreamOptions translates the server part of a configuration.
+func upstreamOptions(c *configs.Config, secure *certs.Client, log *slog.Logger) upstream.Options {
 	u := c.Upstream
 	keepAlive := u.TCPKeepalive
 	if keepAlive == 0 {
@@ -86,26 +103,44 @@ func upstreamOptions(c *configs.Config, log *slog.Logger) upstream.Options {
 		ConnectTimeout: u.ConnectTimeout,
 		KeepAlive:      keepAlive,
 		MaxBackoff:     u.MaxBackoff,
+		TLS:            secure,
 		Logger:         log,
 	}
 }
 
-// journalOptions is what a configuration says about the journal.
-func journalOptions(c *configs.Config) proxy.JournalOptions {
+// journalOptions translates the journal part of a configuration.
+func (s *service) journalOptions(c *configs.Config) proxy.JournalOptions {
 	j := c.Journal
+	config, err := filepath.Abs(s.path)
+	if err != nil || s.path == "" {
+		config = s.path
+	}
+	if dir, err := filepath.Abs(j.Dir); err == nil && j.Dir != "" {
+		j.Dir = dir // commands in the log and on the console run in any folder
+	}
+	ledger := 0
+	for _, db := range c.Trash.Databases {
+		ledger = max(ledger, db)
+	}
 	return proxy.JournalOptions{
 		Dir:       j.Dir,
+		Config:    config,
 		Base:      tap.BasePolicy{Every: j.Base.Every, Bytes: int64(j.Base.Bytes)},
 		Retention: journal.Retention{Age: j.Retention.Age, Bytes: int64(j.Retention.Bytes)},
 		Disk:      journal.DiskLimits{Warn: j.Disk.Warn, Stop: j.Disk.Stop},
 		FACK:      j.FACK,
 		Backlog:   j.Backlog,
+		Largest:   int64(c.Limits.MaxBulk),
 		Required:  j.Required,
+		Mark:      j.Mark,
+		Ledger:    ledger,
+		GoOn:      j.OnLoss == configs.OnLossContinue,
+		Scrub:     proxy.ScrubOptions{Every: j.Scrub.Every, Rate: int64(j.Scrub.Rate)},
 	}
 }
 
-// limits is the limits of a configuration. The file counts pinned links in all, the proxy by
-// worker.
+// limits translates the limits of a configuration. The file counts pinned links in all, the proxy
+// by worker.
 func limits(c *configs.Config) proxy.Limits {
 	l := c.Limits
 	return proxy.Limits{
@@ -118,7 +153,14 @@ func limits(c *configs.Config) proxy.Limits {
 		MaxBulk:      int64(l.MaxBulk),
 		MaxInline:    int(l.MaxInline),
 		PinnedLinks:  max(1, l.PinnedLinks/c.Workers),
+		PinnedWait:   l.PinnedWait,
+		ReadyLinks:   l.ReadyLinks,
 		IdleTimeout:  l.IdleTimeout,
+
+		UpstreamLinks: l.UpstreamLinks,
+		UserLinks:     l.UserLinks,
+		ClientLinks:   l.ClientLinks,
+		LinkWait:      l.LinkWait,
 	}
 }
 

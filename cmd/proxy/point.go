@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,25 +14,35 @@ import (
 	"unicode/utf8"
 
 	"holdfast/journal"
+	"holdfast/journal/event"
+	"holdfast/journal/quantity"
 	"holdfast/journal/replay"
 	"holdfast/journal/stream"
 )
 
-// A pointFlags says up to where a journal is to be replayed, and what to leave out.
+// A pointFlags selects the point of a replay, and the commands to leave out.
 type pointFlags struct {
 	to, before    *string
-	nth, timeline *int
-	end           *bool
+	nth, event    *int
+	timeline      *timelineFlag
+	end, yesEmpty *bool
+	keepLater     *bool
 	skips         []replay.Skip
+	skipEvents    []int
 }
 
 func addPoint(f *flag.FlagSet) *pointFlags {
 	p := &pointFlags{
-		to:       f.String("to", "", "up to "+placeHelp),
-		before:   f.String("before-command", "", "up to just before the last `COMMAND` of that name"),
-		nth:      f.Int("nth", 1, "with --before-command: `N`-th of them from the end"),
+		to: f.String("to", "", "up to "+placeHelp),
+		before: f.String("before-command", "", "up to just before the last `COMMAND` of that name "+
+			"(or glob), or\nbefore the first of the event that it belongs to"),
+		nth:      f.Int("nth", 1, "with --before-command: `N`-th of them from the end; an event is one"),
+		event:    f.Int("event", 0, "up to just before event `N` of proxy journal events"),
+		yesEmpty: f.Bool("yes-empty", false, "go on where the point has no keys"),
 		end:      f.Bool("end", false, "up to the last byte that is held"),
-		timeline: f.Int("timeline", 0, "of timeline `ID` instead of the current one"),
+		keepLater: f.Bool("keep-later", false, "with --event or --before-command: leave out that event, or that "+
+			"command\nor transaction, and keep what came after it, to the end"),
+		timeline: addTimeline(f),
 	}
 	f.Func("skip", "leave out the command or the transaction at `OFFSET`, or all from FROM-TO;\n"+
 		"may be given several times", func(text string) error {
@@ -39,12 +50,34 @@ func addPoint(f *flag.FlagSet) *pointFlags {
 		p.skips = append(p.skips, s)
 		return err
 	})
+	f.Func("skip-event", "leave out the commands of event `N`; may be given several times",
+		func(text string) error {
+			n, err := strconv.Atoi(text)
+			if err != nil || n < 1 {
+				return fmt.Errorf("%q is no number of an event", text)
+			}
+			p.skipEvents = append(p.skipEvents, n)
+			return nil
+		})
+	f.Func("skip-command", "leave out all commands whose name matches a `GLOB`, from the oldest base\n"+
+		"that leads to the point on", func(text string) error {
+		if text == "" {
+			return errors.New("no name")
+		}
+		p.skips = append(p.skips, replay.Skip{Command: text})
+		return nil
+	})
 	return p
+}
+
+// given reports whether the flags name a point.
+func (p *pointFlags) given() bool {
+	return *p.to != "" || *p.before != "" || *p.event != 0 || *p.end
 }
 
 // selector reads the flags. The error is one of usage.
 func (p *pointFlags) selector(now time.Time) (replay.Selector, error) {
-	s := replay.Selector{Timeline: journal.TimelineID(*p.timeline)}
+	s := replay.Selector{Timeline: p.timeline.id, Current: p.timeline.current}
 	to, err := parsePlace(*p.to, now)
 	if err != nil {
 		return s, usagef("--to: %w", err)
@@ -61,27 +94,52 @@ func (p *pointFlags) selector(now time.Time) (replay.Selector, error) {
 		chosen++
 		s.Kind, s.Command, s.Nth = replay.BeforeCommand, *p.before, *p.nth
 	}
+	if *p.event != 0 {
+		chosen++
+		s.Kind, s.Event = replay.BeforeEvent, *p.event
+	}
 	if *p.end {
 		chosen++
 		s.Kind = replay.AtEnd
 	}
 	switch {
 	case chosen == 0:
-		return s, usagef("up to where? Give --to, --before-command or --end")
+		return s, usagef("up to where? Give --to, --before-command, --event or --end")
 	case chosen > 1:
-		return s, usagef("give one of --to, --before-command and --end")
+		return s, usagef("give one of --to, --before-command, --event and --end")
 	case *p.nth < 1 || *p.nth > 1 && *p.before == "":
 		return s, usagef("--nth counts from 1 and goes with --before-command")
-	case *p.timeline < 0:
-		return s, usagef("--timeline is a number from 1 on")
+	case *p.keepLater && s.Kind != replay.BeforeEvent && s.Kind != replay.BeforeCommand:
+		return s, usagef("--keep-later goes with --event or --before-command")
+	case *p.event < 0:
+		return s, usagef("--event is a number from 1 on")
 	}
 	return s, nil
 }
 
-// plan finds the point and works out how to get there.
+// plan finds the point and a way to it.
 func (p *pointFlags) plan(ctx context.Context, view *journal.View, sel replay.Selector,
 	shown *progress,
 ) (*replay.Plan, error) {
+	sel, err := p.keep(ctx, view, sel, shown)
+	if err != nil {
+		return nil, err
+	}
+	point, err := p.locate(ctx, view, sel, shown)
+	if err != nil {
+		return nil, err
+	}
+	skips, err := p.withEvents(ctx, view, shown)
+	if err != nil {
+		return nil, err
+	}
+	return replay.NewPlan(ctx, view, point, skips)
+}
+
+// locate finds the point of a selector.
+func (p *pointFlags) locate(ctx context.Context, view *journal.View, sel replay.Selector, shown *progress) (
+	*replay.Point, error,
+) {
 	point, err := replay.Locate(ctx, view, sel, func(at, end int64) {
 		shown.say("looking for the point: offset %d of %d", at, end)
 	})
@@ -89,10 +147,32 @@ func (p *pointFlags) plan(ctx context.Context, view *journal.View, sel replay.Se
 	if errors.Is(err, replay.ErrNoPoint) && sel.Kind == replay.BeforeCommand {
 		err = fmt.Errorf("%w (proxy journal show --match NAME lists where one stands)", err)
 	}
+	if errors.Is(err, replay.ErrBranches) {
+		err = fmt.Errorf("%w: say which with --timeline ID or --timeline current", err)
+	}
+	return point, err
+}
+
+// withEvents adds the events to leave out to the other skips.
+func (p *pointFlags) withEvents(ctx context.Context, view *journal.View, shown *progress) (
+	[]replay.Skip, error,
+) {
+	if len(p.skipEvents) == 0 {
+		return p.skips, nil
+	}
+	events, err := findEvents(ctx, view, shown)
 	if err != nil {
 		return nil, err
 	}
-	return replay.NewPlan(ctx, view, point, p.skips)
+	skips := slices.Clone(p.skips)
+	for _, n := range p.skipEvents {
+		i := slices.IndexFunc(events, func(e event.Event) bool { return e.N == n })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no event %d: see proxy journal events", n)
+		}
+		skips = append(skips, replay.Skip{Event: &events[i]})
+	}
+	return skips, nil
 }
 
 // A lineView is a command of the stream in JSON.
@@ -135,7 +215,7 @@ type planView struct {
 	Timeline  journal.TimelineID `json:"timeline"`
 	ReplID    string             `json:"replid"`
 	Offset    int64              `json:"offset"`
-	TargetEnd int64              `json:"target_offset"` // that the server will have
+	TargetEnd int64              `json:"target_offset"` // the server's offset at the end
 	Time      *time.Time         `json:"time"`          // of the last command; null: the base's alone
 	DB        int                `json:"db"`
 	Base      journal.Base       `json:"base"`
@@ -145,7 +225,15 @@ type planView struct {
 	Edited    bool               `json:"edited"`
 	LeftOut   int64              `json:"left_out"`
 	Skipped   []lineView         `json:"skipped,omitempty"` // the first of them
+	Event     *event.Event       `json:"event,omitempty"`   // the point is before it
 	Note      string             `json:"note,omitempty"`
+	Broken    []brokenView       `json:"broken,omitempty"` // newer bases that cannot be used
+}
+
+// A brokenView is a base that cannot be used, in JSON.
+type brokenView struct {
+	Base  journal.Base `json:"base"`
+	Error string       `json:"error"`
 }
 
 func viewPlan(p *replay.Plan) planView {
@@ -153,15 +241,18 @@ func viewPlan(p *replay.Plan) planView {
 		Timeline: p.Point.Timeline.ID, ReplID: p.ReplID, Offset: p.Point.Offset, TargetEnd: p.End(),
 		DB: p.Point.DB, Base: p.Base, Stream: p.Point.Offset - p.Base.Offset,
 		Before: viewLines(p.Point.Before), After: viewLines(p.Point.After), Edited: p.Edited,
-		LeftOut: p.Left, Skipped: viewLines(p.Skipped), Note: p.Point.Note,
+		LeftOut: p.Left, Skipped: viewLines(p.Skipped), Note: p.Point.Note, Event: p.Point.Event,
 	}
 	if t := p.Point.Time; !t.IsZero() {
 		v.Time = &t
 	}
+	for _, b := range p.Broken {
+		v.Broken = append(v.Broken, brokenView{b.Base, b.Err.Error()})
+	}
 	return v
 }
 
-// maxSkippedShown is how many left out commands people are shown.
+// maxSkippedShown is the number of left out commands in output for people.
 const maxSkippedShown = 10
 
 // printPlan shows the point with the commands around it.
@@ -174,6 +265,10 @@ func printPlan(w io.Writer, p *replay.Plan) {
 	fmt.Fprintf(w, "offset %d of timeline %d, %s\n", pt.Offset, pt.Timeline.ID, clock(at))
 	fmt.Fprintf(w, "from %s (offset %d, %s) and %s of stream\n", p.Base.File, p.Base.Offset,
 		bytesText(p.Base.Size), bytesText(pt.Offset-p.Base.Offset))
+	for _, b := range p.Broken {
+		fmt.Fprintf(w, "warning: a newer base, %s (offset %d), cannot be used: %v\n", b.Base.File,
+			b.Base.Offset, b.Err)
+	}
 	if len(pt.Before) == 0 {
 		fmt.Fprint(w, "      (the base itself)\n")
 	}
@@ -193,7 +288,7 @@ func printPlan(w io.Writer, p *replay.Plan) {
 	if !p.Edited {
 		return
 	}
-	fmt.Fprintf(w, "left out: %d commands; this state never existed\n", p.Left)
+	fmt.Fprintf(w, "left out: %s; this state never existed\n", quantity.Of(p.Left, "command"))
 	for i := range p.Skipped[:min(len(p.Skipped), maxSkippedShown)] {
 		fmt.Fprintf(w, "      %s\n", lineText(&p.Skipped[i]))
 	}

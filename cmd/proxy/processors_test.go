@@ -6,6 +6,7 @@ import (
 )
 
 func TestWantedProcessors(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		have, workers int
 		journal       bool
@@ -18,7 +19,7 @@ func TestWantedProcessors(t *testing.T) {
 		{8, 1, true, "", 8},
 		{2, 1, false, "", 2},
 		{2, 2, false, "", 2},
-		{2, 1, true, "2", 2}, // somebody has decided
+		{2, 1, true, "2", 2}, // the operator has decided
 	} {
 		if got := wantedProcessors(row.have, row.workers, row.journal, row.set); got != row.want {
 			t.Errorf("%+v: got %d", row, got)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A progress says how far long work has come: on a terminal in one line that changes, elsewhere in
+// A progress shows the progress of long work: on a terminal in one line that changes, elsewhere in
 // a line every few seconds. It belongs to one goroutine.
 type progress struct {
 	w        io.Writer
@@ -17,7 +17,7 @@ type progress struct {
 	shown    bool // a line stands on the terminal
 }
 
-// How often it is shown.
+// The intervals of its lines.
 const (
 	terminalEvery = 200 * time.Millisecond
 	plainEvery    = 5 * time.Second
@@ -32,7 +32,7 @@ func newProgress(w io.Writer) *progress {
 	return p
 }
 
-// say shows a line if it is time for one. format must not end in a newline.
+// say shows a line if one is due. format must not end in a newline.
 func (p *progress) say(format string, args ...any) {
 	every := plainEvery
 	if p.terminal {
@@ -51,7 +51,7 @@ func (p *progress) say(format string, args ...any) {
 	fmt.Fprintln(p.w, text)
 }
 
-// done takes the line away.
+// done removes the line.
 func (p *progress) done() {
 	if p.shown {
 		fmt.Fprint(p.w, "\r\x1b[K")

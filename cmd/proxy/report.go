@@ -5,16 +5,18 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"holdfast/journal/quantity"
 )
 
 // The levels of findings.
 const (
 	levelOK   = "ok"
-	levelWarn = "warn" // it works, and something will not hold or is worth a look
-	levelFail = "fail" // it will not work, or will not be what the file says
+	levelWarn = "warn" // it works, but not reliably, or is worth a look
+	levelFail = "fail" // it will not work, or not as the file says
 )
 
-// A finding is one thing that check looked at.
+// A finding is one result of check.
 type finding struct {
 	Level   string `json:"level"`   // ok, warn, fail
 	Subject string `json:"subject"` // "config", "rules", "upstream", …
@@ -30,6 +32,8 @@ type report struct {
 	Findings []finding `json:"findings"`
 	Warnings int       `json:"warnings"`
 	Failures int       `json:"failures"`
+
+	journalBytes int64 // the size of the journal's folder
 }
 
 func (r *report) add(f finding) {
@@ -74,16 +78,8 @@ func (r *report) print(w io.Writer, asJSON bool) error {
 		}
 	}
 	_, err := fmt.Fprintf(w, "%d ok, %s, %s\n", len(r.Findings)-r.Warnings-r.Failures,
-		count(r.Warnings, "warning"), count(r.Failures, "failure"))
+		quantity.Of(r.Warnings, "warning"), quantity.Of(r.Failures, "failure"))
 	return err
-}
-
-// count is a number of things in words: "1 warning", "2 warnings".
-func count(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
 }
 
 // spelled is a command's name as people write it: CONFIG SET for config|set.

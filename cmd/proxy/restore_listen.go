@@ -10,10 +10,10 @@ import (
 	"holdfast/journal/replay"
 )
 
-// servePoll is how often serve looks how far the servers are.
+// servePoll is the interval at which serve looks at the servers' progress.
 const servePoll = 50 * time.Millisecond
 
-// serve gives the point to any server that comes, until ctx ends.
+// serve gives the point to any server that connects, until ctx ends.
 func (r *restoration) serve(ctx context.Context) error {
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *r.listen)
 	if err != nil {
@@ -43,7 +43,7 @@ func (r *restoration) serve(ctx context.Context) error {
 	return err
 }
 
-// watch says how far the server is, until ctx ends. Joined by serve.
+// watch reports the servers' progress, until ctx ends. Joined by serve.
 func (r *restoration) watch(ctx context.Context, p *replay.Primary) {
 	tick := time.NewTicker(servePoll)
 	defer tick.Stop()

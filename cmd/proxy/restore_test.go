@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"holdfast/journal"
 	"holdfast/proxy/proxytest"
 )
 
@@ -29,8 +30,9 @@ func fill(t *testing.T, p *process, n int) {
 	}
 }
 
-// The story of the README: somebody flushes, one command brings everything back.
+// The story of the README: a FLUSHALL, and one command that brings everything back.
 func TestRestoreBeforeFlushall(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		p := startProxy(t, srv, recordingConfig)
 		fill(t, p, 50)
@@ -80,6 +82,7 @@ func TestRestoreBeforeFlushall(t *testing.T) {
 
 // With the FLUSHALL left out, what came after it stays.
 func TestRestoreWithoutOneCommand(t *testing.T) {
+	t.Parallel()
 	srv, p := recording(t, "")
 	srv.MustDo("SET", "before", 1)
 	srv.MustDo("FLUSHALL")
@@ -94,7 +97,7 @@ func TestRestoreWithoutOneCommand(t *testing.T) {
 	dst := proxytest.StartServer(t, recordedArgs...)
 	out = mustRun(t, "restore", "--dir", p.folder(), "--end", "--skip", fmt.Sprint(line.Offset),
 		"--target", dst.Addr)
-	if !strings.Contains(out, "left out: 1 commands; this state never existed\n") {
+	if !strings.Contains(out, "left out: 1 command; this state never existed\n") {
 		t.Error(out)
 	}
 	if n := dst.MustDo("EXISTS", "before", "after"); n != int64(2) {
@@ -109,6 +112,7 @@ func TestRestoreWithoutOneCommand(t *testing.T) {
 
 // A copy of the folder, taken while it is written, restores on its own.
 func TestRestoreFromACopy(t *testing.T) {
+	t.Parallel()
 	srv, p := recording(t, "")
 	fill(t, p, 20)
 	want := srv.MustDo("DEBUG", "DIGEST")
@@ -127,6 +131,7 @@ func TestRestoreFromACopy(t *testing.T) {
 // The flushed server itself is rebuilt, under the proxy: the journal notices, keeps the branch that
 // was given up, and goes on.
 func TestRestoreInPlace(t *testing.T) {
+	t.Parallel()
 	srv, p := recording(t, "")
 	fill(t, p, 20)
 	want := srv.MustDo("DEBUG", "DIGEST")
@@ -138,7 +143,7 @@ func TestRestoreInPlace(t *testing.T) {
 	for _, address := range []string{srv.Addr, p.addr} { // behind the proxy is the same server
 		code, _, stderr := execute(t, append(point, address)...)
 		if code != exitFailed || !strings.Contains(stderr, "is the server that this journal records") ||
-			!strings.Contains(stderr, "(--force)") {
+			!strings.Contains(stderr, "--force") {
 			t.Fatalf("without force into %s: %d, %s", address, code, stderr)
 		}
 	}
@@ -152,9 +157,18 @@ func TestRestoreInPlace(t *testing.T) {
 	p.recordedAll(srv)
 	var v journalView
 	out := mustRun(t, "journal", "ls", "--dir", p.folder(), "--json")
-	if err := json.Unmarshal([]byte(out), &v); err != nil || len(v.Timelines) != 2 ||
+	// A tap that attaches before the promotion sees the history under the target's id first.
+	if err := json.Unmarshal([]byte(out), &v); err != nil || len(v.Timelines) < 2 ||
 		v.Timelines[1].Parent != 1 || len(v.Incidents) != 1 {
 		t.Errorf("%s %v", out, err)
+	}
+	// The omissions of the restore were intended.
+	proxytest.Poll(t, "the incident is closed", func() bool {
+		out = mustRun(t, "journal", "ls", "--dir", p.folder(), "--json")
+		return json.Unmarshal([]byte(out), &v) == nil && !v.Incidents[0].Open()
+	})
+	if i := v.Incidents[0]; i.Verdict != journal.Lost || !strings.HasPrefix(i.How, "restored to offset ") {
+		t.Errorf("%+v", i)
 	}
 	dst := proxytest.StartServer(t, recordedArgs...)
 	mustRun(t, "restore", "--dir", p.folder(), "--end", "--target", dst.Addr)
@@ -187,8 +201,9 @@ func recordedBeyond(t *testing.T, p *process, offset string) bool {
 	return code == exitDone
 }
 
-// Without a target the point is served to whoever is told to come.
+// Without a target the point is served to any server that connects.
 func TestRestoreListen(t *testing.T) {
+	t.Parallel()
 	srv, p := recording(t, "")
 	fill(t, p, 10)
 	want := srv.MustDo("DEBUG", "DIGEST")
@@ -196,7 +211,7 @@ func TestRestoreListen(t *testing.T) {
 	addr := freeAddr(t)
 	cmd := exec.Command(os.Args[0], "restore", "--dir", p.folder(), "--end", "--listen", addr)
 	cmd.Env = append(os.Environ(), beProxy+"=1")
-	var out syncBuffer
+	var out proxytest.Log
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -226,6 +241,7 @@ func TestRestoreListen(t *testing.T) {
 // The proxy is killed again and again under load. Whatever the server has executed is in the journal
 // once that has caught up, and nothing in it is damaged.
 func TestKillTheProxy(t *testing.T) {
+	t.Parallel()
 	srv, p := recording(t, "")
 	ctx, client := context.Background(), srv.Client()
 	n := 0
@@ -263,6 +279,7 @@ func TestKillTheProxy(t *testing.T) {
 // The server is killed again and again, and comes back without anything: each history stays in the
 // journal and can be restored to its end.
 func TestKillTheServer(t *testing.T) {
+	t.Parallel()
 	srv, p := recording(t, "")
 	for round := range 3 {
 		for i := range 100 {

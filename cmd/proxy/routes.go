@@ -5,7 +5,7 @@ import (
 	"holdfast/policy"
 )
 
-// routeSpecs is the routes of a configuration as policy takes them.
+// routeSpecs converts the routes of a configuration for policy.
 func routeSpecs(c *configs.Config) []policy.RouteSpec {
 	specs := make([]policy.RouteSpec, len(c.Routes))
 	for i, r := range c.Routes {

@@ -8,8 +8,8 @@ import (
 	"holdfast/policy"
 )
 
-// ruleSpecs is the rules of a configuration as policy takes them: the built-in ones where the file
-// has none.
+// ruleSpecs converts the rules of a configuration for policy: the built-in ones where the file has
+// none.
 func ruleSpecs(c *configs.Config) []policy.RuleSpec {
 	if c.Rules == nil {
 		return policy.DefaultRules()
@@ -30,9 +30,9 @@ func ruleSpecs(c *configs.Config) []policy.RuleSpec {
 	return specs
 }
 
-// inspect loads the file at path and compiles its rules and routes, so that what is wrong with any of
-// them is told at once, with line and column, as configs.Errors; the Config comes with them as far as
-// it could be read. Commands that the built-in table lacks may be the server's.
+// inspect loads the file at path and compiles its rules and routes. It returns all their faults at
+// once, with line and column, as configs.Errors, together with the readable part of the Config.
+// Commands that the built-in table lacks may be the server's.
 func inspect(path string) (*configs.Config, error) {
 	c, err := configs.Inspect(path)
 	var all configs.Errors
@@ -61,7 +61,7 @@ func placed(c *configs.Config, err error) error {
 }
 
 // located gives the errors of policy.New and policy.NewRoutes, if any, the line and the column of
-// what they are about.
+// their subject.
 func located(c *configs.Config, err error) configs.Errors {
 	if err == nil {
 		return nil

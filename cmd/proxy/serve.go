@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"syscall"
 
 	"holdfast/configs"
 	"holdfast/proxy"
+	"holdfast/proxy/certs"
 )
 
 const aboutServe = `Serves clients until SIGTERM or SIGINT, then lets what is in flight finish, for
@@ -25,7 +27,10 @@ type service struct {
 	path    string // of the configuration file; empty for none
 	log     *slog.Logger
 	format  logFormat       // of log
-	started *configs.Config // as it was at the start
+	started *configs.Config // the configuration at the start
+	certs   *certs.Set      // in force; nil before the start
+
+	listening []*certs.Server // the listeners' and the operator's, since the start
 }
 
 // serve is the subcommand serve.
@@ -35,7 +40,7 @@ func serve(ctx context.Context, c *command, args []string) error {
 	if err := c.parse(f, args); err != nil {
 		return err
 	}
-	// SIGHUP must never end the process, not even before there is anything to reload.
+	// SIGHUP must never end the process, even before the first configuration is loaded.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -61,7 +66,7 @@ func serve(ctx context.Context, c *command, args []string) error {
 	return advised(unusable(placed(s.started, err)))
 }
 
-// unusable says of errors in the configuration that this is what they are.
+// unusable marks errors as those of the configuration.
 func unusable(err error) error {
 	var all configs.Errors
 	if errors.As(err, &all) {
@@ -70,7 +75,7 @@ func unusable(err error) error {
 	return err
 }
 
-// advised adds to an error of the system what is mostly behind it.
+// advised adds the usual cause to an error of the system.
 func advised(err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -93,11 +98,23 @@ func (s *service) start(stderr io.Writer) (proxy.Options, error) {
 	s.started = c
 	s.format.set(c.Log)
 	s.log = s.format.logger(stderr)
-	// Libraries that know no logger of ours speak through the default one.
+	// Libraries without a logger of ours use the default one.
 	slog.SetDefault(s.log)
-	opts := s.options(c)
+	opts, err := s.options(c)
+	if err != nil {
+		return opts, unusable(err)
+	}
+	s.certs = opts.Certificates
+	for _, l := range opts.Listeners {
+		s.listening = append(s.listening, l.TLS)
+	}
+	s.listening = append(s.listening, opts.AdminTLS)
 	if s.path != "" {
 		opts.LoadOptions = s.load
+		opts.ConfigFile = s.path
+		if path, err := filepath.Abs(s.path); err == nil {
+			opts.ConfigFile = path // the asking process may be in another folder
+		}
 	}
 	return opts, nil
 }
@@ -108,9 +125,15 @@ func (s *service) load() (proxy.Options, error) {
 	if err != nil {
 		return proxy.Options{}, err
 	}
-	opts := s.options(c)
+	opts, err := s.options(c)
+	if err != nil {
+		return opts, err
+	}
 	opts.Explain = func(err error) error { return placed(c, err) }
-	opts.InForce = func() { s.format.set(c.Log) }
+	opts.InForce = func() {
+		s.format.set(c.Log)
+		s.certs = opts.Certificates
+	}
 	return opts, nil
 }
 
@@ -126,7 +149,7 @@ func (s *service) reloadOnHangup(ctx context.Context, srv *proxy.Server, hangups
 	}
 }
 
-// reload reads the configuration again and says what became of it.
+// reload reads the configuration again and logs the outcome.
 func (s *service) reload(ctx context.Context, srv *proxy.Server) {
 	fixed, err := srv.Reload(ctx)
 	if err != nil {

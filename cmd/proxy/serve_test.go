@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -30,24 +28,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// syncBuffer is a buffer that a process writes while a test reads.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
 // A process is a proxy that runs.
 type process struct {
 	t       *testing.T
@@ -56,7 +36,7 @@ type process struct {
 	addr    string // where it serves
 	console string
 	http    string
-	log     syncBuffer
+	log     proxytest.Log
 	exited  chan struct{} // closed when it has ended
 	client  *redis.Client
 }
@@ -81,9 +61,17 @@ func startProxyAt(t *testing.T, upstream, more string) *process {
 // startProxyOf is startProxyAt without waiting for an answer, which may be an error.
 func startProxyOf(t *testing.T, upstream, more string) *process {
 	t.Helper()
-	p := &process{t: t, exited: make(chan struct{}),
-		addr: freeAddr(t), console: freeAddr(t), http: freeAddr(t)}
+	p := &process{t: t, addr: freeAddr(t), console: freeAddr(t), http: freeAddr(t)}
 	p.file = configFile(t, p.configAt(upstream, more))
+	p.start()
+	return p
+}
+
+// start runs the proxy by its file.
+func (p *process) start() {
+	t := p.t
+	t.Helper()
+	p.exited = make(chan struct{})
 	p.cmd = exec.Command(os.Args[0], "serve", "--config", p.file)
 	p.cmd.Env = append(os.Environ(), beProxy+"=1")
 	p.cmd.Stderr = &p.log
@@ -100,7 +88,6 @@ func startProxyOf(t *testing.T, upstream, more string) *process {
 	})
 	p.client = proxytest.NewClient("tcp", p.addr, "")
 	t.Cleanup(func() { p.client.Close() })
-	return p
 }
 
 // wait makes exited known. Joined by the test's cleanup.
@@ -209,18 +196,22 @@ func TestServe(t *testing.T) {
 	})
 }
 
-// A server that is not what the proxy needs is told of at the start: its first look is also its last
-// as long as nothing changes.
+// An unsuitable server is reported at the start: the proxy's first look is also its last as long as
+// nothing changes.
 func TestServeTellsOfTroubleWithTheUpstream(t *testing.T) {
+	t.Parallel()
 	primary := proxytest.StartServer(t)
 	for what, row := range map[string]struct {
 		args []string
 		want string
+		code int
 	}{
 		"a replica": {[]string{"--replicaof", strings.Replace(primary.Addr, ":", " ", 1)},
-			"it is a replica"},
-		"a cluster node":   {[]string{"--cluster-enabled", "yes"}, "it is part of a cluster"},
-		"a wrong password": {[]string{"--requirepass", "secret"}, "control user cannot log in"},
+			"it is a replica", http.StatusServiceUnavailable},
+		"a cluster node": {[]string{"--cluster-enabled", "yes"}, "it is part of a cluster",
+			http.StatusServiceUnavailable},
+		"a wrong password": {[]string{"--requirepass", "secret"}, "control user cannot log in",
+			http.StatusOK},
 	} {
 		t.Run(what, func(t *testing.T) {
 			srv := proxytest.Spec{Args: row.args}.Start(t)
@@ -235,7 +226,7 @@ func TestServeTellsOfTroubleWithTheUpstream(t *testing.T) {
 				}
 				defer resp.Body.Close()
 				text, _ := io.ReadAll(resp.Body)
-				return resp.StatusCode == http.StatusOK && strings.Contains(string(text), row.want)
+				return resp.StatusCode == row.code && strings.Contains(string(text), row.want)
 			})
 		})
 	}
@@ -244,6 +235,7 @@ func TestServeTellsOfTroubleWithTheUpstream(t *testing.T) {
 // What only the server's own command table shows has its place in the file, too, at the start and
 // in a reload.
 func TestServeNamesThePlaceOfAnUnknownCommand(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	bad := "rules: [{name: a, commands: [flushal], action: deny}]\n"
 	p := startProxy(t, srv, "")
@@ -264,6 +256,7 @@ func TestServeNamesThePlaceOfAnUnknownCommand(t *testing.T) {
 }
 
 func TestReloadOnHangup(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	p := startProxy(t, srv, "rules: []\n")
 	if err := p.do("FLUSHALL"); err != nil {
@@ -353,6 +346,7 @@ func TestReloadChangesTheLog(t *testing.T) {
 }
 
 func TestConsoleReloadsAndDrains(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	p := startProxy(t, srv, "")
 	console := proxytest.NewClient("tcp", p.console, "")
@@ -409,7 +403,7 @@ func TestDrainIsBounded(t *testing.T) {
 	}
 }
 
-// Whoever signals again does not want to wait for the drain.
+// The sender of a second signal does not want to wait for the drain.
 func TestSecondSignalEnds(t *testing.T) {
 	srv := proxytest.StartServer(t)
 	p := startProxy(t, srv, "drain: 1h\n")
@@ -437,6 +431,7 @@ func TestSecondSignalEnds(t *testing.T) {
 }
 
 func TestServeFails(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
 	p := startProxy(t, srv, "")
 	for name, tc := range map[string]struct{ text, want string }{

@@ -1,28 +1,80 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"os"
 	"strings"
+
+	"holdfast/configs"
+	"holdfast/journal/keyspace"
+	"holdfast/proxy/certs"
 )
 
-// A target is a server that is to be rebuilt.
-type target struct{ address, username, password string }
+// A target is the server to rebuild.
+type target struct {
+	address, username, password string
+	tls                         *certs.Client // nil: plain
+}
 
-// targetPasswordEnv is where the target's password may stand instead of on the command line, where
-// everyone on the machine can read it.
+// targetPasswordEnv may hold the target's password instead of the command line, which every user of
+// the machine can read.
 const targetPasswordEnv = "HOLDFAST_TARGET_PASSWORD"
 
-// parseTarget reads redis://[user:password@]host[:port], host:port, unix:/path. The errors are of
-// usage, but for a password file that cannot be read.
+// parseTarget reads redis://[user:password@]host[:port], rediss:// for TLS, host:port, unix:/path. Behind
+// rediss:// stand, as in ?ca=ca.crt&cert=c.crt, the keys of upstream.tls: ca, server_name, cert, key. The
+// errors are of usage, but for files that cannot be read.
 func parseTarget(text, passwordFile string) (target, error) {
+	return parseServer("target", text, passwordFile)
+}
+
+// endpoint is the target's address and login.
+func (t target) endpoint() keyspace.Endpoint {
+	e := keyspace.Endpoint{Address: t.address, Username: t.username, Password: t.password}
+	e.Dial, e.Serve = t.dial(), t.tls.Serve()
+	return e
+}
+
+// dial opens connections to the target; nil: plain ones.
+func (t target) dial() func(ctx context.Context, network, address string) (net.Conn, error) {
+	if t.tls == nil {
+		return nil
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		return t.tls.Dial(ctx, (&net.Dialer{}).DialContext, network, address)
+	}
+}
+
+func withOrWithout(with bool) string {
+	if with {
+		return "with"
+	}
+	return "without"
+}
+
+// upstreamOf is the server behind the proxy of a configuration.
+func upstreamOf(c *configs.Config) (keyspace.Endpoint, error) {
+	u := c.Upstream
+	s, err := securedOnce(c)
+	if err != nil {
+		return keyspace.Endpoint{}, unusable(err)
+	}
+	return target{u.Address, u.Username, string(u.Password), s.upstream}.endpoint(), nil
+}
+
+// parseServer is parseTarget for a flag of another name.
+func parseServer(flag, text, passwordFile string) (target, error) {
 	var t target
 	if strings.HasPrefix(text, "unix:") {
 		t.address = "unix:" + strings.TrimPrefix(strings.TrimPrefix(text, "unix:"), "//")
-	} else if err := t.parseURL(text); err != nil {
-		return t, usagef("--target: %w", err)
+	} else if err := t.parseURL(text); errors.Is(err, certs.ErrFile) || errors.Is(err, certs.ErrPair) {
+		return t, fmt.Errorf("--%s: %w", flag, err)
+	} else if err != nil {
+		return t, usagef("--%s: %w", flag, err)
 	}
 	if passwordFile != "" {
 		if t.password != "" {
@@ -46,11 +98,12 @@ func (t *target) parseURL(text string) error {
 	if err != nil {
 		return fmt.Errorf("it is not a URL such as redis://127.0.0.1:6379") // err would hold the password
 	}
+	secure := u.Scheme == "rediss" || u.Scheme == "valkeys"
 	switch {
-	case u.Scheme == "rediss" || u.Scheme == "valkeys":
-		return fmt.Errorf("TLS is not supported by this version")
-	case u.Scheme != "redis" && u.Scheme != "valkey":
+	case !secure && u.Scheme != "redis" && u.Scheme != "valkey":
 		return fmt.Errorf("%q is not redis", u.Scheme)
+	case !secure && u.RawQuery != "":
+		return fmt.Errorf("what stands behind ? is for rediss://")
 	case u.Hostname() == "":
 		return fmt.Errorf("it names no host")
 	case strings.Trim(u.Path, "/") != "" && strings.Trim(u.Path, "/") != "0":
@@ -63,5 +116,27 @@ func (t *target) parseURL(text string) error {
 	t.address = net.JoinHostPort(u.Hostname(), port)
 	t.username = u.User.Username()
 	t.password, _ = u.User.Password()
+	if secure {
+		return t.secure(u.Query())
+	}
 	return nil
+}
+
+// secure reads what stands behind the ? of a rediss:// URL.
+func (t *target) secure(query url.Values) (err error) {
+	var o certs.ClientOptions
+	into := map[string]*string{
+		"ca": &o.CA, "server_name": &o.ServerName, "cert": &o.Cert, "key": &o.Key,
+	}
+	for name, values := range query {
+		if into[name] == nil || len(values) != 1 {
+			return fmt.Errorf("%q behind ? must be one of ca, server_name, cert, key, each once", name)
+		}
+		*into[name] = values[0]
+	}
+	if (o.Cert == "") != (o.Key == "") {
+		return fmt.Errorf("cert and key go together")
+	}
+	t.tls, err = certs.NewSet(slog.New(slog.DiscardHandler), nil).Client(t.address, o)
+	return err
 }

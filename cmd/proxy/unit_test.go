@@ -11,6 +11,7 @@ var execLine = regexp.MustCompile(`(?m)^Exec\w+=/usr/local/bin/holdfast (\w+) (.
 
 // The command lines of the systemd unit must be ones that this program takes.
 func TestUnitCommands(t *testing.T) {
+	t.Parallel()
 	unit, err := os.ReadFile("../../configs/holdfast.service")
 	if err != nil {
 		t.Fatal(err)

@@ -21,8 +21,8 @@ type build struct {
 	Arch     string `json:"arch"`
 }
 
-// thisBuild describes the running program. Without the linker's version it is the module's, which
-// Go itself knows after `go install` and for a tagged source.
+// thisBuild describes the running program. Without the linker's version it uses the module's, which
+// Go knows after `go install` and for a tagged source.
 func thisBuild() build {
 	b := build{
 		Name: "holdfast", Version: version,

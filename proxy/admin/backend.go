@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Backend is what the console asks for: the proxy implements it. Every method is called from any
-// goroutine, concurrently, and returns at the end of ctx at the latest. What is returned belongs
-// to the caller.
+// Backend is the console's view of the proxy, which implements it. Every method may be called from
+// any goroutine, concurrently, and returns at the end of ctx at the latest. The caller owns the
+// results.
 type Backend interface {
-	// Sessions returns client connections in the order of their ids, at most q.Limit of those
-	// that q matches, and how many match in all.
+	// Sessions returns client connections in the order of their ids, at most q.Limit of those that
+	// q matches, and the number of all matches.
 	Sessions(ctx context.Context, q SessionQuery) (list []Session, total int, err error)
 
 	// Links returns all upstream connections, by loop, then id.
@@ -25,25 +25,25 @@ type Backend interface {
 	// Rules returns the rules in force, in their order, with their hit counters.
 	Rules(ctx context.Context) ([]Rule, error)
 
-	// Reload reads the configuration file again and puts it in force. The warnings name what
-	// changed in the file but needs a restart. An error means that nothing changed.
+	// Reload reads the configuration file again and puts it in force. The warnings name the changes
+	// that need a restart. An error means that nothing changed.
 	Reload(ctx context.Context) (warnings []string, err error)
 
-	// Audit notes in the audit log, if there is one, what an operator did. It never waits.
+	// Audit writes an operator's action to the audit log, if there is one. It never waits.
 	Audit(a Action)
 
-	// Drain begins an orderly end of the process: no new clients, what is in flight finishes.
-	// It returns at once; a second call does nothing.
+	// Drain begins an orderly end of the process: no new clients, and commands in flight finish. It
+	// returns at once; a second call does nothing.
 	Drain(ctx context.Context) error
 
-	// Trash returns what is in the trash, oldest first: all that was flushed, and of single keys
-	// at most limit entries, those that are kept longest; 0 means all. Entries with the id 0 are
-	// what was found in reserved databases and is in no entry. total is how many there are.
-	Trash(ctx context.Context, limit int) (list []TrashEntry, total int, err error)
+	// Trash returns the contents of the trash, oldest first: all flushes, and of single keys the
+	// limit entries that are kept longest; 0: all. Entries with the id 0 are keys found in reserved
+	// databases that belong to no entry.
+	Trash(ctx context.Context, limit int) (*Trash, error)
 
-	// Undo puts an entry of the trash back. how is REPLACE (what was written since goes to the
-	// trash), MERGE (what was written since wins; at the end of ctx it goes on by itself) or empty
-	// (an error if something was written since).
+	// Undo restores an entry of the trash. how is REPLACE (newer keys go to the trash), MERGE
+	// (newer keys win; at the end of ctx it continues by itself) or empty (an error if there are
+	// newer keys).
 	Undo(ctx context.Context, id uint64, how string) (*Undone, error)
 
 	// Purge empties an entry of the trash for good.
@@ -52,21 +52,29 @@ type Backend interface {
 	// Routes returns the durable routes in force, in their order.
 	Routes(ctx context.Context) ([]Route, error)
 
-	// Fences returns the kinds of fences that routes ask for, or asked for once, by kind.
+	// Fences returns the fences, by kind, that routes ask for or asked for earlier.
 	Fences(ctx context.Context) ([]Fences, error)
 
-	// Journal returns the state of the journal; ErrNoJournal where there is none, as from the
-	// three methods that follow.
+	// Journal returns the state of the journal. Without a journal it and the three methods that
+	// follow return ErrNoJournal.
 	Journal(ctx context.Context) (*Journal, error)
 
 	// Timelines returns the histories that the journal holds, oldest first.
 	Timelines(ctx context.Context) ([]Timeline, error)
 
-	// Incidents returns what the server lost and the journal holds, oldest first.
+	// Incidents returns the lost writes, certain or possible, that the journal holds, oldest first.
 	Incidents(ctx context.Context) ([]Incident, error)
 
-	// AcknowledgeIncidents takes those so far out of what readiness shows.
+	// Events returns the runs of commands that destroyed data, oldest first.
+	Events(ctx context.Context) ([]Event, error)
+
+	// AcknowledgeIncidents closes the open incidents: the operator accepts the loss.
 	AcknowledgeIncidents(ctx context.Context) error
+
+	// Repair begins to restore the server's lost writes, and returns at once. RepairState returns
+	// its progress; nil: none was begun.
+	Repair(ctx context.Context, q RepairRequest) error
+	RepairState(ctx context.Context) (*Repair, error)
 
 	// TakeBase takes a base now and returns when it is durable.
 	TakeBase(ctx context.Context) (*Base, error)
@@ -74,37 +82,38 @@ type Backend interface {
 	// KillSession closes a session; false when there is none with that id.
 	KillSession(ctx context.Context, id uint64) (bool, error)
 
-	// Budgets returns the delete budgets in force, and ResetBudget closes what is open of one: of
-	// one user if the budget is per user and user is not empty, or of all. It returns how many.
+	// Budgets returns the delete budgets in force. ResetBudget closes the open breakers of one: of
+	// one user if the budget is per user and user is not empty, else of all. It returns their
+	// number.
 	Budgets(ctx context.Context) ([]Budget, error)
 	ResetBudget(ctx context.Context, name, user string) (open int, err error)
 
-	// Pending returns the commands that wait for a person, the oldest first.
+	// Pending returns the commands that wait for approval, oldest first.
 	Pending(ctx context.Context) ([]Pending, error)
 
-	// Approve lets the command with that token pass once, and Reject forgets it. Nil: there is
-	// none. by is the operator's address: these two tell the audit log themselves.
+	// Approve lets the command with that token pass once, and Reject forgets it. nil: no such
+	// command. by is the operator's address: both write to the audit log themselves.
 	Approve(ctx context.Context, token, by string) (*Pending, error)
 	Reject(ctx context.Context, token, by string) (*Pending, error)
 }
 
-// Action is what an operator did on the console.
+// Action is one operator command on the console.
 type Action struct {
 	Operator string // address
 	Name     string // "undo"
 	Command  string // "UNDO 4 REPLACE"
-	Result   string // "OK …", or the error as the operator saw it
+	Result   string // "OK …", or the error as shown to the operator
 }
 
 // Budget is a delete budget in force.
 type Budget struct {
 	Name      string        `json:"name"`
-	Keys      int64         `json:"keys"` // that may be deleted within the window
+	Keys      int64         `json:"keys"` // maximum of deletes within the window
 	Window    time.Duration `json:"window_ns"`
 	Per       string        `json:"per"`       // "global", "user", "address", "session"
 	Deleted   uint64        `json:"deleted"`   // since the start
 	Throttled uint64        `json:"throttled"` // commands refused
-	Trips     uint64        `json:"trips"`     // how often it was used up
+	Trips     uint64        `json:"trips"`     // times that it was used up
 	Breakers  []Breaker     `json:"breakers"`
 }
 
@@ -112,18 +121,18 @@ type Budget struct {
 type Breaker struct {
 	Who     string        `json:"who"`     // "" for a global budget
 	Deleted int64         `json:"deleted"` // within the window
-	Open    time.Duration `json:"open_ns"` // for how long deletes are refused; 0: they are not
+	Open    time.Duration `json:"open_ns"` // how long deletes will be refused; 0: not refused
 	Trips   int64         `json:"trips"`
 }
 
-// Pending is a command that a person has to approve.
+// Pending is a command that needs approval.
 type Pending struct {
 	Token    string        `json:"token"`
-	Approved bool          `json:"approved"` // it waits for its client now
-	Since    time.Time     `json:"since"`    // when it was sent first
+	Approved bool          `json:"approved"` // approved; it waits for its client to send it again
+	Since    time.Time     `json:"since"`    // when it was first sent
 	Age      time.Duration `json:"age_ns"`
 	Left     time.Duration `json:"left_ns"` // until it is forgotten
-	Asked    int           `json:"asked"`   // how often it was sent
+	Asked    int           `json:"asked"`   // times that it was sent
 	Rule     string        `json:"rule"`
 	User     string        `json:"user"`
 	Addr     string        `json:"addr"` // of the client that sent it first
@@ -132,11 +141,10 @@ type Pending struct {
 	Command  string        `json:"command"` // without values and secrets
 }
 
-// SessionQuery selects sessions.
 type SessionQuery struct {
-	Limit int // at most so many; 0 means all
-	// Match is a glob in Redis's syntax. A session matches when its id, address, name, user or
-	// last command does (see Session.Matches). Empty matches all.
+	Limit int // maximum number; 0: all
+	// Match is a glob in Redis's syntax. A session matches by its id, address, name, user or last
+	// command (see Session.Matches). Empty matches all.
 	Match string
 }
 
@@ -154,8 +162,8 @@ type Session struct {
 	Age          time.Duration `json:"age_ns"`
 	Idle         time.Duration `json:"idle_ns"`
 	State        string        `json:"state"`        // "", "multi", "blocked", "held" …
-	Paused       bool          `json:"paused"`       // not read at the moment, because of pressure
-	Link         uint64        `json:"link"`         // of the pinned link that it holds; 0: none
+	Paused       bool          `json:"paused"`       // not read now, under memory pressure
+	Link         uint64        `json:"link"`         // its pinned link; 0: none
 	LastCommand  string        `json:"last_command"` // name only, never arguments
 	Commands     uint64        `json:"commands"`
 	Outstanding  int           `json:"outstanding"`   // commands not yet answered
@@ -167,7 +175,7 @@ type Session struct {
 type Link struct {
 	ID          uint64        `json:"id"`
 	Loop        int           `json:"loop"`
-	Kind        string        `json:"kind"`  // "shared", "script", "lobby", "pinned", "fence"
+	Kind        string        `json:"kind"`  // "shared", "bulk", "script", "lobby", "pinned", "fence"
 	State       string        `json:"state"` // "connecting", "ready", "busy", "idle", "backoff"
 	User        string        `json:"user"`
 	Protocol    int           `json:"protocol"`
@@ -178,7 +186,7 @@ type Link struct {
 	Age         time.Duration `json:"age_ns"`
 	Idle        time.Duration `json:"idle_ns"`
 	Sessions    int           `json:"sessions"` // attached to it; of a pinned link 0 or 1
-	Session     uint64        `json:"session"`  // that holds a pinned link; 0: none
+	Session     uint64        `json:"session"`  // the session that holds a pinned link; 0: none
 	Outstanding int           `json:"outstanding"`
 	Queued      int64         `json:"queued"` // bytes not yet accepted by the kernel
 	Commands    uint64        `json:"commands"`
@@ -187,13 +195,14 @@ type Link struct {
 // Stats are the totals since the start, and the state now.
 type Stats struct {
 	Version  string        `json:"version"`
+	Config   string        `json:"config,omitempty"` // the file that RELOAD reads; "": none
 	PID      int           `json:"pid"`
 	Uptime   time.Duration `json:"uptime_ns"`
 	Workers  int           `json:"workers"`
 	Driver   string        `json:"driver"` // "epoll", "portable"
 	Draining bool          `json:"draining"`
 	NotReady []string      `json:"not_ready"` // reasons; empty when ready
-	Degraded []string      `json:"degraded"`  // what keeps no traffic away
+	Degraded []string      `json:"degraded"`  // problems that keep no traffic away
 
 	Upstream Upstream `json:"upstream"`
 
@@ -230,13 +239,27 @@ type Upstream struct {
 	Address string        `json:"address"`
 	Up      bool          `json:"up"`
 	Error   string        `json:"error,omitempty"` // why it is not up
-	Since   time.Duration `json:"since_ns"`        // up or down for so long
+	Since   time.Duration `json:"since_ns"`        // time since it went up or down
 	Server  string        `json:"server"`          // "redis", "valkey"
 	Version string        `json:"version"`
 	Role    string        `json:"role"`
+	RunID   string        `json:"run_id,omitempty"` // of the server's process
+
+	// Outage is set while an event loop cannot connect.
+	Outage *Outage `json:"outage,omitempty"`
 }
 
-// Latency is how long the commands of one class took, from frame read to reply complete.
+// Outage is a time without a connection to the server, as seen by the event loop with the longest
+// remaining wait.
+type Outage struct {
+	For  time.Duration `json:"for_ns"`
+	Why  string        `json:"why"`
+	Next time.Duration `json:"next_attempt_ns"` // until the next attempt; 0: with the next command
+	Held int64         `json:"held"`            // sessions whose command waits, on all loops
+	Left time.Duration `json:"left_ns"`         // until they are answered -UPSTREAM; 0: none wait
+}
+
+// Latency is the duration of the commands of one class, from frame read to reply complete.
 type Latency struct {
 	Class string        `json:"class"`
 	Count uint64        `json:"count"`
@@ -253,6 +276,16 @@ type Setting struct {
 	Default bool   `json:"default"`
 }
 
+// Trash is the contents of the trash, and its databases, which are hidden from clients.
+type Trash struct {
+	Entries   []TrashEntry `json:"entries"`
+	Total     int          `json:"total"`     // number of all entries
+	Databases []int        `json:"databases"` // each holds one flushed database
+	Ledger    int          `json:"ledger"`    // the database that holds the ledger and single keys
+	Free      int          `json:"free"`      // of Databases; 0: full, flushes are denied
+	RoomAt    time.Time    `json:"room_at"`   // when the next of Databases is emptied; zero: never
+}
+
 // TrashEntry is one entry of the trash.
 type TrashEntry struct {
 	ID        uint64    `json:"id"`
@@ -263,17 +296,17 @@ type TrashEntry struct {
 	Name      string    `json:"name"` // of the client
 	Command   string    `json:"command"`
 	Rule      string    `json:"rule"`
-	Databases []int     `json:"databases"` // from which it came
+	Databases []int     `json:"databases"` // the entry's original databases
 	Keys      int64     `json:"keys"`
 	Merging   bool      `json:"merging"` // UNDO id MERGE is under way
 }
 
-// Undone is what an Undo has done.
+// Undone is the result of an Undo.
 type Undone struct {
-	Keys    int64  // put back
-	Trash   uint64 // the entry that holds what had to make room, or was not put back; 0: nothing
-	Left    int64  // keys that a merge has left in the trash
-	Merging bool   // it goes on by itself
+	Keys    int64  // restored
+	Trash   uint64 // the entry with the keys that were displaced or not restored; 0: none
+	Left    int64  // keys left in the trash by a merge
+	Merging bool   // the merge continues by itself
 }
 
 // Rule is one rule in force.
@@ -286,14 +319,14 @@ type Rule struct {
 	Allowed     uint64   `json:"allowed"`
 	Denied      uint64   `json:"denied"`
 	Observed    uint64   `json:"observed"`  // the rule would have acted
-	Rewritten   uint64   `json:"rewritten"` // carried out without a stall
-	Trashed     uint64   `json:"trashed"`   // carried out so that it can be undone
-	Held        uint64   `json:"held"`      // waits for, or waited in vain for, a person
-	Approved    uint64   `json:"approved"`  // passed because a person approved
+	Rewritten   uint64   `json:"rewritten"` // executed without a stall
+	Trashed     uint64   `json:"trashed"`   // executed so that it can be undone
+	Held        uint64   `json:"held"`      // held for approval, with or without success
+	Approved    uint64   `json:"approved"`  // passed after an approval
 	Throttled   uint64   `json:"throttled"` // over the limit
 }
 
-// Add adds the hits of the same rule elsewhere.
+// Add adds the hits of the same rule on another loop.
 func (r *Rule) Add(o *Rule) {
 	r.Allowed += o.Allowed
 	r.Denied += o.Denied

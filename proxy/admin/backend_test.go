@@ -22,6 +22,7 @@ type fakeBackend struct {
 	purged []uint64
 	undone []string
 
+	repaired     RepairRequest
 	acknowledged int
 	actions      []Action
 
@@ -210,22 +211,25 @@ func (b *fakeBackend) Reject(ctx context.Context, token, _ string) (*Pending, er
 	return b.decide(ctx, token)
 }
 
-func (b *fakeBackend) Trash(ctx context.Context, limit int) ([]TrashEntry, int, error) {
+func (b *fakeBackend) Trash(ctx context.Context, limit int) (*Trash, error) {
+	trash := &Trash{Databases: []int{8, 9, 10}, Ledger: 11, Free: 3}
 	if b.empty {
-		return nil, 0, b.check(ctx)
+		return trash, b.check(ctx)
 	}
-	total := 3
-	if limit == 1 {
-		total = 412 // single keys
-	}
+	trash.Total, trash.Free = 3, 1
 	at := time.Date(2024, 5, 1, 12, 30, 0, 0, time.UTC)
-	return []TrashEntry{
+	if limit == 1 {
+		trash.Total, trash.Free = 412, 0 // single keys
+		trash.RoomAt = at.Add(24 * time.Hour)
+	}
+	trash.Entries = []TrashEntry{
 		{ID: 4, At: at, Until: at.Add(24 * time.Hour), User: "app", Addr: "10.0.0.9:41000",
 			Name: "job", Command: "FLUSHALL", Rule: "flush", Databases: []int{0, 3}, Keys: 1_000_000},
 		{ID: 5, At: at, Until: at.Add(time.Hour), User: "app", Addr: "10.0.0.9:41000",
 			Command: "flushdb\x1b[2J", Rule: "flush", Databases: []int{1}, Keys: 7, Merging: true},
 		{Databases: []int{9}, Keys: 2},
-	}, total, b.check(ctx)
+	}
+	return trash, b.check(ctx)
 }
 
 func (b *fakeBackend) Undo(ctx context.Context, id uint64, how string) (*Undone, error) {
@@ -269,7 +273,28 @@ func (b *fakeBackend) Incidents(ctx context.Context) ([]Incident, error) {
 	}
 	return []Incident{{Timeline: 1, From: 4000, To: 5000, Commands: 17, First: testTime,
 		Last: testTime.Add(time.Second), Noticed: testTime.Add(time.Minute),
-		Why: "the history does not contain it"}}, b.check(ctx)
+		Why: "the history does not contain it", State: "lost, open, routes wait", Verdict: "lost", Least: 4100, Most: 20, Keys: 5,
+		Hold: true, N: 1, Run: "proxy repair --config j.yaml --incident 1"}}, b.check(ctx)
+}
+
+func (b *fakeBackend) Events(ctx context.Context) ([]Event, error) {
+	if b.empty {
+		return nil, b.check(ctx)
+	}
+	return []Event{{N: 3, Timeline: 2, From: 6000, To: 7000, First: testTime,
+		Last: testTime.Add(time.Second), What: "100000 FLUSHALL", Before: "db0 1005000", After: "no keys",
+		Run: "proxy restore --dir j --event 3 --target ADDRESS"}}, b.check(ctx)
+}
+
+func (b *fakeBackend) Repair(ctx context.Context, q RepairRequest) error {
+	b.mu.Lock()
+	b.repaired = q
+	b.mu.Unlock()
+	return b.check(ctx)
+}
+
+func (b *fakeBackend) RepairState(ctx context.Context) (*Repair, error) {
+	return &Repair{Incident: 1, Done: true, Took: time.Second, Lines: []string{"3 keys"}}, b.check(ctx)
 }
 
 func (b *fakeBackend) AcknowledgeIncidents(ctx context.Context) error {

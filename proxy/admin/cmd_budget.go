@@ -23,7 +23,7 @@ func showBudgets(ctx context.Context, c *client, args []string) (reply, error) {
 	return show(args, notNil(list), budgetLines)
 }
 
-// budgetRows is how many users, addresses or sessions of a budget are shown; JSON has them all.
+// budgetRows is the number of users, addresses or sessions shown of a budget; JSON has all.
 const budgetRows = 20
 
 func budgetLines(list []Budget) []string {

@@ -9,7 +9,8 @@ import (
 	"holdfast/proxy/resp"
 )
 
-// connectionCommands are those that Redis clients send by themselves, and a few for people.
+// connectionCommands are the commands that client libraries send by themselves, and a few for
+// people.
 var connectionCommands = []*command{
 	{name: "INFO", args: "[section ...]", help: "the state in the form of Redis's INFO",
 		max: anyArgs, run: info},
@@ -51,21 +52,21 @@ func quit(_ context.Context, c *client, _ []string) (reply, error) {
 	return simple("OK"), nil
 }
 
-func auth(_ context.Context, c *client, args []string) (reply, error) {
+func auth(ctx context.Context, c *client, args []string) (reply, error) {
 	user := "default"
 	if len(args) == 2 {
 		user = args[0]
 	} else if *c.server.password.Load() == "" {
 		return nil, errNoPass
 	}
-	if err := c.authenticate(user, args[len(args)-1]); err != nil {
+	if err := c.authenticate(ctx, user, args[len(args)-1]); err != nil {
 		return nil, err
 	}
 	return simple("OK"), nil
 }
 
 // hello follows Redis's: everything is checked, then changed.
-func hello(_ context.Context, c *client, args []string) (reply, error) {
+func hello(ctx context.Context, c *client, args []string) (reply, error) {
 	proto, name := c.proto, c.name
 	var login []string
 	if len(args) > 0 {
@@ -90,7 +91,7 @@ func hello(_ context.Context, c *client, args []string) (reply, error) {
 		}
 	}
 	if login != nil {
-		if err := c.authenticate(login[0], login[1]); err != nil {
+		if err := c.authenticate(ctx, login[0], login[1]); err != nil {
 			return nil, err
 		}
 	}
@@ -141,7 +142,7 @@ func clientID(_ context.Context, c *client, _ []string) (reply, error) {
 	return integer(int64(c.id)), nil
 }
 
-// info is for tools that expect an INFO, and short.
+// info is short: it serves tools that expect an INFO.
 func info(ctx context.Context, c *client, _ []string) (reply, error) {
 	s, err := c.server.backend.Stats(ctx)
 	if err != nil {

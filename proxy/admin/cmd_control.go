@@ -15,7 +15,7 @@ var controlCommands = []*command{
 	{name: "SNAPSHOT", acts: true, slow: true, run: snapshot,
 		help: "take a fresh base of the journal now; answers when it is on disk"},
 	{name: "ACKNOWLEDGE INCIDENTS", acts: true, run: acknowledge,
-		help: "no longer show the incidents so far in readiness"},
+		help: "close the incidents so far: routes and readiness go on"},
 	{name: "KILL SESSION", acts: true, args: "id", help: "close a client connection", min: 1, max: 1,
 		run: killSession},
 }

@@ -9,15 +9,15 @@ import (
 )
 
 // redis-cli asks COMMAND DOCS when it starts, and makes its hints, completion and built-in help
-// from the reply. It ends itself by an assertion when a value has another type than Redis's, so
-// the shapes here are exactly Redis's: names and texts are bulk strings, flags are simple ones.
+// from the reply. An assertion ends redis-cli when a value has another type than Redis's, so the
+// shapes here are exactly Redis's: names and texts are bulk strings, flags are simple ones.
 
 const docsGroup = "holdfast"
 
 // container is a first word, with the commands whose names begin with it.
 type container struct {
 	name string
-	self *command // nil: the word alone is no command
+	self *command // nil: the first word alone is no command
 	subs []*command
 }
 
@@ -43,7 +43,7 @@ func commandCount(context.Context, *client, []string) (reply, error) {
 	return integer(int64(len(containers()))), nil
 }
 
-// commandTable is what clients older than COMMAND DOCS ask for: name, arity, flags, and no keys.
+// commandTable answers clients older than COMMAND DOCS: name, arity, flags, and no keys.
 func commandTable(_ context.Context, _ *client, args []string) (reply, error) {
 	if len(args) > 0 {
 		return nil, errUnknown(append([]string{"COMMAND"}, args[0]))
@@ -118,7 +118,7 @@ func (c *command) appendDocs(dst []byte, proto, further int) []byte {
 	if c.args == "" {
 		return dst
 	}
-	// One argument whose name is all of the syntax: redis-cli shows it as it stands.
+	// One argument whose name is the whole syntax: redis-cli shows it unchanged.
 	dst = resp.AppendArray(resp.AppendBulkString(dst, "arguments"), 1)
 	dst = resp.AppendMap(dst, 3, proto)
 	for _, kv := range [...][2]string{

@@ -26,6 +26,9 @@ func journalLines(j *Journal) []string {
 	if j.Reopens > 0 {
 		p.add("reopened", "%d times, after it had failed", j.Reopens)
 	}
+	if a := j.Aside; a != nil {
+		p.add("moved aside", "at %s, a damaged folder, now %s: %s", moment(a.Time), clean(a.Dir), clean(a.Why))
+	}
 	p.add("server", "%s, %s for %s, %s", j.Server, j.Attached, duration(j.Since), restorable(j))
 	if j.LastError != "" {
 		p.add("last error", "%s", clean(j.LastError))
@@ -35,6 +38,10 @@ func journalLines(j *Journal) []string {
 	p.add("last byte", "%s ago", duration(j.Quiet))
 	p.add("log", "%d segments, %s; %d bases, %s", j.Segments, size(j.SegmentBytes), j.Bases,
 		size(j.BaseBytes))
+	if j.BaseError != "" {
+		p.add("no base", "since %s, %d attempts: %s%s", cell(moment(j.BaseSince)), j.BaseFailing,
+			clean(j.BaseError), above(j))
+	}
 	p.add("restorable", "since %s", cell(moment(j.Oldest)))
 	p.add("fsyncs", "%d, mean %s, last %s, slowest %s; %s of stream in %d batches", j.Fsyncs,
 		duration(j.FsyncMean), duration(j.FsyncLast), duration(j.FsyncMax), size(j.StreamBytes),
@@ -56,6 +63,14 @@ func restorable(j *Journal) string {
 		return "a base is being taken"
 	}
 	return "no base leads to the present"
+}
+
+// above describes the bytes kept beyond the limit, for lack of a fresh base.
+func above(j *Journal) string {
+	if j.Over == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %s above retention.bytes", size(j.Over))
 }
 
 func backlog(j *Journal) string {
@@ -114,16 +129,51 @@ func incidentLines(list []Incident) []string {
 	if len(list) == 0 {
 		return []string{"no incidents"}
 	}
-	t := table{head: []string{"TIMELINE", "FROM", "TO", "COMMANDS", "FIRST", "LAST", "NOTICED",
-		"WHY"}}
+	t := table{head: []string{"INCIDENT", "TIMELINE", "STATE", "FROM", "TO", "COMMANDS", "KEYS", "FIRST", "LAST",
+		"NOTICED", "WHY", "RUN"}}
 	for i := range list {
 		l := &list[i]
-		commands := fmt.Sprint(l.Commands)
-		if l.Commands < 0 {
-			commands = "unknown"
+		t.row(l.N, l.Timeline, l.State, l.From, l.To, l.commands(), known(l.Keys), moment(l.First),
+			moment(l.Last), moment(l.Noticed), l.Why, l.Run)
+	}
+	return t.lines()
+}
+
+// commands describes the number of lost commands, with the maximum if that differs.
+func (i *Incident) commands() string {
+	if i.Most > i.Commands && i.Commands >= 0 {
+		return fmt.Sprintf("%d to %d", i.Commands, i.Most)
+	}
+	return known(i.Commands)
+}
+
+func known(n int64) string {
+	if n < 0 {
+		return "unknown"
+	}
+	return fmt.Sprint(n)
+}
+
+func showEvents(ctx context.Context, c *client, args []string) (reply, error) {
+	list, err := c.server.backend.Events(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return show(args, notNil(list), eventLines)
+}
+
+func eventLines(list []Event) []string {
+	if len(list) == 0 {
+		return []string{"no events: nothing was flushed or swapped, or deleted in numbers"}
+	}
+	t := table{head: []string{"EVENT", "TIMELINE", "FIRST", "LAST", "WHAT", "BEFORE", "AFTER", "RUN"}}
+	for i := range list {
+		e := &list[i]
+		what := e.What
+		if e.Open {
+			what += " (so far)"
 		}
-		t.row(l.Timeline, l.From, l.To, commands, moment(l.First), moment(l.Last),
-			moment(l.Noticed), l.Why)
+		t.row(e.N, e.Timeline, moment(e.First), moment(e.Last), what, e.Before, e.After, e.Run)
 	}
 	return t.lines()
 }

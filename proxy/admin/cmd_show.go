@@ -25,8 +25,10 @@ var showCommands = []*command{
 		help: "what the journal holds, and how it follows the server"},
 	{name: "SHOW TIMELINES", args: "[JSON]", help: "histories in the journal",
 		max: 1, run: showTimelines},
-	{name: "SHOW INCIDENTS", args: "[JSON]", help: "what the server lost and the journal holds",
+	{name: "SHOW INCIDENTS", args: "[JSON]", help: "what the server lost, or may have lost, and the command to run",
 		max: 1, run: showIncidents},
+	{name: "SHOW EVENTS", args: "[JSON]", max: 1, run: showEvents,
+		help: "flushes and the like, and the command that restores the moment before"},
 	{name: "SHOW CONFIG", args: "[JSON]", help: "configuration in force, secrets redacted",
 		max: 1, run: showConfig},
 }
@@ -41,7 +43,7 @@ func cutJSON(args []string) (rest []string, ok bool) {
 	return args, false
 }
 
-// show answers with v as JSON where that is asked for, and else as a person reads it.
+// show answers with v as JSON if args ask for it, else as text.
 func show[T any](args []string, v T, text func(T) []string) (reply, error) {
 	rest, asJSON := cutJSON(args)
 	if len(rest) > 0 {
@@ -107,7 +109,7 @@ func parseLimit(args []string) (int, error) {
 	return n, nil
 }
 
-// sessionLines shows what fits a wide terminal; JSON has the rest.
+// sessionLines shows the fields that fit a wide terminal; JSON has the rest.
 func sessionLines(list []Session, total int) []string {
 	t := table{head: []string{"ID", "ADDRESS", "USER", "NAME", "RESP", "DB", "AGE", "IDLE",
 		"STATE", "LINK", "LAST", "COMMANDS", "WAITING", "IN", "OUT"}}
@@ -220,6 +222,9 @@ func statsLines(s *Stats) []string {
 		p.add("degraded", "%s", clean(line))
 	}
 	p.add("upstream", "%s", upstreamText(&s.Upstream))
+	if o := s.Upstream.Outage; o != nil {
+		p.add("outage", "%s", outageText(o))
+	}
 	p.add("sessions", "%d now (%d paused), %d accepted", s.Sessions, s.SessionsPaused,
 		s.SessionsAccepted)
 	p.add("links", "%d shared, %d pinned (%d busy, %d idle), %d connecting, %d broken so far",
@@ -271,7 +276,20 @@ func upstreamText(u *Upstream) string {
 	return text
 }
 
-// pairs are lines of a name and what is said of it.
+func outageText(o *Outage) string {
+	text := fmt.Sprintf("no connection for %s: %s", duration(o.For), clean(o.Why))
+	if o.Next > 0 {
+		text += "; next attempt in " + duration(o.Next)
+	} else {
+		text += "; next attempt with the next command"
+	}
+	if o.Left > 0 {
+		text += fmt.Sprintf("; %d commands wait, for %s at most", o.Held, duration(o.Left))
+	}
+	return text
+}
+
+// pairs are lines of a name and a text.
 type pairs struct{ t table }
 
 func (p *pairs) add(name, format string, args ...any) {
@@ -282,7 +300,7 @@ func (p *pairs) lines() []string { return p.t.lines() }
 
 func size(n int64) byteSize { return byteSize(max(n, 0)) }
 
-// notNil makes an empty list an empty one in JSON too, not null.
+// notNil keeps JSON from showing an empty list as null.
 func notNil[T any](list []T) []T {
 	if list == nil {
 		return []T{}

@@ -27,17 +27,30 @@ func showTrash(ctx context.Context, c *client, args []string) (reply, error) {
 			return nil, err
 		}
 	}
-	list, total, err := c.server.backend.Trash(ctx, limit)
+	trash, err := c.server.backend.Trash(ctx, limit)
 	if err != nil {
 		return nil, err
 	}
 	if asJSON {
-		return jsonReply(struct {
-			Entries []TrashEntry `json:"entries"`
-			Total   int          `json:"total"`
-		}{notNil(list), total})
+		trash.Entries = notNil(trash.Entries)
+		return jsonReply(trash)
 	}
-	return lines(trashLines(list, total)), nil
+	return lines(append(trashLines(trash.Entries, trash.Total), trash.room()...)), nil
+}
+
+// room lists the trash's databases, and the number of free ones.
+func (t *Trash) room() []string {
+	out := []string{fmt.Sprintf("hidden from clients: databases %s for flushed data, %d of %d free; database "+
+		"%d for the ledger and single keys", strings.Trim(fmt.Sprint(t.Databases), "[]"), t.Free,
+		len(t.Databases), t.Ledger)}
+	if t.Free > 0 {
+		return out
+	}
+	when := ""
+	if !t.RoomAt.IsZero() {
+		when = ": the next entry is emptied at " + moment(t.RoomAt)
+	}
+	return append(out, "FULL: flushes are denied until there is room"+when+"; UNDO or PURGE makes room now")
 }
 
 func trashLines(list []TrashEntry, total int) []string {
@@ -66,7 +79,7 @@ func trashLines(list []TrashEntry, total int) []string {
 	return out
 }
 
-// moment is a time for people; in UTC, so that it can be compared with logs.
+// moment formats a time in UTC, as in the logs.
 func moment(t time.Time) string {
 	if t.IsZero() {
 		return ""

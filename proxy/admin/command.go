@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 )
@@ -13,22 +14,22 @@ type command struct {
 	name string // upper case, one or two words: "SHOW SESSIONS"
 	args string // for HELP and for redis-cli's hints
 	help string // one line, lower case, without a full stop
-	max  int    // most arguments after the name; the handler checks the rest
+	max  int    // maximum number of arguments after the name; the handler checks the rest
 	min  int
 	// open: also for a client that has not authenticated.
 	open bool
-	// quiet: not in HELP. What client libraries send by themselves, not what people type.
+	// quiet: not in HELP, since client libraries send it, not people.
 	quiet bool
 	// slow: it may take as long as the work on a whole data set.
 	slow bool
-	// acts: it changes something, and the audit log says who did it, and what came of it.
+	// acts: it changes something, and the audit log records the operator and the result.
 	acts bool
 	run  handler
 }
 
 type handler func(ctx context.Context, c *client, args []string) (reply, error)
 
-// commands is the one table of them, in the order of HELP.
+// commands is the table of all commands, in the order of HELP.
 var commands []*command
 
 // any number of arguments.
@@ -37,13 +38,13 @@ const anyArgs = maxArgs
 func init() {
 	// Not in the declaration, because HELP and COMMAND list the table that they are part of.
 	commands = slices.Concat(showCommands, routeCommands, confirmCommands, budgetCommands,
-		trashCommands, controlCommands, connectionCommands)
+		trashCommands, controlCommands, repairCommands, connectionCommands)
 }
 
 func (c *command) usage() string { return strings.TrimSpace(c.name + " " + c.args) }
 
-// lookup finds the command of args and says how many words of it are the name. A known first word
-// alone, such as SHOW, is not a command unless the table says so.
+// lookup finds the command of args and the number of words in its name. A known first word alone,
+// such as SHOW, is not a command unless the table says so.
 func lookup(args []string) (*command, int) {
 	var one *command
 	for _, c := range commands {
@@ -60,22 +61,28 @@ func lookup(args []string) (*command, int) {
 	return one, 1
 }
 
-// browser reports that a request is a line of HTTP. A web page can make a browser on this machine
-// post to the console, and lines of the body would be commands; Redis's guard is the same.
+// browser reports whether a request is a line of HTTP. A web page can make a browser on this
+// machine post to the console, and lines of the body would be commands; Redis has the same guard.
 func browser(args []string) bool {
 	return strings.EqualFold(args[0], "POST") || strings.EqualFold(args[0], "HOST:")
 }
 
 // run finds and runs a command.
 func (c *client) run(ctx context.Context, args []string) (reply, error) {
+	if !c.authed {
+		if err := c.server.strangers.turn(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if browser(args) {
-		c.server.log.Warn("console: HTTP request, possibly an attack; closed", "addr", c.addr)
+		c.server.again.Tell(c.server.log, slog.LevelWarn, "console: HTTP request, possibly an attack; closed",
+			nil, "addr", c.addr)
 		c.quit = true
 		return nothing, nil
 	}
 	cmd, words := lookup(args)
 	if !c.authed && (cmd == nil || !cmd.open) {
-		return nil, errNoAuth // before anything is told about what there is
+		return nil, errNoAuth // before any hint of the existing commands
 	}
 	if cmd == nil {
 		return nil, errUnknown(args[:min(2, len(args))])
@@ -104,7 +111,7 @@ func (c *client) run(ctx context.Context, args []string) (reply, error) {
 	return r, err
 }
 
-// audit tells the audit log what an operator did.
+// audit writes an operator's command to the audit log.
 func (c *client) audit(cmd *command, args []string, err error) {
 	a := Action{Operator: c.addr, Name: strings.ToLower(cmd.name), Result: c.result}
 	if err != nil {
@@ -114,7 +121,7 @@ func (c *client) audit(cmd *command, args []string, err error) {
 	c.server.backend.Audit(a)
 }
 
-// auditedBytes is how much of a command the audit log gets.
+// auditedBytes bounds a command's text in the audit log.
 const auditedBytes = 256
 
 func hasSubcommands(name string) bool {

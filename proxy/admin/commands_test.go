@@ -12,6 +12,18 @@ import (
 	"holdfast/proxy/resp"
 )
 
+func TestOutageText(t *testing.T) {
+	for want, o := range map[string]Outage{
+		"no connection for 2s: refused; next attempt in 120ms; 3 commands wait, for 4s at most": {
+			For: 2 * time.Second, Why: "refused", Next: 120 * time.Millisecond, Held: 3, Left: 4 * time.Second},
+		"no connection for 1h00m: refused; next attempt with the next command": {For: time.Hour, Why: "refused"},
+	} {
+		if got := outageText(&o); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func TestShow(t *testing.T) {
 	c := dial(t, start(t, Options{}, &fakeBackend{}))
 	for command, want := range map[string]string{
@@ -78,6 +90,7 @@ ID  WHEN                  USER  ADDRESS         NAME  COMMAND                   
 4   2024-05-01T12:30:00Z  app   10.0.0.9:41000  job   FLUSHALL                                         0 3  1000000  2024-05-02T12:30:00Z  flush
 5   2024-05-01T12:30:00Z  app   10.0.0.9:41000  -     flushdb?[2J (merging)                            1    7        2024-05-01T13:30:00Z  flush
 -   -                     -     -               -     (not from the trash: never used, never emptied)  9    2        -                     -
+hidden from clients: databases 8 9 10 for flushed data, 1 of 3 free; database 11 for the ledger and single keys
 `,
 		"SHOW TRASH LIMIT 1": `
 ID  WHEN                  USER  ADDRESS         NAME  COMMAND                                          DBS  KEYS     UNTIL                 RULE
@@ -85,6 +98,8 @@ ID  WHEN                  USER  ADDRESS         NAME  COMMAND                   
 5   2024-05-01T12:30:00Z  app   10.0.0.9:41000  -     flushdb?[2J (merging)                            1    7        2024-05-01T13:30:00Z  flush
 -   -                     -     -               -     (not from the trash: never used, never emptied)  9    2        -                     -
 3 of 412 entries; LIMIT 0 shows all
+hidden from clients: databases 8 9 10 for flushed data, 0 of 3 free; database 11 for the ledger and single keys
+FULL: flushes are denied until there is room: the next entry is emptied at 2024-05-02T12:30:00Z; UNDO or PURGE makes room now
 `,
 		"SHOW JOURNAL": `
 folder      /var/lib/holdfast/journal, state ok
@@ -106,8 +121,12 @@ TIMELINE  REPLICATION-ID                            FROM  TO    PARENT  FORK  OP
 2         ae30b4fb1155b71f4a04d3e1bc3e18c4a990aeeb  4000  9000  1       4000  2026-11-22T19:00:00Z  -                     the primary lost a tail
 `,
 		"SHOW INCIDENTS": `
-TIMELINE  FROM  TO    COMMANDS  FIRST                 LAST                  NOTICED               WHY
-1         4000  5000  17        2026-11-22T19:00:00Z  2026-11-22T19:00:01Z  2026-11-22T19:01:00Z  the history does not contain it
+INCIDENT  TIMELINE  STATE                    FROM  TO    COMMANDS  KEYS  FIRST                 LAST                  NOTICED               WHY                              RUN
+1         1         lost, open, routes wait  4000  5000  17 to 20  5     2026-11-22T19:00:00Z  2026-11-22T19:00:01Z  2026-11-22T19:01:00Z  the history does not contain it  proxy repair --config j.yaml --incident 1
+`,
+		"SHOW EVENTS": `
+EVENT  TIMELINE  FIRST                 LAST                  WHAT             BEFORE       AFTER    RUN
+3      2         2026-11-22T19:00:00Z  2026-11-22T19:00:01Z  100000 FLUSHALL  db0 1005000  no keys  proxy restore --dir j --event 3 --target ADDRESS
 `,
 		"SHOW CONFIG": `
 KEY                VALUE           FROM
@@ -151,6 +170,7 @@ func TestShowNothing(t *testing.T) {
 
 		"SHOW TIMELINES": "no timelines: the journal never met its server\n",
 		"SHOW INCIDENTS": "no incidents\n",
+		"SHOW EVENTS":    "no events: nothing was flushed or swapped, or deleted in numbers\n",
 	} {
 		if got := c.text(command); got != want {
 			t.Errorf("%s: got %q, want %q", command, got, want)
@@ -220,7 +240,7 @@ func TestJSON(t *testing.T) {
 		c.expect(command, "-ERR "+ErrNoJournal.Error()+"\r\n")
 	}
 	for _, command := range []string{"SHOW LINKS JSON", "SHOW RULES JSON", "SHOW TIMELINES JSON",
-		"SHOW INCIDENTS JSON"} {
+		"SHOW INCIDENTS JSON", "SHOW EVENTS JSON"} {
 		c.expect(command, "$2\r\n[]\r\n")
 	}
 	if got := c.do("SHOW STATS JSON"); strings.Contains(got, "null") {
@@ -234,6 +254,7 @@ func TestControl(t *testing.T) {
 	c.expect(
 		"SNAPSHOT", "+base-2.rdb, 5.00MiB, timeline 2, offset 8000\r\n",
 		"ACKNOWLEDGE INCIDENTS", "+OK\r\n",
+		"REPAIR 1 conflicts SKIP dryrun", "+OK, it runs: SHOW REPAIR\r\n",
 		"RELOAD", "+OK\r\n",
 		"DRAIN", "+OK\r\n",
 		"UNDO 4", "+OK, 12 keys are back\r\n",
@@ -275,7 +296,7 @@ func TestControl(t *testing.T) {
 	for _, command := range []string{"DRAIN", "KILL SESSION 27", "SHOW STATS", "SHOW SESSIONS",
 		"SHOW LINKS", "SHOW RULES", "SHOW CONFIG", "INFO", "SHOW TRASH", "UNDO 4", "PURGE 4",
 		"SHOW JOURNAL", "SHOW TIMELINES",
-		"SHOW INCIDENTS", "SNAPSHOT", "ACKNOWLEDGE INCIDENTS"} {
+		"SHOW INCIDENTS", "SHOW EVENTS", "SNAPSHOT", "ACKNOWLEDGE INCIDENTS"} {
 		c.expect(command, "-ERR loops are gone\r\n")
 	}
 }

@@ -12,6 +12,6 @@ var (
 	// ErrListen: the address cannot be bound.
 	ErrListen = errors.New("admin: cannot listen")
 
-	// ErrNoJournal is a Backend's answer where the proxy keeps no journal. Clients see the text.
+	// ErrNoJournal is a Backend's error if the proxy keeps no journal. Clients see the text.
 	ErrNoJournal = errors.New("this proxy keeps no journal: the configuration has no journal.dir")
 )

@@ -9,8 +9,8 @@ import (
 	"holdfast/proxy/resp"
 )
 
-// Limits of a request. The console's own commands are tiny; the limits are what an operator could
-// want at the most, and what a hundred hostile clients may cost at the most.
+// Limits of a request. The console's own commands are tiny. The limits suffice for any operator,
+// and bound the cost of a hundred hostile clients.
 const (
 	maxArgs  = 1024
 	maxBulk  = 64 << 10
@@ -22,16 +22,16 @@ const (
 	lingerBytes  = 1 << 20
 )
 
-// errProtocol ends a connection whose client was told of its protocol error.
+// errProtocol ends a connection after the client got its protocol error.
 var errProtocol = errors.New("admin: protocol error")
 
-// framedConn stands between a connection and redcon, whose own reader must not see untrusted
-// bytes: a bulk length near the largest integer makes it index out of range, which ends the
-// process, and its buffer grows without a limit. Read hands over whole, bounded frames only, one
-// at a time and encoded anew, so that what redcon reads is what was checked. A violation is
-// answered in Redis's words here, and redcon sees the end of the stream.
+// framedConn stands between a connection and redcon, whose own reader must not see untrusted bytes:
+// a bulk length near the largest integer makes it index out of range, which ends the process, and
+// its buffer grows without a limit. Read returns whole, bounded frames only, one at a time and
+// re-encoded, so that redcon reads exactly the checked bytes. framedConn answers a violation in
+// Redis's words, and redcon sees the end of the stream.
 //
-// One goroutine uses it at a time: redcon reads and writes from the same one.
+// One goroutine uses it: redcon reads and writes from the same one.
 type framedConn struct {
 	net.Conn
 	client  *client
@@ -39,7 +39,21 @@ type framedConn struct {
 	scratch resp.Scratch
 	in      []byte // received; in[off:] is not yet a frame
 	off     int
-	frame   []byte // the rest of the frame that is being handed over
+	frame   []byte // the unread rest of the current frame
+
+	// Its place: guarded by places.mu.
+	places *places
+	host   string // immutable
+	known  bool
+	used   time.Time // time of its arrival, or of its last command
+}
+
+// SetReadDeadline implements net.Conn: a client that has not logged in has less time.
+func (c *framedConn) SetReadDeadline(t time.Time) error {
+	if c.places != nil {
+		t = c.places.deadline(c, t)
+	}
+	return c.Conn.SetReadDeadline(t)
 }
 
 // Read implements io.Reader.
@@ -54,7 +68,7 @@ func (c *framedConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next finds a frame in what was received, or receives more.
+// next finds a frame in the received bytes, or receives more.
 func (c *framedConn) next() error {
 	lim := resp.Limits{MaxArgs: maxArgs, MaxBulk: maxBulk, Unauthenticated: !c.client.authed}
 	cmd, n, ok, err := c.scan.Scan(c.in[c.off:], &lim, &c.scratch)
@@ -75,7 +89,7 @@ func (c *framedConn) next() error {
 	return c.receive()
 }
 
-// receive appends what the peer sent, after moving the half-read frame to the front.
+// receive moves the half-read frame to the front and appends newly read bytes.
 func (c *framedConn) receive() error {
 	if c.off > 0 {
 		c.in = c.in[:copy(c.in, c.in[c.off:])]
@@ -98,7 +112,7 @@ func (c *framedConn) receive() error {
 	return err
 }
 
-// refuse answers with an error and ends the connection. It lingers a little, because a close with
+// refuse answers with an error and ends the connection. It lingers briefly, because a close with
 // unread bytes in the kernel is a reset, which can overtake the answer.
 func (c *framedConn) refuse(text string) error {
 	c.in = nil
@@ -108,14 +122,14 @@ func (c *framedConn) refuse(text string) error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 		deadline := time.Now().Add(lingerTime)
 		if err := c.SetReadDeadline(deadline); err == nil {
-			// Whatever ends it, the answer had its chance.
+			// The error does not matter: the client had time to read the answer.
 			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
 		}
 	}
 	return errProtocol
 }
 
-// Write bounds how long a client that does not read can keep its goroutine.
+// Write bounds the time for which a client that does not read can block its goroutine.
 func (c *framedConn) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil

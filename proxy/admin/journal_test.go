@@ -26,12 +26,13 @@ func TestJournalInTrouble(t *testing.T) {
 	text := strings.Join(journalLines(&Journal{
 		State: "failed", Error: "write: input/output error", Attached: "connecting",
 		LastError: "connection refused\x1b[2J", BaseRunning: true, Reopens: 2, DiskErrors: 3,
-		FirstError: "fsync: input/output error",
+		FirstError: "fsync: input/output error", BaseError: "No such file\x07", BaseFailing: 3,
+		BaseSince: testTime, Over: 5 << 30,
 	}), "\n")
 	for _, want := range []string{
 		"failed       write: input/output error", "last error   connection refused?[2J",
 		"disk errors  3, the first: fsync: input/output error", "reopened     2 times, after",
-		"a base is being taken", "since -", "rate         0B/s\n", "0B free\n",
+		"a base is being taken", "3 attempts: No such file?; 5.00GiB above retention.bytes", "since -", "rate         0B/s\n", "0B free\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)

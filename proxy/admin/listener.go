@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,11 +10,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"holdfast/journal/seldom"
 	"holdfast/proxy/eventloop"
-	"holdfast/proxy/resp"
 )
 
-// listen binds address. A socket file that a killed process left behind is replaced.
+// listen binds address. It replaces the stale socket file of a killed process.
 func listen(address string) (net.Listener, error) {
 	network, addr := splitAddress(address)
 	ln, err := eventloop.Listen(network, addr)
@@ -34,55 +35,45 @@ const (
 	maxAcceptPause = time.Second
 )
 
-// clientListener bounds the number of clients and puts framing in front of each. redcon's own
-// loop would retry a failing accept at once and for ever.
+// clientListener gives clients their places and frames their input. redcon's own loop would retry a
+// failing accept at once and for ever.
 type clientListener struct {
 	net.Listener
-	max    int64
-	count  atomic.Int64
-	lastID atomic.Uint64
-	log    *slog.Logger
-	quit   <-chan struct{}
-	wrap   func(nc net.Conn, id uint64) *client
+	places    *places
+	strangers *strangerPace
+	lastID    atomic.Uint64
+	log       *slog.Logger
+	again     seldom.Log
+	ctx       context.Context // ends with Stop
+	wrap      func(nc net.Conn, id uint64) *client
 }
 
 // Accept implements net.Listener. Its connections are *framedConn.
 func (l *clientListener) Accept() (net.Conn, error) {
-	pause := minAcceptPause
+	wait := minAcceptPause
 	for {
+		if l.strangers.turn(l.ctx) != nil {
+			return nil, net.ErrClosed
+		}
 		nc, err := l.Listener.Accept()
 		switch {
-		case err == nil && l.count.Add(1) <= l.max:
-			return l.framed(nc), nil
 		case err == nil:
-			l.count.Add(-1)
-			l.reject(nc)
+			c := l.framed(nc)
+			l.places.enter(c)
+			return c, nil
 		case errors.Is(err, net.ErrClosed):
 			return nil, err
 		default:
-			l.log.Warn("console cannot accept", "err", err, "retry_in", pause)
-			select {
-			case <-l.quit:
+			l.again.Tell(l.log, slog.LevelWarn, "console cannot accept", err)
+			if pause(l.ctx, wait) != nil {
 				return nil, net.ErrClosed
-			case <-time.After(pause):
 			}
-			pause = min(2*pause, maxAcceptPause)
+			wait = min(2*wait, maxAcceptPause)
 		}
 	}
 }
 
 func (l *clientListener) framed(nc net.Conn) *framedConn {
 	c := l.wrap(nc, l.lastID.Add(1))
-	return &framedConn{Conn: nc, client: c}
-}
-
-// release gives back the place of a client that has gone.
-func (l *clientListener) release() { l.count.Add(-1) }
-
-// reject answers with an error. A fresh connection has room for it, so it does not wait.
-func (l *clientListener) reject(nc net.Conn) {
-	l.log.Warn("console client refused: too many", "addr", nc.RemoteAddr().String(), "max", l.max)
-	_ = nc.SetWriteDeadline(time.Now().Add(writeTimeout))
-	_, _ = nc.Write(resp.AppendError(nil, string(errMaxClients)))
-	_ = nc.Close()
+	return &framedConn{Conn: nc, client: c, host: c.host, places: l.places}
 }

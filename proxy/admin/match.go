@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Matches reports that pattern, of SessionQuery.Match, selects the session: by its id, address,
+// Matches reports whether pattern, of SessionQuery.Match, selects the session: by its id, address,
 // listener, user, name or last command. In a pattern, * stands for any bytes and ? for one; a
 // pattern without either matches anywhere in the text. Letter case does not count.
 func (s *Session) Matches(pattern string) bool {
@@ -29,8 +29,7 @@ func (s *Session) Matches(pattern string) bool {
 	return false
 }
 
-// glob goes back only to the last star, so that no pattern takes more than the product of the
-// lengths.
+// glob backtracks only to the last star, so its time is at most the product of the lengths.
 func glob(pattern, s string) bool {
 	p, i := 0, 0
 	star, from := -1, 0

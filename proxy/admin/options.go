@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -18,16 +19,18 @@ const (
 type Options struct {
 	// Address is "host:port" or "unix:/path". A socket file is made with mode 0600.
 	Address string
-	// Password, when not empty, is asked of every client. An address that is not on loopback
-	// must have one.
+	// Password, if not empty, is required of every client. An address that is not on loopback
+	// requires one.
 	Password string
+	// TLS secures a network address; a unix socket stays plain. nil: plain.
+	TLS *tls.Config
 	// Version of the proxy, for HELLO and INFO; "unknown" by default.
 	Version string
 	// MaxClients is 100 when zero.
 	MaxClients int
 	// IdleTimeout closes a client that has sent nothing for so long; 10 minutes when zero.
 	IdleTimeout time.Duration
-	// Logger takes what operators do and what goes wrong; slog's default if nil.
+	// Logger logs operators' actions and errors; slog's default if nil.
 	Logger *slog.Logger
 }
 
@@ -54,7 +57,7 @@ func (o Options) withDefaults() (Options, error) {
 	return o, checkPassword(o.Address, o.Password)
 }
 
-// checkPassword refuses to let anyone who reaches a network address stop the proxy.
+// checkPassword requires a password on a network address, where any host could stop the proxy.
 func checkPassword(address, password string) error {
 	if password == "" && !local(address) {
 		return fmt.Errorf("%w: %s is not on loopback", ErrNoPassword, address)
@@ -62,8 +65,8 @@ func checkPassword(address, password string) error {
 	return nil
 }
 
-// local reports that only this machine reaches address. A host name other than localhost is not
-// looked up: what it means can change later.
+// local reports whether only this machine reaches address. A host name other than localhost is not
+// resolved, since its address can change later.
 func local(address string) bool {
 	network, addr := splitAddress(address)
 	if network == "unix" {

@@ -11,7 +11,7 @@ import (
 // reply appends itself to dst in the given protocol.
 type reply func(dst []byte, proto int) []byte
 
-// nothing is no reply at all.
+// nothing is the empty reply.
 func nothing(dst []byte, _ int) []byte { return dst }
 
 func simple(s string) reply {
@@ -26,16 +26,16 @@ func bulk(s string) reply {
 	return func(dst []byte, _ int) []byte { return resp.AppendBulkString(dst, s) }
 }
 
-// verbatim is text that redis-cli prints as it is: INFO, which it knows by name, and in RESP3 all.
+// verbatim is text that redis-cli prints unchanged: in RESP3 any text, in RESP2 that of INFO only.
 func verbatim(s string) reply {
 	return func(dst []byte, proto int) []byte {
 		return resp.AppendVerbatim(dst, proto, "txt", s)
 	}
 }
 
-// lines is text to be read by a person. In RESP3 it is a verbatim string, which redis-cli prints
-// as it is. In RESP2 it is an array of simple strings, as Redis's own HELP replies are: a bulk
-// string would be shown on a terminal as one long line in quotes with \n in it.
+// lines is text for people. In RESP3 it is a verbatim string, which redis-cli prints unchanged. In
+// RESP2 it is an array of simple strings, like Redis's own HELP replies: a terminal would show a
+// bulk string as one long line in quotes with \n in it.
 func lines(text []string) reply {
 	return func(dst []byte, proto int) []byte {
 		if proto == 3 {
@@ -49,7 +49,7 @@ func lines(text []string) reply {
 	}
 }
 
-// jsonReply is v for a program to read, on one line.
+// jsonReply is v as JSON, on one line.
 func jsonReply(v any) (reply, error) {
 	text, err := json.Marshal(v)
 	if err != nil {

@@ -12,10 +12,12 @@ import (
 
 	"github.com/tidwall/redcon"
 
+	"holdfast/journal/seldom"
+	"holdfast/proxy/accept"
 	"holdfast/proxy/resp"
 )
 
-// What one command may take: backendTimeout, or where it says so itself, slowTimeout.
+// The time limit of one command: backendTimeout, or slowTimeout for a slow one.
 const (
 	backendTimeout = 5 * time.Second
 	slowTimeout    = 6 * time.Hour
@@ -27,10 +29,15 @@ type Server struct {
 	opts    Options
 	backend Backend
 	log     *slog.Logger
+	again   seldom.Log      // for errors that many clients can cause
 	ctx     context.Context // ends with Stop
 	cancel  context.CancelFunc
 
-	password atomic.Pointer[string]
+	password   atomic.Pointer[string]
+	attempts   attempts
+	places     *places
+	strangers  strangerPace
+	handshakes seldom.Log // of TLS that fail
 
 	// Set by Start.
 	ln      *clientListener
@@ -45,14 +52,15 @@ func New(o Options, b Backend) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opts: o, backend: b, log: o.Logger, done: make(chan struct{})}
+	s := &Server{opts: o, backend: b, log: o.Logger, done: make(chan struct{}),
+		places: newPlaces(o.MaxClients)}
 	s.password.Store(&o.Password)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
 
-// SetPassword changes the password for those who authenticate from now on. The error is
-// ErrNoPassword, and nothing is changed.
+// SetPassword changes the password for later logins. The error is ErrNoPassword; nothing is changed
+// then.
 func (s *Server) SetPassword(password string) error {
 	if err := checkPassword(s.opts.Address, password); err != nil {
 		return err
@@ -68,15 +76,25 @@ func (s *Server) Start() error {
 	if err != nil {
 		return err
 	}
-	s.ln = &clientListener{
-		Listener: ln, max: int64(s.opts.MaxClients), log: s.log, quit: s.ctx.Done(),
-		wrap: s.newClient,
+	if ln.Addr().Network() != "unix" && s.opts.TLS != nil {
+		ln = accept.Wrap(ln, accept.Options{TLS: s.opts.TLS, Room: s.opts.MaxClients, Failed: s.unshaken})
 	}
+	s.ln = s.listener(ln)
 	s.redcon = redcon.NewServerNetwork(ln.Addr().Network(), ln.Addr().String(),
 		s.serve, s.opened, s.closed)
 	s.redcon.SetIdleClose(s.opts.IdleTimeout)
 	go s.accept()
 	return nil
+}
+
+func (s *Server) listener(ln net.Listener) *clientListener {
+	return &clientListener{Listener: ln, log: s.log, ctx: s.ctx, wrap: s.newClient, places: s.places,
+		strangers: &s.strangers}
+}
+
+// unshaken logs failed TLS handshakes.
+func (s *Server) unshaken(remote net.Addr, o accept.Outcome, err error) {
+	s.handshakes.Tell(s.log, slog.LevelWarn, "console: "+o.Explain(), err)
 }
 
 // Addr is the bound address, with the port that the system chose for port 0.
@@ -120,8 +138,8 @@ func (s *Server) opened(conn redcon.Conn) bool {
 	return true
 }
 
-func (s *Server) closed(redcon.Conn, error) {
-	s.ln.release()
+func (s *Server) closed(conn redcon.Conn, _ error) {
+	s.places.leave(conn.NetConn().(*framedConn))
 	s.clients.Done()
 }
 
@@ -139,9 +157,21 @@ func (s *Server) serve(conn redcon.Conn, cmd redcon.Command) {
 	for i, a := range cmd.Args {
 		args[i] = string(a)
 	}
-	conn.WriteRaw(c.answer(s.ctx, args))
+	place := conn.NetConn().(*framedConn)
+	full := c.authed && !s.places.recognize(place)
+	var reply []byte
+	if !full {
+		reply = c.answer(s.ctx, args)
+		full = c.authed && !s.places.recognize(place) // it may have logged in
+	}
+	if full {
+		s.again.Tell(s.log, slog.LevelWarn, "console client refused: too many", nil, "addr", c.addr, "max",
+			s.opts.MaxClients)
+		reply, c.quit = resp.AppendError(nil, string(errMaxClients)), true
+	}
+	conn.WriteRaw(reply)
 	if c.quit {
-		// It flushes first; what is lost then is lost by the peer's own doing.
+		// It flushes first. A later loss is the peer's fault.
 		_ = conn.Close()
 	}
 }

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -10,9 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"holdfast/proxy/proxytest"
 )
 
 func TestAddresses(t *testing.T) {
@@ -97,7 +97,9 @@ func TestTooManyClients(t *testing.T) {
 		kept = append(kept, c)
 	}
 	for range 5 {
-		if got := dial(t, s).rest(); got != "-ERR max number of clients reached\r\n" {
+		c := dial(t, s)
+		c.send("PING\r\n")
+		if got := c.rest(); got != "-ERR max number of clients reached\r\n" {
 			t.Errorf("got %q", got)
 		}
 	}
@@ -167,7 +169,7 @@ func TestStopEndsCommands(t *testing.T) {
 }
 
 func TestPanicCostsOneReply(t *testing.T) {
-	var log syncBuffer
+	var log proxytest.Log
 	s := start(t, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))},
 		&fakeBackend{panics: true})
 	dial(t, s).expect(
@@ -176,24 +178,6 @@ func TestPanicCostsOneReply(t *testing.T) {
 	if !strings.Contains(log.String(), "fakeBackend") {
 		t.Errorf("the log has no stack: %s", log.String())
 	}
-}
-
-// syncBuffer is a log that is read while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // A web page can make a browser send this to loopback.
@@ -244,7 +228,7 @@ func TestAcceptErrorsAreSurvived(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &clientListener{Listener: &flaky{ln, 2}, max: 1, log: quiet(), wrap: s.newClient}
+	l := s.listener(&flaky{ln, 2})
 	peer, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -255,9 +239,8 @@ func TestAcceptErrorsAreSurvived(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	quit := make(chan struct{})
-	close(quit)
-	l = &clientListener{Listener: &flaky{ln, 1}, max: 1, log: quiet(), quit: quit}
+	s.cancel()
+	l = s.listener(&flaky{ln, 1})
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("while stopping: %v, want net.ErrClosed", err)
 	}

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// table lays out rows in columns as wide as their widest cell.
+// table aligns rows in columns as wide as their widest cell.
 type table struct {
 	head []string
 	rows [][]string
@@ -24,7 +24,7 @@ func (t *table) row(cells ...any) {
 	t.rows = append(t.rows, r)
 }
 
-// lines returns the table, with its head if it has one. There must be something in it.
+// lines returns the table, with its head if it has one. The table must not be empty.
 func (t *table) lines() []string {
 	all := t.rows
 	if t.head != nil {
@@ -55,7 +55,7 @@ func format(row []string, widths []int) string {
 	return strings.TrimRight(b.String(), " ")
 }
 
-// counted is a number of things in words: "1 link", "2 links".
+// counted returns a number with its noun: "1 link", "2 links".
 func counted(n int, what string) string {
 	if n != 1 {
 		what += "s"
@@ -63,7 +63,7 @@ func counted(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
-// cell formats a value for a table; nothing is shown as "-", so that columns can be counted.
+// cell formats a value for a table; an empty one is "-", so that columns can be counted.
 func cell(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -85,10 +85,10 @@ func cell(v any) string {
 	}
 }
 
-// ref is an id that 0 stands for none of.
+// ref is an id; 0: none.
 type ref uint64
 
-// byteSize is a number of bytes for people: exact below 10 KiB, then with three digits.
+// byteSize is a number of bytes, shown exactly below 10 KiB, then with three digits.
 type byteSize uint64
 
 // String implements fmt.Stringer.
@@ -110,7 +110,7 @@ func (n byteSize) String() string {
 	return strconv.FormatFloat(f, 'f', digits, 64) + "KMGTPE"[unit:unit+1] + "iB"
 }
 
-// duration is a length of time for people: two units at the most.
+// duration formats a length of time in at most two units.
 func duration(d time.Duration) string {
 	switch {
 	case d < 0:
@@ -137,8 +137,8 @@ func precision(d time.Duration) time.Duration {
 	return p
 }
 
-// clean makes a string that came from a client harmless to a terminal: what is not printable,
-// such as an escape sequence, becomes '?'.
+// clean makes a client's string harmless to a terminal: an unprintable character, as in an escape
+// sequence, becomes '?'.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || !unicode.IsPrint(r) {

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Every error that a client of the console can see, but for those of framing and backend. Where
-// Redis has words for a case, they are Redis's.
+// Every error that a client of the console can see, except those of framing and backend. Where
+// Redis has an error text for a case, it is Redis's.
 
-// replyError is an error whose text is the reply as it stands, with its code.
+// replyError is an error whose text is the whole reply, with its code.
 type replyError string
 
 func (e replyError) Error() string { return string(e) }
@@ -22,13 +22,15 @@ const (
 	errHelloAuth replyError = "NOAUTH HELLO must be called with the client already authenticated, " +
 		"otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the " +
 		"client and select the RESP protocol version at the same time"
-	errNoProto      replyError = "NOPROTO unsupported protocol version"
-	errBadProto     replyError = "ERR Protocol version is not an integer or out of range"
-	errSyntax       replyError = "ERR syntax error"
-	errDB           replyError = "ERR the console has only database 0"
-	errSessionID    replyError = "ERR a session id is a positive number: see SHOW SESSIONS"
-	errTrashID      replyError = "ERR the id of an entry is a positive number: see SHOW TRASH"
-	errLimit        replyError = "ERR LIMIT wants a number; 0 means all"
+	errNoProto         replyError = "NOPROTO unsupported protocol version"
+	errBadProto        replyError = "ERR Protocol version is not an integer or out of range"
+	errSyntax          replyError = "ERR syntax error"
+	errDB              replyError = "ERR the console has only database 0"
+	errSessionID       replyError = "ERR a session id is a positive number: see SHOW SESSIONS"
+	errTrashID         replyError = "ERR the id of an entry is a positive number: see SHOW TRASH"
+	errLimit           replyError = "ERR LIMIT wants a number; 0 means all"
+	errTooManyAttempts replyError = "ERR too many wrong passwords from this address; try again in a few " +
+		"seconds"
 	errMaxClients   replyError = "ERR max number of clients reached"
 	errInternal     replyError = "ERR internal error; the log of the proxy says more"
 	errTooLarge     replyError = "ERR Protocol error: request larger than 131072 bytes"
@@ -58,7 +60,7 @@ func errNoPending(token string) error {
 		clean(truncate(token, 64))))
 }
 
-// errorText is the reply for any error: a replyError as it stands, everything else as ERR.
+// errorText returns the reply for an error: a replyError unchanged, any other with the code ERR.
 func errorText(err error) string {
 	var r replyError
 	if errors.As(err, &r) {

@@ -4,12 +4,12 @@ package resp
 type Command struct {
 	// Raw is the frame's bytes as received; it aliases the buffer given to Scan.
 	Raw []byte
-	// Args are the arguments. They alias Raw, or the Scratch where an inline command had quotes,
+	// Args are the arguments. They alias Raw or, for an inline command with quotes, the Scratch,
 	// and are valid until the next Scan with the same Scratch. There is at least one.
 	Args [][]byte
-	// Inline means that the frame needs re-encoding: forward AppendCommand(dst, Args...) instead
-	// of Raw. It is set for inline commands, and for multibulk ones in which the server would skip
-	// bytes without looking that are not the CR and LF that RESP has there.
+	// Inline means that the frame needs re-encoding: forward AppendCommand(dst, Args...) instead of
+	// Raw. It is set for inline commands, and for multibulk commands with other bytes where RESP
+	// has CR and LF, which a lax server skips unread.
 	Inline bool
 }
 
@@ -21,15 +21,14 @@ type CommandScanner struct {
 
 // Scan looks for the next whole frame at the start of buf.
 //
-// With ok, the frame ends at buf[:n]. With n == 0 and no ok, more bytes are needed: call again
-// with the same bytes at the start of buf, which may have grown or moved. With n > 0 and no ok,
-// buf[:n] are things that Redis ignores without a reply (empty inline lines, *0, *-1): drop them;
-// the rest of buf was looked at too, and holds no whole frame. Bytes that were scanned are not
-// scanned again. What Redis ignores can also stand at the start of a frame's n bytes; it is never
-// part of Raw.
+// With ok, the frame ends at buf[:n]. With n == 0 and no ok, more bytes are needed: call again with
+// the same bytes at the start of buf, which may have grown or moved. With n > 0 and no ok, buf[:n]
+// are things that Redis ignores without a reply (empty inline lines, *0, *-1): drop them; the rest
+// of buf holds no whole frame. Scan reads no byte twice. Ignored bytes can also precede a frame
+// within its n bytes; they are never part of Raw.
 //
-// The error is a *ProtocolError, after which the connection must be closed and the scanner not be
-// used, or be Reset. lim may be nil. Source: Redis 8.0.2, networking.c.
+// The error is a *ProtocolError, after which you must close the connection, and Reset the scanner
+// before you use it again. lim may be nil. Source: Redis 8.0.2, networking.c.
 func (s *CommandScanner) Scan(
 	buf []byte, lim *Limits, scratch *Scratch,
 ) (cmd Command, n int, ok bool, err error) {
@@ -50,7 +49,7 @@ func (s *CommandScanner) Scan(
 		}
 		if done {
 			n += s.half.pos
-			cmd, ok, perr = s.half.command(frame, scratch)
+			cmd, ok, perr = s.half.command(frame, scratch, lim.dialect())
 		}
 		scratch.put(s.half)
 		s.half = nil
@@ -64,9 +63,9 @@ func (s *CommandScanner) Scan(
 	return Command{}, n, false, nil
 }
 
-// Need returns how many further bytes the half-read frame is known to want at the least, 0 when
-// unknown: what is missing of the argument that is being read. It is a hint for growing the
-// buffer, and it is the client's word, up to Limits.MaxBulk: what it costs is the caller's care.
+// Need returns the number of bytes missing from the argument being read, a lower bound for the
+// half-read frame; 0: unknown. Use it as a hint for growing the buffer. The client chose the
+// number, up to Limits.MaxBulk, so the caller must bound its cost.
 func (s *CommandScanner) Need() int {
 	h := s.half
 	if h == nil || h.bulk == unknown {
@@ -75,7 +74,18 @@ func (s *CommandScanner) Need() int {
 	return h.bulk - (h.have - h.pos) + 2
 }
 
-// Idle reports that no frame is half read.
+// Held returns the memory, in bytes, that the half-read frame will cost once it is whole, in
+// addition to its own bytes: for each argument its size, and the slice that Scan returns.
+func (s *CommandScanner) Held() int {
+	if s.half == nil {
+		return 0
+	}
+	return heldPerArg * len(s.half.sizes)
+}
+
+const heldPerArg = 8 + 24
+
+// Idle reports whether no frame is half read.
 func (s *CommandScanner) Idle() bool { return s.half == nil }
 
 // Reset forgets the half-read frame.

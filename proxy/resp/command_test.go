@@ -131,8 +131,8 @@ var commandStreams = []struct {
 	{"count blank", "* 1\r\n", `!invalid multibulk length`, 0},
 	{"count LF only", "*1\n$4\r\nPING\r\n", `!invalid multibulk length`, 0},
 	{"count huge", "*3000000000\r\n", `!invalid multibulk length`, 0},
-	{"count over the limit", "*1048577\r\n", `!invalid multibulk length`, 0},
-	{"count at the limit", "*1048576\r\n", ``, 10},
+	{"count over the limit", "*2147483648\r\n", `!invalid multibulk length`, 0},
+	{"count at the limit", "*2147483647\r\n", ``, 13},
 	{"count beyond int64", "*99999999999999999999\r\n", `!invalid multibulk length`, 0},
 	{"count NUL", "*\x001\r\n", ``, 5},
 
@@ -203,6 +203,8 @@ func bytewise(p []byte) (pieces [][]byte) {
 func TestCommandScannerLimits(t *testing.T) {
 	unauth := &Limits{Unauthenticated: true}
 	small := &Limits{MaxArgs: 2, MaxBulk: 3, MaxInline: 8}
+	strict := &Limits{Dialect: StrictCRLF}
+	nul := &Limits{Dialect: NULInLines}
 	long := strings.Repeat("1", defaultMaxInline)
 	auth := "*11\r\n" + strings.Repeat("$1\r\nx\r\n", 11)
 	for _, tt := range []struct {
@@ -226,6 +228,17 @@ func TestCommandScannerLimits(t *testing.T) {
 		{"small, inline fits with LF", small, "12345678\n", `"12345678" (re-encode)`, 0},
 		{"small, blank lines do not add up", small, "\n\n\n\n\n\n\n12345678\n",
 			`"12345678" (re-encode)`, 0},
+
+		{"strict, count lacks LF", strict, "*1\rx$4\r\nPING\r\n", `!invalid CRLF in request`, 0},
+		{"strict, no count, lacks LF", strict, "*x\rx", `!invalid CRLF in request`, 0},
+		{"strict, zero arguments", strict, "*0\r*PING\r\n", `!invalid CRLF in request`, 0},
+		{"strict, size lacks LF", strict, "*1\r\n$4\rxPING\r\n", `!invalid CRLF in request`, 0},
+		{"strict, no dollar comes first", strict, "*1\r\nx\rx", `!expected '$', got 'x'`, 0},
+		{"strict, bulk lacks CR", strict, "*1\r\n$4\r\nPINGx\n", `!invalid CRLF in request`, 0},
+		{"strict, bulk lacks LF", strict, "*1\r\n$4\r\nPING\rx", `!invalid CRLF in request`, 0},
+		{"NUL in a count is no number", nul, "*\x001\r\n", `!invalid multibulk length`, 0},
+		{"NUL in a size is no number", nul, "*1\r\n$\x00\r\n", `!invalid bulk length`, 0},
+		{"NUL in an inline stays", nul, "a\x00\r\n", ``, 4},
 
 		{"inline at the limit", nil, long, ``, len(long)},
 		{"inline over the limit", nil, long + "1", `!too big inline request`, 0},
@@ -255,7 +268,7 @@ func TestCommandScannerLimits(t *testing.T) {
 }
 
 func TestCommandScannerManyArguments(t *testing.T) {
-	args := make([][]byte, defaultMaxArgs)
+	args := make([][]byte, 2<<20)
 	for i := range args {
 		args[i] = []byte("x")
 	}
@@ -265,6 +278,9 @@ func TestCommandScannerManyArguments(t *testing.T) {
 	for end := 0; end < len(frame); end += 64 << 10 {
 		if _, n, ok, err := s.Scan(frame[:end], nil, &scratch); n != 0 || ok || err != nil {
 			t.Fatalf("after %d bytes: n %d, ok %v, error %v", end, n, ok, err)
+		}
+		if held, most := s.Held(), heldPerArg*end/len("$1\r\nx\r\n"); held > most {
+			t.Fatalf("%d bytes hold %d more, want %d at the most", end, held, most)
 		}
 	}
 	cmd, n, ok, err := s.Scan(frame, nil, &scratch)

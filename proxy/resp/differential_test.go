@@ -3,8 +3,8 @@ package resp_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
-	"math"
 	"math/rand/v2"
 	"net"
 	"regexp"
@@ -20,8 +20,25 @@ import (
 // would forward of it. The replies must be the same to the byte, with the scanner's refusal in
 // place of the server's. Unknown commands help: the server's error names their arguments.
 
-// exact are the servers' own limits: unlike the default ones they take INT_MAX arguments.
-var exact = resp.Limits{MaxArgs: math.MaxInt32}
+// exact are the server's own limits, which are the default, and its dialect.
+func exact(b proxytest.Binary) *resp.Limits {
+	var major, minor, patch int
+	_, _ = fmt.Sscanf(b.Version, "%d.%d.%d", &major, &minor, &patch)
+	family := "redis"
+	if strings.HasPrefix(b.Kind, "valkey") {
+		family = "valkey"
+	}
+	return &resp.Limits{Dialect: resp.DialectOf(family, major*1_00_00+minor*1_00+patch)}
+}
+
+// everyServer runs fn on every version: how commands are read differs between them.
+func everyServer(t *testing.T, fn func(t *testing.T, srv *proxytest.Server), args ...string) {
+	for _, b := range proxytest.Matrix(t) {
+		t.Run(b.String(), func(t *testing.T) {
+			fn(t, proxytest.Spec{Kind: b.Kind, Args: args}.Start(t))
+		})
+	}
+}
 
 // forwarded is what the proxy sends for a stream, and the refusal.
 func forwarded(t *testing.T, stream []byte, lim *resp.Limits) (out []byte, refusal string) {
@@ -84,38 +101,36 @@ func compare(t *testing.T, srv *proxytest.Server, stream []byte, lim *resp.Limit
 }
 
 func TestServersReadWhatWeRead(t *testing.T) {
-	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+	everyServer(t, func(t *testing.T, srv *proxytest.Server) {
 		for _, stream := range oddStreams() {
-			compare(t, srv, []byte(stream), &exact)
+			compare(t, srv, []byte(stream), exact(srv.Binary))
 			if !staysInline(srv, []byte(stream)) {
-				compare(t, srv, []byte("ECHO before\r\n"+stream+"ECHO after\r\n"), &exact)
+				compare(t, srv, []byte("ECHO before\r\n"+stream+"ECHO after\r\n"), exact(srv.Binary))
 			}
 		}
 		for _, stream := range longStreams() {
-			compare(t, srv, []byte(stream), &exact)
+			compare(t, srv, []byte(stream), exact(srv.Binary))
 		}
 	})
 }
 
 func TestServersRefuseTheUnauthenticatedAlike(t *testing.T) {
-	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
-		lim := exact
+	everyServer(t, func(t *testing.T, srv *proxytest.Server) {
+		lim := exact(srv.Binary)
 		lim.Unauthenticated = true
 		for _, stream := range append(oddStreams(),
 			"*11\r\n", "*10\r\n", "*11x\r\n", "*1\r\n$16385\r\n", "*1\r\n$16384\r\n",
 			"*10\r\n"+strings.Repeat("$1\r\nx\r\n", 10), "*2147483647\r\n", "*2147483648\r\n",
 			"*1\r\n$536870912\r\n", "*1\r\n$536870913\r\n") {
-			compare(t, srv, []byte(stream), &lim)
+			compare(t, srv, []byte(stream), lim)
 		}
-		lim.MaxArgs = 0 // our own lower limit must not hide the server's refusal
-		compare(t, srv, []byte("*1048577\r\n"), &lim)
 	}, "--requirepass", "secret")
 }
 
 // TestServersReadWhatWeReadAtRandom mutates streams, the same ones on every run.
 func TestServersReadWhatWeReadAtRandom(t *testing.T) {
 	const rounds = 1500
-	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+	everyServer(t, func(t *testing.T, srv *proxytest.Server) {
 		random := rand.New(rand.NewPCG(1, 2))
 		streams := oddStreams()
 		for range rounds {
@@ -124,7 +139,28 @@ func TestServersReadWhatWeReadAtRandom(t *testing.T) {
 			if staysInline(srv, p) {
 				continue
 			}
-			if compare(t, srv, p, &exact); t.Failed() {
+			if compare(t, srv, p, exact(srv.Binary)); t.Failed() {
+				return
+			}
+		}
+	})
+}
+
+// TestServersSplitWordsAlike generates inline commands from what splitting looks at. EVAL answers
+// with the words, so none can hide in another.
+func TestServersSplitWordsAlike(t *testing.T) {
+	t.Parallel()
+	pieces := []string{"a", "b", " ", "  ", "\t", "\v", "\f", "\r", "\xff", "\x80", "\x01", `"`, `"`, `'`, `'`,
+		`\`, `\"`, `\'`, `\\`, `\x41`, `\xff`, `\x4`, `\xg0`, `\X41`, `\n`, `\r`, `\a`, `\q`, `""`, `''`,
+		`"c d"`, `'c d'`, "\x00", "$", "*1"}
+	everyServer(t, func(t *testing.T, srv *proxytest.Server) {
+		random := rand.New(rand.NewPCG(3, 4))
+		for range 2000 {
+			line := []byte("EVAL return(ARGV) 0 ")
+			for range random.IntN(12) {
+				line = append(line, pieces[random.IntN(len(pieces))]...)
+			}
+			if compare(t, srv, append(line, "\r\n"...), exact(srv.Binary)); t.Failed() {
 				return
 			}
 		}
@@ -133,11 +169,12 @@ func TestServersReadWhatWeReadAtRandom(t *testing.T) {
 
 var blankLine = regexp.MustCompile(`(?:^|\n)[ \t\v\f\r]+\r?\n`)
 
-// staysInline reports that p may have a line of nothing but blanks and the server is Valkey.
-// Valkey 8 then reads on in inline mode until a command has run, although a multibulk command may
+// staysInline reports that p may have a line of nothing but blanks and the server is Valkey 8,
+// which then reads on in inline mode until a command has run, although a multibulk command may
 // follow. Redis does not, and neither does the scanner. No such line is ever forwarded.
 func staysInline(srv *proxytest.Server, p []byte) bool {
-	return srv.Binary.Kind == "valkey" && blankLine.Match(p)
+	return strings.HasPrefix(srv.Binary.Version, "8.") && srv.Binary.Kind != "redis" &&
+		srv.Binary.Kind != "redis8new" && blankLine.Match(p)
 }
 
 func mutate(random *rand.Rand, p []byte) []byte {

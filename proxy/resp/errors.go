@@ -11,8 +11,8 @@ type ProtocolError struct {
 // Error returns the text exactly as Redis words it, without "-ERR " and without CRLF.
 func (e *ProtocolError) Error() string { return e.Text }
 
-// The refusals, in the words of Redis 8.0.2's networking.c. They are values and not functions,
-// so that a flood of bad clients costs no allocation. Only errExpectedBulk varies.
+// The refusals, worded as in networking.c of Redis 8.0.2 (errCRLF: Valkey 9.1.2). They are values,
+// not functions, so that a flood of bad clients costs no allocation. Only errExpectedBulk varies.
 var (
 	errMultibulkLength = &ProtocolError{"Protocol error: invalid multibulk length"}
 	errBulkLength      = &ProtocolError{"Protocol error: invalid bulk length"}
@@ -21,6 +21,7 @@ var (
 	errBigInline       = &ProtocolError{"Protocol error: too big inline request"}
 	errBigMultibulk    = &ProtocolError{"Protocol error: too big mbulk count string"}
 	errBigBulk         = &ProtocolError{"Protocol error: too big bulk count string"}
+	errCRLF            = &ProtocolError{"Protocol error: invalid CRLF in request"}
 	errQuotes          = &ProtocolError{"Protocol error: unbalanced quotes in request"}
 )
 
@@ -36,7 +37,7 @@ func errExpectedBulk(c byte) *ProtocolError {
 
 var (
 	// ErrMalformed is wrapped by the errors of [ReplyScanner.Scan] and [Parse]: the bytes are not
-	// RESP. The position in the stream is lost, so the connection must be closed.
+	// RESP. The position in the stream is lost, so you must close the connection.
 	ErrMalformed = errors.New("resp: malformed reply")
 
 	// ErrIncomplete is wrapped by the error of [Parse] when the bytes end within the reply.

@@ -13,18 +13,24 @@ func cut(p []byte, at uint16) [][]byte {
 	return [][]byte{p[:i], p[i:]}
 }
 
+// dialects are those that servers have.
+var dialects = []Dialect{0, DialectOf("valkey", 80101), DialectOf("valkey", 90000),
+	DialectOf("valkey", 90102)}
+
 func FuzzCommandScanner(f *testing.F) {
 	for i, tt := range commandStreams {
 		f.Add([]byte(tt.stream), uint16(i), i%7 == 0)
 	}
 	f.Fuzz(func(t *testing.T, p []byte, at uint16, unauthenticated bool) {
 		lim := &Limits{MaxArgs: 20, MaxBulk: 20000, MaxInline: 40, Unauthenticated: unauthenticated}
-		want := modelCommands(p, lim).String()
-		for how, pieces := range map[string][][]byte{
-			"whole": {p}, "cut": cut(p, at), "byte by byte": bytewise(p),
-		} {
-			if got := scanPieces(t, lim, pieces...).String(); got != want {
-				t.Fatalf("%q %s:\n got %s\nwant %s", p, how, got, want)
+		for _, lim.Dialect = range dialects {
+			want := modelCommands(p, lim).String()
+			for how, pieces := range map[string][][]byte{
+				"whole": {p}, "cut": cut(p, at), "byte by byte": bytewise(p),
+			} {
+				if got := scanPieces(t, lim, pieces...).String(); got != want {
+					t.Fatalf("%q %s, dialect %b:\n got %s\nwant %s", p, how, lim.Dialect, got, want)
+				}
 			}
 		}
 	})
@@ -36,17 +42,19 @@ func FuzzSplitInline(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
 		before := bytes.Clone(line)
-		args, ok := splitInline(line)
-		var got []string
-		for _, arg := range args {
-			got = append(got, string(arg))
-		}
-		want, wantOK := modelWords(string(line))
-		if ok != wantOK || ok && !slices.Equal(got, want) {
-			t.Fatalf("%q: got %q, %v, want %q, %v", line, got, ok, want, wantOK)
-		}
-		if !bytes.Equal(before, line) {
-			t.Fatalf("%q was changed to %q", before, line)
+		for _, d := range dialects {
+			args, ok := splitInline(line, d)
+			var got []string
+			for _, arg := range args {
+				got = append(got, string(arg))
+			}
+			want, wantOK := modelWords(string(line), d)
+			if ok != wantOK || ok && !slices.Equal(got, want) {
+				t.Fatalf("%q, dialect %b: got %q, %v, want %q, %v", line, d, got, ok, want, wantOK)
+			}
+			if !bytes.Equal(before, line) {
+				t.Fatalf("%q was changed to %q", before, line)
+			}
 		}
 	})
 }

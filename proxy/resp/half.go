@@ -8,20 +8,20 @@ import (
 // unknown is a bulk whose length has not been read.
 const unknown = -1
 
-// half is a frame of which a part was read. All positions count from the start of the frame.
+// half is a half-read frame. All positions count from the start of the frame.
 //
-// Of the arguments only the sizes are kept: numbers have one spelling (parseInt), so the length of
-// an argument's "$<size>" line follows from the size, and with it where every argument stands.
+// It keeps only the sizes of the arguments: a number has one spelling (parseInt), so the size gives
+// the length of an argument's "$<size>" line, and thereby the argument's position.
 type half struct {
 	pos    int   // bytes parsed: the start of a line, or of a bulk when bulk is known
-	seen   int   // no end of line stands before here
+	seen   int   // no line ends before this position
 	have   int   // bytes of the frame that had arrived at the last Scan
-	first  int   // where the first argument's line begins; 0 before the count line was read
+	first  int   // start of the first argument's line; 0 before the count line was read
 	left   int   // arguments still to come
 	bulk   int   // size of the argument at pos, or unknown
 	sizes  []int // of the arguments that are whole
 	inline bool  // no '*' begins the frame
-	lax    bool  // the server skipped, unseen, a byte that is not what RESP wants there
+	lax    bool  // the server skipped, unread, a byte that RESP does not allow there
 	stuck  bool  // a NUL stands in the line: see line
 }
 
@@ -51,7 +51,12 @@ func (h *half) advance(buf []byte, lim *Limits) (done bool, err *ProtocolError) 
 			return false, nil
 		}
 		end := h.pos + h.bulk
-		h.lax = h.lax || buf[end] != '\r' || buf[end+1] != '\n'
+		if buf[end] != '\r' || buf[end+1] != '\n' {
+			if lim.dialect()&StrictCRLF != 0 {
+				return false, errCRLF
+			}
+			h.lax = true
+		}
 		h.sizes = append(h.sizes, h.bulk)
 		h.pos, h.seen, h.bulk = end+2, end+2, unknown
 		h.left--
@@ -62,8 +67,8 @@ func (h *half) advance(buf []byte, lim *Limits) (done bool, err *ProtocolError) 
 // line returns the index of the end of the line that begins at h.pos, or -1 and, when the line is
 // longer than a line may be, tooBig.
 //
-// The server searches with strchr, which stops at a NUL. To it such a line never ends and only
-// grows, until it is too big.
+// A server that searches with strchr stops at a NUL. To it such a line never ends and only grows,
+// until it is too big.
 func (h *half) line(
 	buf []byte, delim byte, lim *Limits, tooBig *ProtocolError,
 ) (int, *ProtocolError) {
@@ -75,7 +80,7 @@ func (h *half) line(
 		if end >= 0 {
 			fresh = fresh[:end]
 		}
-		if bytes.IndexByte(fresh, 0) >= 0 {
+		if (h.inline || lim.dialect()&NULInLines == 0) && bytes.IndexByte(fresh, 0) >= 0 {
 			h.stuck = true
 		} else {
 			h.seen += len(fresh)
@@ -90,8 +95,8 @@ func (h *half) line(
 	return -1, nil
 }
 
-// lineEnd returns where the '\r' of the line at h.pos stands, or -1 when more bytes are needed. The
-// server wants the byte after it to have arrived too, but does not look at it.
+// lineEnd returns the index of the '\r' of the line at h.pos, or -1 when more bytes are needed. The
+// server waits for the byte after it, too; see passLine.
 func (h *half) lineEnd(buf []byte, lim *Limits, tooBig *ProtocolError) (int, *ProtocolError) {
 	end, err := h.line(buf, '\r', lim, tooBig)
 	if end < 0 || end+2 > len(buf) {
@@ -108,6 +113,8 @@ func (h *half) count(buf []byte, lim *Limits) (ok bool, err *ProtocolError) {
 	}
 	n, ok := parseInt(buf[1:end])
 	switch {
+	case buf[end+1] != '\n' && lim.dialect()&StrictCRLF != 0:
+		return false, errCRLF
 	case !ok || n > math.MaxInt32: // INT_MAX is the server's own limit and comes first
 		return false, errMultibulkLength
 	case n > unauthMaxArgs && lim.unauthenticated():
@@ -132,6 +139,8 @@ func (h *half) size(buf []byte, lim *Limits) (ok bool, err *ProtocolError) {
 	}
 	n, ok := parseInt(buf[h.pos+1 : end])
 	switch {
+	case buf[end+1] != '\n' && lim.dialect()&StrictCRLF != 0:
+		return false, errCRLF
 	case !ok || n < 0 || n > lim.maxBulk():
 		return false, errBulkLength
 	case n > unauthMaxBulk && lim.unauthenticated():
@@ -142,7 +151,7 @@ func (h *half) size(buf []byte, lim *Limits) (ok bool, err *ProtocolError) {
 	return true, nil
 }
 
-// passLine moves behind the line whose '\r' stands at end.
+// passLine moves past the line whose '\r' is at end. Only a strict server checks the byte after it.
 func (h *half) passLine(buf []byte, end int) {
 	h.lax = h.lax || buf[end+1] != '\n'
 	h.pos, h.seen = end+2, end+2
@@ -159,9 +168,9 @@ func (h *half) args(dst [][]byte, buf []byte) [][]byte {
 	return dst
 }
 
-// command makes the command of the whole frame in buf. ok is false when there is none: the frame
-// is one that the server ignores.
-func (h *half) command(buf []byte, sc *Scratch) (cmd Command, ok bool, err *ProtocolError) {
+// command makes the command of the whole frame in buf. ok is false for a frame that the server
+// ignores.
+func (h *half) command(buf []byte, sc *Scratch, d Dialect) (cmd Command, ok bool, err *ProtocolError) {
 	raw := buf[:h.pos:h.pos]
 	if !h.inline {
 		sc.words.args = h.args(sc.words.args, buf)
@@ -171,7 +180,7 @@ func (h *half) command(buf []byte, sc *Scratch) (cmd Command, ok bool, err *Prot
 	if n := len(line); n > 0 && line[n-1] == '\r' {
 		line = line[:n-1]
 	}
-	if !sc.words.split(line) {
+	if !sc.words.split(line, d) {
 		return Command{}, false, errQuotes
 	}
 	return Command{Raw: raw, Args: sc.words.args, Inline: true}, len(sc.words.args) > 0, nil

@@ -50,9 +50,9 @@ var inlineLines = []struct {
 }
 
 // splitInline splits one line by itself.
-func splitInline(line []byte) (args [][]byte, ok bool) {
+func splitInline(line []byte, d Dialect) (args [][]byte, ok bool) {
 	var s splitter
-	ok = s.split(line)
+	ok = s.split(line, d)
 	if !ok {
 		return nil, false
 	}
@@ -61,7 +61,45 @@ func splitInline(line []byte) (args [][]byte, ok bool) {
 
 func TestSplitInline(t *testing.T) {
 	for _, tt := range inlineLines {
-		args, ok := splitInline([]byte(tt.line))
+		args, ok := splitInline([]byte(tt.line), 0)
+		got := []string{}
+		for _, arg := range args {
+			got = append(got, string(arg))
+		}
+		if ok != (tt.want != nil) || ok && !slices.Equal(got, tt.want) {
+			t.Errorf("%q: got %q, %v, want %q", tt.line, got, ok, tt.want)
+		}
+	}
+}
+
+// TestSplitInlineDialects: what newer servers make of words that others refuse or keep.
+func TestSplitInlineDialects(t *testing.T) {
+	glued := GluedQuotes | LosesFF
+	for _, tt := range []struct {
+		line string
+		d    Dialect
+		want []string
+	}{
+		{`"a"b`, glued, []string{"ab"}},
+		{`'a'b"c"'' d`, glued, []string{"abc", "d"}},
+		{`a"b c"d`, glued, []string{"ab cd"}},
+		{`"a"""`, glued, []string{"a"}},
+		{"\"a\"\vb", glued, []string{"a\vb"}},
+		{`'a\\'`, glued, nil},
+		{`'a\\'`, LastBackslash, []string{`a\\`}},
+		{`"a\"`, LastBackslash, []string{`a\`}},
+		{`"a\" b"`, LastBackslash, []string{`a" b`}},
+		{`"a\n`, LastBackslash, nil},
+		{`"a"b"`, glued, nil},
+		{`a"b`, glued, nil},
+		{`"a"b`, LosesFF, nil},
+		{"\xffa\xff b", LosesFF, []string{"a", "b"}},
+		{"\xff", LosesFF, []string{""}},
+		{"\"\xff\\xff\\\xff\" '\xffa'", LosesFF, []string{"\xff", "a"}},
+		{"\xffa\xff", 0, []string{"\xffa\xff"}},
+		{"\xffa\"\xff\"", 0, []string{"\xffa\xff"}},
+	} {
+		args, ok := splitInline([]byte(tt.line), tt.d)
 		got := []string{}
 		for _, arg := range args {
 			got = append(got, string(arg))
@@ -75,7 +113,7 @@ func TestSplitInline(t *testing.T) {
 // TestSplitInlineArgsAreSeparate appends to each word: no other word and not the line may change.
 func TestSplitInlineArgsAreSeparate(t *testing.T) {
 	line := []byte(`a "b\x41" c "d" e`)
-	args, _ := splitInline(line)
+	args, _ := splitInline(line, 0)
 	for i := range args {
 		_ = append(args[i], "!!!"...)
 	}

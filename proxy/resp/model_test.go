@@ -47,6 +47,7 @@ func modelCommands(p []byte, lim *Limits) (r reading) {
 
 // modelLine returns the index of delim, or -1 and whether the line is too big.
 func modelLine(p []byte, delim byte, lim *Limits) (end int, tooBig bool) {
+	nulEnds := delim == '\n' || lim.Dialect&NULInLines == 0
 	for i := 0; i <= lim.maxInline(); i++ {
 		if i == len(p) {
 			return -1, false
@@ -54,7 +55,7 @@ func modelLine(p []byte, delim byte, lim *Limits) (end int, tooBig bool) {
 		if p[i] == delim {
 			return i, false
 		}
-		if p[i] == 0 {
+		if p[i] == 0 && nulEnds {
 			break
 		}
 	}
@@ -69,7 +70,7 @@ func modelInline(p []byte, lim *Limits) (n int, words []string, refusal string) 
 	if end < 0 {
 		return 0, nil, ""
 	}
-	words, ok := modelWords(string(bytes.TrimSuffix(p[:end], []byte("\r"))))
+	words, ok := modelWords(string(bytes.TrimSuffix(p[:end], []byte("\r"))), lim.Dialect)
 	if !ok {
 		return 0, nil, "unbalanced quotes in request"
 	}
@@ -83,6 +84,10 @@ func modelMultibulk(p []byte, lim *Limits) (n int, words []string, lax bool, ref
 	}
 	if end < 0 || end+1 == len(p) {
 		return 0, nil, false, ""
+	}
+	strict := lim.Dialect&StrictCRLF != 0
+	if strict && p[end+1] != '\n' {
+		return 0, nil, false, "invalid CRLF in request"
 	}
 	count, ok := modelNumber(p[1:end])
 	if !ok || count > lim.maxArgs() && (!lim.Unauthenticated || count > 1<<31-1) {
@@ -105,6 +110,9 @@ func modelMultibulk(p []byte, lim *Limits) (n int, words []string, lax bool, ref
 			c := strings.NewReplacer("\r", " ", "\n", " ").Replace(string(p[n : n+1]))
 			return 0, nil, false, "expected '$', got '" + c + "'"
 		}
+		if strict && p[n+end+1] != '\n' {
+			return 0, nil, false, "invalid CRLF in request"
+		}
 		size, ok := modelNumber(p[n+1 : n+end])
 		if !ok || size < 0 || size > lim.maxBulk() {
 			return 0, nil, false, "invalid bulk length"
@@ -119,7 +127,11 @@ func modelMultibulk(p []byte, lim *Limits) (n int, words []string, lax bool, ref
 		}
 		words = append(words, string(p[n:n+int(size)]))
 		n += int(size)
-		lax = lax || string(p[n:n+2]) != "\r\n"
+		if odd := string(p[n:n+2]) != "\r\n"; odd && strict {
+			return 0, nil, false, "invalid CRLF in request"
+		} else if odd {
+			lax = true
+		}
 		n += 2
 	}
 	return n, words, lax, ""
@@ -131,7 +143,7 @@ func modelNumber(b []byte) (int64, bool) {
 }
 
 // modelWords splits an inline command.
-func modelWords(line string) (words []string, ok bool) {
+func modelWords(line string, d Dialect) (words []string, ok bool) {
 	const blanks = " \t\n\v\f\r"
 	line, _, _ = strings.Cut(line, "\x00")
 	for {
@@ -139,39 +151,63 @@ func modelWords(line string) (words []string, ok bool) {
 		if line == "" {
 			return words, true
 		}
-		i := strings.IndexAny(line, " \t\n\r\"'")
-		if i < 0 {
-			return append(words, line), true
-		}
-		word, quote := line[:i], line[i]
-		if line = line[i+1:]; quote != '"' && quote != '\'' {
-			words = append(words, word)
-			continue
-		}
-		for line != "" && line[0] != quote {
+		word := ""
+		for line != "" && !strings.Contains(" \t\n\r", line[:1]) {
 			c := line[:1]
-			switch {
-			case quote == '\'' && strings.HasPrefix(line, `\'`):
-				c, line = "'", line[1:]
-			case quote == '"' && strings.HasPrefix(line, `\x`) && len(line) > 3:
-				if v, err := strconv.ParseUint(line[2:4], 16, 8); err == nil {
-					c, line = string([]byte{byte(v)}), line[3:]
-				} else {
-					c, line = "x", line[1:]
-				}
-			case quote == '"' && line[0] == '\\' && len(line) > 1:
-				c, line = line[1:2], line[1:]
-				if j := strings.Index("nrtba", c); j >= 0 {
-					c = "\n\r\t\b\a"[j : j+1]
-				}
+			line = line[1:]
+			if c != `"` && c != `'` {
+				word += modelLost(c, d)
+				continue
 			}
-			word, line = word+c, line[1:]
+			var text string
+			if text, line, ok = modelQuoted(line, c, d); !ok {
+				return nil, false
+			}
+			word += text
+			if d&GluedQuotes == 0 && line != "" && !strings.Contains(blanks, line[:1]) {
+				return nil, false
+			}
+			if d&GluedQuotes == 0 {
+				break
+			}
 		}
-		if line == "" || len(line) > 1 && !strings.Contains(blanks, line[1:2]) {
-			return nil, false
-		}
-		words, line = append(words, word), line[1:]
+		words = append(words, word)
 	}
+}
+
+// modelQuoted reads a line behind an opening quote, and returns what follows the closing one.
+func modelQuoted(line, quote string, d Dialect) (text, rest string, ok bool) {
+	for line != "" && line[:1] != quote {
+		c := line[:1]
+		switch {
+		case d&LastBackslash != 0 && len(line) == 2:
+		case quote == "'" && strings.HasPrefix(line, `\'`):
+			c, line = "'", line[1:]
+		case quote == `"` && strings.HasPrefix(line, `\x`) && len(line) > 3:
+			if v, err := strconv.ParseUint(line[2:4], 16, 8); err == nil {
+				text, line = text+string([]byte{byte(v)}), line[4:]
+				continue
+			}
+			c, line = "x", line[1:]
+		case quote == `"` && line[0] == '\\' && len(line) > 1:
+			c, line = line[1:2], line[1:]
+			if j := strings.Index("nrtba", c); j >= 0 {
+				c = "\n\r\t\b\a"[j : j+1]
+			}
+		}
+		text, line = text+modelLost(c, d), line[1:]
+	}
+	if line == "" {
+		return "", "", false
+	}
+	return text, line[1:], true
+}
+
+func modelLost(c string, d Dialect) string {
+	if c == "\xff" && d&LosesFF != 0 {
+		return ""
+	}
+	return c
 }
 
 // modelReply measures the reply at the start of p by recursion: its length and its type. n is 0

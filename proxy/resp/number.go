@@ -2,9 +2,9 @@ package resp
 
 import "math"
 
-// parseInt reads a whole number as strictly as Redis's string2ll (util.c): digits with an
-// optional minus sign and nothing else. The empty string, a plus sign, leading zeros, "-0", blanks
-// and whatever int64 cannot hold are refused, so every number has exactly one spelling.
+// parseInt reads a whole number as strictly as Redis's string2ll (util.c): digits with an optional
+// minus sign and nothing else. The empty string, a plus sign, leading zeros, "-0", blanks and
+// numbers beyond int64 are refused, so every number has exactly one spelling.
 func parseInt(b []byte) (int64, bool) {
 	if len(b) == 1 && b[0] == '0' {
 		return 0, true

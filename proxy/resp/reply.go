@@ -5,11 +5,11 @@ import (
 	"fmt"
 )
 
-// maxLength bounds a length or a count, and how many elements may be outstanding when a further
-// aggregate begins, so that no counter can overflow. No server comes near it.
+// maxLength bounds a length, a count, and the number of outstanding elements when another aggregate
+// begins, so that no counter can overflow. No server comes near it.
 const maxLength = 1e18
 
-// where a ReplyScanner stands between two calls
+// the position of a ReplyScanner between two calls
 type replyState uint8
 
 const (
@@ -32,7 +32,7 @@ type ReplyScanner struct {
 	state   replyState // where in the element we are
 	elem    byte       // type of the element in hand
 	typ     byte       // type of the reply
-	digits  uint8      // digits of num that were read
+	digits  uint8      // digits of num read so far
 	minus   bool       // num began with a minus sign
 	cr      bool       // the last byte of the line was CR
 }
@@ -41,13 +41,13 @@ type ReplyScanner struct {
 // attributes skipped: '+', '-', '>' and so on. It is 0 before the first byte.
 func (s *ReplyScanner) Type() byte { return s.typ }
 
-// Started reports that some bytes of an unfinished reply were consumed.
+// Started reports whether bytes of an unfinished reply were consumed.
 func (s *ReplyScanner) Started() bool { return s.pending > 0 }
 
 // Reset forgets the position.
 func (s *ReplyScanner) Reset() { *s = ReplyScanner{} }
 
-// Scan consumes bytes of the current reply from p: n bytes belong to it, and done says that it
+// Scan consumes bytes of the current reply from p: n bytes belong to it, and done reports that it
 // ended at p[n-1]. Without done all of p was consumed. Call again with p[n:] for the next reply.
 // The error wraps ErrMalformed; the connection must be closed then.
 func (s *ReplyScanner) Scan(p []byte) (n int, done bool, err error) {
@@ -88,8 +88,8 @@ func (s *ReplyScanner) Scan(p []byte) (n int, done bool, err error) {
 	return n, false, nil
 }
 
-// wholeLeaf returns the length of the element at the start of p if it is an ordinary one without
-// children, and whole. Nearly all are; what is not takes the long way, byte by byte.
+// wholeLeaf returns the length of the element at the start of p if it is ordinary, whole and
+// without children, as nearly all are. Other elements are read byte by byte.
 func wholeLeaf(p []byte) int {
 	switch p[0] {
 	case '+', '-', ':', ',', '#', '_', '(':
@@ -108,8 +108,8 @@ func wholeLeaf(p []byte) int {
 	return 0
 }
 
-// element takes the element at p[n], or its head, or at least its type byte, and returns where it
-// stopped.
+// element takes the element at p[n], or its head, or at least its type byte, and returns the new
+// position.
 func (s *ReplyScanner) element(p []byte, n int) (int, error) {
 	c := p[n]
 	if size := wholeLeaf(p[n:]); size > 0 {
@@ -128,7 +128,7 @@ func (s *ReplyScanner) element(p []byte, n int) (int, error) {
 	return n + 1, s.begin(c)
 }
 
-// setType makes c the type of the reply, if it is the first that is not in or of an attribute.
+// setType makes c the type of the reply if it is the first type byte outside an attribute.
 func (s *ReplyScanner) setType(c byte) {
 	if s.typ == 0 && s.pending == 1 && c != '|' {
 		s.typ = c
@@ -168,8 +168,8 @@ func (s *ReplyScanner) line(p []byte) (n int) {
 	return n
 }
 
-// digit takes a byte of a length or a count: of a number as parseInt wants it, or of the -1 that
-// makes the nulls of RESP2.
+// digit takes a byte of a length or a count: of a number as parseInt reads it, or of the -1 of a
+// RESP2 null.
 func (s *ReplyScanner) digit(c byte) error {
 	switch {
 	case '0' <= c && c <= '9' && s.mayFollow(c):
@@ -205,7 +205,7 @@ func (s *ReplyScanner) lengthEnd(c byte) error {
 	return s.enter()
 }
 
-// enter takes the bulk or the aggregate of which the length was read.
+// enter begins the bulk or the aggregate whose length was read.
 func (s *ReplyScanner) enter() error {
 	if s.num > maxLength || s.pending > maxLength {
 		return fmt.Errorf("%w: %q of length %d", ErrMalformed, s.elem, s.num)

@@ -1,17 +1,17 @@
 package resp
 
 const (
-	maxKeptArgs  = 64 << 10 // larger argument arrays are dropped after use
-	maxKeptText  = 64 << 10 // and so is larger memory for unescaped words, in bytes
+	maxKeptArgs  = 64 << 10 // elements; a larger argument array is dropped after use
+	maxKeptText  = 64 << 10 // bytes; a larger buffer for unescaped words is dropped, too
 	maxKeptHalf  = 1024     // half-read frames in the free list
-	maxKeptSizes = 1024     // argument sizes that such a frame may have room for
+	maxKeptSizes = 1024     // capacity for argument sizes of a frame in the free list
 )
 
 // Scratch is the reusable memory of [CommandScanner.Scan]: one per event loop, shared by all its
 // scanners. The zero value is ready. A Command's Args are valid until the next Scan with the same
 // Scratch.
 type Scratch struct {
-	words splitter // args is also where the arguments of multibulk commands are put
+	words splitter // args also holds the arguments of multibulk commands
 	free  []*half
 }
 
@@ -38,7 +38,7 @@ func (sc *Scratch) take() *half {
 	return h
 }
 
-// put takes h back.
+// put returns h to the free list.
 func (sc *Scratch) put(h *half) {
 	if len(sc.free) >= maxKeptHalf || cap(h.sizes) > maxKeptSizes {
 		return

@@ -1,17 +1,17 @@
 package resp
 
-// progress is how far strict came: the state of a half-read frame without the sizes, which are
-// those of the Scratch's args.
+// progress is the position at which strict stopped: the state of a half-read frame without its
+// sizes, which are those of the Scratch's args.
 type progress struct {
-	pos   int // where the next line begins
-	first int // where the first argument's line begins; 0 before the count line was read
+	pos   int // start of the next line
+	first int // start of the first argument's line; 0 before the count line was read
 	left  int // arguments still to come
 }
 
 // strict reads a multibulk command of the form that clients send: CR and LF everywhere, numbers of
-// a few digits, no limit reached. It is what nearly every frame needs, in one tight loop; at
-// anything else, also at the end of buf, it stops before the line in question and half goes on
-// from there. It never refuses anything itself. A whole frame has no arguments left.
+// a few digits, no limit reached. Nearly every frame has that form, and this is one tight loop. At
+// anything else, including the end of buf, it stops before the line in question and half continues
+// there. It refuses nothing itself. After a whole frame no arguments are left.
 func (sc *Scratch) strict(buf []byte, lim *Limits) (at progress) {
 	if buf[0] != '*' || lim.unauthenticated() {
 		return progress{}
@@ -45,9 +45,9 @@ func (sc *Scratch) strict(buf []byte, lim *Limits) (at progress) {
 	return at
 }
 
-// shortNumber reads a number of at most seven digits at buf[i] and the CR and LF behind it. end is
-// where the next line begins, or 0 when something else stands there. One and two digits, which is
-// what arguments have, are read without a loop.
+// shortNumber reads a number of at most seven digits at buf[i] and the CR and LF after it. end is
+// the start of the next line, or 0 if buf[i:] has another form. Numbers of one and two digits, the
+// common sizes of arguments, need no loop.
 func shortNumber(buf []byte, i int) (v, end int) {
 	if i+3 > len(buf) {
 		return 0, 0
@@ -85,7 +85,7 @@ func longerNumber(buf []byte, i int) (v, end int) {
 	return v, i + 2
 }
 
-// begin makes the half-read frame in buf from what strict read, and clears the args.
+// begin makes the half-read frame in buf from strict's progress, and clears the args.
 func (sc *Scratch) begin(buf []byte, at progress) *half {
 	h := sc.take()
 	h.inline = buf[0] != '*'

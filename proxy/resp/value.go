@@ -44,7 +44,7 @@ func (r *parser) value(depth int) (Value, error) {
 	}
 }
 
-// element reads one element; attribute says that it was one, and that the value comes next.
+// element reads one element; attribute reports that it was an attribute, so the value follows.
 func (r *parser) element(depth int) (v Value, attribute bool, err error) {
 	line, err := r.line()
 	if err != nil {
@@ -74,7 +74,7 @@ func (r *parser) element(depth int) (v Value, attribute bool, err error) {
 	return v, v.Type == '|', err
 }
 
-// line takes a line, which has at least its type byte.
+// line takes a line of at least one byte, its type.
 func (r *parser) line() ([]byte, error) {
 	if r.budget--; r.budget < 0 {
 		return nil, ErrTooComplex

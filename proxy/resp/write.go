@@ -3,8 +3,8 @@ package resp
 import "strconv"
 
 // The writers append one frame, or the head of one, to dst and return it. proto is the protocol
-// version of the client, 2 or 3; where RESP2 has no such type they write what Redis writes to a
-// RESP2 client.
+// version of the client, 2 or 3. For a type that RESP2 lacks they write the type that Redis sends
+// to a RESP2 client.
 
 // AppendCommand appends a command as a multibulk request.
 func AppendCommand(dst []byte, args ...[]byte) []byte {

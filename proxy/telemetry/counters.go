@@ -2,8 +2,8 @@ package telemetry
 
 import "slices"
 
-// Labels names what the dense indexes of Counters mean. Immutable; all loops share one until a
-// reload or a new command table brings another.
+// Labels names the dense indexes of Counters. Immutable; all loops share one until a reload or a
+// new command table replaces it.
 type Labels struct {
 	Commands []string // by policy Command.ID: "get", "config|set"; "" is the unknown command
 	Rules    []string // by rule index
@@ -13,25 +13,25 @@ type Labels struct {
 // CommandCount counts the finished commands of one name.
 type CommandCount struct {
 	Outcomes [NumOutcomes]uint64
-	// Observed counts those that a rule would have refused, had it been enforced. They are
-	// counted in Outcomes as well, by how they ended.
+	// Observed counts the commands that a rule would have refused, had it been enforced. They count
+	// in Outcomes as well.
 	Observed uint64
 }
 
-// RuleCount counts what one rule decided. Each command counts in one field.
+// RuleCount counts the decisions of one rule. Each command counts in one field.
 type RuleCount struct {
 	Allowed   uint64 // a rule that allows let it pass
 	Denied    uint64
 	Observed  uint64 // the rule would have acted, had it been enforced
-	Rewritten uint64 // carried out in a way that does not stall the server
-	Trashed   uint64 // carried out so that it can be undone
-	Held      uint64 // answered with a token, for a person to approve
-	Approved  uint64 // let pass because a person had approved
+	Rewritten uint64 // executed in a form that does not stall the server
+	Trashed   uint64 // executed so that it can be undone
+	Held      uint64 // answered with a token, held for approval
+	Approved  uint64 // passed after an approval
 	Throttled uint64 // over the rule's limit
 }
 
-// Counters are one event loop's. The loop alone touches them, without atomics, and hands over a
-// Clone when asked: what is read by others is never what is written to. Make them by NewCounters.
+// Counters belong to one event loop. Only the loop touches them, without atomics; other goroutines
+// get a Clone. Make them by NewCounters.
 //
 // The hot path is two index operations:
 //
@@ -57,11 +57,15 @@ type Counters struct {
 
 	SessionsAccepted uint64
 	SessionsClosed   [NumCloseReasons]uint64
-	SessionPauses    uint64 // times that reading a client stopped because of pressure
+	HoldsExpired     uint64 // commands that waited for the server in vain until upstream.hold was over
+	SessionPauses    uint64 // times that reading from a client paused under memory pressure
 
 	LinksOpened [NumLinkKinds]uint64
 	LinksBroken [NumLinkKinds]uint64 // closed by the upstream or an error, not by the proxy
 	LinksFailed uint64               // dials or handshakes that failed
+	PinsRefused uint64               // commands that got no pinned link in time
+
+	LinksRefused uint64 // links not dialled in time, because a limit was reached
 
 	ProtocolErrors uint64 // bad frames from clients
 	ReplyErrors    uint64 // malformed replies from the upstream; each closes a link
@@ -77,17 +81,19 @@ type Counters struct {
 // Gauges are the state of a loop at the moment of a copy.
 type Gauges struct {
 	Sessions        int64
-	SessionsPaused  int64 // not read at the moment, because of pressure
+	SessionsPaused  int64 // not read now, under memory pressure
+	SessionsHeld    int64 // whose command waits for the server to be reachable
 	LinksShared     int64
 	LinksPinnedIdle int64
 	LinksPinnedBusy int64
+	LinksWaiting    int64 // not dialled: they wait for a place under a limit
 	// Not yet usable: dialling, or in the handshake.
 	LinksSharedConnecting int64
 	LinksPinnedConnecting int64
 
 	ClientBufferBytes int64 // input and output held for clients
-	LinkBufferBytes   int64 // held for links, unsent
-	Outstanding       int64 // commands sent or queued and not yet answered
+	LinkBufferBytes   int64 // unsent, for links
+	Outstanding       int64 // commands sent or queued, without a reply so far
 }
 
 // NewCounters returns zero counters for the commands, rules and routes that l names.
@@ -103,7 +109,7 @@ func NewCounters(l *Labels) *Counters {
 // Labels names the indexes of c.
 func (c *Counters) Labels() *Labels { return c.labels }
 
-// Clone returns a copy that shares nothing that is written to.
+// Clone returns a copy that shares no mutable memory.
 func (c *Counters) Clone() *Counters {
 	n := *c
 	n.Commands = slices.Clone(c.Commands)
@@ -113,8 +119,8 @@ func (c *Counters) Clone() *Counters {
 	return &n
 }
 
-// Relabel makes c count by l from now on. What was counted moves to where its name stands in l;
-// counts of names that l does not have are dropped, as their series end.
+// Relabel makes c count by l from now on. Counts move to the indexes of their names in l; counts of
+// names that l lacks are dropped, as their series end.
 func (c *Counters) Relabel(l *Labels) {
 	if c.labels == l {
 		return
@@ -127,9 +133,8 @@ func (c *Counters) Relabel(l *Labels) {
 	c.relabelRoutes(old.labels.Routes, l.Routes)
 }
 
-// Add adds all of o to c, gauges too. Where the labels differ, which can be seen for a moment
-// while a reload goes round the loops, counts are matched by name, and those of names that c does
-// not have are left out.
+// Add adds all of o to c, gauges too. Where the labels differ, as they can while a reload proceeds
+// through the loops, counts are matched by name, and those of names that c lacks are left out.
 func (c *Counters) Add(o *Counters) {
 	if c.labels == o.labels {
 		for i := range o.Commands {
@@ -199,12 +204,15 @@ func (c *Counters) addTotals(o *Counters) {
 	for i, n := range o.SessionsClosed {
 		c.SessionsClosed[i] += n
 	}
+	c.HoldsExpired += o.HoldsExpired
 	c.SessionPauses += o.SessionPauses
 	for i := range o.LinksOpened {
 		c.LinksOpened[i] += o.LinksOpened[i]
 		c.LinksBroken[i] += o.LinksBroken[i]
 	}
 	c.LinksFailed += o.LinksFailed
+	c.PinsRefused += o.PinsRefused
+	c.LinksRefused += o.LinksRefused
 	c.ProtocolErrors += o.ProtocolErrors
 	c.ReplyErrors += o.ReplyErrors
 	c.Turns += o.Turns
@@ -215,9 +223,11 @@ func (c *Counters) addTotals(o *Counters) {
 func (g *Gauges) add(o *Gauges) {
 	g.Sessions += o.Sessions
 	g.SessionsPaused += o.SessionsPaused
+	g.SessionsHeld += o.SessionsHeld
 	g.LinksShared += o.LinksShared
 	g.LinksPinnedIdle += o.LinksPinnedIdle
 	g.LinksPinnedBusy += o.LinksPinnedBusy
+	g.LinksWaiting += o.LinksWaiting
 	g.LinksSharedConnecting += o.LinksSharedConnecting
 	g.LinksPinnedConnecting += o.LinksPinnedConnecting
 	g.ClientBufferBytes += o.ClientBufferBytes

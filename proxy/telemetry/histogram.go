@@ -12,10 +12,10 @@ const (
 	NumBuckets = 2*(maxBits-minBits) + 2
 )
 
-// Histogram counts durations in buckets whose bounds grow by a half and a third in turn (1, 1.5,
-// 2, 3, 4 …), so that a quantile read from it is off by a fifth at the most in the usual case. It
-// is plain memory: one loop owns it. Bucket i holds what is at most Bound(i) and more than
-// Bound(i-1), as Prometheus's `le` has it.
+// Histogram counts durations in buckets whose bounds grow by a half and a third in turn (1, 1.5, 2,
+// 3, 4 …), so that a quantile read from it is usually off by a fifth at most. It is plain memory:
+// one loop owns it. Bucket i counts durations above Bound(i-1) up to and including Bound(i), like
+// Prometheus's `le`.
 //
 // Powers of two were chosen over round decimal bounds because the bucket is then two bits of the
 // number itself: no search, no table.
@@ -24,8 +24,8 @@ type Histogram struct {
 	Sum     uint64 // nanoseconds
 }
 
-// Observe counts one duration in nanoseconds. A negative one, which a clock that went back can
-// give, counts as zero.
+// Observe counts one duration in nanoseconds. A negative one, possible after a clock stepped back,
+// counts as zero.
 func (h *Histogram) Observe(ns int64) {
 	ns = max(ns, 1)
 	h.Sum += uint64(ns)
@@ -41,8 +41,8 @@ func bucketOf(v uint64) uint {
 	return min((n-minBits)*2-1+uint(v>>((n-2)&63)&1), NumBuckets-1)
 }
 
-// Bound is the inclusive upper bound of bucket i in nanoseconds; the last bucket has none, and is
-// not to be asked for.
+// Bound returns the inclusive upper bound of bucket i in nanoseconds. The last bucket has none; do
+// not pass it.
 func Bound(i int) uint64 {
 	low := uint64(1) << (minBits + i/2)
 	return low + low/2*uint64(i&1)
@@ -57,7 +57,7 @@ func (h *Histogram) Count() uint64 {
 	return n
 }
 
-// Add counts all of o too.
+// Add adds the counts of o.
 func (h *Histogram) Add(o *Histogram) {
 	for i, b := range o.Buckets {
 		h.Buckets[i] += b

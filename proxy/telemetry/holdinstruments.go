@@ -49,7 +49,7 @@ var holdInstruments = []instrument{
 		floats: unavailablePoints},
 }
 
-// routePoints has one point for each route. Names are unique: the policy sees to it.
+// routePoints has one point for each route. The policy ensures that names are unique.
 func routePoints(get func(*RouteCounters) int64) func(*view) points {
 	return func(v *view) points {
 		var p points

@@ -1,6 +1,6 @@
 package telemetry
 
-// HoldOutcome says how one command ended that a route asks a proof for. Each such command has
+// HoldOutcome is the end of one command for which a route asks for a proof. Each such command has
 // exactly one outcome, so the sum over all outcomes is their number.
 type HoldOutcome uint8
 
@@ -10,9 +10,9 @@ const (
 	HoldTimeout                      // not proven in time
 	HoldPrimary                      // the primary, or its role, changed before the proof
 	HoldLink                         // the link that carried it broke before the proof
-	HoldFailed                       // the proof cannot be had any more: AOF off, journal failed
-	HoldGone                         // its client went away before the proof
-	HoldPassed                       // sent although the proof could not be had, and not held for it
+	HoldFailed                       // the proof became impossible: AOF off, journal failed
+	HoldGone                         // its client left before the proof
+	HoldPassed                       // sent although the proof was unavailable, and not held for it
 	HoldRejected                     // refused with -NODURABLE before it was executed
 
 	NumHoldOutcomes = int(iota)
@@ -25,17 +25,17 @@ var holdOutcomeNames = [NumHoldOutcomes]string{
 // String is the value of the metric attribute "outcome".
 func (o HoldOutcome) String() string { return nameOf(holdOutcomeNames[:], int(o)) }
 
-// Unconfirmed reports that the client was told that nothing is proven.
+// Unconfirmed reports whether the client got -UNCONFIRMED.
 func (o HoldOutcome) Unconfirmed() bool { return o >= HoldTimeout && o <= HoldFailed }
 
-// FenceOutcome says how one fence ended.
+// FenceOutcome is the end of one fence.
 type FenceOutcome uint8
 
 // The outcomes.
 const (
-	FenceProven  FenceOutcome = iota // it proves all that was answered before it began
+	FenceProven  FenceOutcome = iota // it proves every write answered before it began
 	FenceShort                       // too few replicas, or no fsync, within its time
-	FenceError                       // the server answered an error, or is not set to be believed
+	FenceError                       // the server answered an error, or its settings void the proof
 	FencePrimary                     // it found another primary, or another role
 	FenceBroken                      // its link broke
 
@@ -49,24 +49,24 @@ var fenceOutcomeNames = [NumFenceOutcomes]string{
 // String is the value of the metric attribute "outcome".
 func (o FenceOutcome) String() string { return nameOf(fenceOutcomeNames[:], int(o)) }
 
-// RouteCounters count what one route did. A command that several routes match counts for the
+// RouteCounters count the commands of one route. A command that several routes match counts for the
 // first of them in the file, which policy.Match names.
 //
-// Whoever holds a reply keeps the pointer that it found at Counters.Routes[index] when the command
-// was sent, and not the index: a reload gives the index to another route, while the pointer goes
-// on to mean the route of that name. Once there is none of that name, it counts into the void.
+// A held reply keeps the pointer that Counters.Routes[index] had when the command was sent, not the
+// index: a reload gives the index to another route, while the pointer still means the route of that
+// name. After that route is removed, its counts are dropped.
 type RouteCounters struct {
 	Outcomes [NumHoldOutcomes]uint64
-	// Late counts those of HoldTimeout whose proof came after all.
+	// Late counts the commands of HoldTimeout whose proof came after the timeout.
 	Late uint64
-	// Hold is how long replies were held, in nanoseconds: from the server's reply to the
-	// client's, however it ended.
+	// Hold is the time that replies were held, in nanoseconds: from the server's reply to the
+	// client's, with any outcome.
 	Hold Histogram
 
-	Held int64 // replies held now: a gauge, which is counted up and down
+	Held int64 // replies held now: a gauge
 }
 
-// DemandCounters are how long replies were held, by what had to be proven of them.
+// DemandCounters are the times that replies were held, by demand.
 type DemandCounters struct {
 	Demand string    // policy.Demand.String: "journal, replicas 1"
 	Hold   Histogram // as RouteCounters.Hold
@@ -76,16 +76,16 @@ type DemandCounters struct {
 type FenceCounters struct {
 	Kind     string // "journal", "replicas 1", "aof local"
 	Outcomes [NumFenceOutcomes]uint64
-	Holds    uint64    // held replies that a fence of this kind was the first to prove
+	Holds    uint64    // held replies proven by a fence of this kind
 	Round    Histogram // from the fence's first byte sent to its end, in nanoseconds
 
 	// Gauges, set just before a Clone.
 	InFlight int64
-	Waiting  int64 // held replies that no fence of this kind has proven yet
-	Oldest   int64 // for how long the oldest of these has waited, in nanoseconds
+	Waiting  int64 // held replies not yet proven by a fence of this kind
+	Oldest   int64 // waiting time of the oldest of these, in nanoseconds
 }
 
-// Demand returns the counters of a demand, new or known. The pointer is good for as long as c is.
+// Demand returns the counters of a demand, new or known. The pointer is valid as long as c.
 func (c *Counters) Demand(demand string) *DemandCounters {
 	for _, d := range c.Demands {
 		if d.Demand == demand {
@@ -97,8 +97,7 @@ func (c *Counters) Demand(demand string) *DemandCounters {
 	return d
 }
 
-// Fence returns the counters of a kind of fence, new or known. The pointer is good for as long as
-// c is.
+// Fence returns the counters of a kind of fence, new or known. The pointer is valid as long as c.
 func (c *Counters) Fence(kind string) *FenceCounters {
 	for _, f := range c.Fences {
 		if f.Kind == kind {
@@ -110,7 +109,7 @@ func (c *Counters) Fence(kind string) *FenceCounters {
 	return f
 }
 
-// relabelRoutes gives each route the counters of its name, if there were any.
+// relabelRoutes gives each route the counters of its name, if any.
 func (c *Counters) relabelRoutes(old []string, names []string) {
 	was := make(map[string]*RouteCounters, len(old))
 	for i, name := range old {
@@ -133,7 +132,7 @@ func newRoutes(n int) []*RouteCounters {
 	return list
 }
 
-// addHolds adds what o has counted of routes, by name, and of demands and fences.
+// addHolds adds o's counts of routes, by name, and of demands and fences.
 func (c *Counters) addHolds(o *Counters) {
 	routes := indexByName(c.labels.Routes)
 	for i, r := range o.Routes {
@@ -169,7 +168,7 @@ func (f *FenceCounters) add(o *FenceCounters) {
 	f.Oldest = max(f.Oldest, o.Oldest)
 }
 
-// cloneEach copies what the pointers of a list point to.
+// cloneEach copies a list and its elements.
 func cloneEach[T any](list []*T) []*T {
 	if list == nil {
 		return nil

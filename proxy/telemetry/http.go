@@ -51,6 +51,6 @@ func writeText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	// A client that went away is not our error.
+	// A client that left is not our error.
 	_, _ = io.WriteString(w, text)
 }

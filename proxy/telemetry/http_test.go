@@ -61,7 +61,7 @@ func TestOnlyReading(t *testing.T) {
 
 func startServer(t *testing.T, address string, h http.Handler) *Server {
 	t.Helper()
-	s := NewServer(address, h, quiet())
+	s := NewServer(address, nil, h, quiet())
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestServerServes(t *testing.T) {
 
 func TestServerAddressInUse(t *testing.T) {
 	first := startServer(t, "127.0.0.1:0", http.NotFoundHandler())
-	second := NewServer(first.Addr().String(), http.NotFoundHandler(), quiet())
+	second := NewServer(first.Addr().String(), nil, http.NotFoundHandler(), quiet())
 	err := second.Start()
 	if !errors.Is(err, ErrListen) || !strings.Contains(err.Error(), first.Addr().String()) {
 		t.Errorf("got %v, want an ErrListen that names the address", err)
@@ -119,7 +119,7 @@ func TestServerAddressInUse(t *testing.T) {
 func TestStopCutsOffWhatHangs(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	defer close(release)
-	s := NewServer("127.0.0.1:0", http.HandlerFunc(
+	s := NewServer("127.0.0.1:0", nil, http.HandlerFunc(
 		func(http.ResponseWriter, *http.Request) {
 			close(entered)
 			<-release

@@ -8,14 +8,14 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
-// instrument is one metric: its name and unit as OpenTelemetry has them, and how a view becomes
-// its data. The Prometheus name follows by rule: dots become underscores, the unit is spelt out
+// instrument is one metric: its name and unit in OpenTelemetry's form, and the function from a view
+// to its data. The Prometheus name follows by rule: dots become underscores, the unit is spelt out
 // and appended, a counter ends in _total.
 type instrument struct {
 	name, unit, help string
 	kind             kind
 	points           func(v *view) points
-	// floats replaces points for what is no whole number.
+	// floats replaces points for fractions.
 	floats func(v *view) []metricdata.DataPoint[float64]
 	// latency replaces points for histograms.
 	latency func(v *view) []metricdata.HistogramDataPoint[float64]
@@ -35,12 +35,12 @@ const (
 	unitNone    = ""
 )
 
-// view is what one scrape sees.
+// view is the input of one scrape.
 type view struct {
 	snap  *Snapshot
 	sum   *Counters // of all of snap's loops
 	own   ownState
-	start time.Time // when counting began
+	start time.Time // start of counting
 	now   time.Time
 }
 
@@ -54,13 +54,13 @@ func (p *points) add(n int64, attrs ...attribute.KeyValue) {
 	})
 }
 
-// text is an attribute whose value comes from outside: a server, a configuration. A series with
-// invalid UTF-8 would be left out by the exporter without a word.
+// text is an attribute whose value comes from outside: a server, a configuration. The exporter
+// silently drops a series with invalid UTF-8.
 func text(key, value string) attribute.KeyValue {
 	return attribute.String(key, strings.ToValidUTF8(value, "\uFFFD"))
 }
 
-// metric turns the instrument into OpenTelemetry data; false when there is nothing to show.
+// metric turns the instrument into OpenTelemetry data; false: no data.
 func (in *instrument) metric(v *view) (metricdata.Metrics, bool) {
 	m := metricdata.Metrics{Name: in.name, Description: in.help, Unit: in.unit}
 	if in.kind == histogram {
@@ -110,12 +110,12 @@ func (v *view) appendHistogram(dps []metricdata.HistogramDataPoint[float64], h *
 	})
 }
 
-// float is one point of a number that is no whole one.
+// float returns one point of a fraction.
 func float(n float64, attrs ...attribute.KeyValue) metricdata.DataPoint[float64] {
 	return metricdata.DataPoint[float64]{Attributes: attribute.NewSet(attrs...), Value: n}
 }
 
-// one is the points of an instrument without attributes.
+// one makes the points of an instrument without attributes.
 func one(get func(v *view) int64) func(*view) points {
 	return func(v *view) points {
 		var p points
@@ -134,7 +134,7 @@ func state(get func(g *Gauges) int64) func(*view) points {
 	return one(func(v *view) int64 { return get(&v.sum.Gauges) })
 }
 
-// inOut is the points of a pair of byte counters.
+// inOut makes the points of a pair of byte counters.
 func inOut(get func(c *Counters) (in, out uint64)) func(*view) points {
 	return func(v *view) points {
 		var p points
@@ -145,7 +145,7 @@ func inOut(get func(c *Counters) (in, out uint64)) func(*view) points {
 	}
 }
 
-// perLoop has one point for each event loop, so that an uneven load shows.
+// perLoop makes one point for each event loop, to show an uneven load.
 func perLoop(get func(c *Counters) int64) func(*view) points {
 	return func(v *view) points {
 		var p points

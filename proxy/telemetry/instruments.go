@@ -7,7 +7,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
-// ownState is what telemetry knows without asking the proxy.
+// ownState is the state that telemetry has without asking the proxy.
 type ownState struct {
 	version        string
 	ready          bool
@@ -15,7 +15,7 @@ type ownState struct {
 	spans          SpanCount
 }
 
-// ownInstruments are shown at every scrape, also when the loops do not answer.
+// ownInstruments are shown at every scrape, even when the loops do not answer.
 var ownInstruments = []instrument{
 	{name: "holdfast.build.info", kind: gauge,
 		help:   "Always 1; the version of the proxy and of Go that built it.",
@@ -55,6 +55,12 @@ var proxyInstruments = []instrument{
 	{name: "holdfast.sessions.paused", kind: gauge,
 		help:   "Client connections that are not read at the moment, because of pressure.",
 		points: state(func(g *Gauges) int64 { return g.SessionsPaused })},
+	{name: "holdfast.sessions.held", kind: gauge,
+		help:   "Client connections whose command waits for a way to the server (upstream.hold).",
+		points: state(func(g *Gauges) int64 { return g.SessionsHeld })},
+	{name: "holdfast.holds.expired", kind: counter,
+		help:   "Commands that waited for a way to the server until upstream.hold was over.",
+		points: total(func(c *Counters) uint64 { return c.HoldsExpired })},
 	{name: "holdfast.sessions.accepted", kind: counter,
 		help:   "Client connections accepted.",
 		points: total(func(c *Counters) uint64 { return c.SessionsAccepted })},
@@ -99,6 +105,15 @@ var proxyInstruments = []instrument{
 	{name: "holdfast.links.failed", kind: counter,
 		help:   "Upstream dials and handshakes that failed.",
 		points: total(func(c *Counters) uint64 { return c.LinksFailed })},
+	{name: "holdfast.links.refused", kind: counter,
+		help:   "Commands refused because limits.pinned_links was used up.",
+		points: total(func(c *Counters) uint64 { return c.PinsRefused })},
+	{name: "holdfast.links.timed_out", kind: counter,
+		help:   "Upstream connections that were not opened in time for want of room under a limit.",
+		points: total(func(c *Counters) uint64 { return c.LinksRefused })},
+	{name: "holdfast.links.waiting", kind: gauge,
+		help:   "Upstream connections that wait, unopened, for room under a limit.",
+		points: state(func(g *Gauges) int64 { return g.LinksWaiting })},
 	{name: "holdfast.link.buffer", unit: unitBytes, kind: gauge,
 		help:   "Bytes held for links and not yet sent.",
 		points: state(func(g *Gauges) int64 { return g.LinkBufferBytes })},
@@ -119,6 +134,9 @@ var proxyInstruments = []instrument{
 		help:   "Client connections of an event loop.",
 		points: perLoop(func(c *Counters) int64 { return c.Gauges.Sessions })},
 
+	{name: "holdfast.trash.databases", kind: gauge,
+		help:   "Databases that the trash has for flushes, by state: used, free.",
+		points: trashPoints},
 	{name: "holdfast.budget.deleted", kind: counter,
 		help:   "Keys deleted, as a delete budget counts them.",
 		points: budgetPoints(func(b *BudgetCount) uint64 { return b.Deleted })},
@@ -131,6 +149,16 @@ var proxyInstruments = []instrument{
 	{name: "holdfast.audit.lines", kind: counter,
 		help:   "Lines of the audit log, by outcome.",
 		points: auditPoints},
+
+	{name: "holdfast.handshakes", kind: counter,
+		help:   "Handshakes of clients, by TLS and the PROXY protocol, by listener and outcome.",
+		points: handshakePoints},
+	{name: "holdfast.certificate.not_after.timestamp", unit: unitSeconds, kind: gauge,
+		help:   "When a certificate, or the last authority of its place, ends, in seconds since 1970.",
+		points: certificateEnds},
+	{name: "holdfast.certificate.unusable", kind: gauge,
+		help:   "1 while a certificate's files cannot be used and the previous ones are in force.",
+		points: certificateTrouble},
 
 	{name: "holdfast.config.reloads", kind: counter,
 		help:   "Reloads of the configuration, by outcome.",
@@ -155,9 +183,9 @@ func spanPoints(v *view) points {
 	return p
 }
 
-// commandPoints leaves out what never happened: a server has some 400 commands, and an
-// application uses 20. Names that occur twice (none should) are added up, because a series that
-// stands twice makes the whole scrape invalid.
+// commandPoints leaves out unused commands: a server has some 400 commands, and an application uses
+// 20. Duplicate names (there should be none) are added up, because a duplicate series makes the
+// whole scrape invalid.
 func commandPoints(v *view) points {
 	var p points
 	for name, c := range commandsByName(v.sum) {
@@ -247,7 +275,7 @@ func closePoints(v *view) points {
 	return p
 }
 
-// upstreamInfo shows nothing before the server was seen.
+// upstreamInfo has no points before the first contact with the server.
 func upstreamInfo(v *view) points {
 	var p points
 	if u := &v.snap.Upstream; u.Server != "" {
@@ -280,6 +308,15 @@ func byKind(get func(c *Counters) *[NumLinkKinds]uint64) func(*view) points {
 	}
 }
 
+func trashPoints(v *view) points {
+	var p points
+	if t := v.snap.Trash; t != nil {
+		p.add(int64(t.Databases-t.Free), attribute.String("state", "used"))
+		p.add(int64(t.Free), attribute.String("state", "free"))
+	}
+	return p
+}
+
 func budgetPoints(of func(*BudgetCount) uint64) func(*view) points {
 	return func(v *view) points {
 		var p points
@@ -296,6 +333,32 @@ func auditPoints(v *view) points {
 	p.add(int64(v.snap.Audit.Written), attribute.String("outcome", "written"))
 	p.add(int64(v.snap.Audit.Dropped), attribute.String("outcome", "dropped"))
 	p.add(int64(v.snap.Audit.Failed), attribute.String("outcome", "failed"))
+	return p
+}
+
+func handshakePoints(v *view) points {
+	var p points
+	for _, h := range v.snap.Handshakes {
+		p.add(int64(h.N), text("listener", h.Listener), text("outcome", h.Outcome))
+	}
+	return p
+}
+
+func certificateEnds(v *view) points {
+	var p points
+	for _, c := range v.snap.Certificates {
+		if !c.NotAfter.IsZero() {
+			p.add(c.NotAfter.Unix(), text("place", c.Place))
+		}
+	}
+	return p
+}
+
+func certificateTrouble(v *view) points {
+	var p points
+	for _, c := range v.snap.Certificates {
+		p.add(flag(c.Unusable), text("place", c.Place))
+	}
 	return p
 }
 

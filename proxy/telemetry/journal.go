@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -10,12 +11,36 @@ import (
 	"holdfast/journal/tap"
 )
 
-// JournalState is what the journal and its tap say of themselves at one moment.
+// JournalState is the state of the journal and its tap at one moment.
 type JournalState struct {
 	Journal journal.Stats
 	Tap     tap.Stats
-	Lag     time.Duration // for how long it is behind; 0: it is not
-	Reopens int64         // times that the journal was opened again after it had failed
+	Lag     time.Duration // how long it has been behind; 0: not behind
+	Reopens int64         // times that the journal was reopened after a failure
+	Scrubs  int64         // rounds of reading all files again
+	Damaged int64         // damaged files found by the last round
+	Aside   time.Time     // when a damaged folder was moved aside; zero: no such folder
+	Held    bool          // an open incident blocks the routes' proof
+	// Events counts the events begun since the start, by EventKinds.
+	Events [len(EventKinds)]int64
+}
+
+// EventKinds are the kinds of events that the metrics distinguish.
+var EventKinds = [...]string{"flush", "trash", "deletes"}
+
+// Their indexes.
+const (
+	EventFlush   = iota // a flush or a swap of databases
+	EventTrash          // the trash moved keys aside
+	EventDeletes        // many keys one by one
+)
+
+func eventPoints(v *view) points {
+	var p points
+	for i, kind := range EventKinds {
+		p.add(v.snap.Journal.Events[i], attribute.String("kind", kind))
+	}
+	return p
 }
 
 // journalInstruments are shown by proxies that keep a journal.
@@ -32,6 +57,15 @@ var journalInstruments = []instrument{
 	{name: "holdfast.journal.reopens", kind: counter,
 		help:   "Times that the journal was opened again after it had failed.",
 		points: one(func(v *view) int64 { return v.snap.Journal.Reopens })},
+	{name: "holdfast.journal.scrubs", kind: counter,
+		help:   "Times that bases and sealed segments were read again.",
+		points: one(func(v *view) int64 { return v.snap.Journal.Scrubs })},
+	{name: "holdfast.journal.damaged_files", kind: gauge,
+		help:   "Files that the last scrub found damaged.",
+		points: one(func(v *view) int64 { return v.snap.Journal.Damaged })},
+	{name: "holdfast.journal.moved_aside.timestamp", unit: unitSeconds, kind: gauge,
+		help:   "When a damaged folder was moved aside, in seconds since 1970.",
+		points: journalAside},
 	{name: "holdfast.journal.timeline", kind: gauge,
 		help:   "Number of the current timeline.",
 		points: ofJournal(func(j *journal.Stats) int64 { return int64(j.Received.Timeline) })},
@@ -73,6 +107,13 @@ var journalInstruments = []instrument{
 	{name: "holdfast.journal.base.errors", kind: counter,
 		help:   "Snapshots that were begun and did not succeed.",
 		points: ofTap(func(t *tap.Stats) int64 { return t.BaseErrors })},
+	{name: "holdfast.journal.base.failing", kind: gauge,
+		help:   "How many snapshots in a row did not succeed.",
+		points: ofTap(func(t *tap.Stats) int64 { return t.BaseFailing })},
+	{name: "holdfast.journal.over", unit: unitBytes, kind: gauge,
+		help: "Bytes above journal.retention.bytes that are kept, for the present depends on " +
+			"them.",
+		points: ofJournal(func(j *journal.Stats) int64 { return j.Over })},
 	{name: "holdfast.journal.oldest.timestamp", unit: unitSeconds, kind: gauge,
 		help:   "The oldest moment that can be restored, in seconds since 1970.",
 		points: journalOldest},
@@ -85,6 +126,18 @@ var journalInstruments = []instrument{
 	{name: "holdfast.journal.incidents", kind: gauge,
 		help:   "Lost tails: what the upstream lost and the journal holds.",
 		points: ofJournal(func(j *journal.Stats) int64 { return int64(j.Incidents) })},
+	{name: "holdfast.journal.verdicts", kind: gauge,
+		help:   "Times that the upstream came back, by what it had lost.",
+		points: verdictPoints(func(v judged) int { return v.All })},
+	{name: "holdfast.journal.incidents.open", kind: gauge,
+		help:   "Those that are not settled yet.",
+		points: verdictPoints(func(v judged) int { return v.Open })},
+	{name: "holdfast.journal.held", kind: gauge,
+		help:   "1 while such an incident keeps routes that demand the journal from their proof.",
+		points: one(func(v *view) int64 { return flag(v.snap.Journal.Held) })},
+	{name: "holdfast.journal.events", kind: counter,
+		help:   "Events that destroyed data, by kind: flush, trash, deletes.",
+		points: eventPoints},
 	{name: "holdfast.journal.full_resyncs", kind: counter,
 		help:   "Times that the upstream could not continue the journal.",
 		points: ofTap(func(t *tap.Stats) int64 { return t.FullResyncs })},
@@ -155,6 +208,14 @@ func journalOldest(v *view) points {
 	return p
 }
 
+func journalAside(v *view) points {
+	var p points
+	if t := v.snap.Journal.Aside; !t.IsZero() {
+		p.add(t.Unix())
+	}
+	return p
+}
+
 // fsyncBounds are the journal's in seconds.
 var fsyncBounds = func() []float64 {
 	b := make([]float64, len(journal.FsyncBounds))
@@ -170,4 +231,18 @@ func fsyncPoints(v *view) []metricdata.HistogramDataPoint[float64] {
 		StartTime: v.start, Time: v.now, Count: j.Fsyncs, Sum: j.FsyncTotal.Seconds(),
 		Bounds: fsyncBounds, BucketCounts: j.FsyncCounts[:],
 	}}
+}
+
+type judged = struct{ All, Open int }
+
+// verdictPoints has one point for each verdict.
+func verdictPoints(get func(judged) int) func(*view) points {
+	return func(v *view) points {
+		var p points
+		for _, name := range journal.Verdicts {
+			p.add(int64(get(v.snap.Journal.Journal.Verdicts[name])),
+				attribute.String("verdict", strings.ReplaceAll(string(name), " ", "_")))
+		}
+		return p
+	}
 }

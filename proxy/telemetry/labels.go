@@ -1,14 +1,14 @@
 package telemetry
 
-// Class is the kind of work that a command is, for latency histograms: few enough that every
-// class can carry its own buckets, and apart enough that one does not drown another (a BLPOP that
-// waits for a minute says nothing about GET).
+// Class is a command's kind of work, for latency histograms. There are few enough classes that each
+// has its own buckets, and enough of them that one does not distort another (a BLPOP that waits for
+// a minute says nothing about GET).
 type Class uint8
 
-// The classes. A command belongs to exactly one; the first that fits in this order decides:
-// blocking, pubsub, transaction, connection, admin, write, read, other.
+// The classes. A command belongs to exactly one, the first that fits in this order: blocking,
+// pubsub, transaction, connection, admin, write, read, other.
 const (
-	ClassOther       Class = iota // unknown commands and those that fit nowhere else
+	ClassOther       Class = iota // unknown commands and those of no other class
 	ClassRead                     // reads keys or scripts that are read-only
 	ClassWrite                    // may write keys
 	ClassBlocking                 // may wait on purpose: BLPOP, XREAD BLOCK, WAIT
@@ -27,13 +27,13 @@ var classNames = [NumClasses]string{
 // String is the value of the metric attribute "class".
 func (c Class) String() string { return nameOf(classNames[:], int(c)) }
 
-// Outcome says how one command ended. Every finished command has exactly one outcome, so the sum
+// Outcome is the end of one command. Every finished command has exactly one outcome, so the sum
 // over all outcomes is the number of commands.
 type Outcome uint8
 
 // The outcomes.
 const (
-	OutcomeOK       Outcome = iota // the upstream answered, and not with an error
+	OutcomeOK       Outcome = iota // the upstream answered without an error
 	OutcomeError                   // the upstream answered with an error
 	OutcomeDenied                  // a rule refused it; the upstream never saw it
 	OutcomeUpstream                // answered -UPSTREAM: unreachable, or the link broke
@@ -47,7 +47,7 @@ var outcomeNames = [NumOutcomes]string{"ok", "error", "denied", "upstream", "loc
 // String is the value of the metric attribute "outcome".
 func (o Outcome) String() string { return nameOf(outcomeNames[:], int(o)) }
 
-// CloseReason says why a session ended.
+// CloseReason is the reason for the end of a session.
 type CloseReason uint8
 
 // The reasons.
@@ -55,15 +55,15 @@ const (
 	CloseClient      CloseReason = iota // the client closed its side, or sent QUIT
 	CloseNetwork                        // the connection broke: reset, timed out
 	CloseProtocol                       // a protocol error
-	CloseOutputLimit                    // a reader too slow for what it asked for
+	CloseOutputLimit                    // a client too slow in reading its replies
 	CloseInputLimit                     // a frame or pipeline over the input limit
-	CloseMemory                         // evicted to keep all buffers within their limit
+	CloseMemory                         // closed to keep all buffers within their limit
 	CloseIdle                           // idle for longer than the limit
 	CloseKilled                         // CLIENT KILL, or KILL SESSION on the console
 	CloseUpstream                       // the pinned link that held its state broke
 	CloseMaxClients                     // refused at once: too many clients
 	CloseDrain                          // the proxy is shutting down
-	CloseUnconfirmed                    // a route closes where a proof does not come in time
+	CloseUnconfirmed                    // a route closes on a missing proof
 
 	NumCloseReasons = int(iota)
 )
@@ -77,7 +77,7 @@ var closeReasonNames = [NumCloseReasons]string{
 // String is the value of the metric attribute "reason".
 func (r CloseReason) String() string { return nameOf(closeReasonNames[:], int(r)) }
 
-// LinkKind tells shared links from pinned ones.
+// LinkKind distinguishes shared from pinned links.
 type LinkKind uint8
 
 // The kinds.

@@ -82,11 +82,14 @@ func fullSnapshot() *Snapshot {
 	one := filled(testLabels, 1)
 	two := filled(testLabels, 2)
 	return &Snapshot{
-		Loops:    []*Counters{one, two},
-		Upstream: UpstreamState{Up: true, Server: "valkey", Version: "8.0.1", Role: "master"},
-		Reloads:  ReloadCount{OK: 2, Failed: 1, Last: time.Unix(1_700_000_000, 0)},
-		Budgets:  []BudgetCount{{Name: "b", Deleted: 3, Throttled: 2, Trips: 1}},
-		Journal:  fullJournal(),
+		Loops:        []*Counters{one, two},
+		Upstream:     UpstreamState{Up: true, Server: "valkey", Version: "8.0.1", Role: "master"},
+		Reloads:      ReloadCount{OK: 2, Failed: 1, Last: time.Unix(1_700_000_000, 0)},
+		Certificates: []CertificateState{{Place: "upstream", NotAfter: time.Unix(9, 0)}},
+		Handshakes:   []HandshakeCount{{Listener: "l", Outcome: "ok", N: 4}},
+		Trash:        &TrashState{Databases: 7, Free: 2},
+		Budgets:      []BudgetCount{{Name: "b", Deleted: 3, Throttled: 2, Trips: 1}},
+		Journal:      fullJournal(),
 		Proofs: []ProofState{
 			{Kind: "journal", Available: true, Unavailable: 1500 * time.Millisecond},
 			{Kind: "replicas 1"},

@@ -8,16 +8,18 @@ import (
 
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"holdfast/journal/seldom"
 )
 
-// snapshotTimeout bounds a scrape. A loop that does not answer for so long is in trouble, and
-// then what telemetry knows itself must still be shown.
+// snapshotTimeout bounds a scrape. A loop that does not answer for so long is in trouble; a scrape
+// must then still show telemetry's own instruments.
 const snapshotTimeout = 2 * time.Second
 
 // producer turns Snapshots into OpenTelemetry data. Safe for concurrent scrapes.
 //
-// Observable instruments were the other choice. They would ask the loops once for each
-// instrument, or share a cached copy; and there is no observable histogram.
+// The rejected design, observable instruments, would ask the loops once per instrument or share a
+// cached copy, and there is no observable histogram.
 type producer struct {
 	source  Source
 	ready   Readiness
@@ -26,19 +28,20 @@ type producer struct {
 	start   time.Time
 	timeout time.Duration
 	log     *slog.Logger
+	again   seldom.Log
 
 	errors atomic.Uint64
 }
 
-// Produce implements metric.Producer. It never fails: when the loops do not answer, that is
-// logged and counted, and the figures that need no answer are returned.
+// Produce implements metric.Producer. It never fails: when the loops do not answer, it logs and
+// counts that, and returns telemetry's own figures.
 func (p *producer) Produce(ctx context.Context) ([]metricdata.ScopeMetrics, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	snap, err := p.source.Snapshot(ctx)
 	if err != nil {
 		p.errors.Add(1)
-		p.log.Warn("metrics without the event loops' figures", "err", err)
+		p.again.Tell(p.log, slog.LevelWarn, "metrics without the event loops' figures", err)
 	}
 	v := &view{snap: snap, start: p.start, now: time.Now(), own: ownState{
 		version:        p.version,

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,6 +27,7 @@ const (
 // after Start.
 type Server struct {
 	address string
+	tls     *tls.Config // nil: plain
 	http    *http.Server
 	log     *slog.Logger
 
@@ -34,9 +36,10 @@ type Server struct {
 	done chan struct{}
 }
 
-// NewServer prepares a server on address: "host:port" or "unix:/path".
-func NewServer(address string, h http.Handler, log *slog.Logger) *Server {
-	return &Server{address: address, log: log, http: &http.Server{
+// NewServer prepares a server on address: "host:port" or "unix:/path". The former is secured by TLS unless
+// secure is nil.
+func NewServer(address string, secure *tls.Config, h http.Handler, log *slog.Logger) *Server {
+	return &Server{address: address, tls: secure, log: log, http: &http.Server{
 		Handler:           h,
 		ReadTimeout:       readTimeout,
 		ReadHeaderTimeout: readTimeout,
@@ -57,6 +60,9 @@ func (s *Server) Start() error {
 	ln, err := eventloop.Listen(network, addr)
 	if err != nil {
 		return fmt.Errorf("%w on %s for metrics and health: %w", ErrListen, s.address, err)
+	}
+	if network != "unix" && s.tls != nil {
+		ln = tls.NewListener(ln, s.tls)
 	}
 	s.ln, s.done = ln, make(chan struct{})
 	go s.serve()

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Snapshot is all that the proxy tells at one moment.
+// Snapshot is the state of the proxy at one moment.
 type Snapshot struct {
 	// Loops holds a Clone of every event loop's counters, in the order of the loops. Telemetry
 	// sums them; it keeps none of them.
@@ -13,20 +13,41 @@ type Snapshot struct {
 	Upstream UpstreamState
 	Reloads  ReloadCount
 	Journal  *JournalState // nil without a journal
+	Trash    *TrashState   // nil without a trash, or before its first check
 	Audit    AuditCount
 	Budgets  []BudgetCount
-	Proofs   []ProofState // by kind of fence; only those that routes in force ask for
+	Proofs   []ProofState // by kind of fence; only kinds that a route in force asks for
+
+	Certificates []CertificateState
+	Handshakes   []HandshakeCount
 }
 
-// ProofState says whether proofs of one kind can be had.
+// CertificateState is the state of the certificate of one place.
+type CertificateState struct {
+	Place    string    // "listener a", "upstream"
+	NotAfter time.Time // zero: no certificate
+	Unusable bool      // its files are unusable; the certificate read before is in force
+}
+
+// HandshakeCount counts the handshakes of one listener with one outcome.
+type HandshakeCount struct {
+	Listener, Outcome string
+	N                 uint64
+}
+
+// ProofState is the availability of proofs of one kind.
 type ProofState struct {
 	Kind        string // as FenceCounters.Kind: "replicas 1"
 	Available   bool
-	Why         string        // why they cannot
-	Unavailable time.Duration // for how long they could not be had in all while a route asked
+	Why         string        // why they are unavailable
+	Unavailable time.Duration // total time of unavailability while a route asked for them
 }
 
-// BudgetCount counts what one delete budget saw.
+// TrashState is the number of databases that the trash has for flushes, and the number of free
+// ones.
+type TrashState struct{ Databases, Free int }
+
+// BudgetCount counts the deletes of one delete budget.
 type BudgetCount struct {
 	Name                      string
 	Deleted, Throttled, Trips uint64
@@ -37,7 +58,7 @@ type AuditCount struct {
 	Written, Dropped, Failed uint64
 }
 
-// UpstreamState is what is known of the server behind the proxy.
+// UpstreamState is the state of the server behind the proxy.
 type UpstreamState struct {
 	Up      bool
 	Server  string // "redis", "valkey"; "" when not known yet
@@ -48,7 +69,7 @@ type UpstreamState struct {
 // ReloadCount counts the reloads of the configuration.
 type ReloadCount struct {
 	OK, Failed uint64
-	Last       time.Time // of the last one that succeeded, or of the start
+	Last       time.Time // time of the last successful one, or of the start
 }
 
 // Sum adds up the counters of all loops. The labels are the first loop's.
@@ -63,21 +84,21 @@ func (s *Snapshot) Sum() *Counters {
 	return sum
 }
 
-// Source is what telemetry asks for figures: the proxy, which posts to every loop and gathers the
-// clones. Snapshot is called from any goroutine, at every scrape, and returns at the end of ctx
-// at the latest; the caller owns what it returns.
+// Source supplies the figures: the proxy, which posts to every loop and collects the clones.
+// Snapshot is called from any goroutine, at every scrape, and returns at the end of ctx at the
+// latest; the caller owns the result.
 type Source interface {
 	Snapshot(ctx context.Context) (*Snapshot, error)
 }
 
-// Readiness says whether traffic should be sent here.
+// Readiness decides whether this proxy should get traffic.
 type Readiness interface {
-	// NotReady lists the reasons why not, one short line each ("draining", "upstream
-	// 127.0.0.1:6379: connection refused"); empty means ready. It is called from any goroutine
-	// and must not block.
+	// NotReady lists the reasons against it, one short line each ("draining", "upstream
+	// 127.0.0.1:6379: connection refused"); empty means ready. It is called from any goroutine and
+	// must not block.
 	NotReady() []string
 
-	// Degraded lists what else an operator should know, in the same form. It keeps no traffic
-	// away. Called as NotReady is.
+	// Degraded lists problems that keep no traffic away, in the same form. It is called like
+	// NotReady.
 	Degraded() []string
 }

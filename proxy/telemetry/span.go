@@ -13,10 +13,11 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+
+	"holdfast/journal/seldom"
 )
 
-// SpanRecord is one finished command. It holds no arguments, and must not: they are the users'
-// data.
+// SpanRecord is one finished command. It must hold no arguments: they are the users' data.
 type SpanRecord struct {
 	End      time.Time
 	Duration time.Duration // from frame read to reply complete
@@ -24,17 +25,17 @@ type SpanRecord struct {
 	Class    Class
 	Outcome  Outcome
 	Error    string // the code of the error reply, "WRONGTYPE"; "" when there was none
-	Rule     string // that decided; "" when none did
+	Rule     string // the rule that decided; "": none
 	DB       int
 	Session  uint64
 
-	// Hold is set where the reply was held until the write was proven; End is then when the
-	// client got its reply. Whoever hands the record over does not touch it any more.
+	// Hold is set if the reply was held until the write was proven; the span then ends with the
+	// client's reply. The caller of RecordSpan must not touch the record afterwards.
 	Hold *HoldRecord
 }
 
-// HoldRecord is how one reply was held. It becomes a span of its own within the command's, and
-// the fences become spans within that.
+// HoldRecord describes the hold of one reply. It becomes a span within the command's, and its
+// fences become spans within that.
 type HoldRecord struct {
 	Start   time.Time // the server's reply; it ends with the command's span
 	Route   string
@@ -43,7 +44,7 @@ type HoldRecord struct {
 	Fences  []FenceRecord
 }
 
-// FenceRecord is one fence that a held reply waited for: of each kind the last one that ended.
+// FenceRecord is a fence that a held reply waited for: of each kind the last to end.
 type FenceRecord struct {
 	Kind       string // "replicas 1"
 	Start, End time.Time
@@ -54,10 +55,10 @@ type FenceRecord struct {
 type SpanCount struct {
 	Exported uint64
 	Dropped  uint64 // the queue was full: the collector is slower than the sampling
-	Failed   uint64 // handed to the collector in vain
+	Failed   uint64 // not accepted by the collector
 }
 
-// spanQueueSize bounds what waits for the collector: at 150 bytes each, 600 KB.
+// spanQueueSize bounds the spans that wait for the collector: at 150 bytes each, 600 KB.
 const spanQueueSize = 4096
 
 // spanQueue carries finished spans from the event loops to the exporter. The loops' side is one
@@ -75,8 +76,8 @@ type spanQueue struct {
 	done chan struct{}
 }
 
-// newSpanQueue starts the queue's goroutine. The batch processor blocks that goroutine when it
-// is full, so that all loss happens, and is counted, in one place: put.
+// newSpanQueue starts the queue's goroutine. A full batch processor blocks that goroutine, so spans
+// are lost, and counted, in one place only: put.
 func newSpanQueue(exp sdktrace.SpanExporter, opts []sdktrace.TracerProviderOption,
 	size int, log *slog.Logger) *spanQueue {
 	result := &countingExporter{next: exp, log: log}
@@ -94,7 +95,7 @@ func newSpanQueue(exp sdktrace.SpanExporter, opts []sdktrace.TracerProviderOptio
 	return q
 }
 
-// put hands over one span, or drops it when the queue is full. A nil queue takes nothing.
+// put queues one span, or drops it when the queue is full. A nil queue drops it uncounted.
 func (q *spanQueue) put(r SpanRecord) {
 	if q == nil {
 		return
@@ -119,8 +120,7 @@ func (q *spanQueue) run() {
 	}
 }
 
-// drain takes what is queued already. Spans put later are dropped without being counted: nobody
-// scrapes any more.
+// drain takes the queued spans. Spans put later are dropped uncounted: there are no more scrapes.
 func (q *spanQueue) drain() {
 	for {
 		select {
@@ -132,7 +132,7 @@ func (q *spanQueue) drain() {
 	}
 }
 
-// shutdown exports what is queued and ends the goroutine; it gives up when ctx ends.
+// shutdown exports the queued spans and ends the goroutine; it gives up when ctx ends.
 func (q *spanQueue) shutdown(ctx context.Context) error {
 	if q == nil {
 		return nil
@@ -147,7 +147,7 @@ func (q *spanQueue) shutdown(ctx context.Context) error {
 }
 
 // emit makes the span, with names and attributes after OpenTelemetry's conventions for database
-// clients, which the proxy is towards the upstream.
+// clients: the proxy is a client of the upstream.
 func (q *spanQueue) emit(r *SpanRecord) {
 	name := strings.ToUpper(strings.ReplaceAll(r.Command, "|", " "))
 	if name == "" {
@@ -180,7 +180,7 @@ func (q *spanQueue) emit(r *SpanRecord) {
 	span.End(trace.WithTimestamp(r.End))
 }
 
-// emitHold makes the spans within that of a command whose reply was held.
+// emitHold makes the inner spans of a command whose reply was held.
 func (q *spanQueue) emitHold(ctx context.Context, r *SpanRecord) {
 	h := r.Hold
 	ctx, span := q.tracer.Start(ctx, "held", trace.WithTimestamp(h.Start), trace.WithAttributes(
@@ -215,11 +215,12 @@ func (q *spanQueue) count() SpanCount {
 	}
 }
 
-// countingExporter counts what became of the spans, and logs failures through slog: the SDK
-// would print them to standard error.
+// countingExporter counts exported and failed spans, and logs failures through slog: the SDK would
+// print them to standard error.
 type countingExporter struct {
 	next             sdktrace.SpanExporter
 	log              *slog.Logger
+	again            seldom.Log
 	exported, failed atomic.Uint64
 }
 
@@ -227,12 +228,15 @@ type countingExporter struct {
 func (e *countingExporter) ExportSpans(ctx context.Context, s []sdktrace.ReadOnlySpan) error {
 	if err := e.next.ExportSpans(ctx, s); err != nil {
 		e.failed.Add(uint64(len(s)))
-		e.log.Warn("trace spans not exported", "spans", len(s), "err", err)
+		e.again.Tell(e.log, slog.LevelWarn, spansLost, err, "spans", len(s))
 		return nil
 	}
+	e.again.Over(e.log, spansLost)
 	e.exported.Add(uint64(len(s)))
 	return nil
 }
+
+const spansLost = "trace spans not exported"
 
 // Shutdown implements sdktrace.SpanExporter.
 func (e *countingExporter) Shutdown(ctx context.Context) error { return e.next.Shutdown(ctx) }

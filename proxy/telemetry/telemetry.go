@@ -38,7 +38,7 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// withDefaults validates o and fills in what is absent.
+// withDefaults validates o and fills in zero fields.
 func (o Options) withDefaults() (Options, error) {
 	if o.ServiceName == "" {
 		o.ServiceName = "holdfast"
@@ -81,8 +81,8 @@ type Telemetry struct {
 	spans       *spanQueue // nil: no traces
 }
 
-// New makes the instruments. src and ready are asked at every scrape. Nothing is sent anywhere
-// before the first span; a collector that is not there is a warning in the log, not an error.
+// New makes the instruments. src and ready are asked at every scrape. Nothing is sent before the
+// first span; an unreachable collector is a warning in the log, not an error.
 func New(o Options, src Source, ready Readiness) (*Telemetry, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -131,19 +131,18 @@ func (t *Telemetry) register(p *producer, res *resource.Resource) error {
 		t.registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})))
 }
 
-// SampleEvery is n when one command in n is to be traced, and 0 when none is. It never changes:
-// an event loop copies it, and counts down to its next RecordSpan.
+// SampleEvery returns n if one command in n is traced, 0 if none is. It never changes: an event
+// loop copies it, and counts down to its next RecordSpan.
 func (t *Telemetry) SampleEvery() uint64 { return t.sampleEvery }
 
 // RecordSpan queues one finished command for export. It never blocks; when the queue is full the
 // span is dropped and counted. It does nothing when traces are off. Event loops may call it.
 func (t *Telemetry) RecordSpan(r SpanRecord) { t.spans.put(r) }
 
-// Spans counts what became of recorded spans.
+// Spans counts recorded spans by outcome.
 func (t *Telemetry) Spans() SpanCount { return t.spans.count() }
 
-// Shutdown exports the spans that are still queued, until ctx ends. The handler must not be
-// asked any more.
+// Shutdown exports the queued spans, until ctx ends. Do not use the handler afterwards.
 func (t *Telemetry) Shutdown(ctx context.Context) error {
 	err := t.spans.shutdown(ctx)
 	if t.metrics != nil {

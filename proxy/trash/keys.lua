@@ -1,4 +1,5 @@
--- Carries out a command that destroys whole keys in such a way that their old values move aside.
+-- Carries out a command that destroys whole keys in such a way that their old values move aside. What
+-- the options of a command mean is the server's to say, here as well: see judged.
 -- The reply is the one that the command has.
 --
 -- ARGV[2] the number of the database, or "current"
@@ -6,10 +7,11 @@
 -- ARGV[4] how long to keep it, in ms
 -- ARGV[5] what names of the entry begin with; no key begins with it
 -- ARGV[6] "ok" for the reply that the client expects; else the reply is [id, reply]
--- ARGV[7] and on: the command, its name in lower case
+-- ARGV[7] the places of the command's keys, with spaces between them
+-- ARGV[8] and on: the command, its name in lower case
 
 local args = {}
-for i = 7, #ARGV do args[#args + 1] = ARGV[i] end
+for i = 8, #ARGV do args[#args + 1] = ARGV[i] end
 local name, key, prefix = args[1], args[2], ARGV[5]
 local spare = prefix .. 'spare'
 
@@ -141,82 +143,54 @@ local function copy()
   return redis.pcall(unpack(plain))
 end
 
--- past reports whether a time of the command's is in the past on the server's own clock.
-local function past(time, unit) return time and time * unit <= now() end
-
-local function expire()
-  if (name == 'expireat' and not past(tonumber(args[3]), 1000)) or
-     (name == 'pexpireat' and not past(tonumber(args[3]), 1)) then
-    return original()
+-- judged leaves everything to the server, which alone knows what the options mean: it keeps a copy of
+-- each key, has the command carried out, and keeps those copies whose keys are gone.
+local function judged()
+  local copies, seen = {}, {}
+  local function forget(from)
+    redis.call('SELECT', conf.ledger)
+    for i = from, #copies do redis.call('UNLINK', prefix .. i) end
   end
-  args[2] = spare -- there is no such key: the server says what is wrong with the rest
-  local r = original()
-  args[2] = key
-  if failed(r) then return r end
-  here()
-  local ttl = redis.call('PTTL', key)
-  for i = 4, #args do
-    local option = word(args[i])
-    if (option == 'nx' and ttl ~= -1) or (option == 'xx' and ttl == -1) or option == 'gt' then
-      return 0
+  for place in string.gmatch(ARGV[7], '%d+') do
+    local name = args[tonumber(place)]
+    here()
+    if name and not seen[name] and redis.pcall('EXISTS', name) == 1 then
+      seen[name] = true
+      if not e then begin() here() end
+      local r = redis.pcall('COPY', name, prefix .. (#copies + 1), 'DB', conf.ledger)
+      if r ~= 1 then
+        forget(1)
+        return failed(r) and r or redis.error_reply('ERR the script could not copy the key')
+      end
+      copies[#copies + 1] = name
     end
   end
-  r = aside(db, key)
-  if failed(r) then return r end
-  return r and 1 or 0
-end
-
-local function getex()
-  local deadline
-  for i = 3, #args - 1 do
-    local option = word(args[i])
-    if option == 'exat' then deadline = tonumber(args[i + 1]) and tonumber(args[i + 1]) * 1000 end
-    if option == 'pxat' then deadline = tonumber(args[i + 1]) end
-  end
-  if not deadline or deadline <= 0 or not past(deadline, 1) then return original() end
-  args[2] = spare
   local r = original()
-  args[2] = key
-  if failed(r) then return r end
-  return getdel()
-end
-
--- set is about a SET with a time in the past: all that it leaves is its reply.
-local function set()
-  local plain, get, nx, equal, time = {'set', spare, args[3]}, false, false, nil, nil
-  local i = 4
-  while i <= #args do
-    local option = word(args[i])
-    if option == 'get' then get = true
-    elseif option == 'nx' then nx = true
-    elseif option == 'ifeq' then equal, i = args[i + 1], i + 1
-    elseif option ~= 'xx' then plain[#plain + 1] = args[i] end
-    if option == 'exat' then time = (tonumber(args[i + 1]) or 0) * 1000 end
-    if option == 'pxat' then time = tonumber(args[i + 1]) end
-    i = i + 1
+  for i, name in ipairs(copies) do
+    here()
+    if not failed(r) and redis.call('EXISTS', name) == 0 then
+      local n = #moved + 1
+      if n ~= i then
+        redis.call('SELECT', conf.ledger)
+        redis.call('RENAME', prefix .. i, prefix .. n)
+      end
+      moved[n] = {db = db, name = name}
+    end
   end
-  here()
-  if redis.call('EXISTS', key) == 0 or nx or not past(time, 1) then return original() end
-  local r = redis.pcall(unpack(plain)) -- the server says what is wrong with it
-  if failed(r) then return r end
-  redis.call('DEL', spare)
-  local value = false
-  if get or equal then value = redis.pcall('GET', key) end
-  if failed(value) then return value end
-  if equal and value ~= equal then return original() end
-  r = aside(db, key)
-  if failed(r) then return r end
-  if get then return value end
-  return redis.status_reply('OK')
+  forget(#moved + 1)
+  if e and #moved == 0 then
+    dropKeys(e)
+    e = nil
+  end
+  return r
 end
 
 local handlers = {
-  set = set, del = delete, unlink = delete, getdel = getdel, rename = rename, copy = copy, getex = getex,
+  del = delete, unlink = delete, getdel = getdel, rename = rename, copy = copy,
   restore = restore, ['restore-asking'] = restore,
-  expire = expire, pexpire = expire, expireat = expire, pexpireat = expire,
 }
 
-local answer = handlers[name]()
+local answer = (handlers[name] or judged)()
 local id = 0
 if failed(answer) then
   rollback()

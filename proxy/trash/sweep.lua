@@ -3,7 +3,8 @@
 --
 -- ARGV[2] the percentage of maxmemory from which on memory is short; 0: never
 -- The reply is JSON: expired, pressed, merging and undoing, each a list of ids; keys, how many single
--- keys were emptied; and more, if there is more to do at once.
+-- keys were emptied; and more, if there is more to do at once; slots, free: how many databases there are for
+-- flushes, and how many of them are free; next: when the next of them is to be emptied.
 
 local function short()
   local percent = tonumber(ARGV[2])
@@ -59,5 +60,10 @@ if not out.expired and out.keys == 0 and short() then
     if err then return err end
     add('pressed', kept[1].id)
   end
+end
+local left = entries()
+out.slots, out.free = #conf.slots, #freeSlots(left)
+for _, e in ipairs(left) do
+  if not e.merge and (not out.next or e['until'] < out.next) then out.next = e['until'] end
 end
 return cjson.encode(out)

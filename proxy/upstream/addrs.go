@@ -8,50 +8,58 @@ import (
 	"syscall"
 )
 
-// addrSet is the local addresses of the open control connections. Its mutex is held for moments
-// only, so that ControlAddrs may be called from a loop.
-type addrSet struct {
+// AddrSet is the set of local addresses of open connections, as the server's CLIENT LIST shows
+// them. Its mutex is held briefly only, so a loop may call List. The zero value is empty.
+type AddrSet struct {
 	mu    sync.Mutex
-	addrs map[*controlConn]string
+	addrs map[*listedConn]string
 }
 
-// controlConn is a connection of this package's own, in the set until it is closed.
-type controlConn struct {
+// listedConn is a connection that leaves its set on Close.
+type listedConn struct {
 	net.Conn
-	set *addrSet
+	set *AddrSet
 }
 
-// ControlAddrs returns the local addresses of the open control connections, as the server's CLIENT
-// LIST shows them, so that they can be told from those of clients. On a unix socket, where the
-// server shows the same for all, their number is all that they say.
-func (u *Upstream) ControlAddrs() []string {
-	u.controlAddrs.mu.Lock()
-	defer u.controlAddrs.mu.Unlock()
-	out := make([]string, 0, len(u.controlAddrs.addrs))
-	for _, a := range u.controlAddrs.addrs {
+// Add adds conn and returns it wrapped: its Close removes it from the set.
+func (s *AddrSet) Add(conn net.Conn) net.Conn {
+	c := &listedConn{Conn: conn, set: s}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.addrs == nil {
+		s.addrs = make(map[*listedConn]string)
+	}
+	s.addrs[c] = conn.LocalAddr().String()
+	return c
+}
+
+// List returns the addresses of the connections that are open.
+func (s *AddrSet) List() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]string, 0, len(s.addrs))
+	for _, a := range s.addrs {
 		out = append(out, a)
 	}
 	return out
 }
 
-// dialControl dials as for data, so that a control connection proves the way that data takes.
+// ControlAddrs returns the local addresses of the open control connections, which distinguish them
+// from clients. On a unix socket, where the server shows one address for all, only their number is
+// of use.
+func (u *Upstream) ControlAddrs() []string { return u.controlAddrs.List() }
+
+// dialControl dials like Dial, so that a control connection tests the path of the data connections.
 func (u *Upstream) dialControl(ctx context.Context) (net.Conn, error) {
 	conn, err := u.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c := &controlConn{Conn: conn, set: &u.controlAddrs}
-	c.set.mu.Lock()
-	defer c.set.mu.Unlock()
-	if c.set.addrs == nil {
-		c.set.addrs = make(map[*controlConn]string)
-	}
-	c.set.addrs[c] = conn.LocalAddr().String()
-	return c, nil
+	return u.controlAddrs.Add(conn), nil
 }
 
-// Close takes the connection out of the set.
-func (c *controlConn) Close() error {
+// Close closes the connection and removes it from the set.
+func (c *listedConn) Close() error {
 	c.set.mu.Lock()
 	delete(c.set.addrs, c)
 	c.set.mu.Unlock()
@@ -59,8 +67,12 @@ func (c *controlConn) Close() error {
 }
 
 // SyscallConn lets go-redis see before a command that the server has closed the connection.
-func (c *controlConn) SyscallConn() (syscall.RawConn, error) {
-	raw, ok := c.Conn.(syscall.Conn)
+func (c *listedConn) SyscallConn() (syscall.RawConn, error) {
+	below := c.Conn
+	if s, ok := below.(interface{ NetConn() net.Conn }); ok {
+		below = s.NetConn() // while a connection is at rest, TLS has nothing to say on it either
+	}
+	raw, ok := below.(syscall.Conn)
 	if !ok {
 		return nil, errors.ErrUnsupported
 	}

@@ -2,8 +2,8 @@ package upstream
 
 import "fmt"
 
-// What an answer of WAITAOF is worth depends on the server that gives it, or that stands behind
-// the acknowledgement which it counts. It was looked at with strace, and in the servers' source:
+// The worth of a WAITAOF reply depends on the server that sends it, and on the replicas whose
+// acknowledgements it counts. Observed with strace and in the servers' source:
 //
 //	                                  appendfsync always   everysec            no
 //	Redis 7.0                         there is no WAITAOF
@@ -11,19 +11,19 @@ import "fmt"
 //	Redis 7.4 to 8.0.1, Valkey 8.0-   true                 before the fsync    never confirms
 //	Redis 8.0.2-                      true                 true, up to 1 s     never confirms
 //
-// Redis pull request 12622 made the fourth cell what it is (7.4.0, and Valkey, which began with
-// it), and 13793 mended it in Redis: with nothing to write at the moment, the server takes what it
-// has written for what it has fsynced.
+// Redis pull request 12622 introduced the answer before the fsync (7.4.0, and Valkey 8.0, which has
+// it from the start); 13793 fixed it in Redis. An affected server with nothing to write at the
+// moment takes the written offset for the fsynced one.
 
 const (
 	minWaitAOF = 70200 // of both servers
 
-	earlyRedis  = 70400 // the first Redis that answers early under everysec
-	mendedRedis = 80002 // the first Redis in which it was seen mended
-	earlyValkey = 80000 // the first Valkey; none was seen mended
+	earlyRedis  = 70400 // the first Redis with early answers under everysec
+	mendedRedis = 80002 // the first Redis seen fixed
+	earlyValkey = 80000 // the first such Valkey; none was seen fixed
 )
 
-// Persistence is what decides whether WAITAOF tells the truth, of a primary or of a replica.
+// Persistence is the settings of a primary or a replica on which the truth of WAITAOF depends.
 type Persistence struct {
 	Server     string // "redis" or "valkey"
 	Version    string
@@ -35,8 +35,8 @@ type Persistence struct {
 	LastAOFWrite     string // "ok" or "err"; "": unknown
 }
 
-// Proof says whether WAITAOF proves that what it counts is fsynced to this server's append-only
-// file and, if not, why and what to set. It is strict: what is not known proves nothing.
+// Proof reports whether WAITAOF proves an fsync to this server's append-only file and, if not, the
+// reason and the setting to change. It is strict: an unknown setting proves nothing.
 func (p *Persistence) Proof() (ok bool, reason string) {
 	switch {
 	case p.VersionNum == 0:
@@ -71,7 +71,7 @@ func (p *Persistence) fsyncs() (ok bool, reason string) {
 	return true, ""
 }
 
-// answersEarly reports that under everysec WAITAOF does not wait for the fsync.
+// answersEarly reports whether WAITAOF under everysec does not wait for the fsync.
 func (p *Persistence) answersEarly() bool {
 	if p.Server == "valkey" {
 		return p.VersionNum >= earlyValkey
@@ -79,7 +79,7 @@ func (p *Persistence) answersEarly() bool {
 	return p.VersionNum >= earlyRedis && p.VersionNum < mendedRedis
 }
 
-// Persistence is the server's own.
+// Persistence returns the server's own settings.
 func (i *Info) Persistence() Persistence {
 	return Persistence{
 		Server: i.Server, Version: i.Version, VersionNum: i.VersionNum, AppendOnly: i.AppendOnly,
@@ -88,9 +88,9 @@ func (i *Info) Persistence() Persistence {
 	}
 }
 
-// AOFProof says whether WAITAOF proves that a write is fsynced to the server's own append-only
-// file (`aof: {local: true}`) and, if not, why and what to set. Whether the server is up and a
-// primary is another question.
+// AOFProof reports whether WAITAOF proves that a write is fsynced to the server's own append-only
+// file (`aof: {local: true}`) and, if not, the reason and the setting to change. It does not check
+// that the server is up and a primary.
 func (i *Info) AOFProof() (ok bool, reason string) {
 	p := i.Persistence()
 	return p.Proof()
@@ -116,10 +116,11 @@ func (i *Info) FsyncProof(appendOnly, appendFsync, noFsyncOnRewrite []byte) (
 	return p.Proof()
 }
 
-// AOFReplicas counts the online replicas whose acknowledgement of an fsync can be believed, which
-// takes WatchReplicas. doubt says why another one's cannot, and what to set; "" if there is none.
+// AOFReplicas counts the online replicas whose acknowledgement of an fsync is reliable, which takes
+// WatchReplicas. doubt gives the reason for one that is not, and the setting to change; "": no such
+// replica.
 func (i *Info) AOFReplicas() (n int, doubt string) {
-	if i.VersionNum < minWaitAOF { // unknown, or one that counts nobody's fsyncs
+	if i.VersionNum < minWaitAOF { // unknown, or a version without WAITAOF
 		_, doubt = i.AOFProof()
 		return 0, doubt
 	}
@@ -138,8 +139,19 @@ func (i *Info) AOFReplicas() (n int, doubt string) {
 	return n, doubt
 }
 
+// AOFUnfit counts the online replicas whose settings make their acknowledgement of an fsync
+// unreliable.
+func (i *Info) AOFUnfit() (n int) {
+	for k := range i.Replicas {
+		if r := &i.Replicas[k]; r.Online() && r.unfit {
+			n++
+		}
+	}
+	return n
+}
+
 // AOFDoubtful counts the online replicas whose acknowledgement of an fsync WAITAOF counts although
-// it cannot be believed: so many more have to be asked for.
+// it is unreliable: ask WAITAOF for that many more.
 func (i *Info) AOFDoubtful() (n int) {
 	for k := range i.Replicas {
 		if r := &i.Replicas[k]; r.Online() && !r.Fsyncs && !r.silent {

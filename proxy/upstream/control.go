@@ -10,13 +10,13 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// controlConns is how many control connections there are at most: they are opened as needed, one
-// for the checks and some so that neither these nor the commands of Do wait for each other.
+// controlConns is the maximum number of control connections, opened on demand: one for the checks,
+// the others so that checks and the commands of Do do not wait for each other.
 const controlConns = 4
 
-// newControl returns a go-redis client with everything off that acts by itself: retries, names and
-// library versions that an older server answers with an error, notifications, pools for pipelines.
-// RESP2 keeps the shapes of replies plain and the connection free of pushes.
+// newControl returns a go-redis client without automatic behaviour: no retries, no names and
+// library versions, which an older server answers with an error, no notifications, no pools for
+// pipelines. RESP2 keeps the shapes of replies plain and the connection free of pushes.
 func (u *Upstream) newControl() *redis.Client { return redis.NewClient(u.controlOptions()) }
 
 func (u *Upstream) controlOptions() *redis.Options {
@@ -25,7 +25,7 @@ func (u *Upstream) controlOptions() *redis.Options {
 		Dialer:                u.dialForRedis,
 		OnConnect:             u.nameControl,
 		Protocol:              2,
-		Username:              u.opts.Username,
+		Username:              u.loginUser(),
 		Password:              u.opts.Password,
 		MaxRetries:            -1,
 		DialTimeout:           u.opts.ConnectTimeout,
@@ -48,8 +48,8 @@ func (u *Upstream) dialForRedis(ctx context.Context, _, _ string) (net.Conn, err
 	return u.dialControl(ctx)
 }
 
-// nameControl names the connection where the user may: as go-redis's own ClientName option a
-// refusal would end the connection.
+// nameControl names the connection where the user has the permission. With go-redis's own
+// ClientName option a refusal would close the connection.
 func (u *Upstream) nameControl(ctx context.Context, conn *redis.Conn) error {
 	err := conn.ClientSetName(ctx, u.opts.ClientName).Err()
 	if _, refused := serverError(err); refused {
@@ -58,16 +58,16 @@ func (u *Upstream) nameControl(ctx context.Context, conn *redis.Conn) error {
 	return err
 }
 
-// client returns the control client of this moment.
+// client returns the current control client.
 func (u *Upstream) client() *redis.Client {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.control
 }
 
-// renewControl replaces the control client. After as many failed dials as the pool is large,
-// go-redis dials on its own clock, a second apart, and answers from memory in between; that pace
-// is the Backoff's to choose.
+// renewControl replaces the control client. After as many failed dials as the pool has connections,
+// go-redis dials at its own pace, a second apart, and returns the old error in between; here the
+// Backoff sets the pace.
 func (u *Upstream) renewControl() {
 	u.mu.Lock()
 	if u.closed {
@@ -99,11 +99,11 @@ func (u *Upstream) closeClient(c *redis.Client) {
 	}
 }
 
-// clientLog passes what go-redis logs to slog. All of it is about attempts that this package
-// reports as errors anyway, hence debug.
+// clientLog passes go-redis's log to slog, at debug level: this package reports the same failures
+// as errors.
 type clientLog struct{ log *slog.Logger }
 
-// logClient makes go-redis log to log. Its logger is one for the process: the last one wins.
+// logClient makes go-redis log to log. go-redis has one logger per process: the last call wins.
 func logClient(log *slog.Logger) { redis.SetLogger(clientLog{log}) }
 
 // Printf implements go-redis's logging interface.

@@ -6,24 +6,43 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"holdfast/proxy/certs"
+	"holdfast/proxy/eventloop"
 )
 
-// Dial opens one raw data connection. The name is looked up anew at every call and all of its
-// addresses are tried, IPv6 and IPv4 in parallel (RFC 6555), within ConnectTimeout in all.
+// Dial opens one raw data connection. Each call resolves the name again and tries all of its
+// addresses, IPv6 and IPv4 in parallel (RFC 6555), within ConnectTimeout in all. With TLS the
+// handshake is done, within ConnectTimeout again, and the connection is an eventloop.Secure.
 //
-// No byte is sent on the connection; TCP_NODELAY and keepalive are set. Errors are those of
-// net.Dialer: net.Error says whether it was a timeout. It blocks, so it belongs on a goroutine of
-// its own and never on a loop.
+// No other byte is sent on the connection; TCP_NODELAY and keepalive are set. Errors are those of
+// net.Dialer: net.Error says whether it was a timeout. It blocks: never call it on a loop.
 func (u *Upstream) Dial(ctx context.Context) (net.Conn, error) {
 	network, address := splitAddress(u.opts.Address)
-	conn, err := u.dialer.DialContext(ctx, network, address)
+	conn, err := u.dialTo(ctx, network, address)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", u.opts.Address, err)
 	}
 	return conn, nil
 }
 
-// splitAddress turns an address of the configuration into what net.Dial takes.
+// dialTo opens a connection to the server or to a replica of it.
+func (u *Upstream) dialTo(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := u.dialer.DialContext(ctx, network, address)
+	if err != nil || u.opts.TLS == nil {
+		return conn, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, u.opts.ConnectTimeout)
+	defer cancel()
+	s := eventloop.Client(conn, u.opts.TLS.Config(network, address))
+	if err := s.Shake(ctx, nil); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("TLS handshake: %w", certs.Explain(err))
+	}
+	return s, nil
+}
+
+// splitAddress splits an address of the configuration for net.Dial.
 func splitAddress(address string) (network, rest string) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		return "unix", path
@@ -39,8 +58,8 @@ func newDialer(opts Options) Dialer {
 	d := &net.Dialer{
 		Timeout:  opts.ConnectTimeout,
 		Resolver: opts.Resolver,
-		// A quarter of the idle time between probes, and three of them: a dead peer is noticed in
-		// less than twice the idle time.
+		// Three probes, a quarter of the idle time apart: a dead peer is noticed in less than twice
+		// the idle time.
 		KeepAliveConfig: net.KeepAliveConfig{
 			Enable:   opts.KeepAlive > 0,
 			Idle:     opts.KeepAlive,

@@ -10,9 +10,9 @@ var (
 	ErrUnsupported = errors.New("server not supported")
 
 	// ErrRefused is wrapped by Info.Err of a server that closes new connections with an error of
-	// its own: protected mode, or no room for more clients.
+	// its own: protected mode, or maxclients reached.
 	ErrRefused = errors.New("server refuses connections")
 
-	// ErrLogin is wrapped by Info.Err of a server that is up and does not let the control user in.
+	// ErrLogin is wrapped by Info.Err of a server that is up and rejects the control user's login.
 	ErrLogin = errors.New("control user cannot log in")
 )

@@ -96,7 +96,7 @@ func TestLostCommandTableIsReadAgain(t *testing.T) {
 	srv := proxytest.StartServer(t)
 	relay := proxytest.StartFaultProxy(t, srv.Addr)
 	relay.Arm(proxytest.Fault{
-		Op: proxytest.Cut, On: proxytest.Replies, Trigger: "*1\r\n$7\r\ncommand\r\n", After: 1000,
+		Op: proxytest.Cut, On: proxytest.Replies, Trigger: "*1\r\n$7\r\ncOmMaNd\r\n", After: 1000,
 	})
 	u := New(testOptions(t, relay.Addr))
 	defer u.Stop()

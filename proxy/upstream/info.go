@@ -9,38 +9,38 @@ import (
 	"time"
 )
 
-// The oldest servers with everything that the proxy builds on.
+// The oldest supported servers: older ones lack commands that the proxy needs.
 const (
 	minRedis  = 70000
 	minValkey = 70200
 )
 
-// Info is what is known of the server at one moment. It is immutable. While the server is down,
-// all but Up, Err, Since and Checked stay as they were last seen. A field that the control user may
+// Info is the state of the server as of one check. It is immutable. While the server is down, all
+// fields but Up, Err, Since and Checked keep their last values. A field that the control user may
 // not read has its zero value, and Missing names the command.
 type Info struct {
-	// Up says that the server answers on new connections, with an error or with data. Connections
-	// that exist may work or not, whatever it says.
+	// Up: the server answers on new connections, with an error or with data. It says nothing about
+	// existing connections.
 	Up bool
-	// Err is why the server is not Up. With Up it wraps ErrLogin or is nil.
+	// Err is the reason why the server is not Up. With Up it wraps ErrLogin or is nil.
 	Err     error
 	Since   time.Time // when Up last changed
 	Checked time.Time // when the server was last asked
 
-	// Generation counts the servers seen: 1 for the first, then one more whenever the run id, the
-	// role or the version is another. 0 means that none was reached so far.
+	// Generation counts the servers seen: 1 for the first, one more whenever the run id, the role
+	// or the version changes. 0: none reached so far.
 	Generation uint64
 
 	Server     string // "redis" or "valkey"
 	Version    string // "8.0.1"; for Valkey its own version, not the Redis one that it claims
 	VersionNum int    // major·10000 + minor·100 + patch: 80001
-	RunID      string // differs after each start of the server
+	RunID      string // changes with each start of the server
 	Role       string // in INFO's words: "master" or "slave"
 	ReplID     string // replication id
-	ReplID2    string // of the history before this one; all zeros: there was none
-	Loading    bool   // it is loading its data and answers most commands -LOADING
+	ReplID2    string // of the previous history; all zeros: none
+	Loading    bool   // the server is loading its data and answers most commands -LOADING
 	Cluster    bool   // cluster mode is on
-	Sentinel   bool   // it is a sentinel, which holds no data
+	Sentinel   bool   // the server is a sentinel, which holds no data
 
 	Databases       int    // 0: unknown
 	ProtoMaxBulk    int64  // proto-max-bulk-len in bytes; 0: unknown
@@ -52,24 +52,33 @@ type Info struct {
 	Save            string // save points as CONFIG GET shows them: "3600 1 300 100"; "" for none
 	LastSave        string // "ok" or "err": the last RDB save
 	LastAOFWrite    string // "ok" or "err": the last write to the append-only file, or its fsync
+	refusals        refusalFacts
+	// LogSlower is the slow log's threshold in microseconds; LogRequests and LogReplies are the
+	// thresholds in bytes of Valkey's other logs. -1: off, or unknown.
+	LogSlower, LogRequests, LogReplies int64
 	// NoFsyncOnRewrite is no-appendfsync-on-rewrite. See AOFProof.
 	NoFsyncOnRewrite bool
 
-	// Replicas are those that are attached, in the order of INFO.
+	// Replicas are the attached replicas, in the order of INFO.
 	Replicas []Replica
 
-	// AuthRequired says that a connection that has not logged in is answered -NOAUTH.
+	// AuthRequired: the server answers -NOAUTH before a login.
 	AuthRequired bool
 
 	// CommandReply is the reply to COMMAND, in RESP2 shape, for policy.NewTable; nil: unknown.
 	CommandReply any
 
-	// Missing names, sorted, what the control user may not run: "info", "config|get", "command".
+	// Missing names, sorted, the commands that the control user may not run: "info", "config|get",
+	// "command".
 	Missing []string
 }
 
-// Troubles is what keeps a server that is Up from being what a proxy needs behind it, a text each.
-func (i *Info) Troubles() []string {
+// Troubles lists a text for each problem of a server that is Up: first those of Refuses, then those
+// that keep no traffic away.
+func (i *Info) Troubles() []string { return append(i.Refuses(), i.Shortcomings()...) }
+
+// Shortcomings lists a text for each problem of a server that is Up and still serves clients.
+func (i *Info) Shortcomings() []string {
 	var out []string
 	if !i.Up {
 		return nil
@@ -81,22 +90,15 @@ func (i *Info) Troubles() []string {
 	if err := i.Supported(); err != nil {
 		out = append(out, err.Error())
 	}
-	if i.Role == "slave" {
-		out = append(out, "it is a replica: writes are answered -READONLY, unless it is set up otherwise")
+	if i.Role == "slave" && i.refusals.writable {
+		out = append(out, "it is a replica that takes writes: its primary does not get them, and the next "+
+			"full synchronization drops them")
 	}
-	if i.Sentinel {
-		out = append(out, "it is a sentinel, not a server: set the address of the primary, which SENTINEL "+
-			"GET-MASTER-ADDR-BY-NAME tells")
-	}
-	if i.Cluster {
-		out = append(out, "it is part of a cluster, which is not supported: its redirections lead clients "+
-			"past the proxy")
-	}
-	return out
+	return append(out, i.stale()...)
 }
 
-// Supported returns nil for Redis 7.0 or newer and Valkey 7.2 or newer, and for a version that is
-// unknown; for others an error that wraps ErrUnsupported.
+// Supported returns nil for Redis 7.0 or newer, Valkey 7.2 or newer, and an unknown version; for
+// others an error that wraps ErrUnsupported.
 func (i *Info) Supported() error {
 	oldest, name := minRedis, "Redis 7.0"
 	if i.Server == "valkey" {
@@ -108,33 +110,35 @@ func (i *Info) Supported() error {
 	return fmt.Errorf("%w: got %s %s, want %s or newer", ErrUnsupported, i.Server, i.Version, name)
 }
 
-// sameAs reports whether nothing of substance lies between two states: moments do not count, nor
-// does the text of an error while down, which names a port of its own each time.
+// sameAs reports whether two states are equal in substance: times do not count, nor does the error
+// text while the server is down, which names another port each time.
 func (i *Info) sameAs(o *Info) bool {
 	a, b := i.substance(), o.substance()
 	return reflect.DeepEqual(a, b) && SameReply(i.CommandReply, o.CommandReply)
 }
 
-// Replica is one that is attached to the server, as INFO shows it.
+// Replica is a replica attached to the server, as INFO shows it.
 type Replica struct {
-	// Addr is the address that it connects from, or announces, without the port.
+	// Addr is the address that it connects from or announces, without the port.
 	Addr string
-	// Port is where it can be reached. It is 0 for what cannot, as a journal.
+	// Port is the port on which it listens; 0 for a follower that cannot be reached, such as a
+	// journal.
 	Port  int
 	State string // "online", "send_bulk", "wait_bgsave"
 
-	Offset int64 // that it has acknowledged
-	Lag    int   // seconds since it last did
+	Offset int64 // acknowledged by the replica
+	Lag    int   // seconds since its last acknowledgement
 
-	// Fsyncs says that it has an append-only file, and that what it tells the primary of its
-	// fsyncs is to be believed. Doubt is why not. They are known with WatchReplicas.
+	// Fsyncs: it has an append-only file, and its acknowledgements of fsyncs are reliable. Doubt is
+	// the reason if not. Both require WatchReplicas.
 	Fsyncs bool
 	Doubt  string
-	Said   Persistence // what it said of itself; zero: nothing
-	silent bool        // it has no append-only file, and tells nothing
+	Said   Persistence // from its own answers; zero: no answer
+	unfit  bool        // its settings are known, and prevent a proof
+	silent bool        // it has no append-only file, and acknowledges no fsync
 }
 
-// Online reports that it follows the stream and can take over: it is not a journal.
+// Online reports whether it follows the stream and can take over, which a journal cannot.
 func (r *Replica) Online() bool { return r.Port != 0 && r.State == "online" }
 
 // OnlineReplicas counts the replicas that follow the stream, journals left out.
@@ -147,7 +151,7 @@ func (i *Info) OnlineReplicas() (n int) {
 	return n
 }
 
-// substance is a copy without what may differ from check to check.
+// substance returns a copy without the fields that may differ from check to check.
 func (i *Info) substance() Info {
 	s := *i
 	s.Replicas = slices.Clone(i.Replicas)
@@ -163,15 +167,15 @@ func (i *Info) substance() Info {
 	return s
 }
 
-// SameReply compares two COMMAND replies by identity: each reading makes a new one, and is made
-// for a reason.
+// SameReply compares two COMMAND replies by identity: the table is read again only after a change,
+// so a new reply is a new table.
 func SameReply(a, b any) bool {
 	x, _ := a.([]any)
 	y, _ := b.([]any)
 	return len(x) == len(y) && (len(x) == 0 || &x[0] == &y[0])
 }
 
-// applyInfo sets what INFO says.
+// applyInfo sets the fields that INFO has.
 func (i *Info) applyInfo(f map[string]string) {
 	i.Server, i.Version = "redis", f["redis_version"]
 	if v := f["valkey_version"]; v != "" || f["server_name"] == "valkey" {
@@ -190,11 +194,12 @@ func (i *Info) applyInfo(f map[string]string) {
 	i.MaxMemory, i.MaxMemoryPolicy = atoi64(f["maxmemory"]), f["maxmemory_policy"]
 	i.AppendOnly = f["aof_enabled"] == "1"
 	i.ReplID2 = f["master_replid2"]
+	i.refusals.applyInfo(f)
 	i.applyReplicas(f)
 }
 
-// applyReplicas takes the replicas from the fields slave0, slave1 and so on. Valkey shows a replica
-// that gets its snapshot on a connection beside as two; that connection is left out.
+// applyReplicas takes the replicas from the fields slave0, slave1 and so on. Valkey lists a replica
+// that gets its snapshot on a second connection twice; the second entry is left out.
 func (i *Info) applyReplicas(f map[string]string) {
 	i.Replicas = nil
 	for k := range atoi(f["connected_slaves"]) {
@@ -211,13 +216,19 @@ func (i *Info) applyReplicas(f map[string]string) {
 // configNames are the parameters that applyConfig reads.
 var configNames = []any{
 	"databases", "proto-max-bulk-len", "appendfsync", "no-appendfsync-on-rewrite", "save",
+	"stop-writes-on-bgsave-error", "min-replicas-to-write", "replica-serve-stale-data",
+	"slowlog-log-slower-than", "commandlog-request-larger-than", "commandlog-reply-larger-than",
 }
 
-// applyConfig sets what CONFIG GET says.
+// applyConfig sets the fields that CONFIG GET has.
 func (i *Info) applyConfig(c map[string]string) {
 	i.Databases = atoi(c["databases"])
 	i.ProtoMaxBulk = atoi64(c["proto-max-bulk-len"])
 	i.AppendFsync, i.Save = c["appendfsync"], c["save"]
+	i.refusals.applyConfig(c)
+	i.LogSlower = logThreshold(c, "slowlog-log-slower-than")
+	i.LogRequests = logThreshold(c, "commandlog-request-larger-than")
+	i.LogReplies = logThreshold(c, "commandlog-reply-larger-than")
 	i.NoFsyncOnRewrite = c["no-appendfsync-on-rewrite"] == "yes"
 }
 
@@ -254,7 +265,7 @@ func versionNum(version string) int {
 	return num
 }
 
-// atoi64 reads a number of the server's; what is no number counts as unknown.
+// atoi64 reads the server's number; 0, unknown, for any other text.
 func atoi64(s string) int64 {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
@@ -264,3 +275,11 @@ func atoi64(s string) int64 {
 }
 
 func atoi(s string) int { return int(atoi64(s)) }
+
+// logThreshold returns a command log's setting; -1: unknown.
+func logThreshold(config map[string]string, name string) int64 {
+	if config[name] == "" {
+		return -1
+	}
+	return atoi64(config[name])
+}

@@ -100,6 +100,87 @@ func TestTroubles(t *testing.T) {
 	}
 }
 
+// What is in the way of clients' commands, and what is not.
+func TestRefuses(t *testing.T) {
+	for name, row := range map[string]struct {
+		info   map[string]string
+		config map[string]string
+		want   string
+	}{
+		"a primary":      {map[string]string{"role": "master", "slave_read_only": "1"}, nil, ""},
+		"it loads":       {map[string]string{"role": "master", "loading": "1"}, nil, "-LOADING"},
+		"it loads aside": {map[string]string{"role": "master", "async_loading": "1"}, nil, "-LOADING"},
+		"a replica":      {map[string]string{"role": "slave", "slave_read_only": "1"}, nil, "-READONLY"},
+		"a writable one": {map[string]string{"role": "slave", "slave_read_only": "0"}, nil, ""},
+		"one alone": {map[string]string{"role": "slave", "slave_read_only": "0",
+			"master_link_status": "down"}, map[string]string{"replica-serve-stale-data": "no"}, "-MASTERDOWN"},
+		"one alone that serves": {map[string]string{"role": "slave", "slave_read_only": "0",
+			"master_link_status": "down"}, map[string]string{"replica-serve-stale-data": "yes"}, ""},
+		"a pause":        {map[string]string{"paused_actions": "write"}, nil, "writes wait"},
+		"a longer pause": {map[string]string{"paused_actions": "all"}, nil, "commands wait"},
+		"no pause":       {map[string]string{"paused_actions": "none"}, nil, ""},
+		"a failover": {map[string]string{"master_failover_state": "failover-in-progress"}, nil,
+			"hands over"},
+		"no failover": {map[string]string{"master_failover_state": "no-failover"}, nil, ""},
+		"a failed snapshot": {map[string]string{"rdb_last_bgsave_status": "err"},
+			map[string]string{"save": "3600 1", "stop-writes-on-bgsave-error": "yes"}, "-MISCONF"},
+		"one that stops nothing": {map[string]string{"rdb_last_bgsave_status": "err"},
+			map[string]string{"save": "3600 1", "stop-writes-on-bgsave-error": "no"}, ""},
+		"one without save points": {map[string]string{"rdb_last_bgsave_status": "err"},
+			map[string]string{"save": "", "stop-writes-on-bgsave-error": "yes"}, ""},
+		"an append-only file": {map[string]string{"aof_enabled": "1", "aof_last_write_status": "err"},
+			nil, "-MISCONF"},
+		"too few replicas": {map[string]string{"role": "master", "min_slaves_good_slaves": "1"},
+			map[string]string{"min-replicas-to-write": "2"}, "-NOREPLICAS"},
+		"enough replicas": {map[string]string{"role": "master", "min_slaves_good_slaves": "2"},
+			map[string]string{"min-replicas-to-write": "2"}, ""},
+		"a sentinel": {map[string]string{"redis_mode": "sentinel"}, nil, "sentinel"},
+		"a cluster":  {map[string]string{"cluster_enabled": "1"}, nil, "cluster"},
+	} {
+		i := Info{Up: true}
+		i.applyInfo(row.info)
+		i.applyConfig(row.config)
+		got := strings.Join(i.Refuses(), "; ")
+		if !strings.Contains(got, row.want) || (row.want == "") != (got == "") {
+			t.Errorf("%s: got %q, want %q", name, got, row.want)
+		}
+		if i.Up = false; len(i.Refuses()) > 0 {
+			t.Errorf("%s: a server that is down refuses, too", name)
+		}
+	}
+}
+
+// What its disk does not take is known before clients are refused.
+func TestStaleFiles(t *testing.T) {
+	stops := map[string]string{"save": "3600 1", "stop-writes-on-bgsave-error": "yes"}
+	goesOn := map[string]string{"save": "3600 1", "stop-writes-on-bgsave-error": "no"}
+	for name, row := range map[string]struct {
+		info, config map[string]string
+		want         string
+	}{
+		"all well": {map[string]string{"aof_enabled": "1", "aof_last_bgrewrite_status": "ok",
+			"rdb_last_bgsave_status": "ok"}, goesOn, ""},
+		"a rewrite": {map[string]string{"aof_enabled": "1", "aof_last_bgrewrite_status": "err"}, nil,
+			"could not be rewritten"},
+		"a rewrite of long ago": {map[string]string{"aof_enabled": "0",
+			"aof_last_bgrewrite_status": "err"}, nil, ""},
+		"a snapshot":                {map[string]string{"rdb_last_bgsave_status": "err"}, goesOn, "RDB file is old"},
+		"one that is refused for":   {map[string]string{"rdb_last_bgsave_status": "err"}, stops, ""},
+		"one that nobody asked for": {map[string]string{"rdb_last_bgsave_status": "err"}, nil, ""},
+	} {
+		i := Info{Up: true, VersionNum: 80000}
+		i.applyInfo(row.info)
+		i.applyConfig(row.config)
+		got := strings.Join(i.Shortcomings(), "; ")
+		if !strings.Contains(got, row.want) || (row.want == "") != (got == "") {
+			t.Errorf("%s: got %q, want %q", name, got, row.want)
+		}
+		if i.Up = false; len(i.Shortcomings()) > 0 {
+			t.Errorf("%s: a server that is down is judged, too", name)
+		}
+	}
+}
+
 func TestSameAsIgnoresMomentsAndErrorTexts(t *testing.T) {
 	base := Info{Up: true, RunID: "a", CommandReply: []any{"x"}, Missing: []string{"info"}}
 	down := Info{Err: errors.New("port 1")}

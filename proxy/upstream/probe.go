@@ -18,13 +18,13 @@ var infoSections = []any{
 	"info", "server", "clients", "memory", "persistence", "replication", "cluster",
 }
 
-// Probe checks the server once, completely, on the caller's goroutine, and returns what Info
-// returns from then on. The error is Info.Err of a server that is not up, or the context's if that
-// ended first, which leaves Info as it was. A server that is up but does not let the control user
-// in is no error here: Info.Err says it.
+// Probe checks the server once, completely, on the caller's goroutine, and returns the new Info.
+// The error is Info.Err of a server that is not up, or the context's if that ended first; Info is
+// unchanged then. A server that is up but rejects the control user is no error here: Info.Err has
+// it.
 //
-// It is for the time before Start; later it may be called too, and OnChange hears of the result at
-// the next check.
+// It is meant for the time before Start. After Start it works too, but OnChange gets the result
+// only with the next check.
 func (u *Upstream) Probe(ctx context.Context) (*Info, error) {
 	info, err := u.check(ctx, true)
 	u.Recheck()
@@ -34,9 +34,9 @@ func (u *Upstream) Probe(ctx context.Context) (*Info, error) {
 	return info, err
 }
 
-// check asks the server and publishes the result, which is what Info returns next. With full, the
-// slow part is included whether or not it is due. A check that its context ended proves nothing
-// and changes nothing: the error says so.
+// check asks the server and publishes the result as Info. full includes the slow part even if it is
+// not due. A check that its context ended proves nothing, changes nothing and returns the context's
+// error.
 func (u *Upstream) check(ctx context.Context, full bool) (*Info, error) {
 	u.probing.Lock()
 	defer u.probing.Unlock()
@@ -58,6 +58,7 @@ func (u *Upstream) check(ctx context.Context, full bool) (*Info, error) {
 	}
 	after.Up, after.Err = judge(err)
 	if after.Up {
+		u.examineLogin(ctx, &after, full)
 		u.examine(ctx, before, &after, fields, err, full)
 		u.examineReplicas(ctx, &after, full)
 	} else {
@@ -70,7 +71,7 @@ func (u *Upstream) check(ctx context.Context, full bool) (*Info, error) {
 	return &after, nil
 }
 
-// judge says what the outcome of INFO means for the server as a whole.
+// judge derives the server's state from the outcome of INFO.
 func judge(err error) (up bool, why error) {
 	text, answered := serverError(err)
 	switch {
@@ -78,16 +79,15 @@ func judge(err error) (up bool, why error) {
 		return true, nil
 	case !answered:
 		return false, err
-	case isRefusal(text):
+	case TurnsAway(text):
 		return false, fmt.Errorf("%w: %s", ErrRefused, text)
 	case strings.HasPrefix(text, "NOAUTH"), strings.HasPrefix(text, "WRONGPASS"):
 		return true, fmt.Errorf("%w: %s", ErrLogin, text)
 	}
-	return true, nil // NOPERM, LOADING, BUSY: it is there
+	return true, nil // NOPERM, LOADING, BUSY: the server answers
 }
 
-// examine fills in what a server that is up lets us know. Fields is INFO, or nil with the error
-// that came instead.
+// examine fills in the fields of a server that is up. fields is INFO, or nil with INFO's error.
 func (u *Upstream) examine(
 	ctx context.Context, before, after *Info, fields map[string]string, err error, full bool,
 ) {
@@ -105,14 +105,13 @@ func (u *Upstream) examine(
 	case full, !before.Up, (before.Err == nil) != (after.Err == nil),
 		before.Loading != after.Loading, time.Since(u.refreshed) >= u.opts.Refresh:
 		u.examineAll(ctx, after, err)
-	case u.closely.Load() && after.Err == nil:
+	case (u.closely.Load() || len(before.Refuses()) > 0) && after.Err == nil:
 		u.examineFsync(ctx, after)
 	}
 }
 
-// examineFsync looks again at how the server fsyncs, between two slow parts of a check. What it
-// cannot learn is tried again with the next check, which is a complete one if the user has lost
-// the permission.
+// examineFsync reads the fsync settings again, between two slow parts of a check. After a failure
+// the next check tries again, completely if the user has lost the permission.
 func (u *Upstream) examineFsync(ctx context.Context, after *Info) {
 	err := u.readConfig(ctx, after)
 	if text, _ := serverError(err); strings.HasPrefix(text, "NOPERM") {
@@ -120,16 +119,16 @@ func (u *Upstream) examineFsync(ctx context.Context, after *Info) {
 	}
 }
 
-// anotherServer reports whether what answers now is not what answered before.
+// anotherServer reports whether another server answers now than before.
 func anotherServer(before, after *Info) bool {
 	return before.Generation == 0 || before.RunID != after.RunID ||
 		before.Role != after.Role || before.Version != after.Version ||
-		// Without INFO each return may be that of another server.
+		// Without INFO, any server that comes up may be another one.
 		(after.RunID == "" && !before.Up)
 }
 
-// examineAll does the slow part of a check. What cannot be had for another reason than a missing
-// permission stays as it was, and is tried again at the next check.
+// examineAll does the slow part of a check. Fields that fail to load keep their values and are
+// tried again at the next check, unless the permission is missing.
 func (u *Upstream) examineAll(ctx context.Context, after *Info, infoErr error) {
 	var missing []string
 	complete := true
@@ -148,7 +147,6 @@ func (u *Upstream) examineAll(ctx context.Context, after *Info, infoErr error) {
 		note("config|get", u.readConfig(ctx, after))
 		note("command", u.readCommands(ctx, after))
 	}
-	note("ping", u.readAuthRequired(ctx, after))
 	slices.Sort(missing)
 	after.Missing = missing
 	u.refreshed = time.Time{}
@@ -179,7 +177,7 @@ func (u *Upstream) readConfig(ctx context.Context, after *Info) error {
 	reply, err := u.Do(ctx, append([]any{"config", "get"}, configNames...)...)
 	if err != nil {
 		if text, _ := serverError(err); strings.HasPrefix(text, "NOPERM") {
-			after.AppendFsync = "" // what was read once may not be so any more
+			after.AppendFsync = "" // the earlier value may be outdated
 		}
 		return err
 	}
@@ -196,9 +194,8 @@ func (u *Upstream) readConfig(ctx context.Context, after *Info) error {
 	return nil
 }
 
-// readCommands runs COMMAND if the table is unknown or its size is another, as after MODULE LOAD.
-// COMMAND COUNT has a permission of its own; where it is missing, the table stays as it is until
-// the server is another one.
+// readCommands runs COMMAND if the table is unknown or its size has changed, as after MODULE LOAD.
+// COMMAND COUNT has a permission of its own; without it, the table stays until the server changes.
 func (u *Upstream) readCommands(ctx context.Context, after *Info) error {
 	reply, err := u.Do(ctx, "command", "count")
 	if noAnswer(err) {
@@ -219,35 +216,13 @@ func (u *Upstream) readCommands(ctx context.Context, after *Info) error {
 	return nil
 }
 
-// readAuthRequired sends PING on a raw connection that has not logged in.
-func (u *Upstream) readAuthRequired(ctx context.Context, after *Info) error {
-	conn, err := u.dialControl(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	if err := conn.SetDeadline(time.Now().Add(u.opts.ConnectTimeout)); err != nil {
-		return err
-	}
-	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
-		return err
-	}
-	line, err := bufio.NewReaderSize(conn, 512).ReadSlice('\n')
-	if err != nil {
-		return err
-	}
-	after.AuthRequired = strings.HasPrefix(string(line), "-NOAUTH")
-	return nil
-}
-
-// greetingTimeout is how long a server that refuses connections has to say so. It says it before
-// it is asked, so this is the time of one way through the network and of a busy server's turn.
+// greetingTimeout is how long to wait for the refusal of a server that refuses connections. The
+// server sends it unasked, so this covers one network transit and the delay of a busy server.
 const greetingTimeout = 250 * time.Millisecond
 
-// readRefusal returns the error with which the server closes a connection that has said nothing
-// yet, as an error that wraps ErrRefused; nil if there is none. On the control connection that
-// text is often lost: the server closes with our first command unread, which resets the connection.
+// readRefusal returns the error with which the server closes a connection that has sent nothing, as
+// an error that wraps ErrRefused; nil if there is none. On the control connection that text is
+// often lost: the server closes before it reads the first command, which resets the connection.
 func (u *Upstream) readRefusal(ctx context.Context) error {
 	conn, err := u.dialControl(ctx)
 	if err != nil {
@@ -259,19 +234,19 @@ func (u *Upstream) readRefusal(ctx context.Context) error {
 	}
 	line, _ := bufio.NewReaderSize(conn, 512).ReadString('\n')
 	text := strings.TrimPrefix(strings.TrimSpace(line), "-")
-	if !isRefusal(text) {
+	if !TurnsAway(text) {
 		return nil
 	}
 	return fmt.Errorf("%w: %s", ErrRefused, text)
 }
 
-// isRefusal recognizes what a server says to a connection that it will not have: protected mode
-// and maxclients.
-func isRefusal(text string) bool {
+// TurnsAway recognizes the errors with which a server refuses a connection: protected mode and
+// maxclients.
+func TurnsAway(text string) bool {
 	return strings.HasPrefix(text, "DENIED") || strings.HasPrefix(text, "ERR max number of clients")
 }
 
-// serverError returns the text of an error that the server itself answered.
+// serverError returns the text of an error reply.
 func serverError(err error) (text string, ok bool) {
 	var reply redis.Error
 	if errors.As(err, &reply) && !errors.Is(err, redis.Nil) {
@@ -280,20 +255,20 @@ func serverError(err error) (text string, ok bool) {
 	return "", false
 }
 
-// noAnswer reports that err is not nil and not an answer of the server's.
+// noAnswer reports whether err is not nil and no error reply.
 func noAnswer(err error) bool {
 	_, answered := serverError(err)
 	return err != nil && !answered
 }
 
-// timedOut reports whether an error is silence rather than a refusal or a broken connection.
+// timedOut reports whether err is a timeout, not a refusal or a broken connection.
 func timedOut(err error) bool {
 	var e net.Error
 	return errors.As(err, &e) && e.Timeout() || errors.Is(err, context.DeadlineExceeded)
 }
 
-// ended reports whether a context is over, or is about to be: a socket's deadline that was taken
-// from it can pass a moment earlier.
+// ended reports whether ctx is over or about to end: a socket deadline taken from it can pass a
+// moment earlier.
 func ended(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
 	return ctx.Err() != nil || ok && !time.Now().Before(deadline)

@@ -13,20 +13,20 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// How a replica fsyncs is not to be seen from its primary, whose WAITAOF counts what replicas say
-// of themselves. By default a Valkey 8 with an append-only file says it before the fsync. So the
-// replicas are asked, by the addresses that the primary shows, with the control user's login.
+// A primary does not know how its replicas fsync; WAITAOF counts their own acknowledgements. By
+// default a Valkey 8 with an append-only file acknowledges before the fsync. So Holdfast asks the
+// replicas themselves, at the addresses that the primary shows, with the control user's login.
 //
-// That happens beside the checks, which take over what is known: a replica that does not answer
-// must not hold up the news of the primary.
+// This runs in parallel with the checks, which take over the latest answers: a silent replica must
+// not delay news of the primary.
 
-// replicaTimeout bounds the questions to one replica.
+// replicaTimeout bounds the queries to one replica.
 const replicaTimeout = time.Second
 
-// replicaFresh is how long an answer holds; each check asks again.
+// replicaFresh is how long an answer is valid; each check asks again.
 const replicaFresh = 5 * time.Second
 
-// replicaFacts is what one replica said, or why it said nothing.
+// replicaFacts is one replica's answer, or the reason why there is none.
 type replicaFacts struct {
 	said   Persistence
 	role   string
@@ -45,15 +45,15 @@ type replicaWatch struct {
 	work    sync.WaitGroup
 }
 
-// WatchReplicas has checks ask the replicas how they fsync (Replica.Fsyncs), Probe before it
-// returns and the others beside. It never blocks.
+// WatchReplicas makes checks query the replicas' fsync settings (Replica.Fsyncs): Probe waits for
+// the answers, other checks do not. It never blocks.
 func (u *Upstream) WatchReplicas(on bool) {
 	if u.askReplicas.Swap(on) != on && on {
 		u.Recheck()
 	}
 }
 
-// examineReplicas takes over what is known of the replicas, and has them asked anew.
+// examineReplicas takes over the latest answers of the replicas, and has them asked again.
 func (u *Upstream) examineReplicas(ctx context.Context, after *Info, wait bool) {
 	if !u.askReplicas.Load() {
 		return
@@ -69,7 +69,7 @@ func (u *Upstream) examineReplicas(ctx context.Context, after *Info, wait bool) 
 	} else if u.replicas.begin() {
 		go u.replicas.askBeside(ctx, u, addrs)
 	}
-	after.Replicas = slices.Clone(after.Replicas) // where INFO was refused, it is an older Info's
+	after.Replicas = slices.Clone(after.Replicas) // after a refused INFO an older Info owns it
 	u.replicas.mu.Lock()
 	defer u.replicas.mu.Unlock()
 	for k := range after.Replicas {
@@ -78,7 +78,7 @@ func (u *Upstream) examineReplicas(ctx context.Context, after *Info, wait bool) 
 			continue
 		}
 		facts, asked := u.replicas.known[r.address()]
-		// What was asked just now counts, however long this process did not run since.
+		// An answer of just now counts, even if this process did not run since.
 		if asked = asked && (wait || time.Since(facts.at) < replicaFresh); !asked {
 			facts.err = errNotAsked
 		}
@@ -90,7 +90,7 @@ var errNotAsked = errors.New("it was not asked yet how it fsyncs")
 
 func (r *Replica) address() string { return net.JoinHostPort(r.Addr, strconv.Itoa(r.Port)) }
 
-// judge says what the replica's acknowledgement of an fsync is worth.
+// judge decides whether the replica's acknowledgement of an fsync is reliable.
 func (r *Replica) judge(f *replicaFacts, replID string) {
 	switch {
 	case f.err != nil:
@@ -100,11 +100,12 @@ func (r *Replica) judge(f *replicaFacts, replID string) {
 	default:
 		r.Said = f.said
 		r.Fsyncs, r.Doubt = f.said.Proof()
+		r.unfit = !r.Fsyncs
 		r.silent = !f.said.AppendOnly
 	}
 }
 
-// begin reports that nobody asks yet; then the caller does, and calls done of work.
+// begin reports whether no query is running; the caller then runs one, and calls work.Done.
 func (w *replicaWatch) begin() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -116,7 +117,8 @@ func (w *replicaWatch) begin() bool {
 	return true
 }
 
-// askBeside asks, and has what is new looked at. It is a goroutine of its own, joined by close.
+// askBeside asks, and requests a check if an answer is new. It is a goroutine of its own, joined by
+// close.
 func (w *replicaWatch) askBeside(ctx context.Context, u *Upstream, addrs []string) {
 	defer w.work.Done()
 	changed := w.ask(ctx, u, addrs)
@@ -128,8 +130,8 @@ func (w *replicaWatch) askBeside(ctx context.Context, u *Upstream, addrs []strin
 	}
 }
 
-// ask asks all at once, and forgets those that are not there any more. It reports whether an answer
-// is another than before.
+// ask queries all replicas in parallel, and forgets those that are gone. It reports whether an
+// answer has changed.
 func (w *replicaWatch) ask(ctx context.Context, u *Upstream, addrs []string) (changed bool) {
 	ctx, cancel := context.WithTimeout(ctx, replicaTimeout)
 	defer cancel()
@@ -160,7 +162,7 @@ func (w *replicaWatch) ask(ctx context.Context, u *Upstream, addrs []string) (ch
 	return changed
 }
 
-// client is the one for an address, new or known; nil after close.
+// client returns the client for an address, new or known; nil after close.
 func (w *replicaWatch) client(u *Upstream, addr string) *redis.Client {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -172,7 +174,7 @@ func (w *replicaWatch) client(u *Upstream, addr string) *redis.Client {
 		o := u.controlOptions()
 		o.Addr, o.PoolSize, o.MaxActiveConns = addr, 1, 1
 		o.Dialer = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return u.dialer.DialContext(ctx, "tcp", addr)
+			return u.dialTo(ctx, "tcp", addr)
 		}
 		c = redis.NewClient(o)
 		if w.clients == nil {
@@ -183,7 +185,7 @@ func (w *replicaWatch) client(u *Upstream, addr string) *redis.Client {
 	return c
 }
 
-// close ends all of it for good.
+// close ends all queries for good.
 func (w *replicaWatch) close(u *Upstream) {
 	w.mu.Lock()
 	w.closed = true
@@ -195,7 +197,7 @@ func (w *replicaWatch) close(u *Upstream) {
 	w.work.Wait()
 }
 
-// askReplica asks one.
+// askReplica queries one replica.
 func askReplica(ctx context.Context, c *redis.Client) (f replicaFacts) {
 	defer func() { f.at = time.Now() }()
 	var i Info

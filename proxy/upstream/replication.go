@@ -2,19 +2,19 @@ package upstream
 
 import "bytes"
 
-// Replication is what `INFO replication` says. Its texts are parts of the reply that it was read
-// from, and good for as long as that is.
+// Replication holds the fields of `INFO replication`. Its texts alias the reply and are valid as
+// long as it is.
 type Replication struct {
 	Role    []byte // "master" or "slave"
 	ReplID  []byte // replication id: 40 hexadecimal digits
-	ReplID2 []byte // of the history before this one; all zeros: there was none
+	ReplID2 []byte // of the previous history; all zeros: none
 	Offset  int64  // replication offset, up to which the server has written
 	// SecondOffset is the offset at which ReplID2's history ended; -1 without one.
 	SecondOffset int64
 
-	// Replicas are those that are online and have a port; Journals are the attached ones without
-	// one, online or not. A journal says that its port is 0 since nobody can connect to it: WAIT
-	// counts it like a replica, and nothing can fail over to it.
+	// Replicas counts the online replicas that have a port; Journals counts the attached ones
+	// without a port, online or not. A journal announces port 0 since it accepts no connections:
+	// WAIT counts it like a replica, but no failover can promote it.
 	Replicas, Journals int
 
 	lines []byte // from the first replica's line on
@@ -23,8 +23,8 @@ type Replication struct {
 // IsPrimary reports whether the server takes writes of its own.
 func (r *Replication) IsPrimary() bool { return string(r.Role) == "master" }
 
-// HasPast reports whether the server took over from another history: it is a replica that was
-// promoted, or one that was started anew.
+// HasPast reports whether the server continues another history: it is a promoted replica, or a
+// restarted one.
 func (r *Replication) HasPast() bool { return len(bytes.Trim(r.ReplID2, "0")) > 0 }
 
 // Acked counts the replicas that are online, have a port, and have acknowledged the offset.
@@ -39,8 +39,8 @@ func (r *Replication) Acked(offset int64) (n int) {
 	return n
 }
 
-// ParseReplication reads the text of INFO, of the section replication or of more. Fields that are
-// not there have their zero value. It allocates nothing.
+// ParseReplication reads the text of INFO, of the section replication or of more. Missing fields
+// have their zero value. It allocates nothing.
 func ParseReplication(text []byte) (r Replication) {
 	var line []byte
 	for rest := text; len(rest) > 0; {
@@ -85,10 +85,10 @@ type replicaLine struct {
 	IP, State   []byte
 	Port        int64
 	Offset, Lag int64
-	channel     bool // it brings a snapshot to a replica that has a line of its own
+	channel     bool // the snapshot connection of a replica that has its own line
 }
 
-// counts reports that it is a replica that can prove something.
+// counts reports whether the replica can prove anything.
 func (s *replicaLine) counts() bool {
 	return s.Port != 0 && !s.channel && string(s.State) == "online"
 }
@@ -131,7 +131,7 @@ func nextLine(text []byte) (line, rest []byte) {
 	return bytes.TrimSuffix(line, []byte("\r")), rest
 }
 
-// parseNumber reads a decimal number; what is none counts as 0.
+// parseNumber reads a decimal number; 0 for any other text.
 func parseNumber(text []byte) int64 {
 	negative := false
 	if len(text) > 0 && text[0] == '-' {

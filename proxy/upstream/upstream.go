@@ -11,18 +11,21 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/proxy/certs"
+	"holdfast/proxy/resp"
 )
 
 // DefaultClientName is the name of the control connection in the server's CLIENT LIST.
 const DefaultClientName = "holdfast-control"
 
-// Options says where the server is and how to treat it.
+// Options configure an Upstream. Address is required.
 type Options struct {
 	// Address is host:port, [v6]:port or unix:/path.
 	Address string
 
-	// Username and Password are what the control connection logs in with, and nothing else.
-	// An empty Password sends no login; an empty Username is the default user.
+	// Username and Password are the login of the control connection only. An empty Password sends
+	// no login; an empty Username is the default user.
 	Username, Password string
 
 	// ConnectTimeout bounds a dial with its name look-up, and each answer on the control
@@ -35,25 +38,27 @@ type Options struct {
 	// MaxBackoff bounds the delay between attempts to reach a server that is down. Zero is 2 s.
 	MaxBackoff time.Duration
 
-	// Interval is the time between health checks of a server that is up and was not seen to
-	// answer on a data connection meanwhile. Zero is 1 s.
+	// Interval is the time between health checks of a server that is up and has not answered on a
+	// data connection meanwhile. Zero is 1 s.
 	Interval time.Duration
 
-	// Refresh is the time between looks at what changes rarely: the configuration, the command
-	// table, whether clients must log in. Zero is 10 s.
+	// Refresh is the time between reads of the state that changes rarely: the configuration, the
+	// command table, whether clients must log in. Zero is 10 s.
 	Refresh time.Duration
 
-	// ClientName is what CLIENT LIST shows of the control connection; empty is
-	// DefaultClientName.
+	// ClientName is the control connection's name in CLIENT LIST; empty is DefaultClientName.
 	ClientName string
 
 	// Resolver looks names up; nil is the system's.
 	Resolver *net.Resolver
 
-	// Dialer takes the place of the network's, for tests: a server that is part of the program.
+	// Dialer replaces the network's, for tests with a server in the same process.
 	Dialer Dialer
 
-	// Logger receives what changes; nil is slog.Default.
+	// TLS secures every connection, to replicas as well; nil: plain.
+	TLS *certs.Client
+
+	// Logger logs changes of the server; nil is slog.Default.
 	Logger *slog.Logger
 }
 
@@ -62,7 +67,7 @@ type Dialer interface {
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// withDefaults fills in what is zero.
+// withDefaults fills in zero fields.
 func (o Options) withDefaults() Options {
 	defaultTo := func(d *time.Duration, value time.Duration) {
 		if *d == 0 {
@@ -85,21 +90,21 @@ func (o Options) withDefaults() Options {
 
 // Upstream watches one server.
 //
-// One goroutine (run) checks the server in turn: INFO each Interval (see Seen), and with it, each
-// Refresh or when the server is another one than before, CONFIG GET, COMMAND and an
-// unauthenticated PING; of these CONFIG GET at every check with WatchClosely. Each check ends in a
-// new Info that replaces the last; if it differs in substance, the functions of OnChange hear of
-// it. While the server is down the checks go on at the pace of a Backoff.
+// One goroutine (run) makes the checks: INFO each Interval (see Seen); and each Refresh, or when
+// the server has changed, also CONFIG GET, COMMAND and an unauthenticated PING. With WatchClosely
+// every check includes CONFIG GET. Each check ends in a new Info that replaces the last; if it
+// differs in substance, the functions of OnChange are called. While the server is down a Backoff
+// paces the checks.
 //
-// A check that fails is made once more on a new connection before the server counts as down: a
-// control connection that died alone (CLIENT KILL, the server's timeout) says nothing about the
-// server. Not so after a timeout, where a second try would only double the silence.
+// A failed check is repeated once on a new connection before the server counts as down: the loss of
+// one control connection (CLIENT KILL, the server's timeout) proves nothing about the server. A
+// timeout is not repeated, since a second try would only double the wait.
 //
-// A server that answers anything at all is up. What the control user may not do degrades: the
-// fields stay at their zero value and Info.Missing names the commands.
+// A server that sends any reply is up. Missing permissions of the control user degrade the result:
+// the fields keep their zero value and Info.Missing names the commands.
 //
 // Probe makes the same check on the caller's goroutine; probing serializes the two. The rejected
-// design hands Probe's request to the goroutine: it would need that goroutine before Start.
+// design passes Probe's request to the goroutine, which would have to run before Start.
 type Upstream struct {
 	// Immutable after New.
 	opts     Options
@@ -109,15 +114,19 @@ type Upstream struct {
 
 	info         atomic.Pointer[Info] // never nil
 	recheck      chan struct{}        // one token: check soon
-	controlAddrs addrSet              // has a mutex of its own
-	seen         atomic.Bool          // a data connection had an answer since this was last asked
+	controlAddrs AddrSet              // has a mutex of its own
+	seen         atomic.Bool          // a data connection had a reply since the last reset
 	closely      atomic.Bool          // see WatchClosely
+	doubt        atomic.Bool          // see DoubtLogin
 	askReplicas  atomic.Bool          // see WatchReplicas
 	replicas     replicaWatch         // has a mutex of its own
 
-	probing   sync.Mutex // held during a check; owns the fields below it
-	refreshed time.Time  // when the slow part of a check was last complete
+	probing   sync.Mutex // held during a check; guards the fields below it
+	refreshed time.Time  // time of the last complete slow part of a check
 	commands  int64      // COMMAND COUNT at the last COMMAND
+	loginErr  error      // failure of a new login as the control user; wraps ErrLogin
+
+	preceding Preceding // nil: none
 
 	mu       sync.Mutex
 	control  *redis.Client
@@ -127,8 +136,8 @@ type Upstream struct {
 	done     chan struct{}      // closed when run has ended; nil before Start
 }
 
-// New returns an Upstream that has not looked at its server yet: Info is down with ErrUnknown. The
-// address is not checked; a wrong one fails at every dial.
+// New returns an Upstream without a check so far: Info is down with ErrUnknown. The address is not
+// checked; a wrong one fails at every dial.
 func New(opts Options) *Upstream {
 	opts = opts.withDefaults()
 	u := &Upstream{
@@ -144,16 +153,16 @@ func New(opts Options) *Upstream {
 	return u
 }
 
-// Address is where the server is, as Options has it.
+// Address returns the server's address, as in Options.
 func (u *Upstream) Address() string { return u.opts.Address }
 
-// Login is the user and password of the control connection, as Options has them.
+// Login returns the user and password of the control connection, as in Options.
 func (u *Upstream) Login() (username, password string) {
 	return u.opts.Username, u.opts.Password
 }
 
-// Start begins to watch the server until ctx ends or Stop is called. It must be called at most
-// once; after Stop it does nothing.
+// Start watches the server until ctx ends or Stop is called. It must be called at most once; after
+// Stop it does nothing.
 func (u *Upstream) Start(ctx context.Context) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -168,8 +177,8 @@ func (u *Upstream) Start(ctx context.Context) {
 	go u.run(ctx)
 }
 
-// Stop ends the watching, closes the control connections and waits until both are done. Data
-// connections are their users'. Calling it again does nothing.
+// Stop ends the watching, closes the control connections and waits for both. Data connections
+// belong to their users. Calling it again does nothing.
 func (u *Upstream) Stop() {
 	u.mu.Lock()
 	cancel := u.cancel
@@ -181,7 +190,7 @@ func (u *Upstream) Stop() {
 	u.Wait()
 }
 
-// Wait returns once the watching has ended, at once if it never began.
+// Wait returns once the watching has ended; at once if it never began.
 func (u *Upstream) Wait() {
 	u.mu.Lock()
 	done := u.done
@@ -191,22 +200,33 @@ func (u *Upstream) Wait() {
 	}
 }
 
-// Info returns what was last known of the server. It is never nil, must not be changed, and takes
-// no lock.
+// Info returns the result of the last check. It takes no lock. The result is never nil and must not
+// be changed.
 func (u *Upstream) Info() *Info { return u.info.Load() }
 
 // OnChange adds a function that is called, on the watching goroutine, after each change of
-// substance: up or down, another server behind the address, another configuration. Calls follow
-// one another, and the next check waits for them. It does not report what was known before Start.
+// substance: up or down, another server behind the address, another configuration. Calls do not
+// overlap, and the next check waits for them. Changes before Start are not reported.
 func (u *Upstream) OnChange(fn func(*Info)) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.onChange = append(u.onChange, fn)
 }
 
+// Preceding supplies commands that are sent right before the next command of the control
+// connection, in the same write, and receives their replies: nil for a command without a reply or
+// with an error reply. Both methods may be called from any goroutine.
+type Preceding interface {
+	Commands() [][]any
+	Take(commands [][]any, replies []any)
+}
+
+// Precede sends p's commands before each further command. It must be called before Start.
+func (u *Upstream) Precede(p Preceding) { u.preceding = p }
+
 // Recheck asks for a health check now instead of at the next turn, for example after a data
-// connection broke. It never blocks. While the server is down it changes nothing: the backoff
-// decides then.
+// connection broke. It never blocks. While the server is down it has no effect: the backoff sets
+// the pace.
 func (u *Upstream) Recheck() {
 	select {
 	case u.recheck <- struct{}{}:
@@ -214,24 +234,70 @@ func (u *Upstream) Recheck() {
 	}
 }
 
-// Do runs one command over the control connection, once: it is never retried. A nil reply is a nil
-// value without an error. Replies come in the shapes of RESP2: string, int64, []any, nil.
+// Do runs one command over the control connection, once: it is never retried. A null reply is nil
+// without an error. Replies have the shapes of RESP2: string, int64, []any, nil.
 //
 // An error of the server's own satisfies redis.Error (errors.As); any other means that there is no
-// answer and, where bytes had left, that the command may have been executed. Each answer has
+// reply and, if bytes were sent, that the command may have been executed. Each reply has
 // ConnectTimeout, less if ctx ends before.
 func (u *Upstream) Do(ctx context.Context, args ...any) (any, error) {
-	v, err := u.client().Do(ctx, args...).Result()
+	if name, ok := args[0].(string); ok {
+		args = append([]any{resp.Spell(name)}, args[1:]...) // MONITOR leaves it out
+	}
+	v, err := u.behind(ctx, args).Result()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}
 	return v, err
 }
 
-// run is the watching goroutine. Started by Start, ended by its context, joined by Wait.
+// behind sends a command after the preceding ones.
+func (u *Upstream) behind(ctx context.Context, args []any) *redis.Cmd {
+	var before [][]any
+	if u.preceding != nil {
+		before = u.preceding.Commands()
+	}
+	if len(before) == 0 {
+		return u.client().Do(ctx, args...)
+	}
+	return u.pipeBehind(ctx, before, args)
+}
+
+// precede sends the preceding commands of a command that uses another connection.
+func (u *Upstream) precede(ctx context.Context) {
+	if u.preceding == nil {
+		return
+	}
+	if before := u.preceding.Commands(); len(before) > 0 {
+		u.pipeBehind(ctx, before, nil)
+	}
+}
+
+// pipeBehind sends the preceding commands and the command, if any, in one write.
+func (u *Upstream) pipeBehind(ctx context.Context, before [][]any, args []any) (last *redis.Cmd) {
+	pipe := u.client().Pipeline()
+	cmds := make([]*redis.Cmd, len(before))
+	for i, b := range before {
+		cmds[i] = pipe.Do(ctx, b...)
+	}
+	if args != nil {
+		last = pipe.Do(ctx, args...)
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	replies := make([]any, len(cmds))
+	for i, c := range cmds {
+		if v, err := c.Result(); err == nil {
+			replies[i] = v
+		}
+	}
+	u.preceding.Take(before, replies)
+	return last
+}
+
+// run is the watching goroutine: started by Start, ended by its context, joined by Wait.
 func (u *Upstream) run(ctx context.Context) {
 	defer close(u.done)
-	// go-redis heeds a context's deadline in the middle of a command, but not its end.
+	// During a command go-redis obeys a context's deadline, but not its cancellation.
 	defer context.AfterFunc(ctx, u.closeControl)()
 	defer u.closeControl()
 	told := u.Info()
@@ -251,30 +317,31 @@ func (u *Upstream) run(ctx context.Context) {
 	}
 }
 
-// Seen reports that the server has just answered on a data connection. While it does, it need not
-// be asked whether it is there: checks are then Refresh apart instead of Interval, so that a busy
-// server hears little of the proxy itself. It never blocks and may be called from a loop.
+// Seen reports that the server has just answered on a data connection. Such answers replace health
+// checks, which are then Refresh apart instead of Interval, so that a busy server spends little on
+// the proxy itself. It never blocks and may be called from a loop.
 func (u *Upstream) Seen() {
 	if !u.seen.Load() {
 		u.seen.Store(true)
 	}
 }
 
-// WatchClosely has every check, each Interval whatever Seen says, look at the replicas and at how
-// the server fsyncs: what an acknowledgement is worth depends on them. It never blocks.
+// WatchClosely makes checks run each Interval regardless of Seen, and read the replicas and the
+// fsync settings every time: the worth of an acknowledgement depends on them. It never blocks.
 func (u *Upstream) WatchClosely(on bool) {
 	if u.closely.Swap(on) != on && on {
 		u.Recheck()
 	}
 }
 
-// idle reports that a check is due although the server may be up: it was not seen since the last
-// time of asking, or the last check was long ago.
+// idle reports whether a check of a server that may be up is due: no data connection had a reply
+// since the last call, WatchClosely is on, the server refuses client commands, or the last check
+// was Refresh ago.
 func (u *Upstream) idle(info *Info) bool {
-	return !u.seen.Swap(false) || u.closely.Load() || time.Since(info.Checked) >= u.opts.Refresh
+	return !u.seen.Swap(false) || u.closely.Load() || len(info.Refuses()) > 0 || time.Since(info.Checked) >= u.opts.Refresh
 }
 
-// pause waits until the next check is due and reports whether there is to be one.
+// pause waits until the next check is due; false: the context ended.
 func (u *Upstream) pause(ctx context.Context, info *Info, backoff *Backoff) bool {
 	delay, recheck := u.opts.Interval, u.recheck
 	if info.Up {
@@ -299,7 +366,7 @@ func (u *Upstream) pause(ctx context.Context, info *Info, backoff *Backoff) bool
 	}
 }
 
-// tell logs a change and passes it on.
+// tell logs a change and calls the functions of OnChange.
 func (u *Upstream) tell(before, after *Info) {
 	u.logChange(before, after)
 	u.mu.Lock()
@@ -310,11 +377,11 @@ func (u *Upstream) tell(before, after *Info) {
 	}
 }
 
-// Announce logs what the last Probe found, for a caller whose first look at the server that was:
-// nothing has changed since when Start goes on from there.
+// Announce logs the result of the last Probe, for a caller whose first check that was: Start would
+// log it only after a change.
 func (u *Upstream) Announce() { u.logChange(&Info{Err: ErrUnknown}, u.Info()) }
 
-// logChange says in one line what an operator should know of a change.
+// logChange logs a change in one line, for operators.
 func (u *Upstream) logChange(before, after *Info) {
 	switch {
 	case !after.Up && (before.Up || errors.Is(before.Err, ErrUnknown)):

@@ -98,6 +98,11 @@ func TestProbeReadsEveryServer(t *testing.T) {
 			Databases: 16, ProtoMaxBulk: 512 << 20, Maxclients: info.Maxclients,
 			MaxMemoryPolicy: "noeviction", AppendOnly: true, AppendFsync: "always",
 			Save: "3600 1", LastSave: "ok", LastAOFWrite: "ok", CommandReply: info.CommandReply,
+			refusals:  refusalFacts{stopsOnSave: true},
+			LogSlower: 10_000, LogRequests: -1, LogReplies: -1,
+		}
+		if info.LogRequests > 0 { // Valkey 8.1
+			want.LogRequests, want.LogReplies = 1<<20, 1<<20
 		}
 		if !info.sameAs(&want) {
 			t.Errorf("got  %+v\nwant %+v", info.substance(), want.substance())

@@ -1,0 +1,82 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"holdfast/journal/event"
+	"holdfast/proxy/admin"
+	"holdfast/proxy/telemetry"
+)
+
+// eventLog logs destroyed data at once, with the command that restores it.
+type eventLog struct {
+	log   *slog.Logger
+	dir   string // the journal's
+	kinds [len(telemetry.EventKinds)]atomic.Int64
+}
+
+// lately is the age up to which an event is news: an older one was found by reading earlier
+// records.
+const lately = 10 * time.Minute
+
+// tell is the journal's OnEvent.
+func (l *eventLog) tell(e event.Event) {
+	attrs := []any{"event", e.N, "what", e.Text(), "timeline", e.Timeline, "from", e.From, "to", e.To,
+		"first", e.First, "last", e.Last, "keys_before", e.Before.String(), "keys_after",
+		e.After.String(), "restore", restoreCommand(l.dir, e.N)}
+	switch {
+	case time.Since(e.Last) > lately:
+		l.log.Info("journal: an earlier event was found", attrs...)
+	case e.Open:
+		l.kinds[eventKind(&e)].Add(1)
+		l.log.Warn("journal: data is being destroyed", attrs...)
+	default:
+		l.log.Warn("journal: data was destroyed", attrs...)
+	}
+}
+
+// counts gives the number of events begun since the start, by kind.
+func (l *eventLog) counts() (n [len(telemetry.EventKinds)]int64) {
+	for i := range l.kinds {
+		n[i] = l.kinds[i].Load()
+	}
+	return n
+}
+
+// eventKind is the index of an event's kind in telemetry.EventKinds.
+func eventKind(e *event.Event) int {
+	kind := telemetry.EventTrash
+	for _, k := range e.What {
+		switch {
+		case len(k.Trash) > 0:
+		case k.Keys == 0:
+			return telemetry.EventFlush
+		default:
+			kind = telemetry.EventDeletes
+		}
+	}
+	return kind
+}
+
+func restoreCommand(dir string, n int) string {
+	return fmt.Sprintf("proxy restore --dir %s --event %d --target ADDRESS", dir, n)
+}
+
+// Events implements admin.Backend.
+func (srv *Server) Events(context.Context) ([]admin.Event, error) {
+	r := srv.recorder
+	if r == nil {
+		return nil, admin.ErrNoJournal
+	}
+	var out []admin.Event
+	for _, e := range r.journal.Load().Events() {
+		out = append(out, admin.Event{N: e.N, Timeline: e.Timeline, From: e.From, To: e.To,
+			First: e.First, Last: e.Last, What: e.Text(), Before: e.Before.String(),
+			After: e.After.String(), Open: e.Open, Run: restoreCommand(r.events.dir, e.N)})
+	}
+	return out, nil
+}

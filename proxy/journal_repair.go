@@ -1,0 +1,191 @@
+package proxy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"holdfast/journal"
+	"holdfast/journal/repair"
+	"holdfast/proxy/admin"
+)
+
+// repairer runs the console's repairs in the background, one at a time.
+type repairer struct {
+	mu     sync.Mutex
+	state  *admin.Repair // of the running repair, or the last one; nil: there was none
+	cancel context.CancelFunc
+	joined sync.WaitGroup
+}
+
+// repairItems is the number of keys that SHOW REPAIR names.
+const repairItems = 20
+
+// begin starts a repair, and passes its result to the callback at the end.
+func (p *repairer) begin(r *recorder, q admin.RepairRequest, told func(result string)) error {
+	conflicts := repair.List
+	if q.Conflicts != "" {
+		var err error
+		if conflicts, err = repair.ParseConflicts(q.Conflicts); err != nil {
+			return err
+		}
+	}
+	t, o := r.parts()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state != nil && p.state.Running {
+		return fmt.Errorf("%w: SHOW REPAIR says how far it is", repair.ErrRunning)
+	}
+	unlock, err := repair.Lock(o.FS, o.Dir)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	p.state = &admin.Repair{Incident: q.Incident, DryRun: q.DryRun, Running: true, Since: time.Now()}
+	p.joined.Go(func() {
+		defer cancel()
+		defer unlock()
+		p.run(ctx, r, repair.Options{Fresh: func() (*journal.View, error) { return r.journal.Load().View() },
+			Incident: q.Incident, Live: t.Endpoint(), Conflicts: conflicts, DryRun: q.DryRun,
+			Dir: o.Dir, FS: o.FS, Item: p.item, Progress: p.progress, Logger: r.log}, told)
+	})
+	return nil
+}
+
+// run repairs, and closes the incident when that is done.
+func (p *repairer) run(ctx context.Context, r *recorder, o repair.Options, told func(string)) {
+	rep, err := repair.Run(ctx, o)
+	what := rep.Settlement()
+	if err == nil && what != (journal.Settlement{}) {
+		err = r.journal.Load().Settle(ctx, rep.Incident, what)
+		r.notify()
+	}
+	closed := err == nil && what.How != ""
+	if closed {
+		err = journal.ForgetFeeding(o.FS, o.Dir, rep.Incident.N)
+	}
+	p.mu.Lock()
+	s := p.state
+	s.Running, s.Took = false, time.Since(s.Since)
+	s.Done, s.Phase = closed, "ended"
+	if err != nil {
+		s.Error = err.Error()
+	}
+	if rep.Touched > 0 || err == nil {
+		s.Lines = rep.Lines()
+	}
+	result := strings.Join(s.Lines, "; ")
+	p.mu.Unlock()
+	switch {
+	case err != nil:
+		result = strings.TrimPrefix(result+"; failed: "+err.Error(), "; ")
+		r.log.Error("journal: the repair ended with an error", "incident", o.Incident, "error", err)
+	case closed:
+		r.log.Info("journal: an incident is settled", "incident", o.Incident, "verdict",
+			cmp.Or(rep.Verdict, rep.Incident.Verdict), "put_back",
+			rep.Restored+rep.Replaced, "removed", rep.Deleted, "conflicts", rep.Conflicts)
+	default:
+		r.log.Warn("journal: the repair ended, and the incident stays open", "incident", o.Incident,
+			"conflicts", rep.Conflicts, "failed", rep.Failed, "dry_run", o.DryRun)
+	}
+	told(result)
+}
+
+func (p *repairer) item(i repair.Item) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.state.Items) == repairItems && i.What != "failed" {
+		p.state.More++
+		return
+	}
+	text := fmt.Sprintf("%s: %v", i.What, i.Key)
+	if i.Why != "" {
+		text += ": " + i.Why
+	}
+	p.state.Items = append(p.state.Items, text)
+}
+
+func (p *repairer) progress(now repair.Progress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.state.Phase, p.state.Keys = now.Phase, now.Done
+	p.state.Took, p.state.Paused = now.Took, now.Paused
+}
+
+// close ends a repair that runs; the next one goes on.
+func (p *repairer) close() {
+	p.mu.Lock()
+	if p.cancel != nil {
+		p.cancel()
+	}
+	p.mu.Unlock()
+	p.joined.Wait()
+}
+
+// roleEvery is the interval of guardRole's checks.
+const roleEvery = 500 * time.Millisecond
+
+// guardRole makes the server a primary again if a repair was killed while it fed the server, by
+// this process or another. It runs until the context ends. Joined by recorder.run.
+func (p *repairer) guardRole(ctx context.Context, r *recorder) {
+	said := ""
+	for ; ; sleep(ctx, roleEvery) {
+		if ctx.Err() != nil {
+			return
+		}
+		t, o := r.parts()
+		restored, err := repair.RestoreRole(ctx, o.FS, o.Dir, t.Endpoint())
+		if restored {
+			r.log.Warn("journal: a repair was cut off while it fed the server, which is a primary again; " +
+				"run the repair once more")
+		}
+		if text := errorText(err); text != said && ctx.Err() == nil {
+			said = text
+			if err != nil {
+				r.log.Error("journal: a repair was cut off while it fed the server, whose role is not restored",
+					"error", err)
+			}
+		}
+	}
+}
+
+// look returns the running repair, or the last one.
+func (p *repairer) look() *admin.Repair {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state == nil {
+		return nil
+	}
+	s := *p.state
+	s.Items = append([]string(nil), s.Items...)
+	return &s
+}
+
+// Repair implements admin.Backend.
+func (srv *Server) Repair(_ context.Context, q admin.RepairRequest) error {
+	r := srv.recorder
+	if r == nil {
+		return admin.ErrNoJournal
+	}
+	err := r.repairs.begin(r, q, func(result string) {
+		srv.Audit(admin.Action{Operator: q.Operator, Name: "repair ended",
+			Command: fmt.Sprintf("REPAIR %d", q.Incident), Result: result})
+	})
+	if errors.Is(err, journal.ErrLocked) {
+		return fmt.Errorf("%w: a proxy repair runs with this folder", repair.ErrRunning)
+	}
+	return err
+}
+
+// RepairState implements admin.Backend.
+func (srv *Server) RepairState(context.Context) (*admin.Repair, error) {
+	if srv.recorder == nil {
+		return nil, admin.ErrNoJournal
+	}
+	return srv.recorder.repairs.look(), nil
+}

@@ -1,0 +1,62 @@
+package proxy
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"holdfast/journal"
+)
+
+// As soon as the journal follows a server, it is known whether bases and retention fit on the disk,
+// and the largest values into the server's buffer for a replica. proxy check tests the same before
+// a start.
+
+const (
+	roomFirst = time.Second // until the server's figures are known
+	roomEvery = time.Minute
+)
+
+// roomFindings lists the present shortages; nil until the server's figures are known.
+func (r *recorder) roomFindings() []journal.RoomFinding {
+	t, o := r.parts()
+	st := t.Stats()
+	if st.Dataset == 0 {
+		return nil
+	}
+	room, err := r.journal.Load().RoomOnDisk()
+	if err != nil {
+		return nil // the journal's keeper logs it
+	}
+	room.Dataset, room.Buffer, room.Largest = st.Dataset, st.Buffer, o.Largest
+	return room.Findings()
+}
+
+// roomTroubles reports, for readiness, that a base may not fit.
+func (r *recorder) roomTroubles() (out []string) {
+	for _, f := range r.roomFindings() {
+		if f.NoBase {
+			out = append(out, "journal: "+f.Text)
+		}
+	}
+	return out
+}
+
+// logRoom logs shortages until the context ends, and repeats none until their kinds change. Joined
+// by recorder.run.
+func (r *recorder) logRoom(ctx context.Context) {
+	var said []string
+	for wait := roomFirst; sleep(ctx, wait); {
+		if t, _ := r.parts(); t.Stats().Dataset != 0 {
+			wait = roomEvery
+		}
+		var now []string
+		for _, f := range r.roomFindings() {
+			now = append(now, f.Kind)
+			if !slices.Contains(said, f.Kind) {
+				r.log.Warn("journal: " + f.Text)
+			}
+		}
+		said = now
+	}
+}

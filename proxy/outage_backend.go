@@ -1,0 +1,48 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"holdfast/proxy/admin"
+)
+
+// outage describes the present outage for the console; nil: there is none.
+func (srv *Server) outage(ctx context.Context) (out *admin.Outage, err error) {
+	parts, err := gather(ctx, srv, func(w *worker) *admin.Outage { return w.outage.describe() })
+	if err != nil {
+		return nil, err
+	}
+	held := int64(0)
+	for _, o := range parts {
+		if o == nil {
+			continue
+		}
+		held += o.Held
+		if out == nil || o.Left > out.Left {
+			out = o
+		}
+	}
+	if out != nil {
+		out.Held = held
+	}
+	return out, nil
+}
+
+func (o *outage) describe() *admin.Outage {
+	if !o.on {
+		return nil
+	}
+	now := o.w.loop.Now()
+	a := &admin.Outage{For: time.Duration(now - o.since), Why: reason(o.cause),
+		Next: time.Duration(max(o.w.dialer.wait(now), 0))}
+	for _, s := range o.waiting.sessions {
+		if s.wait == waitUpstream && !s.closed {
+			a.Held++
+		}
+	}
+	if o.holds() {
+		a.Left = time.Duration(o.until() - now)
+	}
+	return a
+}

@@ -1,0 +1,198 @@
+package proxy_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"holdfast/proxy"
+	"holdfast/proxy/certs"
+	"holdfast/proxy/proxytest"
+	"holdfast/proxy/upstream"
+)
+
+// wiretap is a relay that keeps what it carries, in both directions.
+type wiretap struct {
+	addr string
+
+	mu   sync.Mutex
+	seen bytes.Buffer // guarded by mu
+}
+
+func newWiretap(t testing.TB, target string) *wiretap {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &wiretap{addr: ln.Addr().String()}
+	var all sync.WaitGroup
+	t.Cleanup(func() { ln.Close(); all.Wait() })
+	all.Go(func() {
+		for {
+			client, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", target)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
+				all.Go(func() {
+					_, _ = io.Copy(io.MultiWriter(way[1], r), way[0])
+					way[0].Close()
+					way[1].Close()
+				})
+			}
+		}
+	})
+	return r
+}
+
+func (r *wiretap) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.seen.Write(p)
+}
+
+func (r *wiretap) bytes() []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return bytes.Clone(r.seen.Bytes())
+}
+
+// upstream is the TLS of a proxy to its server.
+func (k *keys) upstream(change ...func(o *certs.ClientOptions)) *certs.Client {
+	k.t.Helper()
+	cert, key := k.ca.Issue("proxy", proxytest.Identity{Name: "proxy"})
+	o := certs.ClientOptions{CA: k.ca.CA, Cert: cert, Key: key}
+	for _, f := range change {
+		f(&o)
+	}
+	c, err := k.set.Client("upstream", o)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return c
+}
+
+// With TLS on both sides nothing that is said can be read on the way: links of all kinds, the control
+// connection and the journal's.
+func TestNothingInClear(t *testing.T) {
+	t.Parallel()
+	onDrivers(t, func(t *testing.T, driver func(*proxy.Options)) {
+		k := newKeys(t)
+		args, secure := k.ca.ServerArgs()
+		const password = "the-password-itself"
+		srv := proxytest.StartServer(t, append(args, "--requirepass", password)...)
+		behind := newWiretap(t, secure)
+		addr := serve(t, behind.addr, driver, func(o *proxy.Options) {
+			o.Upstream.TLS, o.Upstream.Password = k.upstream(), password
+			o.Listeners[0].TLS = k.server(certs.ClientAuthRequire)
+			o.Journal = proxy.JournalOptions{Dir: t.TempDir(), Mark: time.Second}
+		})
+		front := newWiretap(t, addr)
+		config := k.client("app", "")
+		c, sub := dialTLS(t, front.addr, config), dialTLS(t, front.addr, config)
+		const secret = "4111-1111-1111-1111"
+		for _, c := range []*conn{c, sub} {
+			if got := c.do("AUTH " + password); got != "+OK\r\n" {
+				t.Fatalf("got %q", got)
+			}
+		}
+		if got := c.do("SET card:" + secret + " " + secret); got != "+OK\r\n" {
+			t.Fatalf("got %q", got)
+		}
+		big := strings.Repeat(secret, 20_000)
+		c.send("*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$380000\r\n" + big + "\r\n*2\r\n$3\r\nGET\r\n$1\r\nb\r\n")
+		c.expect("+OK\r\n$380000\r\n" + big + "\r\n")
+		sub.send("SUBSCRIBE " + secret + "\r\n")
+		sub.expect("*3\r\n$9\r\nsubscribe\r\n$19\r\n" + secret + "\r\n:1\r\n")
+		c.do("PUBLISH " + secret + " " + secret)
+		sub.expect("*3\r\n$7\r\nmessage\r\n$19\r\n" + secret + "\r\n$19\r\n" + secret + "\r\n")
+		proxytest.Poll(t, "the journal follows by TLS", func() bool {
+			return strings.Contains(srv.Info("replication")["slave0"], "state=online")
+		})
+		c.do("SET again " + secret)
+		for name, r := range map[string]*wiretap{"client and proxy": front, "proxy and server": behind} {
+			seen := r.bytes()
+			if len(seen) < 700_000 {
+				t.Errorf("between %s: %d bytes were seen", name, len(seen))
+			}
+			for _, text := range []string{secret, password, "PSYNC", "INFO", "SUBSCRIBE"} {
+				if bytes.Contains(bytes.ToUpper(seen), []byte(strings.ToUpper(text))) {
+					t.Errorf("between %s: %q can be read", name, text)
+				}
+			}
+		}
+	})
+}
+
+func TestTLSToTheServerThatFails(t *testing.T) {
+	t.Parallel()
+	k, other := newKeys(t), newKeys(t)
+	args, secure := k.ca.ServerArgs()
+	srv := proxytest.StartServer(t, args...)
+	host := "localhost" + strings.TrimPrefix(secure, "127.0.0.1")
+	for _, tt := range []struct {
+		name, address string
+		tls           *certs.Client
+		want          string // empty: it succeeds
+	}{
+		{"as it should be", secure, k.upstream(), ""},
+		{"by name", host, k.upstream(), ""},
+		{"wrong authority", secure, k.upstream(func(o *certs.ClientOptions) { o.CA = other.ca.CA }),
+			"name the authority that signed it in tls.ca"},
+		{"wrong name", secure, k.upstream(func(o *certs.ClientOptions) { o.ServerName = "db.example.com" }),
+			"tls.server_name"},
+		{"no certificate", secure, k.upstream(func(o *certs.ClientOptions) { o.Cert, o.Key = "", "" }),
+			""},
+		{"a plain port", srv.Addr, k.upstream(), "may speak no TLS"},
+	} {
+		o := upstream.Options{Address: tt.address, TLS: tt.tls, Logger: slog.New(slog.DiscardHandler)}
+		if tt.address == srv.Addr {
+			o.ConnectTimeout = 50 * time.Millisecond // the server says nothing
+		}
+		u := upstream.New(o)
+		info, err := u.Probe(context.Background())
+		switch {
+		case tt.name == "no certificate": // the server resets before its alert can be read
+			if err == nil {
+				t.Errorf("%s: it succeeds", tt.name)
+			}
+		case tt.want == "" && (err != nil || !info.Up),
+			tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
+		}
+		u.Stop()
+	}
+}
+
+// The server's side of links may be TLS while clients are plain, and links that break are answered.
+func TestTLSLinkBreaks(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	args, secure := k.ca.ServerArgs()
+	srv := proxytest.StartServer(t, args...)
+	addr := serve(t, secure, func(o *proxy.Options) { o.Upstream.TLS = k.upstream() })
+	c := dial(t, addr)
+	if got := c.do("SET k v"); got != "+OK\r\n" {
+		t.Fatalf("got %q", got)
+	}
+	c.send("BLPOP nothing 0\r\n")
+	proxytest.Poll(t, "blocked", func() bool { return srv.Info("clients")["blocked_clients"] == "1" })
+	srv.Kill()
+	if got := c.reply(); !strings.HasPrefix(got, "-UPSTREAM ") {
+		t.Errorf("got %q", got)
+	}
+	srv.Restart()
+	proxytest.Poll(t, "back", func() bool { return dial(t, addr).do("PING") == "+PONG\r\n" })
+}

@@ -1,0 +1,3 @@
+-- Answers how many databases for flushes are free.
+
+return #freeSlots(entries())

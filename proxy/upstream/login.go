@@ -1,0 +1,108 @@
+package upstream
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+)
+
+// A connection stays logged in when the password changes, so the control connections can long
+// outlive the validity of their login. New connections of that user, such as the links of fences,
+// would fail. So the login is tried on a connection of its own: at each check where proofs are
+// asked for (WatchClosely), else with the slow part of a check, and whenever another login has
+// failed or may fail (DoubtLogin).
+
+// DoubtLogin asks for an immediate check of the control user's login, after a refused link of that
+// user, or a client's change of users or passwords. It never blocks.
+func (u *Upstream) DoubtLogin() {
+	u.doubt.Store(true)
+	u.Recheck()
+}
+
+// loginUser returns the user's name. Where the user default has no password, the server accepts
+// AUTH with a name and refuses it without.
+func (u *Upstream) loginUser() string {
+	if u.opts.Username == "" && u.opts.Password != "" {
+		return "default"
+	}
+	return u.opts.Username
+}
+
+// examineLogin checks whether a new connection must log in, and whether the control user can.
+func (u *Upstream) examineLogin(ctx context.Context, after *Info, full bool) {
+	doubted := u.doubt.Swap(false)
+	due := full || doubted || u.closely.Load() || u.loginErr != nil || after.Generation == 0 ||
+		time.Since(u.refreshed) >= u.opts.Refresh
+	if due {
+		switch err := u.tryLogin(ctx, after); {
+		case err == nil:
+		case doubted:
+			u.doubt.Store(true) // the next check tries it again
+			fallthrough
+		default:
+			u.log.Debug("upstream check", "command", "auth", "error", err)
+		}
+	}
+	if after.Err == nil {
+		after.Err = u.loginErr
+	}
+}
+
+// tryLogin sends PING and then AUTH on a connection that has not logged in. It returns an error
+// only if the connection gave no answers.
+func (u *Upstream) tryLogin(ctx context.Context, after *Info) error {
+	conn, err := u.dialControl(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if err := conn.SetDeadline(time.Now().Add(u.opts.ConnectTimeout)); err != nil {
+		return err
+	}
+	in := bufio.NewReaderSize(conn, 4096)
+	u.precede(ctx)
+	pong, err := exchange(conn, in, "pInG")
+	if err != nil {
+		return err
+	}
+	if TurnsAway(strings.TrimPrefix(pong, "-")) {
+		return fmt.Errorf("%w: %s", ErrRefused, pong[1:])
+	}
+	required := strings.HasPrefix(pong, "-NOAUTH")
+	if u.opts.Password == "" {
+		after.AuthRequired, u.loginErr = required, nil
+		if required {
+			u.loginErr = fmt.Errorf("%w: %s", ErrLogin, pong[1:])
+		}
+		return nil
+	}
+	u.precede(ctx)
+	answer, err := exchange(conn, in, "aUtH", u.loginUser(), u.opts.Password)
+	if err != nil {
+		return err
+	}
+	after.AuthRequired, u.loginErr = required, nil
+	if strings.HasPrefix(answer, "-WRONGPASS") || strings.HasPrefix(answer, "-NOAUTH") {
+		u.loginErr = fmt.Errorf("%w: %s", ErrLogin, answer[1:])
+	}
+	return nil
+}
+
+// exchange sends one command and returns the reply's line.
+func exchange(conn net.Conn, in *bufio.Reader, args ...string) (string, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "*%d\r\n", len(args))
+	for _, a := range args {
+		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(a), a)
+	}
+	if _, err := io.WriteString(conn, b.String()); err != nil {
+		return "", err
+	}
+	line, err := in.ReadSlice('\n')
+	return strings.TrimRight(string(line), "\r\n"), err
+}
