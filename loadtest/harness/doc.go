@@ -1,5 +1,5 @@
-// Package harness is what the load tests share: starting servers, peers and the proxy as
-// processes of their own, reading what a process costs from /proc, and keeping the results file.
+// Package harness is shared by the load tests: starting servers, peers and the proxy as processes
+// of their own, reading a process's costs from /proc, and keeping the results file.
 //
 // It measures from outside only, so that every contender is treated alike, and imports nothing
 // else of the project. It runs on Linux, where /proc is. A Process may be used from several

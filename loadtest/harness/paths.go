@@ -33,8 +33,8 @@ func OutDir(root, name string) (string, error) {
 	return dir, os.MkdirAll(dir, 0o755)
 }
 
-// Program returns the path of a program that scripts/servers.sh has fetched, such as
-// ("valkey", "valkey-server"). The error says how to get it.
+// Program returns the path of a program that scripts/servers.sh has fetched, such as ("valkey",
+// "valkey-server"). The error names the command that fetches it.
 func Program(root, name, program string) (string, error) {
 	path := filepath.Join(root, ".tools", "servers", name, "bin", program)
 	if _, err := os.Stat(path); err != nil {

@@ -113,6 +113,16 @@ func Machine() string {
 		memory(), kernel(), runtime.Version())
 }
 
+// Load is the machine's load over the last minute, for results: "load 1.25".
+func Load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "load unknown"
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	return "load " + first
+}
+
 // procValue returns the first value of a "name : value" file, or "unknown".
 func procValue(path, name string) string {
 	text, err := os.ReadFile(path)

@@ -65,7 +65,7 @@ func (p *Process) run(started chan<- error) {
 	}
 	p.Pid = p.cmd.Process.Pid
 	started <- nil
-	_ = p.cmd.Wait() // how it ended is in its log; Stop and await look only at the fact
+	_ = p.cmd.Wait() // its log has the exit status; Stop and await need only the fact
 	close(p.exited)
 }
 

@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// NoResults is the value of --results with which nothing is written.
+// NoResults is the value of --results that writes nothing.
 const NoResults = "-"
 
-// resultsFile is the value of --results. What could not be written at the end of a run, which may
-// take hours, is refused before it.
+// resultsFile is the value of --results. A file that could not be written at the end of a run,
+// which may take hours, is refused at its start.
 type resultsFile string
 
 // ResultsFlag declares --results: the Markdown file in loadtest/ that gets the program's section, or
@@ -36,9 +36,9 @@ func (f *resultsFile) Set(name string) error {
 	return nil
 }
 
-// WriteSection puts text into the Markdown file at path between the marks of the named section,
-// appending the section when the file does not have it. What stands outside the marks, where
-// people write what the figures mean, stays as it is.
+// WriteSection puts text into the Markdown file at path between the marks of the named section, and
+// appends the section when the file does not have it. Text outside the marks, such as the
+// discussion of the figures, stays.
 func WriteSection(path, name, text string) error {
 	old, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
