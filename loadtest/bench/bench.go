@@ -10,10 +10,10 @@ import (
 	"holdfast/loadtest/harness"
 )
 
-// firstRequests is how much the first, unrecorded run of a cell sends: enough to learn its rate.
+// firstRequests is the length of a cell's first, unrecorded run: enough to learn its rate.
 const firstRequests = 3000
 
-// sample is what one run measured.
+// sample is the measurement of one run.
 type sample struct {
 	opsPerSecond float64
 	proxyCPU     float64 // µs per command; 0 for direct
@@ -26,14 +26,14 @@ type key struct {
 	cell   cell
 }
 
-// bench holds what was measured so far.
+// bench holds the measurements so far.
 type bench struct {
 	program string // valkey-benchmark
 	targets []*target
 	cells   []cell
 	seconds float64 // asked length of a run
 
-	rate    map[key]float64 // commands per second, as last seen
+	rate    map[key]float64 // commands per second, of the last run
 	samples map[key][]sample
 }
 
@@ -59,8 +59,8 @@ func (b *bench) rounds(ctx context.Context, n int) error {
 	return nil
 }
 
-// order is the targets in the order of a round. Every second one is that before it backwards, and
-// each two begin with another target, so that none always follows the same one.
+// order is the targets in the order of a round. Every second round reverses the one before it, and
+// each pair begins with another target, so that none always follows the same one.
 func (b *bench) order(round int) []*target {
 	n := round / 2 % len(b.targets)
 	all := slices.Concat(b.targets[n:], b.targets[:n])
@@ -134,7 +134,7 @@ func (b *bench) median(k key, figure func(sample) float64) float64 {
 	return middle(values)
 }
 
-// middle is the median of values, of which there is one or more. It sorts them.
+// middle is the median of one or more values. It sorts them.
 func middle(values []float64) float64 {
 	slices.Sort(values)
 	half := len(values) / 2
@@ -144,9 +144,9 @@ func middle(values []float64) float64 {
 	return (values[half-1] + values[half]) / 2
 }
 
-// pairs are the ratios of a figure of one target to that of another, cell by cell and round by round:
-// what was measured within seconds of each other is compared, and what else the machine did then
-// meets both. With depth 0 they are of all depths.
+// pairs are the ratios of a figure of one target to that of another, cell by cell and round by
+// round: runs within seconds of each other are compared, so that other load on the machine meets
+// both. With depth 0 they are of all depths.
 func (b *bench) pairs(of, to string, depth int, figure func(sample) float64) (all []float64) {
 	for _, c := range b.cells {
 		if depth != 0 && depth != c.depth {

@@ -95,7 +95,7 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// Fifty rules, which the proxy takes, and which let pass what the load sends.
+// The proxy takes the fifty rules, and they let the load pass.
 func TestManyRules(t *testing.T) {
 	c, err := configs.Parse("rules.yaml", []byte(manyRules()))
 	if err != nil {

@@ -5,7 +5,7 @@ import "fmt"
 // cell is one way to load a target.
 type cell struct {
 	workload    string // "SET", "GET" or "mix"
-	depth       int    // commands that each connection has outstanding
+	depth       int    // outstanding commands of each connection
 	connections int
 }
 
@@ -13,7 +13,7 @@ func (c cell) String() string {
 	return fmt.Sprintf("%s, depth %d, %d connections", c.workload, c.depth, c.connections)
 }
 
-// cells lists what is measured.
+// cells lists the measured cells.
 func cells(quick bool) []cell {
 	connections := []int{1, 50, 500}
 	if quick {

@@ -1,20 +1,19 @@
 // Command bench compares the proxy with its peers: the same valkey-benchmark against the server
 // directly, twemproxy, HAProxy in TCP mode, and this proxy with its default rules and metrics on;
-// and the proxy with itself under fifty rules, of which none is about what the load sends.
+// and the proxy with itself under fifty rules, none of which concerns the load.
 //
 //	go run ./loadtest/bench [--rounds 5] [--seconds 1] [--quick]        (make bench)
 //
 // A cell is one workload, depth of pipelining and number of connections. In every round each cell
-// is run against each target in turn, so that what else the machine does meets all of them alike;
-// the figures are medians over the rounds. Throughput is what valkey-benchmark reports. CPU per
-// command is the processor time that the target's process used meanwhile, all its threads, as the
-// kernel's scheduler counts it, over the number of commands; "server" is the same of the server
-// behind it.
+// is run against each target in turn, so that other load on the machine meets all of them alike;
+// the figures are medians over the rounds. Throughput is as valkey-benchmark reports it. CPU per
+// command is the processor time of the target's process meanwhile, all its threads, as the kernel's
+// scheduler counts it, over the number of commands; "server" is the same of the server behind it.
 //
 // valkey-benchmark has no time limit, so each run gets a number of requests that takes about the
 // asked seconds at the rate the same cell had before. The mix is two valkey-benchmarks side by
 // side, one SET and one GET, each with half of the connections.
 //
-// The result goes to standard output and into loadtest/RESULTS.md, between marks: what people
-// write around them stays.
+// The result goes to standard output and into loadtest/RESULTS.md, between marks; text around the
+// marks stays.
 package main

@@ -55,8 +55,8 @@ func (b *bench) runBenchmark(
 	return parseRate(string(out))
 }
 
-// parseRate reads the rps column of valkey-benchmark's --csv output. It stands in the record
-// behind the heading; warnings that the peers provoke can stand before it.
+// parseRate reads the rps column of valkey-benchmark's --csv output. It is in the record behind the
+// heading; warnings that the peers provoke can precede it.
 func parseRate(out string) (float64, error) {
 	for line := range strings.Lines(out) {
 		if !strings.HasPrefix(line, `"`) || strings.HasPrefix(line, `"test"`) {

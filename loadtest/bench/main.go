@@ -18,11 +18,11 @@ type options struct {
 	seconds float64
 	quick   bool
 	targets string
-	rules   bool   // only the proxy with fifty rules beside itself
+	rules   bool   // only the proxy with and without fifty rules
 	results string // file below loadtest/, or harness.NoResults
 }
 
-// resultsFile is where the figures stand that the README shows a part of.
+// resultsFile holds all figures; the README shows a part.
 const resultsFile = "RESULTS.md"
 
 func main() {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// readmeCells are those whose figures stand in the README.
+// readmeCells are the cells in the README.
 var readmeCells = []cell{
 	{"SET", 1, 50}, {"GET", 1, 50}, {"SET", 16, 50}, {"GET", 16, 50},
 	{"SET", 16, 500}, {"GET", 16, 500},
@@ -14,7 +14,7 @@ var readmeCells = []cell{
 // readmeProxies are the columns of the README, in their order.
 var readmeProxies = []string{"twemproxy", "haproxy", "holdfast"}
 
-// forReadme says whether everything was measured that the README shows.
+// forReadme reports whether all cells of the README were measured.
 func (b *bench) forReadme() bool {
 	for _, c := range readmeCells {
 		for _, name := range append([]string{"direct"}, readmeProxies...) {
@@ -26,8 +26,8 @@ func (b *bench) forReadme() bool {
 	return true
 }
 
-// readme is the short table of the README: what a command costs, and what is left of the pace that
-// the server has without a proxy.
+// readme is the short table of the README: the cost of a command, and the throughput relative to
+// the server without a proxy.
 func (b *bench) readme() string {
 	var w strings.Builder
 	w.WriteString("| depth × connections | CPU µs/command: " + strings.Join(readmeProxies, " | ") +

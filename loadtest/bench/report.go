@@ -9,7 +9,7 @@ import (
 	"holdfast/loadtest/harness"
 )
 
-// describe says where, when, with what and how the figures were made.
+// describe gives the place, time, tools and method of the figures.
 func describe(root string, o options, started time.Time) string {
 	commit := "unknown"
 	out, err := exec.Command("git", "-C", root, "describe", "--always", "--dirty").Output()
@@ -35,7 +35,7 @@ func (b *bench) report(description string) string {
 	return w.String()
 }
 
-// reportRules is the text of the result where only the proxy and its rules are compared.
+// reportRules is the text of the result of a run with --rules.
 func (b *bench) reportRules(description string) string {
 	var w strings.Builder
 	b.writeHead(&w, description)
@@ -93,7 +93,7 @@ func ratio(r float64) string {
 	return fmt.Sprintf("%.2f", r)
 }
 
-// goal is what the proxy must reach in every cell of a depth.
+// goal is a limit that the proxy must keep in every cell of a depth.
 type goal struct {
 	text   string
 	other  string
@@ -111,7 +111,7 @@ var goals = []goal{
 	{"throughput at least 0.9 of direct", "direct", 0, 0.9, false, opsPerSecond},
 }
 
-// holds reports that a ratio reaches the goal.
+// holds reports whether a ratio reaches the goal.
 func (g goal) holds(ratio float64) bool {
 	if g.atMost {
 		return ratio <= g.limit
@@ -119,7 +119,7 @@ func (g goal) holds(ratio float64) bool {
 	return ratio >= g.limit
 }
 
-// writeGoals writes how many cells reach each goal, and those that do not with their figure.
+// writeGoals writes the number of cells that reach each goal, and the others with their figure.
 func (b *bench) writeGoals(w *strings.Builder) {
 	w.WriteString("\n| goal | depth | cells that reach it | the others |\n|---|--:|--:|---|\n")
 	for _, g := range goals {
@@ -144,12 +144,12 @@ func (b *bench) writeGoals(w *strings.Builder) {
 	}
 }
 
-// rulesLimit is how much more CPU a command may take where there are rules, but none about it.
+// rulesLimit is the CPU per command under rules that do not concern it, relative to none.
 const rulesLimit = 1.03
 
-// writeRules compares the proxy with fifty rules and itself with the default one. The difference is
-// far below what one run varies by, so it is the median over all runs of a depth, each divided by
-// its neighbour; a quarter of the runs lies below and above the range.
+// writeRules compares the proxy under fifty rules with itself under the default one. The difference
+// is far below the variation of one run, so it is the median over all runs of a depth, each divided
+// by its neighbour; a quarter of the runs lies below and above the range.
 func (b *bench) writeRules(w *strings.Builder) {
 	heading := "\n| goal | depth | median | half of the runs | runs | |\n|---|--:|--:|---|--:|---|\n"
 	for _, depth := range []int{0, 1, 16} {

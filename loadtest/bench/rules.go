@@ -4,8 +4,8 @@ import "strings"
 
 // manyRules is the section of fifty rules such as an installation gathers: commands and subcommands
 // by name and category, users, addresses, client names, databases, keys by globs, numbers of keys,
-// limits. Some are about writes in general, and so about the SETs of the load, but none of their
-// other conditions holds: what is measured is what rules cost the commands that they let pass.
+// limits. Some cover writes in general, and so the SETs of the load, but none of their other
+// conditions holds: the benchmark measures the cost of rules for commands that pass.
 func manyRules() string {
 	var w strings.Builder
 	w.WriteString("rules:\n")
@@ -16,7 +16,7 @@ func manyRules() string {
 	return w.String()
 }
 
-// ruleText is the rules, one a line: the name, and what else the rule has.
+// ruleText is the rules, one a line: the name, and the rule's other keys.
 const ruleText = `
 migrations      users: [migrate], commands: ["@all"], action: allow
 operators       users: ["ops-*"], commands: ["@admin", "@dangerous"], action: allow, limit: {rate: 10/s, burst: 20, per: user}

@@ -14,14 +14,14 @@ import (
 	"holdfast/loadtest/harness"
 )
 
-// targetNames lists what can be compared, in the order of the table.
+// targetNames lists the targets, in the order of the table.
 var targetNames = []string{"direct", "twemproxy", "haproxy", "holdfast", withRules}
 
 // withRules is the proxy with fifty rules in place of the default one.
 const withRules = "holdfast-50-rules"
 
-// target is something that valkey-benchmark can load. Each proxy has a server of its own, so that
-// nothing that one run leaves behind meets another.
+// target is a server or proxy under load. Each proxy has a server of its own, so that runs leave
+// nothing behind for others.
 type target struct {
 	name    string
 	version string
@@ -29,7 +29,7 @@ type target struct {
 	proxy   *harness.Process // nil for direct
 }
 
-// addr is where the load goes.
+// addr is the address for the load.
 func (t *target) addr() string {
 	if t.proxy == nil {
 		return t.server.Addr
@@ -51,7 +51,7 @@ var starters = map[string]starter{
 	},
 }
 
-// startTargets starts the named targets. What it has started is returned with an error too.
+// startTargets starts the named targets. With an error, it also returns those already started.
 func startTargets(root, dir string, names []string) ([]*target, error) {
 	var all []*target
 	for _, name := range names {
@@ -73,21 +73,15 @@ func startTargets(root, dir string, names []string) ([]*target, error) {
 }
 
 func (t *target) start(root, dir string) error {
-	server, err := harness.Program(root, "valkey", "valkey-server")
+	program, err := harness.Program(root, "valkey", "valkey-server")
 	if err != nil {
 		return err
 	}
-	addr, err := harness.FreeAddr()
-	if err != nil {
+	var addr string
+	if t.server, addr, err = harness.StartValkey(root, dir, "--maxclients", "10000"); err != nil {
 		return err
 	}
-	_, port, _ := net.SplitHostPort(addr)
-	t.server, err = harness.Start(dir, "server", addr, server, "--port", port,
-		"--bind", "127.0.0.1", "--save", "", "--maxclients", "10000")
-	if err != nil {
-		return err
-	}
-	t.version = programVersion(server, "--version")
+	t.version = programVersion(program, "--version")
 	if start := starters[t.name]; start != nil {
 		t.proxy, t.version, err = start(root, dir, addr)
 	}
@@ -194,8 +188,8 @@ func startHoldfast(root, dir, upstream, extra string) (*harness.Process, string,
 	return p, programVersion(program, "version"), err
 }
 
-// versionText is a version in what programs print about themselves: "HAProxy version 2.6.12-1",
-// "Valkey server v=8.0.1 sha=…", "holdfast v0.1.0-3-g1234567 (go1.26 …)", "holdfast 1234567".
+// versionText matches a version in the output of a program: "HAProxy version 2.6.12-1", "Valkey
+// server v=8.0.1 sha=…", "holdfast v0.1.0-3-g1234567 (go1.26 …)", "holdfast 1234567".
 var versionText = regexp.MustCompile(
 	`(?:holdfast |nutcracker-|version |v=)v?([0-9a-f][-.0-9a-z]*|\(devel\))`)
 
