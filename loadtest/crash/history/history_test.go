@@ -40,7 +40,7 @@ func TestLedger(t *testing.T) {
 		writes []Write
 		state  keys
 		n      int64
-		want   string // what is wrong, if anything
+		want   string // the fault, if any
 	}{
 		{"acknowledged and there", []Write{add(Acked, "a", k)}, keys{k: {"a"}}, 0, ""},
 		{"acknowledged and lost", []Write{add(Acked, "a", k)}, nil, 0, Lost},

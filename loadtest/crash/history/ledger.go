@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// A State is what a server holds.
+// A State is a server's contents.
 type State struct {
 	Places    map[Elem][]string // the keys that hold an element
 	Counters  map[string]int64
 	Registers map[string]string
 }
 
-// NewState returns a state without anything in it.
+// NewState returns an empty state.
 func NewState() *State {
 	return &State{Places: map[Elem][]string{}, Counters: map[string]int64{},
 		Registers: map[string]string{}}
@@ -27,7 +27,7 @@ func (s *State) Add(key, tag string) {
 	s.Places[e] = append(s.Places[e], key)
 }
 
-// What can be wrong.
+// The kinds of problems.
 const (
 	Lost       = "lost"         // acknowledged, and not there
 	Undone     = "undone"       // removed or moved, acknowledged, and still where it was
@@ -36,11 +36,11 @@ const (
 	Torn       = "torn"         // half of a transaction
 	Miscounted = "miscounted"   // a counter that does not fit
 	Disordered = "disordered"   // a register whose history is not linearizable
-	Undecided  = "undecided"    // one whose history was too much for the checker
+	Undecided  = "undecided"    // a register whose history exceeds the checker
 	Misbehaved = "misbehaviour" // an answer that must not be given
 )
 
-// A Problem is one thing that must not be.
+// A Problem is one violation.
 type Problem struct {
 	What string // one of the constants
 	Text string
@@ -48,15 +48,15 @@ type Problem struct {
 
 func (p Problem) String() string { return p.What + ": " + p.Text }
 
-// fate is what may have become of an element.
+// fate is the set of possible outcomes for an element.
 type fate struct {
 	allowed map[string]bool // keys; "" is gone
 	removed bool            // by an acknowledged write
 	story   []*Write
 }
 
-// CheckLedger judges the state after everything has come to rest. Elements without any write in the
-// log are phantoms.
+// CheckLedger judges the state after all processes have come to rest. Elements without any write in
+// the log are phantoms.
 func CheckLedger(writes []Write, s *State) []Problem {
 	fates := map[Elem]*fate{}
 	for i := range writes {
@@ -85,7 +85,7 @@ func CheckLedger(writes []Write, s *State) []Problem {
 	return append(found, checkCounters(writes, s)...)
 }
 
-// apply notes what a write may have done.
+// apply records the possible effect of a write.
 func (f *fate) apply(w *Write, to string) {
 	f.story = append(f.story, w)
 	switch w.Outcome {
@@ -98,7 +98,7 @@ func (f *fate) apply(w *Write, to string) {
 	}
 }
 
-// judge compares with where the element is.
+// judge compares with the element's actual place.
 func (f *fate) judge(e Elem, at []string) (p Problem, bad bool) {
 	now := ""
 	switch len(at) {
@@ -121,7 +121,7 @@ func (f *fate) judge(e Elem, at []string) (p Problem, bad bool) {
 	return Problem{what, f.tell(e, at)}, true
 }
 
-// tell is what happened to an element.
+// tell describes the outcome for an element.
 func (f *fate) tell(e Elem, at []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s is in %v, should be in %q:", e.Family, e.Tag, at,
@@ -137,7 +137,7 @@ func (w *Write) String() string {
 		w.Proxy, w.Call, w.Return, w.Outcome, w.Text)
 }
 
-// torn finds unknown writes of several elements of which some are there and some are not.
+// torn finds unknown writes of several elements with some present and some missing.
 func torn(writes []Write, fates map[Elem]*fate, s *State) (found []Problem) {
 	for i := range writes {
 		w := &writes[i]
@@ -160,8 +160,8 @@ func torn(writes []Write, fates map[Elem]*fate, s *State) (found []Problem) {
 	return found
 }
 
-// Somewhere looks for what was asked after a moment and acknowledged: elements that were put there and
-// not changed again must be in one of the states at least.
+// Somewhere checks acknowledged writes that were sent after a moment: elements that were put there
+// and not changed again must be in at least one of the states.
 func Somewhere(writes []Write, after time.Duration, states ...*State) (found []Problem) {
 	changes := map[Elem]int{}
 	for i := range writes {
@@ -186,8 +186,8 @@ func Somewhere(writes []Write, after time.Duration, states ...*State) (found []P
 	return found
 }
 
-// checkCounters: each acknowledged increment counts, each unknown one may, no two were given the same
-// number, and the counter is not below any number that was given.
+// checkCounters: each acknowledged increment counts, each unknown one may, no two got the same
+// number, and the counter is not below any number that was returned.
 func checkCounters(writes []Write, s *State) (found []Problem) {
 	type tally struct {
 		acked, unknown, highest int64

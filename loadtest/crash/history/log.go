@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Outcome is what a client knows about its command.
+// Outcome is a client's knowledge about its command.
 type Outcome uint8
 
-// The outcomes. The zero value is the one that claims nothing.
+// The outcomes. The zero value claims nothing.
 const (
 	Unknown     Outcome = iota // may have been executed
 	Unconfirmed                // executed by the primary, which may be lost with it
@@ -20,67 +20,67 @@ func (o Outcome) String() string {
 	return [...]string{"unknown", "unconfirmed", "acknowledged", "refused"}[o]
 }
 
-// open reports that the command may have been executed, and need not be there.
+// open reports that the command may have been executed, and may be missing.
 func (o Outcome) open() bool { return o == Unknown || o == Unconfirmed }
 
-// Never is the time of what did not return.
+// Never is the return time of a command that did not return.
 const Never = time.Duration(1<<63 - 1)
 
-// A Span is when and where something was asked. Times count from the beginning of the log; they
+// A Span is the time and the place of a command. Times count from the beginning of the log; they
 // bound the true interval from outside.
 type Span struct {
 	Client, Proxy int
 	Call, Return  time.Duration
 	Outcome       Outcome
-	Text          string // the error that it was answered, if any
+	Text          string // the error reply, if any
 }
 
 // An Elem names a trace. All keys whose name begins with the same family ("pay:set:…" is of family
-// "set") together hold it once at most.
+// "set") together hold it at most once.
 type Elem struct{ Family, Tag string }
 
-// An Effect is what a write does to one element: To is the key that holds it afterwards, empty for
+// An Effect is a write's effect on one element: To is the key that holds it afterwards, empty for
 // none.
 type Effect struct {
 	Elem Elem
 	To   string
 }
 
-// A Write is a command whose effects can be told from all others'. Effects of one write are atomic.
-// Writes on one element stand in the log in the order in which they were sent, and the next is sent
-// only after the one before was answered.
+// A Write is a command with effects distinct from all others'. Effects of one write are atomic.
+// Writes on one element are in the log in the order in which they were sent; the next is sent only
+// after the answer to the one before.
 type Write struct {
 	Span
 	Name    string // of the command, for people
 	Effects []Effect
 	Counter string // a key that it increments by one; empty: none
-	Count   int64  // what the server answered then, if acknowledged
+	Count   int64  // the server's answer, if acknowledged
 }
 
-// Kind is what an operation does to a register.
+// Kind is the kind of an operation on a register.
 type Kind uint8
 
-// The kinds. All but Set tell the value that they found.
+// The kinds. All but Set return the value that they found.
 const (
 	Get  Kind = iota
 	Set       // writes
-	Swap      // writes and tells what was there
-	CAS       // writes if it finds Expect, and tells what it found
+	Swap      // writes and returns the old value
+	CAS       // writes if it finds Expect, and returns the old value
 )
 
 func (k Kind) String() string { return [...]string{"get", "set", "swap", "cas"}[k] }
 
-// An Op is an operation on a register. The empty value is that of a register which nobody wrote.
+// An Op is an operation on a register. The empty value is that of an unwritten register.
 type Op struct {
 	Span
 	Key    string
 	Kind   Kind
-	Write  string // what it writes
+	Write  string // the new value
 	Expect string // of CAS
-	Saw    string // what it found, if it was acknowledged; not of Set
+	Saw    string // the value it found, if acknowledged; not of Set
 }
 
-// A Log is what one client did, or several of them after one another.
+// A Log is the history of one client, or of several in sequence.
 type Log struct {
 	Writes []Write
 	Ops    []Op
@@ -115,8 +115,9 @@ func (l *Log) Through(proxy int) *Log {
 	return part
 }
 
-// Within is the log as the life of a primary saw it that began and ended within two times each: what
-// was acknowledged for certain between the inner ones is its, and what may have been is in doubt.
+// Within is the log as seen by a primary whose life began and ended within two times each: commands
+// acknowledged between the inner ones certainly belong to it; commands that overlap the outer ones
+// are in doubt.
 func (l *Log) Within(begin, end Turmoil) *Log {
 	part := &Log{}
 	for _, w := range l.Writes {
@@ -132,9 +133,9 @@ func (l *Log) Within(begin, end Turmoil) *Log {
 	return part
 }
 
-// cut reports whether something may belong to a life at all, and changes its outcome accordingly.
+// cut reports whether a command may belong to a life at all, and changes its outcome accordingly.
 func cut(s *Span, begin, end Turmoil) bool {
-	// What is unknown may be executed long after the client has given it up.
+	// An unknown command may be executed long after the client has given it up.
 	if s.Call > end.To || s.Return < begin.From && !s.Outcome.open() {
 		return false
 	}
@@ -144,7 +145,7 @@ func cut(s *Span, begin, end Turmoil) bool {
 	return true
 }
 
-// Family is the part of a key's name that tells what is in it: "set" of "pay:set:1".
+// Family is the part of a key's name that gives its type: "set" of "pay:set:1".
 func Family(key string) string {
 	_, rest, _ := strings.Cut(key, ":")
 	family, _, _ := strings.Cut(rest, ":")

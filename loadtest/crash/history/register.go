@@ -14,11 +14,11 @@ import (
 // patience bounds the check of one register.
 const patience = 20 * time.Second
 
-// A Turmoil is the time from the first moment at which a primary may have been gone or replaced until
-// its successor was alone.
+// A Turmoil is the time from the first moment at which a primary may have been gone or replaced
+// until its successor was alone.
 type Turmoil struct{ From, To time.Duration }
 
-// Life checks what happened until a moment up to which one primary served everything.
+// Life checks the operations up to a moment until which one primary served all of them.
 func Life(ops []Op, until time.Duration) []Problem {
 	var kept []Op
 	for _, op := range ops {
@@ -34,7 +34,7 @@ func Life(ops []Op, until time.Duration) []Problem {
 	return linearizable(kept)
 }
 
-// Across checks the whole history, during which primaries were replaced.
+// Across checks the whole history, across changes of the primary.
 func Across(ops []Op, turmoils []Turmoil) []Problem {
 	acked := map[string]bool{"": true}
 	for _, op := range ops {
@@ -93,8 +93,8 @@ func linearizable(ops []Op) (found []Problem) {
 	return found
 }
 
-// seenValues are those that somebody saw. An open CAS whose own value was seen has seen what it
-// expected.
+// seenValues are the values that some operation saw. An open CAS whose own value was seen has seen
+// its expected one.
 func seenValues(ops []Op) map[string]bool {
 	seen := map[string]bool{}
 	for _, op := range ops {
@@ -113,7 +113,7 @@ func seenValues(ops []Op) map[string]bool {
 	return seen
 }
 
-// operation is what the checker is given of an operation, if anything.
+// operation is an operation as the checker takes it, unless it is left out.
 func operation(op *Op, seen map[string]bool) (event porcupine.Operation, ok bool) {
 	event = porcupine.Operation{ClientId: op.Client, Input: *op, Call: int64(op.Call),
 		Return: int64(op.Return)}
@@ -132,7 +132,7 @@ func operation(op *Op, seen map[string]bool) (event porcupine.Operation, ok bool
 	return event, true
 }
 
-// model is a register. The output says whether what the operation saw is known.
+// model is a register. The output includes whether the value seen is known.
 var model = porcupine.Model{
 	Init: func() any { return "" },
 	Step: func(state, input, output any) (bool, any) {
@@ -153,10 +153,10 @@ func (op *Op) String() string {
 		op.Write, op.Expect, op.Saw, op.Client, op.Call, op.Return, op.Outcome, op.Text)
 }
 
-// shown is how many operations of a history are shown.
+// shown is the number of operations in the output.
 const shown = 12
 
-// trouble is the end of the smallest beginning of a history that is wrong.
+// trouble is the end of the shortest wrong prefix of a history.
 func trouble(events []porcupine.Operation) string {
 	slices.SortFunc(events, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
 	n := sort.Search(len(events), func(n int) bool {
