@@ -15,15 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options are what a disk is like.
+// Options are the properties of a disk.
 type Options struct {
 	Flush time.Duration // how long a flush takes; 0: no time
-	// PowerCuts keeps a second copy of all that was flushed, so that Cut works.
+	// PowerCuts keeps a second copy of all flushed data, so that Cut works.
 	PowerCuts bool
 }
 
-// A Disk is a FUSE file system of one file, "disk", in memory. It knows which sectors were written
-// since the last flush, and on a power cut keeps of those what chance decides.
+// A Disk is a FUSE file system of one file, "disk", in memory. It tracks the sectors written since
+// the last flush; on a power cut, chance decides which of them stay.
 type Disk struct {
 	dir  string
 	dev  *os.File
@@ -34,8 +34,8 @@ type Disk struct {
 	durable []byte           // nil without PowerCuts
 	dirty   map[int]struct{} // sectors that no flush has taken; empty without PowerCuts
 	running []*flushing      // oldest first
-	lie     bool             // a flush is answered and not done
-	off     bool             // the power is off: nothing is answered but EIO
+	lie     bool             // flushes are answered and not done
+	off     bool             // the power is off: every answer is EIO
 	stats   Stats
 
 	served sync.WaitGroup
@@ -160,8 +160,8 @@ func (d *Disk) beginFlush() *flushing {
 	return f
 }
 
-// endFlush makes durable what the flush took, and what those took that began before it: its end
-// promises that, too.
+// endFlush makes durable the sectors of the flush, and of those that began before it: its end
+// promises these, too.
 func (d *Disk) endFlush(f *flushing) unix.Errno {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -180,8 +180,8 @@ func (d *Disk) endFlush(f *flushing) unix.Errno {
 	return 0
 }
 
-// Cut turns the power off and returns what is left: all that was flushed and, of the sectors that
-// were not, those for which keep says so. It needs Options.PowerCuts.
+// Cut turns the power off and returns the remaining image: all flushed data and, of the other
+// sectors, those that keep selects. It needs Options.PowerCuts.
 func (d *Disk) Cut(keep func() bool) (image []byte, lost int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -205,7 +205,7 @@ func (d *Disk) Cut(keep func() bool) (image []byte, lost int) {
 	return image, lost
 }
 
-// SetLie makes every flush from now on be answered and not done, or be done again.
+// SetLie makes flushes from now on answer without effect, or take effect again.
 func (d *Disk) SetLie(lie bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -236,7 +236,7 @@ func (d *Disk) stop() error {
 	return errors.Join(err, d.dev.Close())
 }
 
-// connection is the number of a FUSE mount that is still there.
+// connection is the number of a FUSE mount that still exists.
 func connection(dir string) (uint32, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(dir, &st); err != nil {

@@ -16,11 +16,11 @@ import (
 // A Machine is a Disk, a loop device on it, and an ext4 on that.
 type Machine struct {
 	Disk *Disk
-	Root string // where the ext4 is mounted
+	Root string // the mount point of the ext4
 	loop string
 }
 
-// Available says what is missing for a Machine; nil: nothing.
+// Available names the missing requirements of a Machine; nil: none.
 func Available() error {
 	if os.Geteuid() != 0 {
 		return errors.New("it needs root")
@@ -58,7 +58,7 @@ func Boot(dir string, image []byte, size int, opts Options) (*Machine, error) {
 	}
 	m.loop, err = command("losetup", "--find", "--show", m.Disk.path())
 	if err == nil && fresh {
-		// Everything is written now, so that nothing is left for a thread in the background.
+		// Everything is written now, so that no background thread writes later.
 		_, err = command("mkfs.ext4", "-q", "-N", "8192", "-E",
 			"nodiscard,lazy_itable_init=0,lazy_journal_init=0", m.loop)
 	}
@@ -71,8 +71,8 @@ func Boot(dir string, image []byte, size int, opts Options) (*Machine, error) {
 	return m, nil
 }
 
-// Down takes everything away, whatever state it is in. Of a disk without power, unmounting fails
-// in many ways that mean nothing.
+// Down takes everything away, whatever state it is in. Unmounting a disk without power fails in
+// many meaningless ways.
 func (m *Machine) Down() error {
 	off := m.Disk.isOff()
 	err := unix.Unmount(m.Root, 0)

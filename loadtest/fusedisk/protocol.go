@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The protocol is that of linux/fuse.h, version 7.31, little-endian. What is not here is answered
-// ENOSYS, which the kernel takes for "not supported".
+// The protocol is that of linux/fuse.h, version 7.31, little-endian. Other operations get ENOSYS,
+// which the kernel takes for "not supported".
 
 const (
 	sector   = 512
@@ -19,7 +19,7 @@ const (
 	diskNode = 2
 )
 
-// The operations that are answered.
+// The supported operations.
 const (
 	opLookup, opForget, opGetattr, opSetattr = 1, 2, 3, 4
 	opOpen, opRead, opWrite, opStatfs        = 14, 15, 16, 17
@@ -35,8 +35,8 @@ const (
 
 var le = binary.LittleEndian
 
-// reply writes one answer. A request that was given up meanwhile is answered ENOENT by the kernel,
-// which is nobody's concern.
+// reply writes one answer. The kernel answers a request that was given up meanwhile with ENOENT,
+// which does no harm.
 func reply(fd int, unique []byte, body []byte, errno unix.Errno) {
 	out := make([]byte, outHeader, outHeader+len(body))
 	le.PutUint32(out, uint32(outHeader+len(body)))
@@ -56,7 +56,7 @@ func initReply() []byte {
 	return out
 }
 
-// describe answers what is asked about files rather than of their content; false: it is not that.
+// describe answers requests about files rather than their content; false: it is none.
 func (d *Disk) describe(op uint32, node uint64, in []byte) ([]byte, unix.Errno, bool) {
 	switch op {
 	case opInit:
