@@ -7,13 +7,13 @@ import (
 	"holdfast/loadtest/harness"
 )
 
-// refusals begin the errors after which nothing has been executed.
+// refusals are the prefixes of errors after which nothing has been executed.
 var refusals = []string{
 	"NODURABLE", "EXECABORT", "LOADING", "READONLY", "NOREPLICAS", "MISCONF", "MASTERDOWN", "BUSY",
 	"UNBLOCKED",
 }
 
-// outcome is what an error reply says about the command.
+// outcome is the command's outcome according to an error reply.
 func outcome(e harness.ErrReply) (o history.Outcome, known bool) {
 	text := string(e)
 	code, _, _ := strings.Cut(text, " ")

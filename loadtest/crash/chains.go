@@ -43,8 +43,8 @@ func (w *worker) move() {
 	}
 }
 
-// change moves or removes what was acknowledged to be there. An answer of 0 says that it was not: the
-// primary has lost it.
+// change moves or removes an element with an acknowledged write. A reply of 0 means that the
+// element is missing: the primary has lost it.
 func (w *worker) change(of []history.Effect, to string, args ...string) {
 	if w.conn == nil {
 		return
@@ -58,7 +58,7 @@ func (w *worker) change(of []history.Effect, to string, args ...string) {
 	w.note(wr, s, v)
 }
 
-// hand passes an element to a client that is blocked in BLPOP. Both are this worker.
+// hand passes an element to a client that is blocked in BLPOP. This worker is both.
 func (w *worker) hand() {
 	if w.side == nil {
 		c, err := w.open(false)
@@ -88,7 +88,7 @@ func (w *worker) hand() {
 	w.note(wr, pop, nil)
 }
 
-// unprotected uses keys that no route covers: they are served whatever becomes of the others.
+// unprotected uses keys that no route covers: they are served whatever happens to the others.
 func (w *worker) unprotected() {
 	key, tag := "tmp:"+w.tag(), w.tag()
 	_, s := w.ask("SET", key, tag, "EX", "100")

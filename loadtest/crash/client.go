@@ -7,10 +7,10 @@ import (
 )
 
 // patience bounds the wait for one reply. Every held reply is answered long before, so that only a
-// server that is stopped or cut off is met by it.
+// stopped or disconnected server exceeds it.
 const patience = 4 * time.Second
 
-// timedOut reports that nothing came within patience.
+// timedOut reports that no reply came within patience.
 func timedOut(err error) bool {
 	var e net.Error
 	return errors.As(err, &e) && e.Timeout()

@@ -21,7 +21,7 @@ type powered struct {
 	image   []byte
 }
 
-// diskAvailable says why there can be no such disk.
+// diskAvailable is the reason why there can be no such disk.
 func diskAvailable() error { return fusedisk.Available() }
 
 func newDisk(dir string, lie bool) (disk, error) {
@@ -35,7 +35,7 @@ func newDisk(dir string, lie bool) (disk, error) {
 
 func (d *powered) root() string { return d.machine.Root }
 
-// cut keeps of what was on its way a random share, most often nothing.
+// cut keeps a random share of the unflushed sectors, most often none.
 func (d *powered) cut(rng *rand.Rand) {
 	share := max(0, 2*rng.Float64()-1)
 	d.image, _ = d.machine.Disk.Cut(func() bool { return rng.Float64() < share })
@@ -52,7 +52,7 @@ func (d *powered) boot() error {
 
 func (d *powered) down() {
 	if d.machine != nil {
-		_ = d.machine.Down() // of a disk without power this fails in many ways that mean nothing
+		_ = d.machine.Down() // unmounting a disk without power fails in many meaningless ways
 		d.machine = nil
 	}
 }

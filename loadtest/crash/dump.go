@@ -8,7 +8,7 @@ import (
 	"holdfast/loadtest/crash/history"
 )
 
-// scriptDump returns all keys of the route, each with what is in it.
+// scriptDump returns all keys of the route, each with its contents.
 const scriptDump = `local all = {}
 for db = 0, ARGV[1] - 1 do
 redis.call('SELECT', db)
@@ -28,10 +28,10 @@ end
 end
 return all`
 
-// databases is how many clients use at most.
+// databases is the most databases that clients use.
 const databases = 4
 
-// dump reads the state of a server. Keys have other names in each of its databases.
+// dump reads the state of a server. Keys have different names in each of its databases.
 func dump(s *server) (*history.State, error) {
 	v, err := s.ask("EVAL", scriptDump, "0", strconv.Itoa(databases))
 	if err != nil {

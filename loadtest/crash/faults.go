@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A fault is something that goes wrong for a while. Faults happen one after the other; some may
-// last until the primary is killed.
+// A fault is a temporary failure. Faults happen one after the other; some may last until the
+// primary is killed.
 type fault struct {
 	name string
 	do   func(*round) error
@@ -23,7 +23,7 @@ func (r *round) some(*pair) bool { return r.rng.IntN(2) == 0 }
 func all(*pair) bool { return true }
 
 // lasts decides whether a condition goes on to the end of the life.
-func (r *round) lasts() bool { return r.rng.IntN(4) == 0 }
+func (r *round) lasts() bool { return r.lasting || r.rng.IntN(4) == 0 }
 
 // The network between the proxies and the server.
 var (
@@ -35,7 +35,7 @@ var (
 	stallLinks = fault{"links stall", func(r *round) error {
 		r.front.stall(ordinary)
 		r.load.pause(r.span(200 * time.Millisecond))
-		if r.rng.IntN(2) == 0 { // what was on its way does not arrive
+		if r.rng.IntN(2) == 0 { // bytes in flight do not arrive
 			r.front.cut(func(p *pair) bool { return p.sort() == ordinary })
 		}
 		r.front.calm()
@@ -70,7 +70,7 @@ var (
 	}}
 )
 
-// What operators do to proxies.
+// Operations on proxies.
 var (
 	restartProxy = fault{"a proxy is restarted in an orderly way", func(r *round) error {
 		p := r.proxies[r.rng.IntN(len(r.proxies))]
@@ -88,7 +88,7 @@ var (
 	}}
 )
 
-// The way of the stream to the journal.
+// The stream's connection to the journal.
 var (
 	cutTap = fault{"the journal is cut off", func(r *round) error {
 		r.front.cut(func(p *pair) bool { return p.sort() == replication })
@@ -108,9 +108,9 @@ var (
 	}}
 )
 
-// Replicas. A replica that was killed has lost its memory, and what was acknowledged meanwhile may be
-// on the primary alone until it has everything again: to lose both at once is more than one replica
-// promises. So whatever comes next waits for it.
+// Replicas. A killed replica has lost its memory, and writes acknowledged meanwhile may be on the
+// primary alone until the replica has caught up: to lose both at once is more than one replica
+// promises. So the next fault waits for it.
 var (
 	freezeReplica = fault{"a replica stops", func(r *round) error {
 		s := r.anyReplica()
@@ -134,7 +134,8 @@ var (
 		}
 		return nil
 	}}
-	// loseReplica takes as long as a route's timeout, and the proxy to see that it is gone.
+	// loseReplica lasts as long as a route's timeout, and until the proxy sees that the replica is
+	// gone.
 	loseReplica = fault{"a replica stays away", func(r *round) error {
 		way := r.anyWay()
 		way.stall(replication)
@@ -171,7 +172,7 @@ var (
 		return err
 	}}
 	rewriteAOF = fault{"the AOF is rewritten", func(r *round) error {
-		// It may be under way already.
+		// A rewrite may be in progress.
 		_, _ = r.primary.ask("BGREWRITEAOF")
 		return nil
 	}}
@@ -180,7 +181,7 @@ var (
 func (r *round) anyReplica() *server { return r.others[r.rng.IntN(len(r.others))] }
 func (r *round) anyWay() *relay      { return r.ways[r.rng.IntN(len(r.ways))] }
 
-// calm ends what lasts, but for what is dead.
+// calm ends lasting faults, except for dead processes.
 func (r *round) calm() {
 	r.front.calm()
 	for _, way := range r.ways {

@@ -8,12 +8,13 @@ import (
 	"sync"
 )
 
-// A lie is what a relay makes of questions and answers about durability. The harness tells lies to
-// prove itself: a gate that believes them acknowledges what is lost, and that must be found.
+// A lie is a relay's falsification of commands and replies about durability. The harness lies to
+// prove itself: a gate that believes the lie acknowledges writes that are lost, and the harness
+// must find them.
 type lie struct {
-	wait   bool // WAIT and WAITAOF are answered at once, with the counts that are asked for
-	aof    bool // appendonly is said to be on
-	offset bool // the replication offset is said to be what it was when it was first asked for
+	wait   bool // WAIT and WAITAOF get the requested counts at once
+	aof    bool // appendonly is reported as on
+	offset bool // the replication offset stays at its first value
 
 	mu    sync.Mutex
 	first string
@@ -22,7 +23,7 @@ type lie struct {
 // A rewriter applies a lie to one direction of a connection.
 type rewriter struct{ held []byte }
 
-// rewrite returns what is to be sent in place of data.
+// rewrite returns the bytes to send in place of data.
 func (w *rewriter) rewrite(l *lie, data []byte, requests bool) []byte {
 	if !requests {
 		return l.answer(data)
@@ -42,7 +43,7 @@ func (w *rewriter) rewrite(l *lie, data []byte, requests bool) []byte {
 	}
 }
 
-// question is asked in place of a command.
+// question is sent in place of a command.
 func (l *lie) question(raw []byte, args []string) []byte {
 	switch {
 	case len(args) == 3 && strings.EqualFold(args[0], "WAIT"):
@@ -55,7 +56,7 @@ func (l *lie) question(raw []byte, args []string) []byte {
 
 var offsetField = regexp.MustCompile(`\r\nmaster_repl_offset:(\d+)`)
 
-// answer changes a reply. One that comes in two pieces may stay true, which is as good: the next one
+// answer changes a reply. A reply in two pieces may stay true, which does no harm: the next one
 // will not.
 func (l *lie) answer(data []byte) []byte {
 	if l.aof {
@@ -85,7 +86,7 @@ func (l *lie) oldOffset(field []byte) []byte {
 	return append(field[:at:at], old...)
 }
 
-// command reads one command from the beginning of data. Size 0: it is not whole.
+// command reads one command from the beginning of data. Size 0: it is incomplete.
 func command(data []byte) (args []string, size int) {
 	line := func(mark byte) (int, bool) {
 		end := bytes.Index(data[size:], []byte("\r\n"))
@@ -111,7 +112,7 @@ func command(data []byte) (args []string, size int) {
 	return args, size
 }
 
-// inline is a line that is no array: passed on as it is.
+// inline is a line that is no array: it passes unchanged.
 func inline(data []byte) (args []string, size int) {
 	end := bytes.IndexByte(data, '\n')
 	if end < 0 || data[0] == '*' {
@@ -129,5 +130,5 @@ func encode(args ...string) []byte {
 	return out
 }
 
-// again is the same lie for another round.
+// again copies the lie for another round.
 func (l *lie) again() *lie { return &lie{wait: l.wait, aof: l.aof, offset: l.offset} }

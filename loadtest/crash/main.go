@@ -79,7 +79,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return b.verdict()
 }
 
-// program is what the server of that kind is called.
+// program is the name of the server's program.
 func program(kind string) string {
 	if kind == "valkey" {
 		return "valkey-server"
@@ -87,7 +87,7 @@ func program(kind string) string {
 	return "redis-server"
 }
 
-// runAll runs the proofs of the harness itself, then the scenarios in turn, round by round.
+// runAll runs the harness's own proofs, then the scenarios in turn, round by round.
 func (set *setting) runAll(ctx context.Context, o *options, b *book) error {
 	wanted := func(name string) bool { return strings.Contains(name, o.only) }
 	all, must := scenarios(), proofs()

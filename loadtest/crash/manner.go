@@ -8,27 +8,27 @@ import (
 	"holdfast/loadtest/harness"
 )
 
-// A manner is what clients do beyond the ordinary. The zero manner is nothing.
+// A manner is the clients' special behaviour. The zero manner is none.
 type manner struct {
-	users     bool // some log in as a user of their own
-	databases int  // they spread over so many, with other names in each; 0: the first only
+	users     bool // some log in as users of their own
+	databases int  // they use this many, with other names in each; 0: the first only
 	functions bool // FCALL takes the place of EVAL
-	silent    bool // CLIENT REPLY OFF and SKIP before what has to be answered
+	silent    bool // CLIENT REPLY OFF and SKIP before commands that need a reply
 
-	// closes: the route closes connections instead of saying that the time is over.
+	// closes: the route closes connections on timeout instead of an error.
 	closes bool
-	// passes: the route lets writes pass when their proof cannot be had, so that OK alone promises
-	// nothing. With asks, what counts is what HOLDFAST ACK says.
+	// passes: the route lets writes pass when their proof is unavailable, so that OK alone promises
+	// nothing. With asks, the answer of HOLDFAST ACK counts.
 	passes, asks bool
 }
 
-// variety is all of them at once that change nothing about what an OK means.
+// variety combines all manners that keep the meaning of an OK.
 var variety = manner{users: true, databases: 3, functions: true, silent: true}
 
 // clientUser is in every server's command line, since users are not replicated.
 const clientUser = "crash"
 
-// serverArgs are what servers need for it.
+// serverArgs are the server's arguments for it.
 func (m *manner) serverArgs() []string {
 	if !m.users {
 		return nil
@@ -36,11 +36,11 @@ func (m *manner) serverArgs() []string {
 	return []string{"--user", clientUser, "on", ">" + clientUser, "~pay:*", "~tmp:*", "&*", "+@all"}
 }
 
-// library has what scriptAdd has.
+// library does the same as scriptAdd.
 var library = "#!lua name=crash\nredis.register_function('add', function(KEYS, ARGV)\n" + scriptAdd +
 	"\nend)"
 
-// routeKeys are the lines of YAML that a route has for it.
+// routeKeys are the route's lines of YAML for it.
 func (sc *scenario) routeKeys() (lines string) {
 	if sc.manner.closes {
 		lines += "    on_timeout: close\n"
@@ -66,7 +66,7 @@ func (w *worker) open(resp3 bool) (*harness.Client, error) {
 	return c, err
 }
 
-// become chooses who this client is, once.
+// become chooses this client's user, once.
 func (w *worker) become() {
 	m := &w.manner
 	w.user = m.users && w.rng.IntN(2) == 0
@@ -75,7 +75,7 @@ func (w *worker) become() {
 	}
 }
 
-// here makes a name that several clients write to the database's own.
+// here prefixes a name that several clients write with the database.
 func (w *worker) here(key string) string { return inDatabase(key, w.db) }
 
 func inDatabase(key string, db int) string {
@@ -85,7 +85,7 @@ func inDatabase(key string, db int) string {
 	return key + ":db" + strconv.Itoa(db)
 }
 
-// proven asks what an OK is worth, where it may be worth nothing.
+// proven asks for the worth of an OK, where it may be worthless.
 func (w *worker) proven(s *history.Span) {
 	if !w.manner.asks || s.Outcome != history.Acked || w.conn == nil {
 		return
@@ -105,7 +105,7 @@ func (w *worker) proven(s *history.Span) {
 	s.Outcome, s.Text = history.Unknown, "not proven"
 }
 
-// quiet does a write whose reply is not wanted, and one whose reply is.
+// quiet sends a write with its reply switched off, and one with a reply.
 func (w *worker) quiet() {
 	unheard, lost := w.add()
 	heard, wr := w.add()
@@ -142,7 +142,7 @@ func (w *worker) quiet() {
 	}
 }
 
-// refuses reports an error that clients must reckon with.
+// refuses reports an error that clients must expect.
 func (w *worker) refuses(v any) bool {
 	e, failed := v.(harness.ErrReply)
 	if !failed {
@@ -152,7 +152,7 @@ func (w *worker) refuses(v any) bool {
 	return known
 }
 
-// tooLate reports that a route which closes has said that the time is over.
+// tooLate reports that a closing route has timed out.
 func (w *worker) tooLate(e harness.ErrReply) bool {
 	return w.manner.closes && strings.HasPrefix(string(e), "UNCONFIRMED") &&
 		strings.Contains(string(e), "within")

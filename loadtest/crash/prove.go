@@ -8,10 +8,11 @@ import (
 	"holdfast/loadtest/crash/history"
 )
 
-// proofRounds is how many rounds a loss may take to be found. Most show in the first.
+// proofRounds bounds the rounds until a loss is found. Most show in the first.
 const proofRounds = 12
 
-// proofs are what the harness must find: scenarios without a gate, and with one that is lied to.
+// proofs are the losses that the harness must find: scenarios without a gate, and with a deceived
+// one.
 func proofs() []scenario {
 	tap := []fault{stallTap}
 	return []scenario{
@@ -53,6 +54,7 @@ func (set *setting) prove(ctx context.Context, sc *scenario, name string, seed u
 	rounds int, err error) {
 	for n := range proofRounds {
 		fresh := *sc
+		fresh.lasting = true // a kill at any moment finds it then
 		if sc.lie != nil {
 			fresh.lie = sc.lie.again()
 		}

@@ -24,8 +24,8 @@ type proxy struct {
 	proc               *harness.Process
 }
 
-// timeout is that of the route: longer than a proof takes on a busy machine, and short enough to be
-// met in a round. A reload may change it.
+// timeout is the route's: longer than a proof takes on a busy machine, and short enough to expire
+// in a round. A reload may change it.
 const timeout, otherTimeout = "400ms", "300ms"
 
 const proxyConfig = `listeners:
@@ -34,6 +34,7 @@ workers: %d
 upstream:
   address: %s
   max_backoff: 50ms
+  hold: 500ms
 admin:
   address: off
   http: off
@@ -41,11 +42,12 @@ rules: []
 drain: 500ms
 `
 
-// settings are the sections that a scenario has.
+// settings are a scenario's sections.
 func (sc *scenario) settings(folder string) string {
 	var b strings.Builder
 	if sc.journal {
-		fmt.Fprintf(&b, "journal:\n  dir: %s\n  fack: %v\n", folder, sc.fack)
+		// The load goes on after a loss, so that there is more to lose.
+		fmt.Fprintf(&b, "journal:\n  dir: %s\n  fack: %v\n  on_loss: continue\n", folder, sc.fack)
 	}
 	if sc.ack != "" {
 		fmt.Fprintf(&b, "routes:\n  - name: pay\n    keys: [\"pay:*\", warm]\n    ack: %s\n"+
@@ -100,7 +102,7 @@ func (p *proxy) kill() {
 func (p *proxy) freeze() { p.proc.Signal(syscall.SIGSTOP) }
 func (p *proxy) thaw()   { p.proc.Signal(syscall.SIGCONT) }
 
-// reload gives it another server.
+// reload switches it to another server.
 func (p *proxy) reload(upstream string) error {
 	p.upstream = upstream
 	if err := p.configure(); err != nil {
@@ -121,7 +123,7 @@ func (p *proxy) acknowledges() bool {
 	return err == nil && v == "OK"
 }
 
-// timelines are the histories that the journal holds.
+// timelines are the histories in the journal.
 func (p *proxy) timelines() (ids []int, err error) {
 	cmd := exec.Command(p.program, "journal", "ls", "--dir", p.journal, "--json")
 	out, err := cmd.Output()

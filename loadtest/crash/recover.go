@@ -19,16 +19,16 @@ func (r *round) strike() {
 	}
 }
 
-// settle ends it: one primary is there, alone.
+// settle ends the turmoil: one primary is there, alone.
 func (r *round) settle() {
 	r.load.struck.Store(false)
 	r.turmoils = append(r.turmoils, history.Turmoil{From: r.struck, To: r.load.clock()})
 }
 
-// aftermath is how long the clients see what a kill leaves behind.
+// aftermath is the time for which clients see the effects of a kill.
 const aftermath = 20 * time.Millisecond
 
-// end kills the last primary, and with it whatever else the caller says, and stops the load.
+// end kills the last primary and the caller's other victims, and stops the load.
 func (r *round) end(victims ...interface{ kill() }) {
 	if r.disk == nil {
 		r.strike()
@@ -59,7 +59,7 @@ func (r *round) victims() (list []interface{ kill() }) {
 	return list
 }
 
-// judge compares what a server holds with a part of the log.
+// judge compares a server's contents with a part of the log.
 func (r *round) judge(what string, s *server, log *history.Log, registers bool) error {
 	state, err := dump(s)
 	if err != nil {
@@ -117,8 +117,8 @@ func (r *round) fromJournal(p *proxy, log *history.Log, timeline int, registers 
 	return r.judge("journal", s, log, registers)
 }
 
-// gaveNothing is for what cannot be recovered at all. Where nothing was acknowledged there need not
-// be anything.
+// gaveNothing accepts a failed recovery if nothing was acknowledged: then there need not be
+// anything to recover.
 func (r *round) gaveNothing(what string, err error, log *history.Log) error {
 	for _, w := range log.Writes {
 		if w.Outcome == history.Acked {
@@ -130,7 +130,7 @@ func (r *round) gaveNothing(what string, err error, log *history.Log) error {
 	return r.ctx.Err()
 }
 
-// finishTimelines restores both histories. What was under way between them may be in either.
+// finishTimelines restores both histories. Commands in flight between them may be in either.
 func finishTimelines(r *round) error {
 	r.end(r.primary)
 	r.settle()
@@ -160,8 +160,8 @@ func finishTimelines(r *round) error {
 	return nil
 }
 
-// finishPower cuts the power of the machine that has the journal or the append-only file: server and
-// proxy die, and what was not flushed is gone.
+// finishPower cuts the power of the machine with the journal or the append-only file: server and
+// proxy die, and unflushed data is gone.
 func finishPower(r *round) error {
 	r.strike()
 	r.disk.cut(r.rng)
@@ -184,7 +184,7 @@ func finishPower(r *round) error {
 	return r.judge("aof", r.primary, r.log, true)
 }
 
-// restartPrimary kills the primary and starts it again, with what it has in its files.
+// restartPrimary kills the primary and starts it again from its files.
 func restartPrimary(r *round) error {
 	r.strike()
 	r.primary.kill()
@@ -205,7 +205,7 @@ func finishAOF(r *round) error {
 }
 
 // failOver kills the primary, promotes the replica that is ahead, and has the others follow it. The
-// next kill waits for them, as each promise is about the loss of one machine.
+// next kill waits for them, as each promise covers the loss of one machine.
 func failOver(r *round) error {
 	r.strike()
 	r.primary.kill()
@@ -221,8 +221,8 @@ func failOver(r *round) error {
 	return r.followed()
 }
 
-// followed waits until every replica has everything that the primary has now. One that came back may be
-// linked at once, and have the whole history still to come.
+// followed waits until every replica has everything that the primary has now. A returning replica
+// may be linked at once, with the whole history still to come.
 func (r *round) followed() error {
 	target, err := r.primary.written()
 	if err != nil {
@@ -259,7 +259,7 @@ func (r *round) promote() error {
 	return nil
 }
 
-// move brings the proxies to the new primary: the address leads there, or they are told another one.
+// move brings the proxies to the new primary: by its address, or by a reload.
 func (r *round) move() error {
 	if r.rng.IntN(2) == 0 {
 		r.front.lead(r.primary.addr)
@@ -298,15 +298,16 @@ func finishReplicaAOF(r *round) error {
 	return r.judge("aof of the replica", s, r.log, true)
 }
 
-// restartReplica starts a replica from its own file. Its primary is dead, so that it keeps that.
+// restartReplica starts a replica from its own file. Its primary is dead, so that it keeps the
+// file's data.
 func (r *round) restartReplica(s *server) error {
 	s.kill()
 	s.args = s.args[3:] // no primary any more
 	return s.start(r.ctx)
 }
 
-// finishAll kills everything, and looks at each place that must hold all of it. At times the replica is
-// spared, and promoted as it is.
+// finishAll kills everything, and checks each place that must hold all of it. At times it spares
+// the replica, and promotes it as it is.
 func finishAll(r *round) error {
 	s := r.others[0]
 	victims, spared := r.victims(), r.rng.IntN(3) == 0

@@ -6,7 +6,7 @@ import (
 	"holdfast/loadtest/crash/history"
 )
 
-// scriptCAS writes if it finds what is expected, and returns what it found.
+// scriptCAS writes if it finds the expected value, and returns the old one.
 const scriptCAS = `local v = redis.call('GET', KEYS[1]) or ''
 if v == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end
 return v`
@@ -66,7 +66,7 @@ func (w *worker) swapInTransaction(op history.Op) {
 	w.log.Ops = append(w.log.Ops, op)
 }
 
-// compareAndSet expects what it reads first.
+// compareAndSet expects the value of a read just before.
 func (w *worker) compareAndSet(op history.Op) {
 	read := w.get(op)
 	if read.Outcome != history.Acked || w.conn == nil {
@@ -78,8 +78,8 @@ func (w *worker) compareAndSet(op history.Op) {
 	w.log.Ops = append(w.log.Ops, op)
 }
 
-// watch is the same as a transaction that EXEC gives up if the register has changed. An EXEC that
-// did so tells nothing that can be checked.
+// watch is the same as a transaction that EXEC gives up if the register has changed. Such an EXEC
+// returns nothing to check.
 func (w *worker) watch(op history.Op) {
 	v, s := w.ask("WATCH", op.Key)
 	if s.Outcome != history.Acked || v != "OK" {
@@ -87,7 +87,7 @@ func (w *worker) watch(op history.Op) {
 	}
 	read := w.get(op)
 	if read.Outcome != history.Acked || w.conn == nil {
-		w.disconnect() // and with it what is watched
+		w.disconnect() // and with it the watched keys
 		return
 	}
 	op.Kind, op.Write, op.Expect = history.CAS, w.tag(), read.Saw

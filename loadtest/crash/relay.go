@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// A relay is the network before a server: it can be cut, stalled and slowed down, leads new
-// connections elsewhere if told so, as a load balancer does, and can lie (lie.go). The replication
-// link of a journal or a replica, known by its PSYNC, can be treated apart from all others.
+// A relay is the network before a server: it can be cut, stalled and slowed down, can lead new
+// connections elsewhere, as a load balancer does, and can lie (lie.go). The replication link of a
+// journal or a replica, known by its PSYNC, can be treated apart from all others.
 type relay struct {
 	addr     string
 	listener net.Listener
@@ -21,7 +21,7 @@ type relay struct {
 	pairs   map[*pair]struct{}
 	closed  bool
 	stalled [2]chan struct{} // by sort, closed when it goes on; nil: not stalled
-	delay   time.Duration    // of what goes to replicas
+	delay   time.Duration    // on the way to replicas
 	lie     *lie             // nil: none
 }
 
@@ -60,7 +60,7 @@ func startRelay(addr, target string) (*relay, error) {
 	return r, nil
 }
 
-// stop breaks every connection and waits for the end of all of it.
+// stop breaks every connection and joins the goroutines.
 func (r *relay) stop() {
 	r.mu.Lock()
 	r.closed = true
@@ -135,7 +135,7 @@ func (r *relay) pass(p *pair, from, to net.Conn, requests bool) {
 	}
 }
 
-// hold keeps what was read as long as the network does, and returns the lie that is in force.
+// hold keeps the bytes read for as long as the network does, and returns the lie in force.
 func (r *relay) hold(p *pair, requests bool) *lie {
 	r.mu.Lock()
 	gate, delay, lie := r.stalled[p.sort()], time.Duration(0), r.lie
@@ -150,7 +150,7 @@ func (r *relay) hold(p *pair, requests bool) *lie {
 	return lie
 }
 
-// cut breaks the connections that which chooses.
+// cut breaks the connections selected by which.
 func (r *relay) cut(which func(*pair) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -177,7 +177,7 @@ func (r *relay) slow(delay time.Duration) {
 	r.delay = delay
 }
 
-// calm ends every stall. What was held goes on, unless its connection has been cut meanwhile.
+// calm ends every stall. Held bytes go on, unless their connection has been cut meanwhile.
 func (r *relay) calm() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

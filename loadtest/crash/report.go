@@ -9,7 +9,7 @@ import (
 	"holdfast/loadtest/harness"
 )
 
-// A book is what all rounds were.
+// A book is the account of all rounds.
 type book struct {
 	out    io.Writer
 	began  time.Time
@@ -19,7 +19,7 @@ type book struct {
 	lines  []*line
 }
 
-// A line is the rounds of one scenario.
+// A line sums up the rounds of one scenario.
 type line struct {
 	*scenario
 	rounds, failed int
@@ -34,7 +34,7 @@ func (b *book) proved(sc *scenario, rounds int) {
 	b.proofs = append(b.proofs, fmt.Sprintf("| %s: %s | %d |", sc.name, sc.about, rounds))
 }
 
-// enter adds a round and says how it was.
+// enter adds a round and prints it.
 func (b *book) enter(sc *scenario, seed uint64, a *account) {
 	l := b.line(sc)
 	l.rounds++

@@ -15,9 +15,8 @@ import (
 	"holdfast/loadtest/harness"
 )
 
-// A setting is what all rounds share.
+// A setting is shared by all rounds.
 type setting struct {
-	root    string // of the repository
 	dir     string // for logs and data
 	server  string // programs
 	proxy   string
@@ -25,12 +24,12 @@ type setting struct {
 	life    time.Duration // of a primary, on average
 }
 
-// A disk holds data and can lose power: what was not flushed is gone then, or stays sector by sector as
+// A disk holds data and can lose power: unflushed sectors are then gone, or stay one by one as
 // chance decides.
 type disk interface {
 	root() string
 	cut(rng *rand.Rand)
-	boot() error // anew, with what is left
+	boot() error // again, with the rest of the data
 	down()
 }
 
@@ -52,15 +51,15 @@ type round struct {
 	disk    disk // that can lose power; nil: the machine's own
 
 	load     *load
-	struck   time.Duration // when the present or last turmoil began
-	first    time.Duration // when the first one did
+	struck   time.Duration // start of the present or last turmoil
+	first    time.Duration // start of the first one
 	turmoils []history.Turmoil
 	happened []string // faults
 	log      *history.Log
 	problems []history.Problem
 }
 
-// An account is what a round was.
+// An account is the result of a round.
 type account struct {
 	acked, unconfirmed, unknown, refused, reads int
 	lives, faults                               int
@@ -69,7 +68,7 @@ type account struct {
 	dir                                         string
 }
 
-// play runs a scenario once. The error is of the harness, not of what it looks at.
+// play runs a scenario once. An error is the harness's own, not a finding.
 func (set *setting) play(ctx context.Context, sc *scenario, name string, seed uint64) (*account, error) {
 	r := &round{scenario: sc, setting: set, ctx: ctx, dir: filepath.Join(set.dir, name),
 		rng: rand.New(rand.NewPCG(seed, 7))}
@@ -110,7 +109,7 @@ func (r *round) run(seed uint64) error {
 	return nil
 }
 
-// up starts everything and waits until a write is acknowledged, or would be.
+// up starts everything and waits until the proxy acknowledges a write, or could.
 func (r *round) up() (err error) {
 	args := []string{"--appendonly", "no"}
 	if r.aof {
@@ -252,7 +251,7 @@ func (r *round) account() *account {
 	return a
 }
 
-// data is the folder for what must survive.
+// data is the folder for data that must survive.
 func (r *round) data() string {
 	if r.disk != nil {
 		return r.disk.root()
@@ -260,7 +259,7 @@ func (r *round) data() string {
 	return r.dir
 }
 
-// newRelay starts a relay somewhere: another program may take an address that was just found free.
+// newRelay starts a relay somewhere: another program may take a free address meanwhile.
 func newRelay(target string) (*relay, error) {
 	for range 8 {
 		addr, err := harness.FreeAddr()

@@ -1,7 +1,7 @@
 package main
 
-// A scenario is a demand, the machines that it needs, what happens to them, and what must hold
-// everything that was acknowledged in the end.
+// A scenario is a demand, its machines, its faults, and the places that must hold every
+// acknowledged write in the end.
 type scenario struct {
 	name  string
 	about string
@@ -10,21 +10,22 @@ type scenario struct {
 	journal, fack bool
 	aof           bool // of all servers
 	replicas      int
-	follow        map[int]int // replicas that follow another one and not the primary
+	follow        map[int]int // replicas that follow another replica and not the primary
 	proxies       int
 	manner        manner // of the clients
 
 	lives  int // of primaries, one after the other
 	faults []fault
 	revive func(*round) error // brings the service back between two lives
-	finish func(*round) error // ends the last life, and judges what is left
+	finish func(*round) error // ends the last life, and judges the remains
 
 	prepare func(*round) error // before the load; nil: nothing
-	lie     *lie               // told by the network before the server; nil: none
+	lie     *lie               // of the network before the server; nil: none
 	idle    bool               // nothing may be acknowledged in it
+	lasting bool               // each fault goes on to the end of the life
 
 	power     bool // the data of server or proxy are on a disk that loses power in the end
-	falseDisk bool // which does not do what a flush asks
+	falseDisk bool // which ignores flushes
 }
 
 const (
@@ -34,7 +35,7 @@ const (
 	ackAll      = "{journal: true, replicas: 1, aof: {local: true, replicas: 1}}"
 )
 
-// scenarios are what is to hold. The fault that a scenario names twice happens twice as often.
+// scenarios are the scenarios that must hold. A fault named twice happens twice as often.
 func scenarios() []scenario {
 	network := []fault{cutLinks, stallLinks, freezePrimary, killClients}
 	proxies := []fault{killProxy, killProxy, freezeProxy, restartProxy, changeRoute}

@@ -15,19 +15,19 @@ import (
 	"holdfast/loadtest/harness"
 )
 
-// startTimeout bounds how long something may take to come up, on a busy machine too.
+// startTimeout bounds the start of a process, on a busy machine too.
 const startTimeout = 30 * time.Second
 
 // A server is one Redis or Valkey that can be killed and started again at the same address.
 type server struct {
 	name, program, addr string
-	dir, logs           string // of its data, and of what it says
+	dir, logs           string // of its data, and of its output
 	args                []string
 	runs                int
 	proc                *harness.Process // nil before the first start
 }
 
-// newServer starts a server whose data are in data/name. It keeps nothing there but what args say.
+// newServer starts a server whose data are in data/name. It persists nothing unless args say so.
 func newServer(ctx context.Context, program, logs, data, name string, args ...string,
 ) (*server, error) {
 	s := &server{name: name, program: program, dir: filepath.Join(data, name), logs: logs, args: args}
@@ -47,7 +47,7 @@ func newServer(ctx context.Context, program, logs, data, name string, args ...st
 	return nil, err
 }
 
-// start starts it again, and waits until it has loaded what it has.
+// start starts it again, and waits until it has loaded its data.
 func (s *server) start(ctx context.Context) error {
 	_, port, err := net.SplitHostPort(s.addr)
 	if err != nil {
@@ -81,7 +81,7 @@ func (s *server) kill() {
 func (s *server) freeze() { s.proc.Signal(syscall.SIGSTOP) }
 func (s *server) thaw()   { s.proc.Signal(syscall.SIGCONT) }
 
-// ask sends one command on a connection of its own, not through any proxy.
+// ask sends one command on a connection of its own, without a proxy.
 func (s *server) ask(args ...string) (any, error) {
 	c, err := harness.DialClient(s.addr, patience)
 	if err != nil {
@@ -106,7 +106,7 @@ func (s *server) field(section, name string) (string, error) {
 	return "", fmt.Errorf("no %s in INFO %s", name, section)
 }
 
-// offset is how far a replica is, -1 if it is loading everything anew.
+// offset is a replica's offset, -1 during a full resync.
 func (s *server) offset() int64 {
 	syncing, err := s.field("replication", "master_sync_in_progress")
 	if err != nil || syncing != "0" {
@@ -119,7 +119,7 @@ func (s *server) offset() int64 {
 	return n
 }
 
-// written is how far a primary is.
+// written is a primary's offset.
 func (s *server) written() (int64, error) { return s.number("replication", "master_repl_offset") }
 
 func (s *server) number(section, name string) (int64, error) {
@@ -136,7 +136,7 @@ func (s *server) linked() bool {
 	return err == nil && state == "up"
 }
 
-// online is how many replicas follow a primary, journals among them.
+// online is the number of replicas that follow a primary, journals among them.
 func (s *server) online() int {
 	v, err := s.ask("INFO", "replication")
 	text, _ := v.(string)

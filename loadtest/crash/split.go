@@ -7,9 +7,9 @@ import (
 	"holdfast/loadtest/crash/history"
 )
 
-// split promotes the replica while the primary lives on: new connections are led to the one, old ones
-// remain with the other. Neither has the other's writes any longer, so that nothing that is executed
-// on the old one from then on may be acknowledged. Then the old one dies.
+// split promotes the replica while the primary lives on: new connections are led to the one, old
+// ones remain with the other. Neither gets the other's writes any longer, so that no command
+// executed on the old one from then on may be acknowledged. Then the old one dies.
 func split(r *round) error {
 	r.calm()
 	r.strike()
@@ -43,7 +43,7 @@ func (r *round) lead() error {
 	return nil
 }
 
-// wander has connections go over to where new ones are led, some at a time.
+// wander moves connections to the target of new ones, some at a time.
 func (r *round) wander(times int) {
 	for range times {
 		r.front.cut(func(*pair) bool { return r.rng.IntN(3) == 0 })
@@ -51,10 +51,10 @@ func (r *round) wander(times int) {
 	}
 }
 
-// finishSplitBrain has two primaries go on, each with a replica of its own that is behind at times. What
-// is acknowledged then is on one of the replicas, if each proof was given by the server that executed
-// the write; so both primaries die, and all of it must be found. Elements that were changed twice are
-// left out, as each change may have been on another side.
+// finishSplitBrain has two primaries go on, each with a replica of its own that is behind at times.
+// Every acknowledged write is then on one of the replicas, if the server that executed it gave the
+// proof; so both primaries die, and all of these writes must be found. Elements that were changed
+// twice are left out, as each change may have been on another side.
 func finishSplitBrain(r *round) error {
 	r.calm()
 	r.strike()
@@ -70,7 +70,7 @@ func finishSplitBrain(r *round) error {
 			way.calm()
 		}
 	}
-	for _, way := range r.ways { // what is on its way does not arrive
+	for _, way := range r.ways { // bytes in flight do not arrive
 		way.cut(all)
 	}
 	r.end(append(r.victims(), r.others[0])...)

@@ -2,18 +2,19 @@ package main
 
 import (
 	"strconv"
+	"strings"
 
 	"holdfast/loadtest/crash/history"
 	"holdfast/loadtest/harness"
 )
 
-// How many keys of a sort there are. Few, so that clients meet.
+// The numbers of keys of each sort. Few, so that clients meet.
 const (
 	sharedKeys   = 3
 	registerKeys = 6
 )
 
-// step does one thing of many.
+// step takes one random step.
 func (w *worker) step() {
 	switch n := w.rng.IntN(100); {
 	case n < 6 && w.manner.silent:
@@ -91,7 +92,7 @@ func effects(tag string, keys ...string) []history.Effect {
 	return all
 }
 
-// note writes down what became of a write.
+// note records the outcome of a write.
 func (w *worker) note(wr history.Write, s history.Span, v any) {
 	wr.Span = s
 	if n, ok := v.(int64); ok && wr.Counter != "" {
@@ -163,16 +164,21 @@ func (w *worker) transaction() {
 	w.note(wr, s, v)
 }
 
-// exec runs commands within MULTI and EXEC, all sent at once or one by one. As a simple client does,
-// it goes on to EXEC whatever the replies before are: an error among them must lead to EXECABORT.
+// exec runs commands within MULTI and EXEC, all sent at once or one by one. As a simple client
+// does, it goes on to EXEC whatever the replies before are: an error among them must lead to
+// EXECABORT.
 func (w *worker) exec(commands ...[]string) (v any, s history.Span) {
 	c := w.conn
 	s = w.span()
 	commands = append([][]string{{"MULTI"}}, commands...)
 	var err error
-	if w.rng.IntN(2) == 0 {
+	before := make([]any, 0, len(commands)) // the replies to them
+	oneByOne := w.rng.IntN(2) == 0
+	if oneByOne {
 		for _, args := range commands {
-			if _, err = c.Do(args...); err != nil {
+			v, err = c.Do(args...)
+			before = append(before, v)
+			if err != nil {
 				s.Return, s.Outcome, s.Text = w.clock(), history.Refused, "EXEC was not sent"
 				w.disconnect()
 				return nil, s
@@ -187,7 +193,8 @@ func (w *worker) exec(commands ...[]string) (v any, s history.Span) {
 		err = c.Flush()
 		for range commands {
 			if err == nil {
-				_, err = c.Reply()
+				v, err = c.Reply()
+				before = append(before, v)
 			}
 		}
 		if err == nil {
@@ -196,6 +203,9 @@ func (w *worker) exec(commands ...[]string) (v any, s history.Span) {
 	}
 	if !w.finish(&s, v, err) {
 		w.rest()
+	}
+	if e, ok := v.(harness.ErrReply); ok && err == nil && strings.Contains(string(e), "without MULTI") {
+		w.complain("client %d at %v, one by one %t: replies before EXEC %q", w.id, s.Call, oneByOne, before)
 	}
 	w.proven(&s)
 	return v, s

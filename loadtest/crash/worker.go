@@ -28,7 +28,7 @@ type load struct {
 	workers []*worker
 }
 
-// grace is how long workers may finish what they are at when the load stops.
+// grace is the time for workers to finish their current step when the load stops.
 const grace = 200 * time.Millisecond
 
 func startLoad(addrs []string, workers int, seed uint64, m manner) *load {
@@ -45,7 +45,7 @@ func startLoad(addrs []string, workers int, seed uint64, m manner) *load {
 	return l
 }
 
-// stop ends the load and returns what everybody knows.
+// stop ends the load and returns the workers' logs.
 func (l *load) stop() (*history.Log, []history.Problem) {
 	close(l.ending)
 	force := time.AfterFunc(grace, l.closeAll)
@@ -87,7 +87,7 @@ func (l *load) pause(d time.Duration) {
 	}
 }
 
-// complain notes an answer that must not be given.
+// complain records a forbidden answer.
 func (l *load) complain(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -125,8 +125,8 @@ func (l *load) drop(c *harness.Client) {
 	c.Close()
 }
 
-// A worker is one client of the load, in a goroutine of its own. It keeps to one proxy as long as its
-// connection lives, and goes to the next one when that breaks.
+// A worker is one client of the load, in a goroutine of its own. It keeps to one proxy for the life
+// of its connection, and goes to the next one when that breaks.
 type worker struct {
 	*load
 	id    int
@@ -134,7 +134,7 @@ type worker struct {
 	rng   *rand.Rand
 	log   *history.Log
 	conn  *harness.Client // nil: none
-	side  *harness.Client // for what blocks
+	side  *harness.Client // for blocking commands
 	tags  int
 	user  bool // it logs in
 	db    int
@@ -149,7 +149,7 @@ func (w *worker) run() {
 	w.disconnect()
 }
 
-// ready makes sure of a connection.
+// ready ensures a connection.
 func (w *worker) ready() bool {
 	if w.conn != nil {
 		return true
@@ -164,7 +164,7 @@ func (w *worker) ready() bool {
 	return true
 }
 
-// disconnect gives both connections up: what was under way there is in doubt.
+// disconnect gives both connections up: commands in flight there are in doubt.
 func (w *worker) disconnect() {
 	for _, c := range []*harness.Client{w.conn, w.side} {
 		if c != nil {
@@ -174,12 +174,12 @@ func (w *worker) disconnect() {
 	w.conn, w.side = nil, nil
 }
 
-// rest is the pause after something went wrong.
+// rest is the pause after a failure.
 func (w *worker) rest() {
 	w.pause(time.Duration(2+w.rng.IntN(15)) * time.Millisecond)
 }
 
-// tag returns a value that nobody else writes.
+// tag returns a unique value.
 func (w *worker) tag() string {
 	w.tags++
 	return fmt.Sprintf("%d.%d", w.id, w.tags)
@@ -190,7 +190,7 @@ func (w *worker) span() history.Span {
 	return history.Span{Client: w.id, Proxy: w.proxy, Call: w.clock(), Return: history.Never}
 }
 
-// finish ends an interval with a reply or the lack of one. It returns whether the command was
+// finish ends an interval with a reply or the lack of one. It reports whether the command was
 // acknowledged.
 func (w *worker) finish(s *history.Span, v any, err error) bool {
 	s.Return = w.clock()
@@ -200,7 +200,7 @@ func (w *worker) finish(s *history.Span, v any, err error) bool {
 		if timedOut(err) {
 			s.Text = "no answer"
 			if w.struck.Load() {
-				return false // by a server that is being killed, perhaps
+				return false // perhaps by a server that is being killed
 			}
 			w.complain("proxy %d has not answered what client %d asked at %v, at %v", s.Proxy, w.id, s.Call,
 				s.Return)
