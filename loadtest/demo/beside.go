@@ -10,17 +10,17 @@ import (
 	"strconv"
 )
 
-// The flood and the clients whose commands are timed are processes of their own. What they cost each
-// other, and what the demo itself does meanwhile, is then left to the kernel to divide, as among
-// machines, and none of them has a garbage collector at work.
+// The flood and the measured clients are processes of their own. The kernel then divides the
+// processor between them and the demo itself, as among machines, and none of them has a garbage
+// collector at work.
 
-// crew starts the two. The test runs them in its own process.
+// crew starts the two processes. The test runs them in its own process.
 type crew struct {
 	flood   func(context.Context, string, *options) (answers, error)
 	clients func(context.Context, string, int) (*clients, error)
 }
 
-// clients is traffic that runs beside.
+// clients is the background traffic.
 type clients struct {
 	asks io.WriteCloser
 	laps *json.Decoder
@@ -30,7 +30,7 @@ type clients struct {
 	example     string
 }
 
-// lap asks for what was seen since the last time.
+// lap asks for the figures since the last lap.
 func (c *clients) lap() (l lap, err error) {
 	if _, err = c.asks.Write([]byte("lap\n")); err != nil {
 		return l, err

@@ -15,13 +15,13 @@ import (
 // replyTimeout bounds the wait for one reply.
 const replyTimeout = 60 * time.Second
 
-// databases are where the data set lies.
+// databases are the databases of the data set.
 var databases = []int{0, 1, 5}
 
 // batch is how many commands go in one write.
 const batch = 1000
 
-// loadPrefix begins the keys of the clients that go on writing. They are not part of the data set.
+// loadPrefix begins the keys of the background clients. They are not part of the data set.
 const loadPrefix = "load:"
 
 // fill writes n keys of several types, spread over the databases, a third of them with a deadline.
@@ -78,8 +78,8 @@ func fillBatch(ctx context.Context, c *harness.Client, from, to int) error {
 	return ctx.Err()
 }
 
-// print is the fingerprint of a data set: how many keys, and the sum of a hash of each key with its
-// database, the digest of its value and its deadline. A sum does not depend on the order.
+// print is the fingerprint of a data set: the number of keys, and the sum of a hash of each key
+// with its database, the digest of its value and its deadline. A sum does not depend on the order.
 type print struct {
 	keys int
 	sum  [4]uint64

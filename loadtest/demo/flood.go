@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// answers is what the flood was told.
+// answers are the replies to the flood.
 type answers struct {
 	OK, Throttled, Other int
 	Example              string // of Other
 	Took                 time.Duration
 }
 
-// runFlood sends the FLUSHALLs from all connections, spread evenly over the span, and each after the
-// replies to those before it, as a program in a loop does.
+// runFlood sends the FLUSHALLs from all connections, spread evenly over the span. Each waits for
+// the replies to those before it, as a program in a loop does.
 func runFlood(ctx context.Context, addr string, o *options) (a answers, err error) {
 	left := o.flushes
 	rounds := max(1, o.flushes/(o.conns*o.depth))

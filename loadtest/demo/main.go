@@ -19,10 +19,10 @@ type options struct {
 	flushes int
 	conns   int
 	clients int
-	depth   int           // how many a connection sends before it reads their replies
+	depth   int           // commands per connection before it reads their replies
 	span    time.Duration // of the flood
 	measure time.Duration // before it
-	slower  float64       // how much longer p99 may be during the flood; 0: not looked at
+	slower  float64       // the limit for p99 during the flood, relative to before; 0: none
 }
 
 func main() {

@@ -11,41 +11,42 @@ import (
 
 // paced is connections that send commands at a steady pace and read the answers.
 //
-// One goroutine drives them all from one epoll instance, with nothing to collect: what sends the
-// load shares the processors with what is measured, so it has to cost little, and must not pause by
+// One goroutine drives them all from one epoll instance, without garbage: the load generator shares
+// the processors with the measured processes, so it has to cost little, and must not pause by
 // itself. A goroutine, a timer and a parked read for each connection took twice the time, and their
+// scheduling showed in the figures.
 // scheduling showed in the figures.
 type paced struct {
 	every time.Duration // from one burst of a connection to its next
-	// burst appends the commands of a connection's next burst and says how many they are; with
-	// none the connection has done.
+	// burst appends the commands of a connection's next burst and returns their number; zero ends
+	// the connection.
 	burst func(conn, round int, out []byte) ([]byte, int)
-	// answer is given the first line of each reply, which is valid during the call only.
+	// answer gets the first line of each reply, which is valid during the call only.
 	answer func(line []byte)
 	took   func(time.Duration) // from the write of a burst to its last reply
 	turn   func()              // called often; may be nil
 
 	epoll, timer int
 	conns        []*pacedConn
-	open         int // how many have not done
+	open         int // connections that have not ended
 	buf          []byte
 }
 
-// pacedConn is one connection of it. Its writes block, which bursts that fit into a socket's buffer
-// never do; it is read when there is something to read.
+// pacedConn is one of its connections. Its writes block, which bursts that fit into a socket's
+// buffer never do; it is read when it is readable.
 type pacedConn struct {
 	fd      int
 	in      []byte // the beginning of a reply
 	out     []byte
 	round   int
-	waiting int       // replies that are outstanding
+	waiting int       // outstanding replies
 	sent    time.Time // of the burst
 	due     time.Time // of the next one
 	done    bool
 }
 
-// run opens n connections to addr, whose first bursts are spread over the time between two, and
-// goes on until each has done, or ctx ends, which is no error.
+// run opens n connections to addr, whose first bursts are spread over the interval, and goes on
+// until all have ended, or ctx ends, which is no error.
 func (p *paced) run(ctx context.Context, addr string, n int) error {
 	to, err := netip.ParseAddrPort(addr)
 	if err != nil {
@@ -111,7 +112,7 @@ func (p *paced) close() {
 	unix.Close(p.epoll)
 }
 
-// step sends what is due, waits, and reads what has come.
+// step sends due bursts, waits, and reads replies.
 func (p *paced) step() error {
 	if p.turn != nil {
 		p.turn()
@@ -138,7 +139,7 @@ func (p *paced) step() error {
 	return nil
 }
 
-// sendDue sends the bursts whose time has come, and sets the timer for the first of the others.
+// sendDue sends the due bursts, and sets the timer for the next one.
 func (p *paced) sendDue(now time.Time) error {
 	next := now.Add(time.Second)
 	for i, c := range p.conns {

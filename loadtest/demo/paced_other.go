@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// paced is for Linux only, as all that measures processes here.
+// paced is for Linux only, as all process measurements here.
 type paced struct {
 	every  time.Duration
 	burst  func(conn, round int, out []byte) ([]byte, int)

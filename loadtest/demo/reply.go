@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// cutReply returns the first line of the reply at the start of b, and the size of the whole; 0 while
-// it has not come. It knows the replies that have one line, and strings.
+// cutReply returns the first line of the reply at the start of b, and the size of the whole; 0
+// while it is incomplete. It knows one-line replies and strings.
 func cutReply(b []byte) (line []byte, size int) {
 	end := bytes.Index(b, []byte("\r\n"))
 	if end < 0 {

@@ -15,7 +15,7 @@ type stack struct {
 	console, audit string
 }
 
-// config is the proxy's: what the README shows, and an audit log.
+// config is the proxy's: the README's example, and an audit log.
 const config = `listeners:
   - address: %s
 upstream:

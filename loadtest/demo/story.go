@@ -28,7 +28,7 @@ type demo struct {
 
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
 
-// check says whether something holds.
+// check prints whether a claim holds.
 func (d *demo) check(ok bool, format string, args ...any) {
 	word := "ok   "
 	if !ok {
@@ -160,7 +160,7 @@ func (d *demo) rescue(ctx context.Context) error {
 	return nil
 }
 
-// show prints what the console answers.
+// show prints the console's answer.
 func (d *demo) show(c *harness.Client, args ...string) error {
 	v, err := c.Must(args...)
 	lines, _ := v.([]any)
@@ -170,7 +170,7 @@ func (d *demo) show(c *harness.Client, args ...string) error {
 	return err
 }
 
-// audited looks for the culprit in the audit log. Lines are written beside the loops.
+// audited looks for the culprit in the audit log. Its lines are written off the loops.
 func (d *demo) audited() {
 	deadline := time.Now().Add(10 * time.Second)
 	for {

@@ -13,11 +13,11 @@ import (
 const (
 	// think is the time from one command of a client to its next.
 	think = 2 * time.Millisecond
-	// slowest is what is told apart of the times that commands took, in µs.
+	// slowest bounds the distinct latencies, in µs.
 	slowest = 1 << 18
 )
 
-// lap is how long the commands of the clients took since the last one.
+// lap holds the latencies of the clients' commands since the last one.
 type lap struct {
 	N, Errors     int
 	Example       string // of an error
@@ -28,7 +28,7 @@ func (l lap) String() string {
 	return fmt.Sprintf("%d commands, p50 %v, p99 %v, the longest %v", l.N, l.P50, l.P99, l.Max)
 }
 
-// traffic is clients that read and write through the proxy until ctx ends. Whoever started it asks
+// traffic is clients that read and write through the proxy until ctx ends. The parent process asks
 // for a lap by a line, and reads it as JSON.
 type traffic struct {
 	counts  [slowest]uint32 // of commands, by µs
@@ -61,8 +61,8 @@ func runTraffic(ctx context.Context, addr string, n int, asks io.Reader, out io.
 	return failed
 }
 
-// passOn passes lines on as they come, and tells of the end of the input. Waiting for input cannot be
-// called off, so nobody joins it.
+// passOn passes lines on as they come, and reports the end of the input. Waiting for input cannot
+// be cancelled, so it is not joined.
 func passOn(ctx context.Context, in io.Reader, lines chan<- struct{}, ended func()) {
 	defer ended()
 	for s := bufio.NewScanner(in); s.Scan(); {
@@ -95,7 +95,7 @@ func (t *traffic) took(d time.Duration) {
 	t.counts[min(d/time.Microsecond, slowest-1)]++
 }
 
-// lap returns what was seen since the last one.
+// lap returns the figures since the last one.
 func (t *traffic) lap() lap {
 	l := lap{N: t.n, Errors: t.errs, Example: t.example}
 	seen := 0
