@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// work is what one connection sends, again and again.
+// work is the repeated load of one connection.
 type work struct {
 	command string // SET or GET
 	prefix  string // of the keys
@@ -26,7 +26,7 @@ const (
 	waitEach          // behind each command
 )
 
-// replies is how many a batch gets.
+// replies is the number of replies to a batch.
 func (w work) replies() int {
 	switch w.wait {
 	case waitBatch:
@@ -86,11 +86,11 @@ func (b *batch) next() []byte {
 	return b.data
 }
 
-// replies counts the replies in a stream of bytes that comes in pieces. It knows simple strings,
-// errors, integers and bulk strings, which is all that SET, GET and WAIT give.
+// replies counts the replies in a stream of bytes that comes in pieces. It knows the types that
+// SET, GET and WAIT return: simple strings, errors, integers and bulk strings.
 type replies struct {
-	line []byte // of a reply that is not whole
-	skip int    // bytes of a bulk string that are still to come
+	line []byte // of an incomplete reply
+	skip int    // bytes of a bulk string to come
 }
 
 // reply is one whole reply, of a bulk string the length.

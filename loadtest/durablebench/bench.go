@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// series is what all rounds measured of one key.
+// series holds the measurements of one key over all rounds.
 type series struct {
 	rates     []float64 // commands a second
 	proxyCPU  []float64 // µs per command
@@ -37,17 +37,17 @@ func (s *series) add(m measured, proxy, server time.Duration) {
 	}
 }
 
-// bench holds what was measured so far.
+// bench holds the measurements so far.
 type bench struct {
 	programs programs
 	dir      string // of logs
 	opts     options
 
 	series map[key]*series
-	probes map[string]string // of each disk, what fdatasync takes; or why it is not there
+	probes map[string]string // the time of fdatasync on each disk, or why the disk is missing
 }
 
-// of returns what was measured of k, to read.
+// of returns the measurements of k, to read.
 func (b *bench) of(k key) *series {
 	if s := b.series[k]; s != nil {
 		return s
@@ -105,8 +105,8 @@ func (b *bench) onDisk(ctx context.Context, d disk) (err error) {
 	return nil
 }
 
-// round measures every cell and pair once. The order is another one each time, so that none always
-// follows the same.
+// round measures every cell and pair once. The order changes each time, so that none always follows
+// the same.
 func (b *bench) round(ctx context.Context, d disk, all []*contender) error {
 	for _, cell := range b.opts.cells {
 		for _, i := range rand.Perm(len(b.opts.ways)) {
@@ -138,7 +138,7 @@ func (b *bench) round(ctx context.Context, d disk, all []*contender) error {
 	return nil
 }
 
-// find returns the contender of a design; nil: it does not take part.
+// find returns the contender of a design; nil: it takes no part.
 func find(all []*contender, name string) *contender {
 	for _, c := range all {
 		if c.name == name {
@@ -148,7 +148,7 @@ func find(all []*contender, name string) *contender {
 	return nil
 }
 
-// window sets when the loads are to be measured.
+// window sets the measured interval of the loads.
 func (b *bench) window(d disk, loads ...*load) (from, to time.Time) {
 	from = time.Now().Add(d.warm)
 	to = from.Add(time.Duration(b.opts.seconds * d.seconds * float64(time.Second)))
@@ -172,8 +172,8 @@ func (b *bench) cell(ctx context.Context, d disk, c *contender, w way, what cell
 	return nil
 }
 
-// pair measures a reader beside writers. It is the reader that is recorded, and, under another
-// name, the writers.
+// pair measures a reader together with writers. It records the reader and, under another name, the
+// writers.
 func (b *bench) pair(ctx context.Context, d disk, c *contender, p pair) error {
 	writers, err := newLoad(c.addr(), pairWriters,
 		work{command: "SET", prefix: p.prefix, depth: 1})
@@ -194,13 +194,13 @@ func (b *bench) pair(ctx context.Context, d disk, c *contender, p pair) error {
 	return nil
 }
 
-// run runs loads side by side and returns the CPU times of the contender's processes meanwhile.
+// run runs loads in parallel and returns the CPU times of the contender's processes meanwhile.
 func (b *bench) run(
 	ctx context.Context, d disk, c *contender, loads ...*load,
 ) (proxy, server time.Duration, err error) {
 	from, to := b.window(d, loads...)
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // one that fails ends the others
+	defer cancel() // a failed one ends the others
 	ended := make(chan error, len(loads))
 	for _, l := range loads {
 		go l.runInto(ctx, cancel, ended)
@@ -217,7 +217,7 @@ func (b *bench) run(
 	return proxyAfter - proxy, serverAfter - server, err
 }
 
-// runInto is the goroutine of one load, joined by what it sends to ended.
+// runInto is the goroutine of one load, joined by its send to ended.
 func (l *load) runInto(ctx context.Context, cancel context.CancelFunc, ended chan<- error) {
 	err := l.run(ctx)
 	if err != nil {

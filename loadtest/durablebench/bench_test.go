@@ -97,7 +97,7 @@ func (b *bench) result(disk, name, what string, rate float64, each time.Duration
 	b.record(key{disk, name, what}, m, 0, time.Second)
 }
 
-// A report of made-up figures: goals that are reached, that are not, and that nobody measured.
+// A report of made-up figures: goals reached, missed and not measured.
 func TestReport(t *testing.T) {
 	b := &bench{series: map[key]*series{}, probes: map[string]string{"50ms": "NOT MEASURED: no"}}
 	b.opts = options{designs: designs, ways: ways, disks: disks, cells: []cell{{1, 1}, {50, 1}}}

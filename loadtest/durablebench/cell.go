@@ -10,15 +10,15 @@ import (
 // cell is one way to load a contender with writers.
 type cell struct {
 	connections int
-	depth       int // SETs that a connection has outstanding
+	depth       int // outstanding SETs of a connection
 }
 
 func (c cell) String() string { return fmt.Sprintf("%d × depth %d", c.connections, c.depth) }
 
-// quickCells is what --quick measures.
+// quickCells are the cells of --quick.
 const quickCells = "1x1,50x1,50x16"
 
-// cells reads a list of connections and depths, such as "1x1,50x16". "" is all that there are.
+// cells reads a list of connections and depths, such as "1x1,50x16". "" is all cells.
 func cells(list string) (all []cell, err error) {
 	if list == "" {
 		for _, depth := range []int{1, 16} {
@@ -56,10 +56,10 @@ var pairs = []pair{
 
 func (p pair) String() string { return "reader beside 50 × " + p.prefix }
 
-// writers is the name of the same measurement's other half.
+// writers is the name of the other half of the measurement.
 func (p pair) writers() string { return "50 × " + p.prefix + " beside a reader" }
 
-// key names what was measured: a cell or a pair of one contender on one disk.
+// key names a measurement: a cell or a pair of one contender on one disk.
 type key struct {
 	disk, name, what string
 }

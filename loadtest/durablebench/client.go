@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// client is one connection of the load. It belongs to the loop that it is in.
+// client is one connection of the load. It belongs to its loop.
 type client struct {
 	fd      int
 	work    work
@@ -19,8 +19,8 @@ type client struct {
 	replies replies
 	unsent  []byte // of the batch
 	sent    time.Time
-	waiting int // replies that the batch still has to get
-	good    int // SETs that OK came for, and that WAIT has not proven yet
+	waiting int // outstanding replies to the batch
+	good    int // SETs with an OK but without WAIT's proof
 }
 
 // dial connects to an address of digits, and blocks until it has.
@@ -61,7 +61,7 @@ func (c *client) send(now time.Time) error {
 	return c.flush()
 }
 
-// flush writes what the socket takes. A batch is small, so that it nearly always takes all.
+// flush writes as much as the socket takes. A batch is small, so that it nearly always takes all.
 func (c *client) flush() error {
 	for len(c.unsent) > 0 {
 		n, err := unix.Write(c.fd, c.unsent)
@@ -69,7 +69,7 @@ func (c *client) flush() error {
 		case nil:
 			c.unsent = c.unsent[n:]
 		case unix.EAGAIN:
-			return nil // the loop tries again with the next event
+			return nil // the loop tries again at the next event
 		case unix.EINTR:
 		default:
 			return fmt.Errorf("write: %w", err)
@@ -78,7 +78,7 @@ func (c *client) flush() error {
 	return nil
 }
 
-// take counts the replies in data: SETs or GETs that are acknowledged by them, and others.
+// take counts the replies in data: SETs or GETs that they acknowledge, and others.
 func (c *client) take(data []byte) (good, bad int, problem string) {
 	for len(data) > 0 {
 		one, rest, ok := c.replies.next(data)

@@ -15,12 +15,12 @@ import (
 	"holdfast/loadtest/harness"
 )
 
-// design is what processes there are.
+// design is a set of processes.
 type design struct {
 	name    string
 	aof     bool   // the server has appendonly yes and appendfsync always
 	replica bool   // the server has one
-	ack     string // what the proxy's route asks for; "": no proxy
+	ack     string // the demand of the proxy's route; "": no proxy
 	journal bool   // the proxy has one
 }
 
@@ -32,18 +32,18 @@ var designs = []design{
 	{name: "e", ack: "{replicas: 1}", replica: true},
 }
 
-// way is a design and how it is used.
+// way is a design and its use.
 type way struct {
 	name   string
 	text   string
 	design string
 	prefix string
 	wait   waiting
-	extra  bool // on the machine's own disk only: it says nothing about disks
+	extra  bool // on the machine's own disk only: it does not depend on disks
 }
 
-// ways lists the rows of the tables. "b each" differs from b where a batch has several SETs, and
-// "e off" shows what of (e)'s price is the proxy's and not the proof's.
+// ways lists the rows of the tables. "b each" differs from b where a batch has several SETs, and "e
+// off" shows the part of (e)'s price that is the proxy's and not the proof's.
 var ways = []way{
 	{"a", "server, appendfsync always", "a", durablePrefix, waitNever, false},
 	{"b", "server, the client sends WAIT 1", "b", durablePrefix, waitBatch, false},
@@ -54,12 +54,12 @@ var ways = []way{
 	{"e off", "its proxy, keys off the route: no proof", "e", plainPrefix, waitNever, true},
 }
 
-// does reports whether there is such a row for a cell on a disk.
+// does reports whether a cell on a disk has such a row.
 func (w way) does(d disk, c cell) bool {
 	return (!w.extra || d.flush == 0) && (w.wait != waitEach || c.depth > 1)
 }
 
-// Keys with durablePrefix are on the route that the proxies have; others are not.
+// Keys with durablePrefix are on the proxies' route; others are not.
 const (
 	durablePrefix = "pay:"
 	plainPrefix   = "etc:"
@@ -71,7 +71,7 @@ type contender struct {
 	server, replica, proxy *harness.Process
 }
 
-// addr is where the load goes.
+// addr is the address for the load.
 func (c *contender) addr() string {
 	if c.proxy != nil {
 		return c.proxy.Addr
@@ -79,7 +79,7 @@ func (c *contender) addr() string {
 	return c.server.Addr
 }
 
-// programs are what contenders are made of.
+// programs are the programs of contenders.
 type programs struct{ server, proxy string }
 
 func findPrograms(root string) (programs, error) {
@@ -95,7 +95,7 @@ func findPrograms(root string) (programs, error) {
 }
 
 // startContender starts a design with its data in disk and its logs in dir, and waits until it
-// proves a write. What it has started is returned with an error, too.
+// proves a write. With an error, it also returns the processes already started.
 func startContender(
 	ctx context.Context, p programs, d design, dir, disk string,
 ) (*contender, error) {
@@ -182,7 +182,7 @@ func startProxy(p programs, d design, dir, disk, upstream string) (*harness.Proc
 }
 
 // awaitProof asks until one write is acknowledged, as the load will ask, and checks with the proxy
-// that it had the demand that is to be measured: a benchmark of nothing would look very good.
+// that the write had the measured demand: a benchmark of nothing would look very good.
 func (c *contender) awaitProof(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -236,7 +236,7 @@ func (c *contender) tryProof() (answer string, err error) {
 	return answer, nil
 }
 
-// demand is what HOLDFAST ACK calls what the route asks for.
+// demand is the route's demand as HOLDFAST ACK names it.
 func (c *contender) demand() string {
 	switch {
 	case c.journal:

@@ -14,7 +14,7 @@ import (
 	"holdfast/loadtest/fusedisk"
 )
 
-// disk is where a round of everything is done.
+// disk is the disk of a whole round.
 type disk struct {
 	name    string
 	flush   time.Duration // 0: the machine's own disk
@@ -35,7 +35,7 @@ func (d disk) title() string {
 	return fmt.Sprintf("A disk whose flush takes %v", d.flush)
 }
 
-// diskSize is what the files of a whole run fit in. It takes memory only as it is written.
+// diskSize holds the files of a whole run. It takes memory only as it is written.
 const diskSize = 6 << 30
 
 // mount makes the disk ready below dir and returns a folder on it.
@@ -66,8 +66,8 @@ func (d disk) mount(dir string) (folder string, unmount func() error, err error)
 // errNoDisk: this machine cannot make such a disk.
 var errNoDisk = errors.New("not available here")
 
-// probe is how long fdatasync of 4 KiB takes in folder, medians: of a file that grows, as an
-// append-only file does, and of blocks that have been written before, as the journal has them.
+// probe measures fdatasync of 4 KiB in folder, medians: of a file that grows, as an append-only
+// file does, and of blocks written before, as the journal's are.
 func probe(folder string) (grow, over time.Duration, err error) {
 	const n, block = 20, 4096
 	path := filepath.Join(folder, "probe")

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// goal is a ratio that is to be reached in some cells, on some disks.
+// goal is a ratio to reach in some cells, on some disks.
 type goal struct {
 	text   string
 	limit  float64
@@ -35,7 +35,7 @@ func medians(x, y string) func(*bench, disk, cell) float64 {
 	}
 }
 
-// readers is the ratio of a figure of the reader, beside durable writers and beside plain ones.
+// readers is the ratio of a figure of the reader, with durable writers and with plain ones.
 func readers(name string, figure func(*series) float64) func(*bench, disk, cell) float64 {
 	return func(b *bench, d disk, _ cell) float64 {
 		return figure(b.of(key{d.name, name, pair{name, durablePrefix}.String()})) /
@@ -68,7 +68,7 @@ func goalList() []goal {
 	return all
 }
 
-// holds reports that a ratio reaches the goal.
+// holds reports whether a ratio reaches the goal.
 func (g goal) holds(ratio float64) bool {
 	if g.atMost {
 		return ratio <= g.limit
@@ -76,7 +76,7 @@ func (g goal) holds(ratio float64) bool {
 	return ratio >= g.limit
 }
 
-// writeGoals writes how many cells reach each goal, and those that do not with their figure.
+// writeGoals writes the number of cells that reach each goal, and the others with their figure.
 func (b *bench) writeGoals(w *strings.Builder) {
 	w.WriteString("\n| goal | disk | | reached | the others |\n|---|---|---|--:|---|\n")
 	for _, g := range goals {

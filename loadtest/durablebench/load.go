@@ -18,20 +18,20 @@ type load struct {
 	clients []*client // by the number that epoll gives back
 	buf     []byte
 
-	from, to time.Time // what is measured
+	from, to time.Time // the measured interval
 	result   measured
 }
 
-// measured is what a load did between from and to.
+// measured holds the figures of a load between from and to.
 type measured struct {
-	good    int // commands that were acknowledged as they should be
+	good    int // commands acknowledged as expected
 	bad     int // other answers
 	problem string
 	seconds float64
 	times   *histogram
 }
 
-// patience is how long a client may be without any reply.
+// patience bounds the time of a client without any reply.
 const patience = 20 * time.Second
 
 // newLoad connects n clients to addr.
@@ -64,7 +64,7 @@ func (l *load) close() {
 	_ = unix.Close(l.epoll)
 }
 
-// run sends until l.to, and closes the clients. What was in flight then is not counted.
+// run sends until l.to, and closes the clients. It does not count commands in flight then.
 func (l *load) run(ctx context.Context) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -123,7 +123,7 @@ func run(ctx context.Context, args []string) error {
 	return harness.WriteSection(filepath.Join(root, "README.md"), "durable", b.readme())
 }
 
-// describe says where, when, with what and how the figures were made.
+// describe gives the place, time, tools and method of the figures.
 func describe(root string, o options, started time.Time) string {
 	commit := "unknown"
 	out, err := exec.Command("git", "-C", root, "describe", "--always", "--dirty").Output()

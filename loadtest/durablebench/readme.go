@@ -7,10 +7,11 @@ import (
 	"strings"
 )
 
-// readmeCell is the one whose figures stand in the README.
+// readmeCell is the cell in the README.
 var readmeCell = cell{connections: 50, depth: 1}
 
-// readme is the short table of the README: what a proof costs who writes, and who reads beside.
+// readme is the short table of the README: the cost of a proof for writers, and for readers
+// meanwhile.
 func (b *bench) readme() string {
 	var w strings.Builder
 	w.WriteString("| 50 connections | ")
@@ -51,7 +52,7 @@ func setsText(s *series) string {
 	return fmt.Sprintf("%s, %.1f ms", count(s.rates), p50)
 }
 
-// count is a rate for people: two or three digits say all that there is to say.
+// count is a rate for people, of two or three digits.
 func count(rates []float64) string {
 	switch r := median(rates); {
 	case len(rates) == 0:

@@ -57,7 +57,7 @@ func (b *bench) writeCells(w *strings.Builder, d disk) {
 	}
 }
 
-// writePairs writes what the reader had beside the writers.
+// writePairs writes the figures of the reader.
 func (b *bench) writePairs(w *strings.Builder, d disk) {
 	w.WriteString("\nOne client that sends GETs, beside 50 that send SETs:\n\n" +
 		"| who | the writers' keys | GETs/s | p50 ms | p99 ms | the writers' SETs/s |\n" +
@@ -78,8 +78,7 @@ func (b *bench) writePairs(w *strings.Builder, d disk) {
 	}
 }
 
-// writeProblems writes what was answered otherwise than it should be. Such answers are in no
-// figure.
+// writeProblems writes the unexpected answers. Such answers are in no figure.
 func (b *bench) writeProblems(w *strings.Builder) {
 	var lines []string
 	for k, s := range b.series {
@@ -98,7 +97,7 @@ func (b *bench) rate(d disk, name string, c cell) float64 {
 	return median(b.of(key{d.name, name, c.String()}).rates)
 }
 
-// median returns 0 of nothing.
+// median returns 0 for an empty list.
 func median(list []float64) float64 {
 	if len(list) == 0 {
 		return 0
@@ -111,7 +110,7 @@ func median(list []float64) float64 {
 	return (sorted[half-1] + sorted[half]) / 2
 }
 
-// ratio is empty for what cannot be had.
+// ratio is empty for a missing figure.
 func ratio(r float64) string {
 	if !(r > 0 && r < 1e9) {
 		return ""

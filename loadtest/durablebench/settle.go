@@ -18,8 +18,8 @@ const (
 	settleMost = 5 * time.Second
 )
 
-// settle waits until none of the contenders writes to the disk any more, so that what one has still
-// to do after its run (a journal makes its next file ahead of time) is not in the way of the next.
+// settle waits until no contender writes to the disk any more, so that work left over from one run
+// (a journal makes its next file ahead of time) does not disturb the next.
 func settle(ctx context.Context, d disk, all []*contender) error {
 	quiet := max(3*settlePoll, d.flush*5/2) // longer than a flush, during which nothing is written
 	last, since, began := int64(-1), time.Now(), time.Now()
@@ -44,8 +44,8 @@ func settle(ctx context.Context, d disk, all []*contender) error {
 	return nil
 }
 
-// writtenBytes is what a process has sent towards disks, by write_bytes of /proc/PID/io (proc(5));
-// 0 when that cannot be read.
+// writtenBytes is the number of bytes that a process has sent towards disks, by write_bytes of
+// /proc/PID/io (proc(5)); 0 when that cannot be read.
 func writtenBytes(pid int) int64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
 	if err != nil {
