@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	// diskBlock is what the bare loops write between two fdatasyncs.
+	// diskBlock is the data that the bare loops write between two fdatasyncs.
 	diskBlock = 4 << 20
 	// segmentMegas is the size of the journal's segments, by default, in MiB.
 	segmentMegas = 64
 )
 
-// measureDisk compares bytes a second with two bare loops. One appends to a file that grows, which
-// is what a log does that goes on: it is the limit. The other writes over a file that was filled
-// with zeros before, and so written twice: what the disk could do if nothing had to be prepared. The
-// journal begins with one segment of zeros and makes all further ones while it is measured.
+// measureDisk compares bytes a second with two bare loops. One appends to a growing file, as a
+// continuous log does: it is the limit. The other writes over a file that was filled with zeros
+// before, and so written twice: the disk's speed if nothing had to be prepared. The journal begins
+// with one segment of zeros and makes all further ones while it is measured.
 func measureDisk(ctx context.Context, o *options, _, dir string) (string, error) {
 	var grow, over, through []float64
 	data := make([]byte, diskBlock)
@@ -56,7 +56,7 @@ func measureDisk(ctx context.Context, o *options, _, dir string) (string, error)
 		median(through), share, goal(share >= 0.8, "at least 0.8"), medianRatio(through, over)), nil
 }
 
-// goal says whether what was asked for was reached.
+// goal says whether the goal was reached.
 func goal(ok bool, text string) string {
 	if ok {
 		return "asked for: " + text

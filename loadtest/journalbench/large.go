@@ -17,8 +17,8 @@ import (
 // largeValue is the size of each value of the large data set, in bytes.
 const largeValue = 64 << 10
 
-// measureLarge attaches a journal to a server that holds a lot, restores it, and watches the memory
-// of both processes: neither may hold the data set.
+// measureLarge attaches a journal to a server with a large data set, restores it, and watches the
+// memory of both processes: neither may hold the data set.
 func measureLarge(ctx context.Context, o *options, root, dir string) (string, error) {
 	if o.gib == 0 {
 		return "", nil
@@ -53,8 +53,8 @@ func measureLarge(ctx context.Context, o *options, root, dir string) (string, er
 		took.Seconds(), attached/mib, time.Since(began).Seconds(), peak/mib), nil
 }
 
-// runWatched runs a program and returns the most memory that it was seen with, in bytes. What the
-// kernel counts for a process that has ended includes what its parent had when it began.
+// runWatched runs a program and returns its highest observed memory, in bytes. The kernel's own
+// count for an ended process includes its parent's memory at the start.
 func runWatched(cmd *exec.Cmd) (peak int64, err error) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -88,7 +88,8 @@ func attachLarge(ctx context.Context, o *options, root, home string) (c *contend
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return c, 0, err
 	}
-	// The values that DEBUG POPULATE makes are nearly all zeros: compressed, nothing of them is left.
+	// DEBUG POPULATE makes values that are nearly all zeros: compressed, almost nothing of them is
+	// left.
 	if c.server, err = startServer(root, home, "server", "--enable-debug-command", "yes",
 		"--rdbcompression", "no"); err != nil {
 		return c, 0, err

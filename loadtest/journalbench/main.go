@@ -1,7 +1,6 @@
-// Command journalbench measures what the journal costs and how fast it brings things back, each
-// figure beside the limit that it is to be compared with, measured in the same run, in interleaved
-// rounds. Ratios are the medians of the rounds' own ratios, so that what else the machine does
-// weighs on both sides alike:
+// Command journalbench measures the journal's cost and the speed of restores, each figure with its
+// limit, measured in the same run, in interleaved rounds. Ratios are the medians of the rounds' own
+// ratios, so that other load on the machine weighs on both sides alike:
 //
 //   - disk: bytes a second that become durable through the journal, and through bare loops of
 //     write and fdatasync on the same disk, into a file that grows and over one of zeros;
@@ -95,7 +94,7 @@ func run(ctx context.Context, args []string) error {
 		head+"\n"+text.String())
 }
 
-// heading says when, what, where and how.
+// heading gives the time, machine, arguments and method.
 func heading(root string, started time.Time, args []string) string {
 	commit := "unknown"
 	out, err := exec.Command("git", "-C", root, "describe", "--always", "--dirty").Output()

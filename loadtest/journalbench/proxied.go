@@ -119,7 +119,7 @@ func compare(ctx context.Context, o *options, root, dir, journal string) (off, o
 			if err != nil {
 				return nil, nil, err
 			}
-			if round < 0 { // warming up; it also tells how many fit the time
+			if round < 0 { // warming up; it also measures how many fit the time
 				requests = max(requests, int(l.rate*o.seconds))
 				continue
 			}
@@ -130,7 +130,7 @@ func compare(ctx context.Context, o *options, root, dir, journal string) (off, o
 	return off, on, nil
 }
 
-// A load is what one run of the load generator came to.
+// A load is the result of one run of the load generator.
 type load struct {
 	rate           float64 // commands a second
 	p99            float64 // ms

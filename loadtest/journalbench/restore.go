@@ -14,8 +14,8 @@ import (
 	"holdfast/loadtest/harness"
 )
 
-// measureRestore compares a restore, base and stream, with the same server loading what the same
-// journal gives as its append-only file.
+// measureRestore compares a restore, base and stream, with the same server loading the same
+// journal's data as its append-only file.
 func measureRestore(ctx context.Context, o *options, root, dir string) (string, error) {
 	c, err := startContender(root, filepath.Join(dir, "source"), "journal: {dir: j}\n")
 	defer c.stop()
@@ -74,7 +74,8 @@ func reportRestore(keys int, rounds []restored) string {
 		goal(ratio <= 1, "at most 1"), medianRatio(cpu, ofAOF))
 }
 
-// fillSource writes past the proxy, as fast as that goes, and waits until all is in the journal.
+// fillSource writes directly to the server, as fast as possible, and waits until the journal has it
+// all.
 func fillSource(ctx context.Context, c *contender, root, folder string, keys int) error {
 	if err := await(ctx, func() bool { return held(ctx, root, folder) >= 0 }); err != nil {
 		return err
@@ -90,7 +91,7 @@ func fillSource(ctx context.Context, c *contender, root, folder string, keys int
 		return fmt.Errorf("valkey-benchmark: %w", err)
 	}
 	last := int64(-1)
-	return await(ctx, func() bool { // until nothing more comes
+	return await(ctx, func() bool { // until the end stands still
 		now := held(ctx, root, folder)
 		done := now == last && now > int64(keys)*100
 		last = now
@@ -157,7 +158,7 @@ func restoreOnce(ctx context.Context, root, folder, home string) (r restored, er
 	return r, loadOnce(ctx, root, folder, home, &r)
 }
 
-// loadOnce measures what the restore is compared with.
+// loadOnce measures the restore's counterpart.
 func loadOnce(ctx context.Context, root, folder, home string, r *restored) error {
 	out, err := exec.CommandContext(ctx, filepath.Join(root, "bin", "proxy"), "journal", "export",
 		"--dir", folder, "--end", "--aof", filepath.Join(home, "appendonlydir")).CombinedOutput()

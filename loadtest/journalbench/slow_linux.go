@@ -13,7 +13,7 @@ import (
 // slowFlush is how long the slow disk needs for a flush.
 const slowFlush = 50 * time.Millisecond
 
-// measureSlow puts the journal on a slow disk. The clients wait for nothing of it.
+// measureSlow puts the journal on a slow disk. No client waits for it.
 func measureSlow(ctx context.Context, o *options, root, dir string) (text string, err error) {
 	title := fmt.Sprintf("### The same, the journal on a disk whose flush takes %s\n\n", slowFlush)
 	if missing := fusedisk.Available(); missing != nil {

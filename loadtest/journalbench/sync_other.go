@@ -4,5 +4,5 @@ package main
 
 import "os"
 
-// syncData is the nearest that there is to fdatasync.
+// syncData is the closest substitute for fdatasync.
 func syncData(f *os.File) error { return f.Sync() }
