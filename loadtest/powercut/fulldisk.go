@@ -16,8 +16,8 @@ import (
 	"holdfast/journal"
 )
 
-// fullDisk runs a journal on a tmpfs that is full, and gives it room again: it must say that it is
-// full, promise nothing that is not there, and go on by itself.
+// fullDisk runs a journal on a full tmpfs, and gives it room again: it must report that it is full,
+// promise nothing that is not there, and go on by itself.
 func fullDisk(ctx context.Context, dir string) (err error) {
 	root := filepath.Join(dir, "tmpfs")
 	if err := os.MkdirAll(root, 0o755); err != nil {
@@ -72,10 +72,10 @@ func fullDisk(ctx context.Context, dir string) (err error) {
 	return errors.Join(err, compare(view, now))
 }
 
-// patience is for what must happen.
+// patience bounds the wait for expected events.
 const patience = 30 * time.Second
 
-// fillUp takes all the room that there is.
+// fillUp takes all free space.
 func fillUp(file string) error {
 	f, err := os.Create(file)
 	if err != nil {

@@ -1,13 +1,13 @@
 //go:build linux
 
 // Command powercut runs a journal on a disk that loses power, again and again: a FUSE file in this
-// process's memory, under a loop device, under ext4. What the file system did not flush is gone, or
-// stays sector by sector as chance decides. Then the file system is mounted anew, the journal
-// recovers, and everything that it had called durable must be there.
+// process's memory, under a loop device, under ext4. Data that the file system did not flush is
+// gone, or stays sector by sector as chance decides. Then the file system is mounted again, the
+// journal recovers, and every byte that it had reported durable must be there.
 //
-// At the end the same on a disk that is full for a while (fulldisk.go).
+// At the end it does the same on a disk that is full for a while (fulldisk.go).
 //
-// A kill of the process proves nothing of the kind: the page cache survives it.
+// Killing the process proves nothing of the kind: the page cache survives it.
 //
 // It needs Linux, root, /dev/fuse, losetup and mkfs.ext4. Seeds make the writer and the choice of
 // sectors repeatable, not the moment of the cut.
@@ -86,7 +86,7 @@ type trial struct {
 	lie      bool
 	rng      *rand.Rand
 	image    []byte
-	promised int64 // end of what was called durable
+	promised int64 // end of the bytes reported durable
 	total    int64
 }
 
@@ -112,7 +112,7 @@ func (t *trial) round(ctx context.Context, n int) error {
 	}
 	held, err := t.recover(ctx, filepath.Join(m.Root, "journal"))
 	if err == nil {
-		// What recovery wrote is on the disk when it says so; the rest of the file system follows.
+		// Recovery syncs its own writes; this syncs the rest of the file system.
 		syscall.Sync()
 		t.image, _ = m.Disk.Cut(func() bool { return true })
 	}
@@ -125,7 +125,7 @@ func (t *trial) round(ctx context.Context, n int) error {
 	return nil
 }
 
-// cutWhileWriting runs a writer and takes the power away at some moment.
+// cutWhileWriting runs a writer and cuts the power at some moment.
 func (t *trial) cutWhileWriting(ctx context.Context, m *fusedisk.Machine) (lost int, err error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -144,7 +144,7 @@ func (t *trial) cutWhileWriting(ctx context.Context, m *fusedisk.Machine) (lost 
 	done := make(chan struct{})
 	cut := time.AfterFunc(time.Duration(50+t.rng.IntN(600))*time.Millisecond, func() {
 		defer close(done)
-		share := t.rng.Float64() // of the sectors that were on their way
+		share := t.rng.Float64() // of the unflushed sectors
 		if t.rng.IntN(3) == 0 {
 			share = 0
 		}

@@ -13,7 +13,7 @@ import (
 	"holdfast/journal"
 )
 
-// content is what the stream holds: at each multiple of eight its own offset.
+// content is the stream's content: at each multiple of eight its own offset.
 func content(from, to int64) []byte {
 	out := make([]byte, 0, to-from+16)
 	for at := from &^ 7; at < to; at += 8 {
@@ -22,8 +22,8 @@ func content(from, to int64) []byte {
 	return out[from&7:][:to-from]
 }
 
-// write appends to the journal in dir until it is killed, and tells on standard output how far it
-// is durable: "promised TIMELINE OFFSET" after each fsync.
+// write appends to the journal in dir until it is killed, and reports its durable end on standard
+// output: "promised TIMELINE OFFSET" after each fsync.
 func write(dir string, seed uint64) error {
 	ctx := context.Background()
 	j, err := journal.Open(journal.Options{Dir: dir, SegmentBytes: 1 << 20})
