@@ -12,7 +12,8 @@ import (
 	"holdfast/loadtest/harness"
 )
 
-// visits are the ways to come and go. Each gets a fresh connection, which is closed afterwards.
+// visits are the ways to connect and disconnect. Each gets a fresh connection, which is closed
+// afterwards.
 var visits = []struct {
 	name string
 	f    func(c *client) error
@@ -60,16 +61,16 @@ var visits = []struct {
 	{"QUIT", func(c *client) error { return errors.Join(c.send("QUIT"), c.expect("+OK")) }},
 }
 
-// largeHalf is what arrives of the large value.
+// largeHalf is the part of the large value that arrives.
 var largeHalf = string(make([]byte, 100_000))
 
-// churnResult is what the churn left behind.
+// churnResult holds the remains of the churn.
 type churnResult struct {
 	connections            int
 	took                   time.Duration
 	rssFirst, rssLast      int64 // bytes, after the first third and after the last connection
 	filesBefore, files     int
-	clientsBefore, clients int // as the server counts them
+	clientsBefore, clients int // by the server's count
 }
 
 func (r churnResult) String() string {
@@ -79,7 +80,7 @@ func (r churnResult) String() string {
 		r.filesBefore, r.files, r.clientsBefore, r.clients)
 }
 
-// kept is how many links, each with a descriptor, the proxy may keep ready.
+// kept bounds the links, each with a descriptor, that the proxy may keep ready.
 const kept = 16
 
 // check judges the result: memory may grow by a tenth and 4 MiB (a larger heap that the garbage
@@ -104,7 +105,7 @@ func (r churnResult) check() error {
 func churn(ctx context.Context, s *stack, n, workers int) (churnResult, error) {
 	started := time.Now()
 	r := churnResult{connections: n}
-	// A first client has the proxy open what it keeps.
+	// A first client makes the proxy open its lasting connections.
 	if err := visit(s.proxy.Addr, 0); err != nil {
 		return r, err
 	}
@@ -177,7 +178,7 @@ func (s *stack) counts() (files, clients int, err error) {
 }
 
 // settled polls the counts until both are at or below the given ones, or for ten seconds, and
-// returns what they are then: closing takes a moment.
+// returns the last ones: closing takes a moment.
 func (s *stack) settled(wantFiles, wantClients int) (files, clients int, err error) {
 	deadline := time.Now().Add(10 * time.Second)
 	for {

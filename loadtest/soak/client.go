@@ -15,8 +15,8 @@ import (
 // replyTimeout bounds the wait for one reply: a proxy that lost one must not hang the soak.
 const replyTimeout = 20 * time.Second
 
-// client is the least of a Redis client: it writes what it is told to, also half a command, and
-// reads single replies.
+// client is a minimal Redis client: it writes given bytes, even half a command, and reads single
+// replies.
 type client struct {
 	*net.TCPConn
 	r *bufio.Reader

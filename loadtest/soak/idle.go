@@ -8,7 +8,7 @@ import (
 	"holdfast/loadtest/harness"
 )
 
-// idleResult is what idle connections cost.
+// idleResult is the cost of idle connections.
 type idleResult struct {
 	connections        int
 	rssBefore, rssHeld int64 // bytes

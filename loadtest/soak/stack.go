@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -16,7 +15,7 @@ type stack struct {
 	proxy  *harness.Process
 }
 
-// maxClients is above every number of connections that a soak opens.
+// maxClients exceeds the connections of any soak.
 const maxClients = 50000
 
 // withStack calls f with a fresh server and proxy, whose logs are in dir, and stops both.
@@ -24,17 +23,7 @@ func withStack(root, dir, proxy string, f func(*stack) error) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	program, err := harness.Program(root, "valkey", "valkey-server")
-	if err != nil {
-		return err
-	}
-	addr, err := harness.FreeAddr()
-	if err != nil {
-		return err
-	}
-	_, port, _ := net.SplitHostPort(addr)
-	server, err := harness.Start(dir, "server", addr, program,
-		"--port", port, "--bind", "127.0.0.1", "--save", "")
+	server, addr, err := harness.StartValkey(root, dir)
 	if err != nil {
 		return err
 	}
@@ -68,7 +57,7 @@ func startProxy(dir, program, upstream string) (*harness.Process, error) {
 	return harness.Start(dir, "proxy", addr, program, "serve", "--config", config)
 }
 
-// serverClients asks the server itself how many clients it has, this question's included.
+// serverClients asks the server itself for its number of clients, including this connection.
 func (s *stack) serverClients() (int, error) {
 	c, err := dial(s.server.Addr)
 	if err != nil {
