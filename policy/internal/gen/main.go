@@ -1,7 +1,7 @@
 // Gen makes policy/builtin.txt, the compiled-in command table, from the command descriptions of a
 // Valkey source tree (src/commands/*.json, BSD-licensed). The tree is given by -src or by
-// $VALKEY_SRC. What the server derives when it starts, gen derives as it does (server.c): the ACL
-// categories that follow from flags, and the flag movablekeys.
+// $VALKEY_SRC. Gen derives the ACL categories that follow from flags, and the flag movablekeys, as
+// the server does at its start (server.c).
 package main
 
 import (
@@ -65,7 +65,7 @@ func readVersion(file string) (string, error) {
 	return string(match[1]), nil
 }
 
-// command is what a description says of one command, as far as the table wants it.
+// command is the part of a command's description that the table needs.
 type command struct {
 	name       string
 	Group      string    `json:"group"`
@@ -101,7 +101,7 @@ type keySpec struct {
 	} `json:"find_keys"`
 }
 
-// readCommands reads one file, leaving out what exists in Sentinel only.
+// readCommands reads one file and leaves out Sentinel-only commands.
 func readCommands(file string) ([]command, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -152,13 +152,16 @@ func names(list []string) string {
 	return strings.Join(list, ",")
 }
 
-// commandFlags are those of the description, less what says where a command exists, with
+// commandFlags are the description's flags, less those that say where a command exists, with
 // movablekeys where populateCommandLegacyRangeSpec (server.c) sets it.
 func (c *command) commandFlags() []string {
 	var flags []string
 	for _, flag := range c.Flags {
-		if flag == "SENTINEL" {
+		switch flag {
+		case "SENTINEL", "ALL_DBS": // the second is about ACLs alone
 			continue
+		case "SKIP_COMMANDLOG": // has another name before Valkey 8.1
+			flag = "SKIP_SLOWLOG"
 		}
 		flags = append(flags, strings.ToLower(flag))
 	}
