@@ -12,9 +12,11 @@ SECONDS  ?= 1
 FUZZTIME ?= 20s
 CUTS     ?= 20
 KILLS    ?= 20
+RESTORES ?= 21
+REPAIRS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-short fmt vet servers conformance bench bench-rules bench-journal bench-durable demo powercut crash soak fuzz clean
+.PHONY: help build run test test-short fmt vet servers conformance bench bench-rules bench-journal bench-durable bench-hostile demo drills powercut crash soak restores repairs fuzz clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,20 +30,24 @@ run: build ## Serve on 127.0.0.1:6380 until interrupted, with a private server i
 test: ## Run every check and test with the race detector against real servers.
 	@scripts/test.sh
 
-test-short: servers ## Run the tests once without the race detector (PKG=./proxy/...).
-	$(GO) test $(or $(PKG),./...)
+test-short: servers ## Run the tests on one server, without the race detector (PKG=./proxy/...).
+	$(GO) test -short -parallel 6 $(or $(PKG),./...)
 
 fmt: ## Format the Go code.
 	gofmt -w $$(git ls-files '*.go')
+
+.PHONY: lint
+lint: ## Run staticcheck, unparam, errorlint and deadcode, built from their modules; check the prose.
+	@scripts/lint.sh
 
 vet: ## Run go vet for this system and for macOS.
 	$(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...
 
-servers: ## Get Valkey 8.0, Redis 8.0, Redis 7.0 and strace into .tools/servers.
-	@scripts/servers.sh valkey redis redis7 strace
+servers: ## Get Redis 7.0, 8.0.2, 8.0.6, Valkey 8.0, 8.1, 9.1 and strace into .tools/servers.
+	@scripts/servers.sh
 
-conformance: build ## Run the server's own test suite directly and through the proxy (SERVER=redis|valkey).
+conformance: build ## Run the server's own test suite directly and through the proxy (SERVER=redis|redis8new|valkey|valkey9).
 	@scripts/conformance.sh --server $(SERVER)
 
 bench: build ## Compare with direct, twemproxy, HAProxy; loadtest/RESULTS.md (BENCHFLAGS=--quick).
@@ -52,9 +58,16 @@ bench-rules: build ## Compare the proxy under fifty rules with itself; loadtest/
 	@scripts/servers.sh valkey
 	$(GO) run ./loadtest/bench --rules --rounds 12 --seconds 0.5 $(BENCHFLAGS)
 
+bench-hostile: build ## Measure what a client sees while others behave badly; loadtest/RESULTS.md (ROUNDS=5, HOSTILEFLAGS=...).
+	@scripts/servers.sh valkey
+	$(GO) run ./loadtest/hostile --rounds $(ROUNDS) $(HOSTILEFLAGS)
+
 demo: build ## Play the incident: a million keys, 100,000 FLUSHALLs, UNDO (DEMOFLAGS=--keys=10000).
 	@scripts/servers.sh valkey
 	$(GO) run ./loadtest/demo $(DEMOFLAGS)
+
+drills: servers ## Play each incident of docs/recovery.md by its own commands on three servers; needs root; loadtest/RESULTS.md.
+	HOLDFAST_DRILLS=$(or $(DRILLS),$(CURDIR)/loadtest/RESULTS.md) $(GO) test -count=1 -timeout 30m -run 'TestDrills$$' ./loadtest/drills
 
 bench-journal: build ## Measure the journal: disk, proxied SETs on and off, restore; loadtest/RESULTS.md (JBENCHFLAGS=--gib=4).
 	@scripts/servers.sh valkey
@@ -77,6 +90,12 @@ crash: build ## Kill servers and proxies under load; no acknowledged write may b
 soak: build ## Churn connections and hold 10,000 idle ones; memory must stay flat.
 	@scripts/servers.sh valkey
 	$(GO) run ./loadtest/soak $(SOAKFLAGS)
+
+restores: servers ## Restore random points of random workloads on six servers and compare, 4 a round (RESTORES=21: 504).
+	HOLDFAST_REPLAY_ROUNDS=$(RESTORES) $(GO) test -count=1 -timeout 2h -run 'TestDifferential$$' ./journal/replay
+
+repairs: servers ## Repair servers that lose random writes, under load, and compare with the rule (REPAIRS=200).
+	HOLDFAST_REPAIR_ROUNDS=$(REPAIRS) $(GO) test -count=1 -timeout 2h -parallel 4 -run 'TestRandomRepairs$$' -v ./journal/repair
 
 fuzz: ## Fuzz every decoder for a while (FUZZTIME=20s each).
 	@scripts/fuzz.sh $(FUZZTIME)

@@ -3,11 +3,14 @@
 # .tools/servers, which git ignores. No root, no service started, the machine's packages and
 # sources left as they are.
 #
-#   scripts/servers.sh [name…]      (default: valkey redis redis7 strace)
+#   scripts/servers.sh [name…]      (default: the six servers and strace)
 #
 #   valkey       Valkey 8.0.1       servers, each with .tools/servers/<name>/bin/
 #   redis        Redis 8.0.2
 #   redis7       Redis 7.0.15       the oldest version that the proxy supports
+#   valkey81     Valkey 8.1.1
+#   valkey9      Valkey 9.1.2       the newest versions
+#   redis8new    Redis 8.0.6
 #   nutcracker   twemproxy 0.5.0    peers for `make bench`; `peers` gets both
 #   haproxy      HAProxy 2.6
 #   strace       strace 6.1         for tests with disks that fail, where PATH has none
@@ -16,6 +19,7 @@
 #   suite        the test suite of Redis 8.0.2: .tools/servers/suite/tests
 #   suite-valkey the test suite of Valkey 8.0.1, or of 8.1 where that has left the mirror
 #   suite7       the test suite of Redis 7.0.15
+#   suite-valkey9, suite-redis8new   the test suites of Valkey 9.1.2 and Redis 8.0.6
 #
 # How: Debian's own packages, checked by apt against Debian's keys, unpacked side by side with
 # every library that they need, libc included, and started through that libc's loader. So they
@@ -229,7 +233,10 @@ source_from_debian() {
 	conf=$(context "${suites##* }-src" $suites) && update "$conf" || return 1
 	say "fetching the source of $package"
 	dir=$(temporary)
-	(cd "$dir" && again apt-get -c "$conf" -qq source --download-only "$package" >&2) || return 1
+	# The upstream archive only: it stays when Debian's own part is replaced by an update that the
+	# lists do not have yet.
+	(cd "$dir" && again apt-get -c "$conf" -qq source --download-only --tar-only "$package" >&2) ||
+		return 1
 	archive=$(ls "$dir"/*.orig.tar.*z* | grep -v '\.asc$' | head -n 1)
 	number=$(basename "$archive" | sed 's/^[^_]*_\([0-9.]*[0-9]\).*/\1/')
 	case $archive in *.xz) want_program xz xz-utils ;; esac
@@ -282,6 +289,9 @@ debian_valkey() {
 		from_debian valkey trixie '^valkey-' valkey-server valkey-tools
 }
 debian_redis() { from_debian redis trixie '^redis-' redis-server redis-tools; }
+debian_valkey81() { from_debian valkey81 trixie '^valkey-' valkey-server valkey-tools; }
+debian_valkey9() { from_debian valkey9 forky '^valkey-' valkey-server valkey-tools; }
+debian_redis8new() { from_debian redis8new forky '^redis-' redis-server redis-tools; }
 debian_redis7() { from_debian redis7 bookworm '^redis-' redis-server redis-tools; }
 
 # want_program <program> <package> gets a tool that PATH lacks.
@@ -298,12 +308,17 @@ get() {
 	valkey) server valkey valkey-server 7.2 ;;
 	redis) server redis redis-server 7.4 ;;
 	redis7) server redis7 redis-server 7.0 ;;
+	valkey81) server valkey81 valkey-server 8.1 ;;
+	valkey9) server valkey9 valkey-server 9.1 ;;
+	redis8new) server redis8new redis-server 8.0.6 ;;
 	nutcracker) from_debian nutcracker bookworm '^nutcracker$' nutcracker ;;
 	haproxy) from_debian haproxy bookworm '^haproxy$' haproxy ;;
 	strace) want_program strace strace ;;
 	tcl) from_debian tcl bookworm '^tclsh' tcl8.6 ;;
 	gcc) from_debian gcc bookworm compiler gcc-12 libc6-dev ;;
 	suite) source_from_debian suite trixie redis ;;
+	suite-valkey9) source_from_debian suite-valkey9 forky valkey ;;
+	suite-redis8new) source_from_debian suite-redis8new forky redis ;;
 	suite7) source_from_debian suite7 bookworm redis ;;
 	suite-valkey)
 		source_from_debian suite-valkey "bookworm bookworm-backports" valkey ||
@@ -315,7 +330,7 @@ get() {
 
 main() {
 	local name failed=0
-	[ $# -gt 0 ] || set -- valkey redis redis7 strace
+	[ $# -gt 0 ] || set -- valkey redis redis7 valkey81 valkey9 redis8new strace
 	# One run at a time: the second finds everything there.
 	mkdir -p "$dest"
 	if command -v flock >/dev/null; then

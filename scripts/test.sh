@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 step() { printf '== %s\n' "$*"; }
 
 step "servers"
-scripts/servers.sh valkey redis redis7 strace
+scripts/servers.sh
 if ! command -v "${CC:-gcc}" >/dev/null && ! command -v cc >/dev/null; then
 	step "C compiler, which the race detector needs"
 	scripts/servers.sh gcc
@@ -35,5 +35,9 @@ go vet ./...
 step "go vet for macOS"
 GOOS=darwin go vet ./...
 
+step "lint"
+scripts/lint.sh
+
 step "go test -race"
-CGO_ENABLED=1 go test -race -timeout 20m "$@" ./...
+# Most tests wait for servers: more of them than processors keep the processors busy.
+CGO_ENABLED=1 go test -race -timeout 40m -parallel 6 "$@" ./...
