@@ -202,7 +202,7 @@ type fakeServer struct {
 	config   map[string]string
 	version  []string          // lines of INFO server
 	instead  map[string]string // replies by command, in place of what is usual
-	held     map[string]bool   // commands whose replies wait for let
+	held     map[string]bool   // commands, by name or line, whose replies wait for answer
 	waits    []*fakeWait
 	conns    map[*fakeConn]struct{}
 	dials    int
@@ -421,7 +421,7 @@ func (f *fakeServer) reply(c *fakeConn, args []string) (string, *fakeWait) {
 	if text, ok := f.instead[line]; ok {
 		return text, nil
 	}
-	if f.held[name] || name == "wait" || name == "waitaof" {
+	if f.held[name] || f.held[line] || name == "wait" || name == "waitaof" {
 		w := &fakeWait{args, make(chan string, 1)}
 		f.waits = append(f.waits, w)
 		return "", w

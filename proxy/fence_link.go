@@ -17,8 +17,7 @@ import (
 type sideLink struct {
 	d      *durability
 	l      *link
-	dialNo uint64 // see lineage.go
-	ready  bool   // the server at its end is known
+	ready  bool // the server at its end is known
 	dead   bool
 	flight *flight // nil: free
 	marked bool    // it has written, and the write was in the append-only file (fence_wait.go)
@@ -101,7 +100,7 @@ func (p *sidePool) open(d *durability) {
 	}
 	p.opening = true
 	l := w.newLink(w.controlIdentity(), laneKey{kind: laneScript, proto: 2, db: d.db})
-	sl := &sideLink{d: d, l: l, dialNo: l.dialNo}
+	sl := &sideLink{d: d, l: l}
 	sl.call.done = sl.reply
 	l.side = sl
 	p.links = append(p.links, sl)

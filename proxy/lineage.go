@@ -85,17 +85,17 @@ func (sl *sideLink) hello(reply []byte) {
 	r := upstream.ParseReplication(text)
 	switch {
 	case d.runID == "":
-		d.runID, d.newest = string(id), sl.dialNo
+		d.runID, d.newest = string(id), sl.l.dialNo
 		copy(d.replID[:], r.ReplID)
-		d.leaveOthers()
+		d.leaveOthers(sl)
 	case string(id) != d.runID:
-		if sl.dialNo < d.newest {
+		if sl.l.dialNo < d.newest {
 			sl.close(errSideSpare) // an older link, which was slow to answer
 			return
 		}
 		d.anotherProcess(sl, id, &r)
 	default:
-		d.newest = max(d.newest, sl.dialNo)
+		d.newest = max(d.newest, sl.l.dialNo)
 	}
 	sl.ready = true
 	sl.idle = d.w.loop.Now()
@@ -146,22 +146,28 @@ func infoField(text []byte, name string) []byte {
 // before it, lead elsewhere.
 func (d *durability) anotherProcess(sl *sideLink, id []byte, r *upstream.Replication) {
 	d.newEpoch("another server process")
-	d.runID, d.newest = string(id), sl.dialNo
+	d.runID, d.newest = string(id), sl.l.dialNo
 	copy(d.replID[:], r.ReplID)
 	for i := len(d.sides.links) - 1; i >= 0; i-- {
 		if o := d.sides.links[i]; o != sl {
 			o.close(errSideSpare)
 		}
 	}
-	d.leaveOthers()
+	d.leaveOthers(sl)
 	d.w.up.Recheck()
 	d.w.proofsMoved()
 }
 
-// leaveOthers retires the links to processes other than the lineage's.
-func (d *durability) leaveOthers() {
+// leaveOthers retires the links to processes other than the lineage's, which sl has just named. A
+// link whose dial began after sl was connected leads to that process, too, although the hello came
+// later. Where the others opened meanwhile lead is unknown.
+func (d *durability) leaveOthers(sl *sideLink) {
 	for l := range d.w.links {
-		if l.side == nil && l.connNo != 0 && l.connNo < d.newest && l.runID != d.runID {
+		switch {
+		case l.side != nil || l.runID == d.runID:
+		case l.dialNo > sl.l.connNo:
+			l.runID = d.runID
+		case l.connNo != 0:
 			l.leave(d.w.up)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"holdfast/policy"
+	"holdfast/proxy/proxytest"
 	"holdfast/proxy/telemetry"
 )
 
@@ -125,6 +126,49 @@ func TestWritesWaitForTheIdentity(t *testing.T) {
 		b.expectOutcome(telemetry.HoldPrimary, 0)
 		b.expectOutcome(telemetry.HoldConfirmed, 1)
 	})
+}
+
+// A link that was opened while a side link found out about the new process leads there, too, if its
+// dial began once the side link was connected. Otherwise it is replaced.
+func TestLinkOpenedDuringAHello(t *testing.T) {
+	t.Parallel()
+	for name, earlier := range map[string]bool{"dialled after the side link": false, "before it": true} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, onRoute(oneReplica), func(b *bubble) {
+				c := b.client()
+				dials := make(chan struct{})
+				b.server.change(func() {
+					b.server.held["info server replication"], b.server.hold = true, dials
+				})
+				open := func() {
+					b.onLoop(func() {
+						b.w.durable.closeSides()
+						b.w.durable.runID = "run-0"
+						b.w.durable.sides.open(b.w.durable)
+					})
+				}
+				if earlier {
+					c.send("GET x")
+					open()
+					close(dials)
+				} else {
+					open()
+					close(dials)
+					b.settle()
+					c.send("GET x")
+				}
+				c.expect("$1\r\nx\r\n")
+				b.server.answerTo("info", proxytest.Bulk(b.server.info("run-1")))
+				b.server.change(func() { clear(b.server.held) })
+				c.send("SET pay:1 a")
+				for len(b.server.waiting()) > 0 {
+					b.prove()
+				}
+				c.expect("+OK\r\n")
+				b.expectOutcome(telemetry.HoldPrimary, 0)
+			})
+		})
+	}
 }
 
 // It does not wait for longer than its route's timeout.
