@@ -8,8 +8,8 @@ import "time"
 // dialled first. So a PUBLISH waits until the earlier subscriptions are confirmed: mostly a round
 // trip, at most subscribeWait. That holds among the clients of one worker.
 
-// subscribeWait bounds a PUBLISH's wait for subscriptions.
-const subscribeWait = 50 * time.Millisecond
+// subscribeWait bounds a PUBLISH's wait for subscriptions. Only tests change it.
+var subscribeWait = 50 * time.Millisecond
 
 // subscribing tracks a worker's unconfirmed subscriptions.
 type subscribing struct {
@@ -61,8 +61,21 @@ func (w *worker) wakePublishers() {
 		if behind && p.until > w.loop.Now() {
 			break
 		}
+		if behind {
+			b.forget(p.upTo)
+		}
 		b.waiting = b.waiting[1:]
 		p.s.wake(waitSubscribers)
+	}
+}
+
+// forget drops the subscriptions up to one: a PUBLISH has waited long enough for them, and the next
+// one does not wait again.
+func (b *subscribing) forget(upTo uint64) {
+	for l, n := range b.open {
+		if n <= upTo {
+			delete(b.open, l)
+		}
 	}
 }
 
