@@ -114,7 +114,11 @@ func isLoopback(address string) bool {
 }
 
 // Exposed reports whether other machines can reach the listener.
-func (l Listener) Exposed() bool { return !isLoopback(l.Address) }
+func (l Listener) Exposed() bool { return Exposed(l.Address) }
+
+// Exposed reports whether a connection to the address can leave the machine: it is neither a
+// loopback address nor a unix socket.
+func Exposed(address string) bool { return !isLoopback(address) }
 
 // samePlace reports whether a connection to dial, made on this machine, would reach a listener at
 // listen. It looks no names up other than localhost, and answers no in doubt.

@@ -13,6 +13,7 @@ type Config struct {
 	Listeners   []Listener    `yaml:"listeners"`
 	Workers     int           `yaml:"workers"` // event loops
 	Upstream    Upstream      `yaml:"upstream"`
+	Users       []User        `yaml:"users,omitempty"` // for whom client certificates may stand
 	Admin       Admin         `yaml:"admin"`
 	Journal     Journal       `yaml:"journal"`
 	Enforcement string        `yaml:"enforcement"`     // enforce | observe
@@ -35,7 +36,8 @@ type Listener struct {
 	Name    string   `yaml:"name"`           // in logs, metrics and the console; empty: the address
 	Mode    FileMode `yaml:"mode,omitempty"` // of a unix socket; 0 for TCP
 
-	TLS *ServerTLS `yaml:"tls,omitempty"` // nil: plain
+	TLS      *ServerTLS `yaml:"tls,omitempty"`       // nil: plain
+	UserFrom string     `yaml:"user_from,omitempty"` // cn | uri: the user in a client certificate
 
 	ProxyProtocol     string   `yaml:"proxy_protocol"` // off | v1v2
 	ProxyProtocolFrom []string `yaml:"proxy_protocol_from,omitempty"`
@@ -59,6 +61,18 @@ const (
 	ClientAuthRequest = "request" // a client may show one
 	ClientAuthRequire = "require" // a client must show one
 )
+
+// The values of Listener.UserFrom; empty: client certificates stand for no user.
+const (
+	UserFromCN  = "cn"
+	UserFromURI = "uri"
+)
+
+// User is a user of the server for whom client certificates may stand.
+type User struct {
+	Name         string `yaml:"name"`
+	PasswordFile string `yaml:"password_file"` // of its password there; read again when it changes
+}
 
 // Upstream is the server behind the proxy.
 type Upstream struct {

@@ -49,7 +49,7 @@ func Inspect(path string) (*Config, error) {
 	return c, c.readSecrets(dir)
 }
 
-// certificates are the paths of all certificate files.
+// certificates are the paths of all certificate files, and of the users' passwords.
 func (c *Config) certificates() (all []*string) {
 	for i := range c.Listeners {
 		all = append(all, c.Listeners[i].TLS.files()...)
@@ -57,6 +57,9 @@ func (c *Config) certificates() (all []*string) {
 	all = append(all, c.Admin.TLS.files()...)
 	if t := c.Upstream.TLS; t != nil {
 		all = append(all, &t.CA, &t.Cert, &t.Key)
+	}
+	for i := range c.Users {
+		all = append(all, &c.Users[i].PasswordFile)
 	}
 	return all
 }

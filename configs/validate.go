@@ -13,6 +13,9 @@ import (
 // and the errors that clients see.
 const maxName = 64
 
+// maxUser bounds the names of users, which may be URIs: log lines and errors show them.
+const maxUser = 512
+
 // A validator gathers the faults of a Config's values.
 type validator struct {
 	c    *Config
@@ -34,6 +37,7 @@ func (c *Config) validate(known Errors) Errors {
 	v.listeners()
 	v.require(c.Workers >= 1 && c.Workers <= 1024, "workers", "must be from 1 to 1024")
 	v.upstream()
+	v.users()
 	v.admin()
 	v.journal()
 	v.oneOf("enforcement", c.Enforcement, Enforce, Observe)
@@ -133,7 +137,41 @@ func (v *validator) listeners() {
 			"another listener has the same name")
 		names[l.Name], addresses[l.Address] = true, true
 		v.serverTLS(path+".tls", l.TLS)
+		v.userFrom(path+".user_from", l)
 		v.proxyProtocol(path, l)
+	}
+}
+
+func (v *validator) userFrom(path string, l Listener) {
+	if l.UserFrom == "" {
+		return
+	}
+	v.oneOf(path, l.UserFrom, UserFromCN, UserFromURI)
+	v.require(l.TLS != nil && l.TLS.ClientAuth != ClientAuthNone, path,
+		"needs client certificates: tls.client_auth request or require")
+	v.require(len(v.c.Users) > 0, path, "needs users: those for whom certificates may stand")
+}
+
+// users checks the users' names by the server's rules for them: no space, no NUL.
+func (v *validator) users() {
+	names, read := map[string]bool{}, false
+	for _, l := range v.c.Listeners {
+		read = read || l.UserFrom != ""
+	}
+	v.require(read || len(v.c.Users) == 0, "users", "has no effect without user_from of a listener")
+	for i, u := range v.c.Users {
+		path := fmt.Sprintf("users[%d]", i)
+		v.require(u.Name != "", path+".name", "is missing: the name of a user of the server")
+		v.require(len(u.Name) <= maxUser, path+".name", "at most %d bytes", maxUser)
+		v.require(!strings.ContainsFunc(u.Name, func(r rune) bool {
+			return unicode.IsSpace(r) || !unicode.IsPrint(r)
+		}), path+".name", "must be printable text without spaces")
+		v.require(u.Name != "default", path+".name",
+			"is the user of all clients without a login; give certificates a user of their own")
+		v.require(u.Name == "" || !names[u.Name], path+".name", "another user has the same name")
+		v.require(u.PasswordFile != "", path+".password_file",
+			"is missing: the file of the user's password on the server")
+		names[u.Name] = true
 	}
 }
 

@@ -7,14 +7,17 @@ import "holdfast/policy"
 // without a link of its own this is the only copy; a session with its own link follows the state
 // there, and may lose track of it.
 type connState struct {
-	ident  *identity
-	login  loginState
-	proto  uint8
-	db     int32
-	client policy.Client // user and name, for rules
-	name   string
-	lib    library
-	muted  replyMode // CLIENT REPLY
+	ident *identity
+	login loginState
+	// certified is the user for whom the client's certificate stands; "": it has none. RESET returns
+	// to it.
+	certified string
+	proto     uint8
+	db        int32
+	client    policy.Client // user and name, for rules
+	name      string
+	lib       library
+	muted     replyMode // CLIENT REPLY
 
 	redirect redirect // of CLIENT TRACKING … REDIRECT
 	mark     waitMark

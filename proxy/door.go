@@ -23,6 +23,9 @@ import (
 // that is turned away takes a backseat (backseat.go): the input of strangers, failed logins
 // included, takes a bounded share of the loop's and the server's time.
 //
+// A session whose certificate stands for a user has no mark, whatever the user default is: the
+// question about it is that user's login (certificate.go).
+//
 // The rejected design reads the server's settings at intervals: a client that connects between two
 // reads is judged by the older one.
 
@@ -57,9 +60,10 @@ type door struct {
 	failure []byte // the last failure to ask
 }
 
-// question is a RESET and PING for some sessions.
+// question is a RESET and PING for some sessions, or a login for those of one certified user.
 type question struct {
 	w     *worker
+	user  string // "": RESET and PING
 	who   []*session
 	link  *link
 	fresh bool // the link was opened for the question
@@ -85,22 +89,41 @@ func (s *session) newInput() {
 	}
 }
 
-// ask asks one question for all waiting sessions. It runs at the end of a turn.
+// ask asks one question for all waiting sessions of a user. It runs at the end of a turn.
 func (d *door) ask() {
-	if len(d.waiting) == 0 || !d.room.has(unreadQuestion) {
-		return
+	for len(d.waiting) > 0 {
+		q := &question{w: d.w, user: d.waiting[0].certified}
+		if !d.room.has(q.unread()) {
+			return
+		}
+		d.waiting = slices.DeleteFunc(d.waiting, func(s *session) bool {
+			if s.certified == q.user {
+				q.who = append(q.who, s)
+			}
+			return s.certified == q.user
+		})
+		d.room.take(q.unread())
+		d.open = append(d.open, q)
+		d.w.beforeOwn(q.put)
 	}
-	d.room.take(unreadQuestion)
-	q := &question{w: d.w, who: d.waiting}
-	d.waiting = nil
-	d.open = append(d.open, q)
-	d.w.beforeOwn(q.put)
+}
+
+// unread is the maximum size of the replies, for doorRoom.
+func (q *question) unread() int {
+	if q.user != "" {
+		return unreadAuth
+	}
+	return unreadQuestion
 }
 
 // put sends the question.
 func (q *question) put() {
 	l := q.w.outside()
 	q.link, q.fresh = l, l.commands == 0
+	if q.user != "" {
+		q.logIn()
+		return
+	}
 	l.askFor(q.gotReset, "rEsEt")
 	l.askFor(q.answered, "pInG")
 }
@@ -118,8 +141,7 @@ func (q *question) gotReset(reply []byte, _ bool) { q.reset = bytes.HasPrefix(re
 // answered takes the reply to PING.
 func (q *question) answered(reply []byte, broken bool) {
 	d := &q.w.door
-	d.room.give(unreadQuestion)
-	d.open = slices.DeleteFunc(d.open, func(x *question) bool { return x == q })
+	q.ended()
 	switch {
 	case broken:
 		d.failure = bytes.Clone(reply)
@@ -134,9 +156,21 @@ func (q *question) answered(reply []byte, broken bool) {
 			return
 		}
 	}
+	q.settle(func(s *session) { s.judged(reply, broken) })
+}
+
+// ended takes an answered question off the list.
+func (q *question) ended() {
+	d := &q.w.door
+	d.room.give(q.unread())
+	d.open = slices.DeleteFunc(d.open, func(x *question) bool { return x == q })
+}
+
+// settle passes the verdict to all sessions of the question that are still there.
+func (q *question) settle(judge func(*session)) {
 	for _, s := range q.who {
 		if !s.closed {
-			s.judged(reply, broken)
+			judge(s)
 			s.wake(waitDoor)
 		}
 	}

@@ -55,6 +55,14 @@ const (
 	textHoldfast = "ERR unknown command of the proxy's own; there is HOLDFAST ACK"
 	// textHoldfastMulti answers HOLDFAST ACK between MULTI and EXEC.
 	textHoldfastMulti = "ERR HOLDFAST ACK is not part of a transaction; send it after EXEC"
+	// textCertificateNoUser ends a session whose certificate names no user of the configuration.
+	textCertificateNoUser = "DENIED this client's certificate stands for none of the users that the " +
+		"proxy knows; nothing was executed; ask the operator to add its name to users, or use another " +
+		"certificate"
+	// textCertificateLogin ends a session whose user the server does not accept.
+	textCertificateLogin = "DENIED the server refuses the login of the user for whom this client's " +
+		"certificate stands; nothing was executed; ask the operator: the user is missing or off on the " +
+		"server, or the proxy has another password for it"
 	// textDraining answers commands that arrive after shutdown began.
 	textDraining = "UPSTREAM this proxy is shutting down; the command was not executed; connect again"
 )

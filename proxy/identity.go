@@ -20,7 +20,7 @@ type identity struct {
 	heavyAt int64 // loop time at which a new session's replies turned out to be heavy; 0: never
 
 	shared   int    // its shared links that count in linkRoom.begun
-	secret   string // of the user default: the password proved last; "": none
+	secret   string // of default: the password proved last; of a certified user: used last; "": none
 	opaque   bool   // one of its clients has sent opaque code
 	doubting bool   // a check whether the server still accepts the password is under way (loggedout.go)
 
@@ -35,6 +35,8 @@ type identityKey struct {
 	user     string
 	password string // of a named user
 	authed   bool
+	// certified is set for sessions whose certificates stand for the user; password is empty.
+	certified bool
 	// control is set for the proxy's own user, see privileged.go: no session has this identity.
 	control bool
 }
@@ -71,7 +73,7 @@ func (i *identity) logins() [][]string {
 		if !i.key.authed {
 			return [][]string{nil}
 		}
-		ways := [][]string{{"aUtH", i.userName(), i.key.password}}
+		ways := [][]string{{"aUtH", i.userName(), i.password()}}
 		for _, password := range i.otherPasswords() {
 			ways = append(ways, []string{"aUtH", i.userName(), password})
 		}

@@ -39,13 +39,18 @@ func (s *session) logIn(cred credential, next func()) {
 
 // becomes gives the session the identity of an accepted login.
 func (s *session) becomes(cred credential) {
-	w := s.w
-	w.changeIdentity(s, cred.key())
-	s.login = loginIn
+	s.enter(cred.key())
 	if s.ident.key == defaultKey {
 		s.ident.secret = cred.password
-	} else if len(s.ident.lanes) == 0 {
-		s.lane(laneData).pick(w) // its end shows that the user was deleted
+	}
+}
+
+// enter gives the session an identity that the server has accepted.
+func (s *session) enter(key identityKey) {
+	s.w.changeIdentity(s, key)
+	s.login = loginIn
+	if key != defaultKey && len(s.ident.lanes) == 0 {
+		s.lane(laneData).pick(s.w) // its end shows that the user was deleted
 	}
 }
 
@@ -83,7 +88,7 @@ func (i *identity) doubt() {
 		if !broken && bytes.HasPrefix(reply, []byte("-WRONGPASS")) && !i.alive() {
 			i.end()
 		}
-	}, "aUtH", i.key.user, i.key.password)
+	}, "aUtH", i.key.user, i.password())
 	l.resetBehind()
 }
 
@@ -106,12 +111,12 @@ const otherPasswordsMost = 4
 // witness that the user was not deleted and recreated for another person since: the server would
 // have closed it. When it is closed, doubt ends the sessions.
 func (i *identity) otherPasswords() (list []string) {
-	if i.key.control || i.w.users[i.key.user] < 2 || !i.alive() {
+	if i.key.control || i.key.certified || i.w.users[i.key.user] < 2 || !i.alive() {
 		return nil
 	}
 	for key := range i.w.identities {
-		if key.user == i.key.user && key.authed && !key.control && key.password != i.key.password &&
-			key.password != anyPassword {
+		if key.user == i.key.user && key.authed && !key.control && !key.certified &&
+			key.password != i.key.password && key.password != anyPassword {
 			list = append(list, key.password)
 		}
 	}
@@ -122,7 +127,8 @@ func (i *identity) otherPasswords() (list []string) {
 // isWitness reports whether no other link can take l's place in otherPasswords.
 func (l *link) isWitness() bool {
 	i := l.ident
-	if l.login != 0 || !l.ready || i.refs == 0 || i.key == defaultKey || i.w.users[i.key.user] < 2 {
+	if l.login != 0 || !l.ready || i.refs == 0 || i.key == defaultKey || i.key.certified ||
+		i.w.users[i.key.user] < 2 {
 		return false
 	}
 	for other := range i.w.links {

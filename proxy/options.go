@@ -36,6 +36,8 @@ type Options struct {
 	// Certificates has the TLS of everything below; changes of their files are picked up while the
 	// server runs.
 	Certificates *certs.Set
+	// Users are those for whom client certificates may stand; see Listener.UserFrom.
+	Users *certs.Users
 
 	Budgets []policy.BudgetSpec
 	Audit   AuditOptions
@@ -77,6 +79,9 @@ type Listener struct {
 	Name    string        // in logs, rules and on the console; the address by default
 	Mode    os.FileMode   // of a unix socket
 	TLS     *certs.Server // nil: plain
+	// UserFrom names the part of a client certificate that is the name of its user; "": none. The
+	// proxy logs the client in as that user, with the password in Users.
+	UserFrom certs.UserFrom
 	// ProxyFrom are the peers that speak the PROXY protocol, and only they may connect; none: it is off.
 	ProxyFrom []netip.Prefix
 }
@@ -84,7 +89,7 @@ type Listener struct {
 // same reports that l and m would be listened on in the same way.
 func (l Listener) same(m Listener) bool {
 	return l.Address == m.Address && l.Name == m.Name && l.Mode == m.Mode && l.TLS == m.TLS &&
-		slices.Equal(l.ProxyFrom, m.ProxyFrom)
+		l.UserFrom == m.UserFrom && slices.Equal(l.ProxyFrom, m.ProxyFrom)
 }
 
 // Limits protect the proxy and the server from their clients. Zero means the default.
@@ -179,7 +184,7 @@ func (o *Options) take(n *Options) {
 	o.Rules, o.Enforcement, o.Trash = n.Rules, n.Enforcement, n.Trash
 	o.Routes = n.Routes
 	o.Admin, o.HTTP, o.Pprof, o.Telemetry = n.Admin, n.HTTP, n.Pprof, n.Telemetry
-	o.HTTPHosts, o.Certificates = n.HTTPHosts, n.Certificates
+	o.HTTPHosts, o.Certificates, o.Users = n.HTTPHosts, n.Certificates, n.Users
 	o.Drain, o.Settings = n.Drain, n.Settings
 	o.Audit, o.Budgets, o.Guard = n.Audit, n.Budgets, n.Guard
 	dir := o.Journal.Dir

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast/proxy/admin"
+	"holdfast/proxy/certs"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
 )
@@ -54,6 +55,7 @@ type inForce struct {
 	hold       time.Duration
 	rules      *rules
 	limits     Limits
+	users      *certs.Users
 	tel        *telemetry.Telemetry
 }
 
@@ -261,7 +263,7 @@ func (c *change) swap() (was replaced, err error) {
 	srv.reportRoutes(next.rules, info)
 	srv.lookAtProofs()
 	next.moved, next.limits, next.maxBackoff = c.moved, c.opts.Limits, c.opts.Upstream.MaxBackoff
-	next.hold = c.opts.Hold
+	next.hold, next.users = c.opts.Hold, c.opts.Users
 	next.tel = srv.exporter.tel
 	srv.each(func(w *worker) { w.takeOver(next) })
 	return was, nil
@@ -312,6 +314,7 @@ func (w *worker) takeOver(n *inForce) {
 	w.outage.setHold(n.hold)
 	w.setLimits(n.limits)
 	w.setRules(n.rules)
+	w.setVouched(n.users)
 	w.setTelemetry(n.tel)
 }
 

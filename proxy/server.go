@@ -18,6 +18,7 @@ import (
 	"holdfast/policy"
 	"holdfast/proxy/accept"
 	"holdfast/proxy/admin"
+	"holdfast/proxy/certs"
 	"holdfast/proxy/eventloop"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
@@ -97,6 +98,7 @@ type Server struct {
 type listener struct {
 	name     string
 	secure   bool // it is TLS
+	userFrom certs.UserFrom
 	net      net.Listener
 	greeting *accept.Listener // net, where there is TLS or the PROXY protocol; else nil
 	acceptor *eventloop.Acceptor
@@ -355,7 +357,7 @@ func openListener(o Listener) (*listener, error) {
 	if name == "" {
 		name = o.Address
 	}
-	return &listener{name: name, net: ln}, nil
+	return &listener{name: name, net: ln, userFrom: o.UserFrom}, nil
 }
 
 // Addrs returns the listeners' addresses, in the order of the options.

@@ -10,6 +10,7 @@ import (
 
 	"holdfast/journal/seldom"
 	"holdfast/proxy/accept"
+	"holdfast/proxy/certs"
 	"holdfast/proxy/eventloop"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
@@ -83,6 +84,7 @@ type linkPool struct {
 	users      map[string]int // number of each user's identities
 	stranger   *identity      // of sessions that are not logged in
 	control    *identity      // the control user's; nil before its first use
+	vouched    *certs.Users   // for whom client certificates stand
 	room       linkRoom
 	pins       pinPool
 	watch      progress // of links that are not answered
@@ -133,7 +135,7 @@ func newWorker(srv *Server, id int, r *rules) (*worker, error) {
 		srv: srv, id: id, log: srv.log, rules: *r, counters: telemetry.NewCounters(r.labels),
 		population: population{sessions: map[uint64]*session{}},
 		linkPool: linkPool{links: map[*link]struct{}{}, identities: map[identityKey]*identity{},
-			users: map[string]int{}},
+			users: map[string]int{}, vouched: srv.opts.Users},
 	}
 	w.ctx, w.up = srv.dialCtx, srv.up.Load()
 	w.stranger = w.identity(identityKey{})
@@ -203,6 +205,7 @@ func (w *worker) accept(nc net.Conn, ln *listener) {
 	if p, ok := nc.(*accept.Proxied); ok {
 		nc, remote = p.Conn, p.Remote
 	}
+	stands := s.readCertificate(nc)
 	c, err := w.loop.Add(nc, s, eventloop.PrioritySession)
 	if err != nil {
 		w.srv.sessionCount.Add(-1)
@@ -225,6 +228,8 @@ func (w *worker) accept(nc net.Conn, ln *listener) {
 	case w.srv.sessionCount.Load() > int64(w.limits.MaxClients):
 		s.reason = telemetry.CloseMaxClients
 		s.refuse(textMaxClients)
+	case stands != nil:
+		s.refuseCertificate(stands, textCertificateNoUser)
 	default:
 		s.knock()
 	}

@@ -73,6 +73,7 @@ func checkFile(r *report, path string) *configs.Config {
 	checkFolder(r, c)
 	checkAudit(r, c)
 	checkCertificates(r, c)
+	checkPlain(r, c)
 	return c
 }
 
@@ -187,6 +188,7 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 	if err != nil {
 		return // reported with the file
 	}
+	checkServing(ctx, r, c, secured)
 	u := upstream.New(upstreamOptions(c, secured.upstream, slog.New(slog.DiscardHandler)))
 	defer u.Stop()
 	u.WatchReplicas(slices.ContainsFunc(c.Routes, func(route configs.Route) bool {
@@ -200,6 +202,7 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 		return
 	}
 	checkLogin(r, c, info)
+	checkUsers(ctx, r, c, u, secured.set.Users())
 	if info.Server != "" {
 		checkVersion(r, info)
 		checkRole(r, info)

@@ -1,12 +1,18 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"net"
+	"os"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"holdfast/configs"
 	"holdfast/proxy/certs"
+	"holdfast/proxy/upstream"
 )
 
 // soon is the time before a certificate's expiry from which check warns.
@@ -35,8 +41,15 @@ func checkCertificate(r *report, c certs.Certificate, now time.Time) {
 		what += " (" + strings.Join(c.Names, ", ") + ")"
 	}
 	switch {
+	case c.Secret != "":
+		r.ok("tls", "%s: for its certificates, by the password in %s", c.Place, c.Secret)
 	case end.IsZero():
 		r.ok("tls", "%s: the system's authorities", c.Place)
+	case now.Before(c.NotBefore):
+		r.fail("tls", "%s: %s is not valid before %s", c.Place, what, c.NotBefore.UTC().Format(time.RFC3339))
+	case c.Misfit:
+		r.fail("tls", "%s: %s is not for this side: its extended key usage lacks serverAuth (for listeners and "+
+			"admin) or clientAuth (for the upstream)", c.Place, what)
 	case now.After(end):
 		r.fail("tls", "%s: %s has expired on %s", c.Place, what, day(end))
 	case end.Sub(now) < soon:
@@ -47,3 +60,81 @@ func checkCertificate(r *report, c certs.Certificate, now time.Time) {
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+// checkPlain warns of connections that leave the machine unencrypted.
+func checkPlain(r *report, c *configs.Config) {
+	for _, l := range c.Listeners {
+		if l.TLS == nil && l.Exposed() {
+			r.warn("tls", "the listener %s is plain, and other machines can reach it: passwords and data can be "+
+				"read on the network (listeners[].tls)", l.Address)
+		}
+	}
+	for _, a := range []struct{ what, address string }{
+		{"the console at", c.Admin.Address}, {"HTTP at", c.Admin.HTTP},
+	} {
+		if c.Admin.TLS == nil && a.address != "" && configs.Exposed(a.address) {
+			r.warn("tls", "%s %s is plain, and other machines can reach it (admin.tls)", a.what, a.address)
+		}
+	}
+	if c.Upstream.TLS == nil && configs.Exposed(c.Upstream.Address) {
+		r.warn("tls", "the connections to the server %s are plain: passwords and data can be read on the network "+
+			"(upstream.tls)", c.Upstream.Address)
+	}
+}
+
+// checkServing connects to the TLS listeners where a proxy serves already, and compares its
+// certificate with the file's.
+func checkServing(ctx context.Context, r *report, c *configs.Config, s *secured) {
+	d := &net.Dialer{Timeout: c.Upstream.ConnectTimeout}
+	for i, l := range c.Listeners {
+		if s.accepting[i] == nil || strings.HasPrefix(l.Address, "unix:") ||
+			l.ProxyProtocol == configs.ProxyProtocolOn {
+			continue
+		}
+		nc, err := s.accepting[i].DialSelf(ctx, d.DialContext, "tcp", l.Address)
+		switch {
+		case err == nil:
+			nc.Close()
+			r.ok("tls", "listener %s: it serves now, with the certificate of %s", l.Address, l.TLS.Cert)
+		case errors.Is(err, syscall.ECONNREFUSED): // it does not serve yet
+		default:
+			r.warn("tls", "listener %s: something else answers there, or a proxy that has not read its files again: "+
+				"%v", l.Address, err)
+		}
+	}
+}
+
+// checkUsers tries the logins of the users for whom client certificates stand.
+func checkUsers(ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, users *certs.Users) {
+	for _, user := range c.Users {
+		password, _ := users.Password(user.Name)
+		err := u.TryLogin(ctx, user.Name, password)
+		switch {
+		case errors.Is(err, upstream.ErrLogin):
+			r.fail("users", "the server refuses the login of the user %s: it is missing or off there, or %s has "+
+				"another password", user.Name, user.PasswordFile)
+		case err != nil:
+			r.warn("users", "the login of the user %s could not be tried: %v", user.Name, err)
+		case needsNoPassword(ctx, u, user.Name):
+			r.fail("users", "the user %s has no password on the server (nopass), so that any client can become it "+
+				"without a certificate: ACL SETUSER %s resetpass, and then >PASSWORD", user.Name, user.Name)
+		default:
+			r.ok("users", "the server accepts the password of the user %s", user.Name)
+		}
+		info, err := os.Stat(user.PasswordFile)
+		if err == nil && info.Mode().Perm()&0o004 != 0 {
+			r.warn("users", "everyone can read %s (mode %04o)", user.PasswordFile, info.Mode().Perm())
+		}
+	}
+}
+
+// needsNoPassword reports that the server knows the user as nopass.
+func needsNoPassword(ctx context.Context, u *upstream.Upstream, name string) bool {
+	v, err := u.Do(ctx, "ACL", "GETUSER", name)
+	fields, _ := v.([]any)
+	if err != nil || len(fields) < 2 {
+		return false
+	}
+	flags, _ := fields[1].([]any)
+	return slices.Contains(flags, any("nopass"))
+}

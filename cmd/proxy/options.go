@@ -33,6 +33,7 @@ func (s *service) options(c *configs.Config) (proxy.Options, error) {
 	inForce.Journal.Dir = s.started.Journal.Dir
 	return proxy.Options{
 		Certificates: secured.set,
+		Users:        secured.set.Users(),
 		Listeners:    secured.listeners(c),
 		Workers:      c.Workers,
 		Upstream:     upstreamOptions(c, secured.upstream, s.log),
@@ -79,7 +80,7 @@ func (t *secured) listeners(c *configs.Config) []proxy.Listener {
 	out := make([]proxy.Listener, len(c.Listeners))
 	for i, l := range c.Listeners {
 		out[i] = proxy.Listener{Address: l.Address, Name: l.Name, Mode: os.FileMode(l.Mode),
-			TLS: t.accepting[i]}
+			TLS: t.accepting[i], UserFrom: certs.UserFrom(l.UserFrom)}
 		for _, text := range l.ProxyProtocolFrom {
 			if p, err := configs.ParsePrefix(text); err == nil { // as Validate made sure
 				out[i].ProxyFrom = append(out[i].ProxyFrom, p)

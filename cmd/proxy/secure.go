@@ -58,6 +58,10 @@ func secure(c *configs.Config, before *certs.Set, listening []*certs.Server,
 		})
 		note("upstream.tls", err)
 	}
+	for i, u := range c.Users {
+		err := out.set.User(certs.UserOptions{Name: u.Name, PasswordFile: u.PasswordFile})
+		note(fmt.Sprintf("users[%d].password_file", i), err)
+	}
 	if len(errs) > 0 {
 		return nil, errs
 	}

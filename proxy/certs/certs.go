@@ -3,6 +3,7 @@ package certs
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -134,14 +135,16 @@ func (c *Client) Dial(ctx context.Context, dial DialFunc, network, address strin
 // Every is the interval at which callers should run Check.
 const Every = 5 * time.Second
 
-// A Set holds all certificates of one configuration.
+// A Set holds all certificates of one configuration, and the passwords of its users.
 type Set struct {
 	log     *slog.Logger
 	servers []*Server
 	clients []*Client
+	users   []*user
 
 	knownServers []*Server // of the previous Set
 	knownClients []*Client
+	knownUsers   []*user
 }
 
 // NewSet returns an empty Set. If before has a Server or Client with the same place and options,
@@ -150,7 +153,7 @@ type Set struct {
 func NewSet(log *slog.Logger, before *Set) *Set {
 	s := &Set{log: log}
 	if before != nil {
-		s.knownServers, s.knownClients = before.servers, before.clients
+		s.knownServers, s.knownClients, s.knownUsers = before.servers, before.clients, before.users
 	}
 	return s
 }
@@ -166,10 +169,11 @@ func (s *Set) Server(place string, o ServerOptions) (*Server, error) {
 			return old, old.look(true)
 		}
 	}
-	src, err := newSource(place, files{o.Cert, o.Key, o.ClientCA}, o.build, s.log)
+	src, err := newSource(place, files{cert: o.Cert, key: o.Key, ca: o.ClientCA}, o.build, s.log)
 	if err != nil {
 		return nil, err
 	}
+	src.usage = x509.ExtKeyUsageServerAuth
 	server := &Server{src, o, &tls.Config{
 		MinVersion: tls.VersionTLS12, GetConfigForClient: src.inForce,
 	}}
@@ -185,10 +189,11 @@ func (s *Set) Client(place string, o ClientOptions) (*Client, error) {
 			return old, old.look(true)
 		}
 	}
-	src, err := newSource(place, files{o.Cert, o.Key, o.CA}, o.build, s.log)
+	src, err := newSource(place, files{cert: o.Cert, key: o.Key, ca: o.CA}, o.build, s.log)
 	if err != nil {
 		return nil, err
 	}
+	src.usage = x509.ExtKeyUsageClientAuth
 	client := &Client{src, o}
 	s.clients = append(s.clients, client)
 	return client, nil
@@ -206,6 +211,9 @@ func (s *Set) sources() (all []*source) {
 	}
 	for _, client := range s.clients {
 		all = append(all, client.source)
+	}
+	for _, u := range s.users {
+		all = append(all, u.source)
 	}
 	return all
 }

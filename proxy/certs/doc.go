@@ -1,7 +1,8 @@
 // Package certs makes TLS configurations from certificate files and keeps them current.
 //
 // It owns the files' contents and the configurations built from them: a [Server] for the accepting
-// side, a [Client] for the connecting side, and a [Set] with all of one configuration. It opens
+// side, a [Client] for the connecting side, the passwords of [Users], and a [Set] with all of one
+// configuration. It reads the user's name in a client certificate ([UserFrom]). It opens
 // connections only in [Client.Dial] and [Server.DialSelf], and knows neither listeners nor
 // upstreams.
 //
@@ -18,6 +19,6 @@
 //
 // # Concurrency
 //
-// A Server and a Client may be used by any goroutine. A Set is built by one goroutine; Check and
+// A Server, a Client and Users may be used by any goroutine. A Set is built by one goroutine; Check and
 // Certificates may then be called by any.
 package certs

@@ -19,13 +19,14 @@ import (
 const maxFile = 4 << 20
 
 // files are the paths that a source reads. Any may be empty.
-type files struct{ cert, key, ca string }
+type files struct{ cert, key, ca, secret string }
 
 // contents are the bytes of those files.
-type contents struct{ cert, key, ca []byte }
+type contents struct{ cert, key, ca, secret []byte }
 
 func (c contents) same(d contents) bool {
-	return bytes.Equal(c.cert, d.cert) && bytes.Equal(c.key, d.key) && bytes.Equal(c.ca, d.ca)
+	return bytes.Equal(c.cert, d.cert) && bytes.Equal(c.key, d.key) && bytes.Equal(c.ca, d.ca) &&
+		bytes.Equal(c.secret, d.secret)
 }
 
 // state is built from contents and immutable.
@@ -34,12 +35,14 @@ type state struct {
 	leaf   *x509.Certificate   // the first certificate of cert; nil: none
 	ends   time.Time           // when the first certificate of cert's chain ends
 	roots  []*x509.Certificate // of ca
+	secret string              // a user's password
 }
 
 // source keeps one TLS configuration in step with its files.
 type source struct {
 	// Immutable after newSource.
 	place string
+	usage x509.ExtKeyUsage // that the certificate is shown for
 	files files
 	build func(*state) *tls.Config // differs between Server and Client
 	log   *slog.Logger
@@ -76,7 +79,7 @@ func (f files) read() (c contents, err error) {
 	for _, part := range []struct {
 		path string
 		into *[]byte
-	}{{f.cert, &c.cert}, {f.key, &c.key}, {f.ca, &c.ca}} {
+	}{{f.cert, &c.cert}, {f.key, &c.key}, {f.ca, &c.ca}, {f.secret, &c.secret}} {
 		if part.path == "" {
 			continue
 		}
@@ -116,6 +119,13 @@ func (s *source) make(c contents) (*state, error) {
 			return nil, err
 		}
 		next.roots = roots
+	}
+	if s.files.secret != "" {
+		secret, err := parseSecret(s.files.secret, c.secret)
+		if err != nil {
+			return nil, err
+		}
+		next.secret = secret
 	}
 	config := s.build(next)
 	if s.files.cert != "" {
@@ -220,6 +230,10 @@ func (s *source) replace(texts contents) error {
 	s.state.Store(next)
 	s.inUse, s.warned = texts, time.Time{}
 	attrs := []any{"for", s.place}
+	if s.files.secret != "" {
+		s.log.Info("a password file was replaced and is in force", attrs...)
+		return nil
+	}
 	if next.leaf != nil {
 		attrs = append(attrs, "subject", next.leaf.Subject.String(), "not_after", next.ends)
 	}
@@ -250,6 +264,9 @@ func (s *source) refuse(err error, firm bool) {
 	}
 	s.told = err.Error()
 	s.unusable.Store(true)
-	s.log.Error("certificate files cannot be used; the previous ones stay in force",
-		"for", s.place, "error", err)
+	what := "certificate files"
+	if s.files.secret != "" {
+		what = "password files"
+	}
+	s.log.Error(what+" cannot be used; the previous ones stay in force", "for", s.place, "error", err)
 }

@@ -37,6 +37,8 @@ type Identity struct {
 	From, To time.Time
 	// Chain has an intermediate authority, included in the file, sign the key.
 	Chain bool
+	// Change, if set, makes the last changes to the certificate before it is signed.
+	Change func(*x509.Certificate)
 }
 
 // NewAuthority makes an authority with files in a folder of the test.
@@ -105,6 +107,9 @@ func (a *Authority) PEM(id Identity) (cert, key []byte) {
 			a.t.Fatal(err)
 		}
 		template.URIs = []*url.URL{uri}
+	}
+	if id.Change != nil {
+		id.Change(template)
 	}
 	issuer, issuerKey := a.cert, a.key
 	var chain []byte

@@ -64,6 +64,7 @@ const (
 	CloseMaxClients                     // refused at once: too many clients
 	CloseDrain                          // the proxy is shutting down
 	CloseUnconfirmed                    // a route closes on a missing proof
+	CloseCertificate                    // its certificate stands for no user, or the server refuses that user
 
 	NumCloseReasons = int(iota)
 )
@@ -71,7 +72,7 @@ const (
 var closeReasonNames = [NumCloseReasons]string{
 	"client", "network", "protocol", "output_limit", "input_limit", "memory", "idle", "killed",
 	"upstream", "max_clients", "drain",
-	"unconfirmed",
+	"unconfirmed", "certificate",
 }
 
 // String is the value of the metric attribute "reason".

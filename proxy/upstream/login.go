@@ -93,6 +93,24 @@ func (u *Upstream) tryLogin(ctx context.Context, after *Info) error {
 	return nil
 }
 
+// TryLogin logs in as a user on a connection of its own. It returns ErrLogin if the server refuses,
+// and another error if it does not answer.
+func (u *Upstream) TryLogin(ctx context.Context, user, password string) error {
+	conn, err := u.dialControl(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(u.opts.ConnectTimeout)); err != nil {
+		return err
+	}
+	answer, err := exchange(conn, bufio.NewReaderSize(conn, 4096), "aUtH", user, password)
+	if err == nil && answer != "+OK" {
+		err = fmt.Errorf("%w: %s", ErrLogin, strings.TrimPrefix(answer, "-"))
+	}
+	return err
+}
+
 // exchange sends one command and returns the reply's line.
 func exchange(conn net.Conn, in *bufio.Reader, args ...string) (string, error) {
 	var b strings.Builder
