@@ -16,6 +16,7 @@ its folder. Nothing in it is changed.
   ls       what it holds: timelines, bases, segments, gaps, incidents
   verify   read and check every byte; exits with 1 if anything is wrong
   show     the commands in it, one a line
+  events   what destroyed data, and how to undo it
   export   write an append-only file that a server starts from
   which    where backup files stand: which one is newest, what each of them lacks
 
@@ -23,31 +24,25 @@ proxy journal COMMAND -h lists the flags of each.`
 
 // journalCommands in the order of the help.
 var journalCommands = []subcommand{
-	{"ls", "what it holds", journalList},
-	{"verify", "check every byte", journalVerify},
-	{"show", "the commands in it", journalShow},
-	{"events", "what destroyed data", journalEvents},
-	{"export", "write an append-only file", journalExport},
-	{"which", "where backup files stand", journalWhich},
+	{name: "ls", summary: "what it holds", run: journalList},
+	{name: "verify", summary: "check every byte", run: journalVerify},
+	{name: "show", summary: "the commands in it", run: journalShow},
+	{name: "events", summary: "what destroyed data", run: journalEvents},
+	{name: "export", summary: "write an append-only file", run: journalExport},
+	{name: "which", summary: "where backup files stand", run: journalWhich},
 }
 
 // journalCommand is the subcommand journal.
 func journalCommand(ctx context.Context, c *command, args []string) error {
 	if len(args) > 0 {
-		for _, s := range journalCommands {
-			if s.name == args[0] {
-				return s.do(ctx, c, args[1:], "journal ")
-			}
+		if s := find(journalCommands, args[0]); s != nil {
+			return s.do(ctx, c, args[1:], "journal ")
 		}
 		if !strings.HasPrefix(args[0], "-") {
 			return usagef("unknown command %q", "journal "+args[0])
 		}
 	}
-	f := flag.NewFlagSet("journal", flag.ContinueOnError)
-	f.SetOutput(c.stderr)
-	f.Usage = func() {
-		fmt.Fprintf(f.Output(), "Usage: proxy journal COMMAND [flags]\n\n%s\n", aboutJournal)
-	}
+	f := c.flags("journal", aboutJournal, "COMMAND")
 	if err := c.parse(f, args); err != nil {
 		return err
 	}

@@ -81,12 +81,7 @@ func viewBackup(p *replay.Placement) backupView {
 
 // journalWhich is the subcommand journal which.
 func journalWhich(ctx context.Context, c *command, args []string) error {
-	f := c.flags("journal which", aboutJournalWhich)
-	f.Usage = func() {
-		fmt.Fprintf(f.Output(), "Usage: proxy journal which [flags] BACKUP...\n\n%s\n\nFlags:\n",
-			aboutJournalWhich)
-		printFlags(f)
-	}
+	f := c.flags("journal which", aboutJournalWhich, "BACKUP...")
 	which := addJournal(f)
 	asJSON := f.Bool("json", false, "print JSON")
 	files, err := c.parseFiles(f, args)

@@ -24,23 +24,27 @@ type subcommand struct {
 	name    string
 	summary string // one line of the help
 	run     func(ctx context.Context, c *command, args []string) error
+	subs    []subcommand // those of a group
 }
 
 // A command is a subcommand's environment.
 type command struct {
 	stdout, stderr io.Writer
+	page           *page // its help, once flags was called
 }
 
 // subcommands in the order of the help.
 var subcommands = []subcommand{
-	{"serve", "serve clients until interrupted", serve},
-	{"check", "check a configuration file and the server behind it", check},
-	{"journal", "look into a journal: ls, show, events, verify, export, which", journalCommand},
-	{"repair", "put back what the server lost, and nothing else", repairCommand},
-	{"restore", "rebuild a server at any point of a journal", restore},
-	{"diff", "compare the server, or a backup, with the journal, key by key", diffCommand},
-	{"recover", "put the journal's end into another server, and the proxy in front of it", recoverCommand},
-	{"version", "print the version", printVersion},
+	{name: "serve", summary: "serve clients until interrupted", run: serve},
+	{name: "check", summary: "check a configuration file and the server behind it", run: check},
+	{name: "journal", summary: "look into a journal: ls, show, events, verify, export, which", run: journalCommand,
+		subs: journalCommands},
+	{name: "repair", summary: "put back what the server lost, and nothing else", run: repairCommand},
+	{name: "restore", summary: "rebuild a server at any point of a journal", run: restore},
+	{name: "diff", summary: "compare the server, or a backup, with the journal, key by key", run: diffCommand},
+	{name: "recover", summary: "put the journal's end into another server, and the proxy in front of it",
+		run: recoverCommand},
+	{name: "version", summary: "print the version", run: printVersion},
 }
 
 // The exit codes.
@@ -87,22 +91,30 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return usagef("no command given")
 	}
 	switch args[0] {
-	case "help", "-h", "-help", "--help":
-		printHelp(stdout)
-		return nil
+	case "-h", "-help", "--help":
+		args[0] = "help"
 	case "-version", "--version":
 		args[0] = "version"
 	}
-	for _, s := range subcommands {
-		if s.name == args[0] {
-			err := s.do(ctx, &command{stdout, stderr}, args[1:], "")
-			if errors.Is(err, flag.ErrHelp) {
-				return nil
-			}
-			return err
+	s := find(allCommands(), args[0])
+	if s == nil {
+		return usagef("unknown command %q", args[0])
+	}
+	err := s.do(ctx, &command{stdout: stdout, stderr: stderr}, args[1:], "")
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	return err
+}
+
+// find returns the subcommand of that name; nil if there is none.
+func find(all []subcommand, name string) *subcommand {
+	for i := range all {
+		if all[i].name == name {
+			return &all[i]
 		}
 	}
-	return usagef("unknown command %q", args[0])
+	return nil
 }
 
 // do runs s, whose name on the command line follows of. An error of usage leads to its help.
@@ -130,21 +142,20 @@ func printHelp(w io.Writer) {
 	fmt.Fprint(w, "Holdfast is a proxy for Redis and Valkey. It keeps destructive commands from the "+
 		"server,\nkeeps a journal from which any moment can be rebuilt, and answers OK, where that is "+
 		"asked\nfor, only when a write is durable.\n\nUsage:\n")
-	for _, s := range subcommands {
-		fmt.Fprintf(w, "  proxy %-8s  %s\n", s.name, s.summary)
+	for _, s := range allCommands() {
+		fmt.Fprintf(w, "  proxy %-10s  %s\n", s.name, s.summary)
 	}
-	fmt.Fprint(w, "\nproxy COMMAND -h lists the flags of a command.\n"+
-		"Exit codes: 0 done, 1 failed, 2 wrong usage.\n")
+	fmt.Fprint(w, "\nproxy help COMMAND lists the flags of a command; proxy help config prints the reference "+
+		"of\nthe configuration file.\nExit codes: 0 done, 1 failed, 2 wrong usage.\n")
 }
 
-// flags makes the flag set of a subcommand. Its help describes the subcommand.
-func (c *command) flags(name, about string) *flag.FlagSet {
+// flags makes the flag set of a subcommand. Its help describes the subcommand; behind the flags come
+// arguments, if the subcommand takes any.
+func (c *command) flags(name, about string, arguments ...string) *flag.FlagSet {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	f.SetOutput(io.Discard) // until help is asked for; main prints errors
-	f.Usage = func() {
-		fmt.Fprintf(f.Output(), "Usage: proxy %s [flags]\n\n%s\n\nFlags:\n", name, about)
-		printFlags(f)
-	}
+	c.page = &page{name: name, about: about, flags: f, arguments: strings.Join(arguments, " ")}
+	f.Usage = c.page.print
 	return f
 }
 
@@ -156,10 +167,16 @@ func printFlags(f *flag.FlagSet) {
 func printFlag(w io.Writer, f *flag.Flag) {
 	value, about := flag.UnquoteUsage(f)
 	fmt.Fprintf(w, "  --%s\n", strings.TrimSpace(f.Name+" "+value))
-	if f.DefValue != "" && f.DefValue != "0" && f.DefValue != "false" {
-		about += fmt.Sprintf(" (default %s)", f.DefValue)
+	fmt.Fprintf(w, "        %s\n", strings.ReplaceAll(about+defaultOf(f), "\n", "\n        "))
+}
+
+// defaultOf is the end of a flag's help: its default, if that says anything.
+func defaultOf(f *flag.Flag) string {
+	switch f.DefValue {
+	case "", "0", "false":
+		return ""
 	}
-	fmt.Fprintf(w, "        %s\n", strings.ReplaceAll(about, "\n", "\n        "))
+	return fmt.Sprintf(" (default %s)", f.DefValue)
 }
 
 // parse reads args into f; most subcommands take no arguments but flags.

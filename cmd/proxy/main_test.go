@@ -56,7 +56,7 @@ func TestUsage(t *testing.T) {
 func TestHelpNamesEverySubcommand(t *testing.T) {
 	t.Parallel()
 	_, help, _ := execute(t, "help")
-	for _, s := range subcommands {
+	for _, s := range allCommands() {
 		if !strings.Contains(help, "proxy "+s.name) {
 			t.Errorf("%s is not in\n%s", s.name, help)
 		}
@@ -71,7 +71,7 @@ func TestHelpNamesEverySubcommand(t *testing.T) {
 func TestHelpIsNarrow(t *testing.T) {
 	t.Parallel()
 	pages := [][]string{{"help"}}
-	for _, s := range subcommands {
+	for _, s := range allCommands() {
 		pages = append(pages, []string{s.name, "-h"})
 	}
 	for _, name := range []string{"ls", "verify", "show", "export", "which"} {

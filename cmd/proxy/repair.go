@@ -76,8 +76,8 @@ func repairCommand(ctx context.Context, c *command, args []string) error {
 	r := &repairing{c: c, asJSON: f.Bool("json", false, "print JSON")}
 	f.IntVar(&r.o.Incident, "incident", 0, "the `number` of the incident, as SHOW INCIDENTS and proxy "+
 		"journal ls have it")
-	conflicts := f.String("conflicts", "", "keys that were written since: `skip`, replace or list "+
-		"(default: list the first of them)")
+	conflicts := f.String("conflicts", "", "one of `skip|replace|list`, for keys that were written since "+
+		"(default: list the\nfirst of them)")
 	f.BoolVar(&r.o.DryRun, "dry-run", false, "compare, record the verdict, say what would be done, and write nothing "+
 		"to the server")
 	f.Float64Var(&r.o.Rate, "rate", 0, "at most so many `keys` a second (default: as many as the "+

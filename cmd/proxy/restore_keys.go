@@ -34,10 +34,10 @@ func addKeysFlags(f *flag.FlagSet) *keysFlags {
 			"given, they become what they were before A"),
 		into: f.String("into", "", "with --keys or --changed-between: the server that gets them and keeps "+
 			"everything\nelse: `URL`, as for --target, or live: the upstream of --config"),
-		conflicts: f.String("conflicts", "skip", "keys that others have written since the point: `skip` leaves "+
-			"them, replace restores\nthem, too, list writes nothing if there are any"),
-		deadlines: f.String("ttl", "keep", "with --keys or --changed-between: `keep` deadlines as they were, or shift "+
-			"them by the\ntime that has passed since the point"),
+		conflicts: f.String("conflicts", "skip", "one of `skip|replace|list`, for keys that others have written since the "+
+			"point:\nskip leaves them, replace restores them, too, list writes nothing if there\nare any"),
+		deadlines: f.String("ttl", "keep", "one of `keep|shift`, with --keys or --changed-between: keep deadlines as "+
+			"they were, or\nshift them by the time that has passed since the point"),
 		rate: f.Float64("rate", 0, "keys per second, `N` at most; it also pauses while the server's latency "+
 			"rises"),
 		scratch: addScratch(f),
