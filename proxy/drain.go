@@ -14,6 +14,9 @@ import (
 func (srv *Server) drain() {
 	srv.draining.Store(true)
 	srv.stopServing()
+	if srv.opts.Draining != nil {
+		srv.opts.Draining()
+	}
 	srv.log.Info("draining", "sessions", srv.sessionCount.Load(), "limit", srv.drainLimit())
 	for _, ln := range srv.listeners {
 		ln.net.Close()

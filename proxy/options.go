@@ -63,6 +63,10 @@ type Options struct {
 	// ConfigFile is the file that LoadOptions reads, for SHOW STATS; "": none.
 	ConfigFile string
 
+	// Serving, if set, is called once every listener accepts, and Draining when the drain begins.
+	// Those of New count; a reload does not change them.
+	Serving, Draining func()
+
 	// Explain, if set, gets the error that prevents a reload to these options, such as a rule that
 	// the server's own command table refuses, and returns it with the place in the file.
 	Explain func(error) error

@@ -218,6 +218,9 @@ func (srv *Server) start(ctx context.Context) error {
 		return err
 	}
 	close(srv.started)
+	if srv.opts.Serving != nil {
+		srv.opts.Serving()
+	}
 	return nil
 }
 

@@ -157,6 +157,13 @@ func (srv *Server) Snapshot(ctx context.Context) (*telemetry.Snapshot, error) {
 	return snap, nil
 }
 
+// Alive returns nil once every event loop has turned, and else the error of ctx. Call it after the
+// start (Options.Serving).
+func (srv *Server) Alive(ctx context.Context) error {
+	_, err := gather(ctx, srv, func(*worker) struct{} { return struct{}{} })
+	return err
+}
+
 // gather runs f on every loop and returns the results in the order of the workers. Call it from any
 // goroutine but a loop's.
 func gather[T any](ctx context.Context, srv *Server, f func(*worker) T) ([]T, error) {

@@ -20,13 +20,15 @@ import (
 const aboutServe = `Serves clients until SIGTERM or SIGINT, then lets what is in flight finish, for
 the configuration's drain time at most; a second signal ends it at once. SIGHUP reads the
 configuration file again: a bad file changes nothing, and the log says why. Logs
-go to standard error.`
+go to standard error; with log.format text, standard output shows at the start
+where to look next, and what is not protected yet.`
 
 // A service is one run of serve.
 type service struct {
 	path    string // of the configuration file; empty for none
 	log     *slog.Logger
 	format  logFormat       // of log
+	manager *supervision    // since the start
 	started *configs.Config // the configuration at the start
 	certs   *certs.Set      // in force; nil before the start
 
@@ -52,17 +54,25 @@ func serve(ctx context.Context, c *command, args []string) error {
 		return err
 	}
 	defer moreProcessors(opts.Workers, opts.Journal.Dir != "")()
+	s.manager = newSupervision(s.log)
+	defer s.manager.notify.Close()
+	opts.Serving = func() {
+		s.manager.ready()
+		s.guide(c.stdout)
+	}
+	opts.Draining = s.manager.stopping
 	srv, err := proxy.New(opts)
 	if err != nil {
 		return placed(s.started, err)
 	}
 	s.log.Info("starting", "version", opts.Version, "config", s.path, "pid", os.Getpid())
 	ended, end := context.WithCancel(context.Background())
-	var reloading sync.WaitGroup
-	reloading.Go(func() { s.reloadOnHangup(ended, srv, hangups) })
+	var running sync.WaitGroup
+	running.Go(func() { s.reloadOnHangup(ended, srv, hangups) })
+	running.Go(func() { s.manager.watch(ended, srv) })
 	err = srv.Run(ctx)
 	end()
-	reloading.Wait()
+	running.Wait()
 	return advised(unusable(placed(s.started, err)))
 }
 
@@ -144,7 +154,7 @@ func (s *service) reloadOnHangup(ctx context.Context, srv *proxy.Server, hangups
 		case <-ctx.Done():
 			return
 		case <-hangups:
-			s.reload(ctx, srv)
+			s.manager.reloading(func() { s.reload(ctx, srv) })
 		}
 	}
 }
