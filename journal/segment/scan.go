@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -190,9 +191,23 @@ func (s *scan) tail() error {
 	}
 }
 
-// look searches a piece of the file, which begins at a multiple of 8.
+// look searches a piece of the file, which begins at a multiple of 8. Most of it is room that was
+// prepared and never written: zeros, which it skips a block at a time.
 func (s *scan) look(b []byte, start int64) {
-	for i := 0; i < len(b); i += align {
+	for i := 0; i < len(b); i += len(zeroBlock) {
+		end := min(i+len(zeroBlock), len(b))
+		if !bytes.Equal(b[i:end], zeroBlock[:end-i]) {
+			s.lookAt(b, i, end, start)
+		}
+	}
+}
+
+// zeroBlock is a block without data.
+var zeroBlock [4096]byte
+
+// lookAt searches from one index of a piece to another.
+func (s *scan) lookAt(b []byte, from, to int, start int64) {
+	for i := from; i < to; i += align {
 		word := b[i:min(i+align, len(b))]
 		if allZero(word) {
 			continue
