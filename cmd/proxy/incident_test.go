@@ -30,7 +30,9 @@ journal: {dir: j, mark: 0s}
 func TestTheIncidentOfTheReadme(t *testing.T) {
 	for name, config := range map[string]string{"no rule": recordingConfig, "trash": trashRule} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+				t.Parallel()
 				incident(t, srv, config, name == "trash")
 			}, recordedArgs...)
 		})
@@ -137,6 +139,7 @@ func incident(t *testing.T, srv *proxytest.Server, config string, trash bool) {
 
 // A point without keys is not called a restore unless the operator asks for one.
 func TestRestoreOfNothing(t *testing.T) {
+	t.Parallel()
 	srv, p := recording(t, "")
 	srv.MustDo("DEBUG", "SET-ACTIVE-EXPIRE", "0") // expired keys stay until the FLUSHALL
 	for i := range 10 {

@@ -27,6 +27,7 @@ func spoilByte(t *testing.T, path string, at int) {
 // Damage in the last segment costs only the damaged frames. Everything else can be listed, shown,
 // exported and restored, and each command reports the damage.
 func TestJournalDamaged(t *testing.T) {
+	t.Parallel()
 	srv, p := recording(t, "")
 	fill(t, p, 20)
 	middle := srv.MustDo("DEBUG", "DIGEST")

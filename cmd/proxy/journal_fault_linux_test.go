@@ -84,7 +84,10 @@ func TestDiskErrors(t *testing.T) {
 		{"pwrite64", "ENOSPC", "full"},
 	} {
 		t.Run(row.call+" "+row.errno, func(t *testing.T) {
-			srv, p := recording(t, "")
+			t.Parallel()
+			srv := proxytest.StartServer(t, recordedArgs...)
+			p := startChecked(t, srv, recordingConfig) // which lets itself be traced
+			p.recordedAll(srv)
 			fill(t, p, 5)
 			proxytest.Poll(t, "the journal has it", func() bool {
 				return p.journalNow().Durable >= offsetOf(t, srv)

@@ -14,6 +14,7 @@ import (
 // What show --resp prints makes another server the same: all of it, and a choice of it, with any
 // bytes and any length, in transactions and in several databases.
 func TestShowRESPPipesIntoAServer(t *testing.T) {
+	t.Parallel()
 	srv, p := recording(t, "")
 	long := strings.Repeat("x\r\n\x00\xff", 40_000)
 	conn := srv.Client().Conn()
@@ -66,7 +67,7 @@ func pipe(t *testing.T, srv *proxytest.Server, text string) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(proxytest.PollTimeout)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(conn, text+proxytest.Command("ECHO", "the-end")); err != nil {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -68,8 +67,8 @@ func (p *process) kill() {
 
 func (p *process) again() {
 	p.t.Helper()
-	cmd := exec.Command(os.Args[0], "serve", "--config", p.file)
-	cmd.Env, cmd.Stderr = p.cmd.Env, &p.log
+	cmd := p.program.command(p.t, "serve", "--config", p.file)
+	cmd.Stderr = &p.log
 	p.cmd, p.exited = cmd, make(chan struct{})
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)

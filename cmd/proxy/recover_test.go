@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -222,8 +221,7 @@ func TestKillTheRecover(t *testing.T) {
 		"within the restore": func(t *testing.T, p *process, dst *proxytest.Server, line []string) {
 			dead := proxytest.StartFaultProxy(t, freeAddr(t))
 			dead.Refuse()
-			cmd := exec.Command(os.Args[0], append(line, "--listen", freeAddr(t), "--advertise", dead.Addr)...)
-			cmd.Env = append(os.Environ(), beProxy+"=1")
+			cmd := plain.command(t, append(line, "--listen", freeAddr(t), "--advertise", dead.Addr)...)
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -287,8 +285,7 @@ func TestKillTheRecoverAsItGoes(t *testing.T) {
 		func() bool { return p.text() != was },
 		func() bool { return strings.Contains(p.log.String(), "another upstream is in force") },
 	} {
-		cmd := exec.Command(os.Args[0], line...)
-		cmd.Env = append(os.Environ(), beProxy+"=1")
+		cmd := plain.command(t, line...)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}

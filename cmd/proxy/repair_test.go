@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -62,6 +61,7 @@ func allKeys(t *testing.T, srv *proxytest.Server) map[string]string {
 // TestRepair repairs the server of a running proxy, as SHOW INCIDENTS says, and has the proxy close
 // the incident; then once more, without a proxy.
 func TestRepair(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, recordedArgs...)
 	p := startProxy(t, srv, repairConfig)
 	want := lose(t, srv, p)
@@ -137,8 +137,7 @@ func TestKillTheRepair(t *testing.T) {
 		want := lose(t, srv, p)
 		args := []string{"repair", "--config", file, "--incident", fmt.Sprint(n), "--server-bin",
 			srv.Binary.Path, "--conflicts", "skip"}
-		cmd := exec.Command(os.Args[0], args...)
-		cmd.Env = append(os.Environ(), beProxy+"=1")
+		cmd := plain.command(t, args...)
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
 		started := make(chan struct{})

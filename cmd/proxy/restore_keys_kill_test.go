@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -36,8 +35,8 @@ func TestEndTheRestoreOfKeys(t *testing.T) {
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGKILL} {
 		relay := proxytest.StartFaultProxy(t, srv.Addr)
 		relay.Arm(proxytest.Fault{Op: proxytest.Stall, On: proxytest.Replies, Trigger: "\r\nEXEC\r\n", After: 2000})
-		cmd := exec.Command(os.Args[0], append(args, "--into", relay.Addr)...)
-		cmd.Env = append(os.Environ(), beProxy+"=1", "TMPDIR="+dir)
+		cmd := plain.command(t, append(args, "--into", relay.Addr)...)
+		cmd.Env = append(cmd.Environ(), "TMPDIR="+dir)
 		var out proxytest.Log
 		cmd.Stdout, cmd.Stderr = &out, &out
 		if err := cmd.Start(); err != nil {
@@ -57,8 +56,8 @@ func TestEndTheRestoreOfKeys(t *testing.T) {
 			t.Errorf("it left %q and ended with %v\n%s", left, cmd.ProcessState, out.String())
 		}
 	}
-	cmd := exec.Command(os.Args[0], append(args, "--into", srv.Addr)...)
-	cmd.Env = append(os.Environ(), beProxy+"=1", "TMPDIR="+dir)
+	cmd := plain.command(t, append(args, "--into", srv.Addr)...)
+	cmd.Env = append(cmd.Environ(), "TMPDIR="+dir)
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "\ndone: ") {
 		t.Errorf("%v\n%s", err, out)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -64,6 +63,7 @@ func restoreKills(base int) []restoreKill {
 // TestKillTheRestore kills a restore at each of its steps. The state of the target is then
 // reported, and the next restore ends at the point.
 func TestKillTheRestore(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, recordedArgs...)
 	for i := range 1000 {
 		srv.MustDo("SET", fmt.Sprint("base:", i), strings.Repeat("x", 50)+fmt.Sprint(i))
@@ -83,6 +83,7 @@ func TestKillTheRestore(t *testing.T) {
 	}
 	for _, k := range restoreKills(int(v.Bases[0].Size)) {
 		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
 			k.play(t, p.folder(), want, func(again []string, _ string) {
 				_, stdout, stderr := execute(t, append(again, "--dry-run")...)
 				if !strings.Contains(stdout+stderr, k.text) {
@@ -91,6 +92,7 @@ func TestKillTheRestore(t *testing.T) {
 			}, os.Kill)
 		})
 		t.Run(k.name+", interrupted", func(t *testing.T) {
+			t.Parallel()
 			k.play(t, p.folder(), want, func(_ []string, said string) {
 				if !strings.Contains(said, "interrupted: ") || !strings.Contains(said, k.said) {
 					t.Errorf("it says\n%s\nwant %q in it", said, k.said)
@@ -130,9 +132,8 @@ func (k *restoreKill) cutOff(t *testing.T, dir string, dst *proxytest.Server, by
 	if k.control != nil {
 		control.Arm(*k.control)
 	}
-	cmd := exec.Command(os.Args[0], "restore", "--dir", dir, "--end", "--target", control.Addr,
+	cmd := plain.command(t, "restore", "--dir", dir, "--end", "--target", control.Addr,
 		"--listen", listen, "--advertise", data.Addr, "--force")
-	cmd.Env = append(os.Environ(), beProxy+"=1")
 	var out proxytest.Log
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {

@@ -98,6 +98,7 @@ func TestKeepLaterUnderLoad(t *testing.T) {
 		{"--before-command", "flushall", "--keep-later"}}
 	for i, b := range proxytest.Binaries(t) { // one point each: they share all code of ours
 		t.Run(b.String(), func(t *testing.T) {
+			t.Parallel()
 			point := points[i%len(points)]
 			srv, p, w := destroyed(t, b.Kind)
 			out := mustRun(t, append([]string{"restore", "--config", p.file, "--force", "--target", srv.Addr},
@@ -140,6 +141,7 @@ func TestForceNamesWhatItLeavesOut(t *testing.T) {
 	t.Parallel()
 	for _, b := range proxytest.Binaries(t) {
 		t.Run(b.String(), func(t *testing.T) {
+			t.Parallel()
 			srv, p, w := destroyed(t, b.Kind)
 			out := mustRun(t, "restore", "--config", p.file, "--force", "--target", srv.Addr, "--event", "1", "--json")
 			var v restoredView

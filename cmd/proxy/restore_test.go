@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -34,6 +33,7 @@ func fill(t *testing.T, p *process, n int) {
 func TestRestoreBeforeFlushall(t *testing.T) {
 	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+		t.Parallel()
 		p := startProxy(t, srv, recordingConfig)
 		fill(t, p, 50)
 		want := srv.MustDo("DEBUG", "DIGEST")
@@ -209,8 +209,7 @@ func TestRestoreListen(t *testing.T) {
 	want := srv.MustDo("DEBUG", "DIGEST")
 	p.recordedAll(srv)
 	addr := freeAddr(t)
-	cmd := exec.Command(os.Args[0], "restore", "--dir", p.folder(), "--end", "--listen", addr)
-	cmd.Env = append(os.Environ(), beProxy+"=1")
+	cmd := plain.command(t, "restore", "--dir", p.folder(), "--end", "--listen", addr)
 	var out proxytest.Log
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {

@@ -18,19 +18,10 @@ import (
 	"holdfast/proxy/proxytest"
 )
 
-// beProxy makes this test program the proxy itself, so that tests can signal a process of its own.
-const beProxy = "HOLDFAST_TEST_BE_PROXY"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(beProxy) != "" {
-		main()
-	}
-	os.Exit(m.Run())
-}
-
 // A process is a proxy that runs.
 type process struct {
 	t       *testing.T
+	program program
 	cmd     *exec.Cmd
 	file    string // its configuration
 	addr    string // where it serves
@@ -48,23 +39,36 @@ func startProxy(t *testing.T, srv *proxytest.Server, more string) *process {
 	return startProxyAt(t, srv.Addr, more)
 }
 
-// startProxyAt is startProxy in front of an address.
-func startProxyAt(t *testing.T, upstream, more string) *process {
+// startChecked is startProxy for tests of what serve itself does at the same time: signals, reloads,
+// drains. The race detector sees it.
+func startChecked(t *testing.T, srv *proxytest.Server, more string) *process {
 	t.Helper()
-	p := startProxyOf(t, upstream, more)
-	proxytest.Poll(t, "the proxy answers", func() bool {
-		return p.client.Ping(context.Background()).Err() == nil
-	})
+	p := newProcess(t, checked, srv.Addr, more)
+	p.start()
+	p.awaitAnswer()
 	return p
 }
 
-// startProxyOf is startProxyAt without waiting for an answer, which may be an error.
-func startProxyOf(t *testing.T, upstream, more string) *process {
+// startProxyAt is startProxy in front of an address.
+func startProxyAt(t *testing.T, upstream, more string) *process {
 	t.Helper()
-	p := &process{t: t, addr: freeAddr(t), console: freeAddr(t), http: freeAddr(t)}
-	p.file = configFile(t, p.configAt(upstream, more))
+	p := newProcess(t, plain, upstream, more)
 	p.start()
+	p.awaitAnswer()
 	return p
+}
+
+// newProcess is a proxy that does not run yet.
+func newProcess(t *testing.T, program program, upstream, more string) *process {
+	t.Helper()
+	p := &process{t: t, program: program, addr: freeAddr(t), console: freeAddr(t), http: freeAddr(t)}
+	p.file = configFile(t, p.configAt(upstream, more))
+	return p
+}
+
+func (p *process) awaitAnswer() {
+	p.t.Helper()
+	proxytest.Poll(p.t, "the proxy answers", func() bool { return p.do("PING") == nil })
 }
 
 // start runs the proxy by its file.
@@ -72,8 +76,7 @@ func (p *process) start() {
 	t := p.t
 	t.Helper()
 	p.exited = make(chan struct{})
-	p.cmd = exec.Command(os.Args[0], "serve", "--config", p.file)
-	p.cmd.Env = append(os.Environ(), beProxy+"=1")
+	p.cmd = p.program.command(t, "serve", "--config", p.file)
 	p.cmd.Stderr = &p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -171,8 +174,10 @@ func (p *process) expectExit(code int) {
 const denied = "DENIED 'flushall' is refused by rule "
 
 func TestServe(t *testing.T) {
+	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
-		p := startProxy(t, srv, "")
+		t.Parallel()
+		p := startChecked(t, srv, "")
 		if err := p.do("SET", "k", "v"); err != nil {
 			t.Error(err)
 		}
@@ -214,8 +219,10 @@ func TestServeTellsOfTroubleWithTheUpstream(t *testing.T) {
 			http.StatusOK},
 	} {
 		t.Run(what, func(t *testing.T) {
+			t.Parallel()
 			srv := proxytest.Spec{Args: row.args}.Start(t)
-			p := startProxyOf(t, srv.Addr, "")
+			p := newProcess(t, checked, srv.Addr, "")
+			p.start()
 			proxytest.Poll(t, "the log says "+row.want, func() bool {
 				return strings.Contains(p.log.String(), row.want)
 			})
@@ -238,7 +245,7 @@ func TestServeNamesThePlaceOfAnUnknownCommand(t *testing.T) {
 	t.Parallel()
 	srv := proxytest.StartServer(t)
 	bad := "rules: [{name: a, commands: [flushal], action: deny}]\n"
-	p := startProxy(t, srv, "")
+	p := startChecked(t, srv, "")
 	p.rewrite(p.config(srv, bad))
 	p.hangup("not reloaded")
 	place := p.file + `:4:30: rules[0].commands[0]: rule \"a\": unknown command`
@@ -246,8 +253,7 @@ func TestServeNamesThePlaceOfAnUnknownCommand(t *testing.T) {
 		t.Errorf("the log of the reload does not say %s", place)
 	}
 
-	again := &process{t: t, addr: freeAddr(t), console: freeAddr(t), http: freeAddr(t)}
-	file := configFile(t, again.config(srv, bad))
+	file := newProcess(t, checked, srv.Addr, bad).file
 	code, _, stderr := execute(t, "serve", "--config", file)
 	if want := file + ":4:30: rules[0].commands[0]"; code != exitFailed ||
 		!strings.Contains(stderr, want) {
@@ -258,7 +264,7 @@ func TestServeNamesThePlaceOfAnUnknownCommand(t *testing.T) {
 func TestReloadOnHangup(t *testing.T) {
 	t.Parallel()
 	srv := proxytest.StartServer(t)
-	p := startProxy(t, srv, "rules: []\n")
+	p := startChecked(t, srv, "rules: []\n")
 	if err := p.do("FLUSHALL"); err != nil {
 		t.Fatalf("without rules: %v", err)
 	}
@@ -318,8 +324,9 @@ func (p *process) settings() map[string]string {
 }
 
 func TestReloadChangesTheLog(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
-	p := startProxy(t, srv, "log: {level: debug}\n")
+	p := startChecked(t, srv, "log: {level: debug}\n")
 	p.rewrite(p.config(srv, "log: {format: json}\n"))
 	p.hangup(`"msg":"reloaded"`)
 	p.rewrite(p.config(srv, "log: {level: error, format: json}\n"))
@@ -348,7 +355,7 @@ func TestReloadChangesTheLog(t *testing.T) {
 func TestConsoleReloadsAndDrains(t *testing.T) {
 	t.Parallel()
 	srv := proxytest.StartServer(t)
-	p := startProxy(t, srv, "")
+	p := startChecked(t, srv, "")
 	console := proxytest.NewClient("tcp", p.console, "")
 	defer console.Close()
 	p.rewrite(p.config(srv, "rules: []\n"))
@@ -370,8 +377,9 @@ func TestConsoleReloadsAndDrains(t *testing.T) {
 
 // SIGTERM lets a command in flight finish; the server is held still meanwhile.
 func TestTerminateDrains(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
-	p := startProxy(t, srv, "")
+	p := startChecked(t, srv, "")
 	srv.Pause()
 	answer := make(chan error, 1)
 	go func() { answer <- p.do("SET", "k", "v") }()
@@ -389,8 +397,9 @@ func TestTerminateDrains(t *testing.T) {
 
 // What never finishes is given up after the drain time.
 func TestDrainIsBounded(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
-	p := startProxy(t, srv, "drain: 50ms\n")
+	p := startChecked(t, srv, "drain: 50ms\n")
 	srv.Pause()
 	defer srv.Resume()
 	answer := make(chan error, 1)
@@ -405,8 +414,9 @@ func TestDrainIsBounded(t *testing.T) {
 
 // The sender of a second signal does not want to wait for the drain.
 func TestSecondSignalEnds(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t)
-	p := startProxy(t, srv, "drain: 1h\n")
+	p := startChecked(t, srv, "drain: 1h\n")
 	srv.Pause()
 	defer srv.Resume()
 	answer := make(chan error, 1)
@@ -433,15 +443,14 @@ func TestSecondSignalEnds(t *testing.T) {
 func TestServeFails(t *testing.T) {
 	t.Parallel()
 	srv := proxytest.StartServer(t)
-	p := startProxy(t, srv, "")
+	p := startChecked(t, srv, "")
 	for name, tc := range map[string]struct{ text, want string }{
 		"bad file": {"workers: 0\n", ":1:10: workers: must be from 1 to 1024"},
 		"bad rule": {"rules:\n- {name: a, commands: [\"@x*\"], action: deny}\n",
 			`:2:24: rules[0].commands[0]: rule "a": `},
 		"taken listener": {p.config(srv, ""), "address already in use"},
 	} {
-		cmd := exec.Command(os.Args[0], "serve", "--config", configFile(t, tc.text))
-		cmd.Env = append(os.Environ(), beProxy+"=1")
+		cmd := plain.command(t, "serve", "--config", configFile(t, tc.text))
 		out, err := cmd.CombinedOutput()
 		if err == nil || cmd.ProcessState.ExitCode() != exitFailed ||
 			!strings.Contains(string(out), tc.want) {

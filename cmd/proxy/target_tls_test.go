@@ -12,11 +12,11 @@ import (
 func startSecured(t *testing.T, ca *proxytest.Authority, secure, more string) *process {
 	t.Helper()
 	cert, key := ca.Issue("proxy", proxytest.Identity{})
-	p := &process{t: t, addr: freeAddr(t), console: freeAddr(t), http: freeAddr(t)}
-	p.file = configFile(t, strings.Replace(p.configAt(secure, more), "upstream: {",
+	p := newProcess(t, plain, secure, more)
+	p.rewrite(strings.Replace(p.configAt(secure, more), "upstream: {",
 		fmt.Sprintf("upstream: {tls: {ca: %q, cert: %q, key: %q}, ", ca.CA, cert, key), 1))
 	p.start()
-	proxytest.Poll(t, "the proxy answers", func() bool { return p.do("PING") == nil })
+	p.awaitAnswer()
 	return p
 }
 
