@@ -12,6 +12,7 @@ import (
 
 	"holdfast/journal/segment"
 	"holdfast/journal/vfs"
+	"holdfast/proxy/proxytest"
 )
 
 // faultyDisk fails the operations that its rule names.
@@ -234,7 +235,7 @@ func TestErrorThatStaysFailsTheJournal(t *testing.T) {
 			}
 			return nil
 		})
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), proxytest.PollTimeout)
 		if err := j.Append(ctx, tl.ID, 1000, contentOf(1000, 1100)); err != nil {
 			t.Fatal(err)
 		}
@@ -377,17 +378,5 @@ func TestBadBases(t *testing.T) {
 	addBase(t, j, tl.ID, 100, time.Now())
 	if s := j.Stats(); s.Bases != 1 {
 		t.Errorf("%+v", s)
-	}
-}
-
-// poll waits for a condition, at most as long as a test may hang.
-func poll(t *testing.T, what string, ready func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for !ready() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited too long for %s", what)
-		}
-		time.Sleep(time.Millisecond)
 	}
 }

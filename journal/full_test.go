@@ -29,14 +29,14 @@ func TestFullDisk(t *testing.T) {
 	if err := j.Append(t.Context(), tl.ID, 1000, contentOf(1000, 100_000)); err != nil {
 		t.Fatal(err)
 	}
-	poll(t, "the disk to be full", func() bool { return j.Stats().State == StateFull })
+	proxytest.Poll(t, "the disk to be full", func() bool { return j.Stats().State == StateFull })
 	if got := j.Durable().Offset; got >= 100_000 {
 		t.Fatalf("durable %d on a full disk", got)
 	}
 	if j.Err() != nil {
 		t.Fatalf("failed: %v", j.Err())
 	}
-	poll(t, "attempts on the full disk", func() bool { return j.Stats().DiskErrors > 20 })
+	proxytest.Poll(t, "attempts on the full disk", func() bool { return j.Stats().DiskErrors > 20 })
 	if n := strings.Count(said.String(), "\n"); n > 8 { // three of them of the beginning
 		t.Errorf("a full disk is news once, not %d times:\n%s", n, said.String())
 	}
@@ -44,7 +44,7 @@ func TestFullDisk(t *testing.T) {
 	if err := j.WaitDurable(t.Context(), Position{tl.ID, 100_000}); err != nil {
 		t.Fatal(err)
 	}
-	poll(t, "the state to be good", func() bool { return j.Stats().State == StateOK })
+	proxytest.Poll(t, "the state to be good", func() bool { return j.Stats().State == StateOK })
 	closeJournal(t, j)
 	v := view(t, disk)
 	wantContent(t, v, tl.ID, 0, 100_000)
@@ -76,7 +76,7 @@ func TestFullDiskWithRoomForHalfASegment(t *testing.T) {
 		if err := j.Append(t.Context(), tl.ID, end, contentOf(end, end+piece)); err != nil {
 			t.Fatal(err)
 		}
-		poll(t, "the piece to be durable, or the disk full", func() bool {
+		proxytest.Poll(t, "the piece to be durable, or the disk full", func() bool {
 			return j.Durable().Offset == end+piece || j.Stats().State == StateFull
 		})
 	}
@@ -84,7 +84,7 @@ func TestFullDiskWithRoomForHalfASegment(t *testing.T) {
 	if err := j.WaitDurable(t.Context(), Position{tl.ID, end}); err != nil {
 		t.Fatal(err)
 	}
-	poll(t, "the state to be good", func() bool { return j.Stats().State != StateFull })
+	proxytest.Poll(t, "the state to be good", func() bool { return j.Stats().State != StateFull })
 	closeJournal(t, j)
 	v := view(t, disk)
 	wantContent(t, v, tl.ID, 0, end)
@@ -108,7 +108,7 @@ func TestDiskFullWithinRetention(t *testing.T) {
 		}
 		return nil
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), proxytest.PollTimeout)
 	defer cancel()
 	if err := j.Retain(ctx); err != nil {
 		t.Fatal(err)
@@ -219,10 +219,10 @@ func TestDiskLimits(t *testing.T) {
 		}
 	}
 	fill(60)
-	poll(t, "the warning", func() bool { return j.Stats().State == StateWarn })
+	proxytest.Poll(t, "the warning", func() bool { return j.Stats().State == StateWarn })
 	add(t, j, tl.ID, 0, 1000)
 	fill(85)
-	poll(t, "the stop", func() bool { return j.Stats().State == StateFull })
+	proxytest.Poll(t, "the stop", func() bool { return j.Stats().State == StateFull })
 	if err := j.Append(t.Context(), tl.ID, 1000, contentOf(1000, 2000)); err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestDiskLimits(t *testing.T) {
 	if err := j.WaitDurable(t.Context(), Position{tl.ID, 2000}); err != nil {
 		t.Fatal(err)
 	}
-	poll(t, "the state to be good", func() bool { return j.Stats().State == StateOK })
+	proxytest.Poll(t, "the state to be good", func() bool { return j.Stats().State == StateOK })
 }
 
 func TestCloseWhileFull(t *testing.T) {
@@ -249,7 +249,7 @@ func TestCloseWhileFull(t *testing.T) {
 	if err := j.Append(t.Context(), tl.ID, 1000, contentOf(1000, 100_000)); err != nil {
 		t.Fatal(err)
 	}
-	poll(t, "the disk to be full", func() bool { return j.Stats().State == StateFull })
+	proxytest.Poll(t, "the disk to be full", func() bool { return j.Stats().State == StateFull })
 	if err := j.Close(); !errors.Is(err, errNoRoom) {
 		t.Fatalf("close: %v", err)
 	}

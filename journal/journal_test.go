@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"holdfast/journal/vfs"
+	"holdfast/proxy/proxytest"
 )
 
 func TestAppendCloseOpenRead(t *testing.T) {
@@ -245,9 +246,7 @@ func TestPendingIsBounded(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- j.Append(ctx, tl.ID, 0, contentOf(0, 1<<20)) }()
-	for j.Stats().Pending < o.MaxPending {
-		time.Sleep(time.Millisecond)
-	}
+	proxytest.Poll(t, "as much to wait as may", func() bool { return j.Stats().Pending >= o.MaxPending })
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Fatalf("append that must wait: %v", err)
@@ -278,19 +277,11 @@ func TestSubscribe(t *testing.T) {
 	for at := int64(7); at < 107; at += 10 {
 		add(t, j, tl.ID, at, at+10)
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	for {
+	proxytest.Poll(t, "the last position", func() bool {
 		mu.Lock()
-		last := slices.Clone(seen)
-		mu.Unlock()
-		if n := len(last); n > 0 && last[n-1] == (Position{tl.ID, 107}) {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("seen %v", last)
-		}
-		time.Sleep(time.Millisecond)
-	}
+		defer mu.Unlock()
+		return len(seen) > 0 && seen[len(seen)-1] == (Position{tl.ID, 107})
+	})
 	mu.Lock()
 	defer mu.Unlock()
 	if !slices.IsSortedFunc(seen, func(a, b Position) int { return int(a.Offset - b.Offset) }) {

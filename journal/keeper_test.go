@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast/journal/vfs"
+	"holdfast/proxy/proxytest"
 )
 
 // While the stream is slow the next segment's file is there before it is needed, filled with
@@ -34,7 +35,7 @@ func TestSpareSegment(t *testing.T) {
 		return ""
 	}
 	ready := func() bool { j.mu.Lock(); defer j.mu.Unlock(); return j.spare != "" }
-	poll(t, "a spare", ready)
+	proxytest.Poll(t, "a spare", ready)
 	first := spare()
 	disk.fail(times(1, vfs.OpCreate, segmentSuffix, errors.New("made anew"))) // only a spare will do
 	at := int64(0)

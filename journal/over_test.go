@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"holdfast/journal/vfs"
+	"holdfast/proxy/proxytest"
 )
 
 // grow adds a stream in pieces, so that it has segments.
@@ -78,7 +79,7 @@ func TestSwollen(t *testing.T) {
 	defer closeJournal(t, j)
 	tl := start(t, j, "a", 0)
 	grow(t, j, tl.ID, 200_000)
-	poll(t, "retention", func() bool { return j.Stats().SegmentBytes <= 64<<10 })
+	proxytest.Poll(t, "retention", func() bool { return j.Stats().SegmentBytes <= 64<<10 })
 }
 
 // TestBaseThatDoesNotFit: one that can wait is refused before it goes beyond disk.stop; one without

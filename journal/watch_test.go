@@ -70,7 +70,7 @@ func sameEvents(v *View) error {
 // settled waits until the watch has seen everything and what it found is durable.
 func settled(t *testing.T, j *Journal) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(proxytest.PollTimeout)
 	for {
 		v, err := j.View()
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 
 // patience is how long a test waits for what must happen; it is never waited out by a test that
 // passes.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 

@@ -120,6 +120,7 @@ type pump struct {
 	buf   []byte
 
 	nothing func()
+	stuck   *time.Timer // runs out when a turn takes too long
 }
 
 // newPump adds n unix socket pairs.
@@ -151,7 +152,9 @@ func newPump(t testing.TB, n int, h func(i int) (Handler, Priority)) (*pump, []*
 		}
 		conns, p.peers = append(conns, c), append(p.peers, fds[1])
 	}
+	p.stuck = time.AfterFunc(patienceInTests, func() { panic(t.Name() + ": the loop waits in vain") })
 	t.Cleanup(func() {
+		p.stuck.Stop()
 		l.Stop()
 		if err := l.Run(); err != nil {
 			t.Error(err)
@@ -163,7 +166,10 @@ func newPump(t testing.TB, n int, h func(i int) (Handler, Priority)) (*pump, []*
 	return p, conns
 }
 
+// turn turns the loop. A turn that waits for input that does not come ends the test program: else it
+// would wait as long as the whole suite may.
 func (p *pump) turn() {
+	p.stuck.Reset(patienceInTests)
 	if err := p.l.turn(); err != nil {
 		p.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 // patienceInTests bounds every wait for something that has to happen.
-const patienceInTests = 20 * time.Second
+const patienceInTests = time.Minute
 
 // rig is a running loop with helpers to look into it.
 type rig struct {

@@ -36,15 +36,24 @@ func init() { redis.SetLogger(noLog{}) }
 // one: under a load of 30 some steps took 20 s.
 const PollTimeout = time.Minute
 
+const (
+	// pollFirst and pollMost are the shortest and the longest pause between two looks.
+	pollFirst, pollMost = 2 * time.Millisecond, 50 * time.Millisecond
+	// pollShare is the part of the time waited so far that a pause may add to it.
+	pollShare = 10
+)
+
 // Poll waits until cond holds, and fails the test when it does not within PollTimeout. The failure
-// names the condition by what.
+// names the condition by what. The longer it waits, the longer its pauses are: many tests wait at a
+// time, and their conditions take processor time from what they wait for.
 func Poll(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(PollTimeout)
+	began := time.Now()
 	for !cond() {
-		if time.Now().After(deadline) {
+		waited := time.Since(began)
+		if waited > PollTimeout {
 			t.Fatalf("waited %v for: %s", PollTimeout, what)
 		}
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(min(max(waited/pollShare, pollFirst), pollMost))
 	}
 }

@@ -2,7 +2,6 @@ package proxytest
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -167,7 +166,8 @@ func (s *Scripted) accept() {
 		}
 		s.conns[conn] = struct{}{}
 		s.lastID++
-		c := &ScriptConn{Conn: conn, upstream: s, in: bufio.NewReader(conn), id: s.lastID}
+		from := &source{r: conn}
+		c := &ScriptConn{Conn: conn, upstream: s, from: from, in: bufio.NewReader(from), id: s.lastID}
 		s.running.Add(1)
 		s.mu.Unlock()
 		go c.serve()
@@ -202,9 +202,33 @@ func (s *Scripted) report(c *ScriptConn, err error) {
 type ScriptConn struct {
 	net.Conn
 	upstream *Scripted
-	in       *bufio.Reader
+	from     *source
+	in       *bufio.Reader // of from
 	id       int
 	over     bool // closed by a step
+}
+
+// A source is a connection's input, with bytes that were read and put back in front.
+type source struct {
+	back []byte
+	r    io.Reader
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	if len(s.back) > 0 {
+		n := copy(p, s.back)
+		s.back = s.back[n:]
+		return n, nil
+	}
+	return s.r.Read(p)
+}
+
+// unread puts bytes back that were just read. It takes as long for the thousandth command of a
+// connection as for the first.
+func (c *ScriptConn) unread(raw []byte) {
+	ahead, _ := c.in.Peek(c.in.Buffered())
+	c.from.back = slices.Concat(raw, ahead, c.from.back)
+	c.in.Reset(c.from)
 }
 
 // serve lives as long as the connection does.
@@ -270,7 +294,7 @@ func (c *ScriptConn) answer() (more bool, err error) {
 		}
 		reply, ok := c.usual(args)
 		if !ok {
-			c.in = bufio.NewReader(io.MultiReader(bytes.NewReader(raw), c.in))
+			c.unread(raw)
 			return true, nil
 		}
 		if _, err := io.WriteString(c.Conn, reply); err != nil {

@@ -3,9 +3,7 @@ package proxytest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -121,32 +119,10 @@ func (s *Server) place(spec Spec) error {
 	}
 	s.args = slices.Concat(where, []string{
 		"--bind", "127.0.0.1", "--dir", s.Dir, "--daemonize", "no",
-		"--save", "", "--appendonly", "no", "--enable-debug-command", "yes",
-		"--enable-protected-configs", "yes", "--enable-module-command", "yes",
+		"--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0",
+		"--enable-debug-command", "yes", "--enable-protected-configs", "yes", "--enable-module-command", "yes",
 	}, spec.Args)
 	return nil
-}
-
-// given has the ports that FreePort returned in this process: their servers may be down.
-var given sync.Map
-
-// FreePort returns a loopback port without a listener, another one each time. It lies below the
-// kernel's range for outgoing connections, so that none of these takes it while a server is down.
-// Concurrent processes mostly have ranges of their own.
-func FreePort() (int, error) {
-	var last error
-	for try := range 256 {
-		port := 20000 + os.Getpid()%4*3000 + rand.IntN(3000)
-		if _, before := given.LoadOrStore(port, true); before && try < 128 {
-			continue // later tries: a long run has used up its range
-		}
-		l, err := net.Listen("tcp", loopback(port))
-		if err == nil {
-			return port, l.Close()
-		}
-		last = err
-	}
-	return 0, fmt.Errorf("no free port: %w", last)
 }
 
 // loopback is the address of a port on this machine.
