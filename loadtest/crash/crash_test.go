@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	builtProxy = filepath.Join(dir, "proxy")
-	build := exec.Command("go", "build", "-o", builtProxy, "holdfast/cmd/proxy")
+	build := exec.Command("go", "build", "-trimpath", "-o", builtProxy, "holdfast/cmd/proxy")
 	build.Stderr = os.Stderr
 	code := 1
 	if build.Run() == nil {

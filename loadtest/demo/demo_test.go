@@ -36,7 +36,7 @@ func TestIncident(t *testing.T) {
 	}
 	dir := t.TempDir()
 	proxy := filepath.Join(dir, "proxy")
-	build := exec.Command("go", "build", "-o", proxy, "holdfast/cmd/proxy")
+	build := exec.Command("go", "build", "-trimpath", "-o", proxy, "holdfast/cmd/proxy")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}

@@ -21,7 +21,7 @@ func root(t *testing.T) string {
 func buildProxy(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "proxy")
-	out, err := exec.Command("go", "build", "-o", path, "holdfast/cmd/proxy").CombinedOutput()
+	out, err := exec.Command("go", "build", "-trimpath", "-o", path, "holdfast/cmd/proxy").CombinedOutput()
 	if err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
