@@ -16,7 +16,7 @@ RESTORES ?= 21
 REPAIRS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-short fmt vet servers conformance bench bench-rules bench-journal bench-durable bench-hostile demo drills powercut crash soak restores repairs fuzz clean
+.PHONY: help build run test test-short fmt vet servers conformance bench bench-rules bench-tls bench-journal bench-durable bench-hostile demo drills powercut crash soak restores repairs fuzz clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,8 +47,8 @@ vet: ## Run go vet for this system and for macOS.
 servers: ## Get Redis 7.0, 8.0.2, 8.0.6, Valkey 8.0, 8.1, 9.1 and strace into .tools/servers.
 	@scripts/servers.sh
 
-conformance: build ## Run the server's own test suite directly and through the proxy (SERVER=redis|redis8new|valkey|valkey9).
-	@scripts/conformance.sh --server $(SERVER)
+conformance: build ## Run the server's own test suite directly and through the proxy (SERVER=redis|redis8new|valkey|valkey9, TLS=1).
+	@scripts/conformance.sh --server $(SERVER) $(if $(TLS),--tls)
 
 bench: build ## Compare with direct, twemproxy, HAProxy; loadtest/RESULTS.md (BENCHFLAGS=--quick).
 	@scripts/servers.sh valkey peers
@@ -57,6 +57,10 @@ bench: build ## Compare with direct, twemproxy, HAProxy; loadtest/RESULTS.md (BE
 bench-rules: build ## Compare the proxy under fifty rules with itself; loadtest/RESULTS.md.
 	@scripts/servers.sh valkey
 	$(GO) run ./loadtest/bench --rules --rounds 12 --seconds 0.5 $(BENCHFLAGS)
+
+bench-tls: build ## Compare TLS in the proxy with plain, HAProxy's and the server's; loadtest/RESULTS.md (BENCHFLAGS=--quick).
+	@scripts/servers.sh valkey peers
+	$(GO) run ./loadtest/bench --tls --rounds $(ROUNDS) --seconds $(SECONDS) $(BENCHFLAGS)
 
 bench-hostile: build ## Measure what a client sees while others behave badly; loadtest/RESULTS.md (ROUNDS=5, HOSTILEFLAGS=...).
 	@scripts/servers.sh valkey

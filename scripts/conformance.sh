@@ -3,7 +3,7 @@
 # prints both counts and every difference by test name.
 #
 #   scripts/conformance.sh [--server redis|redis8new|valkey|valkey9] [--direct | --via-proxy] [--single unit]…
-#                          [--only test name]… [--tags tags] [--rules none|allow]
+#                          [--only test name]… [--tags tags] [--rules none|allow] [--tls]
 #
 #   --server      redis: Redis 8.0.2 and its suite (the default). valkey: Valkey 8.0.1 and the
 #                 suite of the Valkey whose source can be had; tests of newer features fail
@@ -15,6 +15,8 @@
 #   --tags        the suite's --tags; -slow unless given
 #   --rules       none: no rules (the default). allow: one rule that allows everything, so that the
 #                 proxy looks at each command, reads scripts and keeps the guard's user
+#   --tls         TLS everywhere, with client certificates: the suite and the server directly, and
+#                 both sides of the proxy. Needs openssl
 #
 # Each file of the suite runs on its own, in external mode. A file that breaks off costs its own
 # remaining tests only, and the next one begins with a fresh server and a fresh proxy, since a run
@@ -30,7 +32,7 @@ set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 servers=$repo/.tools/servers
 kind=redis family=redis suite=suite tags=-slow ways=(direct proxy) rules=[]
-singles=() only=()
+singles=() only=() tls=""
 server_pid="" proxy_pid=""
 
 fail() { printf 'conformance: %s\n' "$*" >&2; exit 2; }
@@ -45,6 +47,7 @@ parse() {
 		--only) only+=("$2"); shift ;;
 		--tags) tags=$2; shift ;;
 		--rules) choose_rules "$2"; shift ;;
+		--tls) tls=yes ;;
 		*) fail "unknown argument $1; see the head of scripts/conformance.sh" ;;
 		esac
 		shift
@@ -69,6 +72,7 @@ choose_rules() {
 prepare() {
 	whole=$repo/.tools/conformance/$kind
 	out=$whole
+	[ -z "$tls" ] || out=$whole/tls whole=$whole/tls
 	[ "$rules" = "[]" ] || out=$whole/rules-allow
 	[ ${#singles[@]} -eq 0 ] && [ ${#only[@]} -eq 0 ] || out=$out/part-$$
 	mkdir -p "$out"
@@ -86,6 +90,25 @@ prepare() {
 	proxy_port=$(free_port)
 	suite_port=$(free_port)
 	tclsh=$(command -v tclsh8.6 || command -v tclsh || echo "$servers/tcl/bin/tclsh8.6")
+	[ -z "$tls" ] || prepare_tls
+}
+
+# prepare_tls makes the keys, where the suite looks for its own, and finds the Tcl with TLS.
+prepare_tls() {
+	keys=$work/tests/tls
+	mkdir -p "$keys"
+	openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=authority \
+		-keyout "$keys/ca.key" -out "$keys/ca.crt" 2>>"$out/openssl.log" || fail "openssl; see $out/openssl.log"
+	local name
+	for name in server client; do
+		openssl req -newkey rsa:2048 -nodes -subj "/CN=$name" \
+			-addext "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1" -keyout "$keys/$name.key" 2>>"$out/openssl.log" |
+			openssl x509 -req -CA "$keys/ca.crt" -CAkey "$keys/ca.key" -CAcreateserial -days 30 \
+				-copy_extensions copy -out "$keys/$name.crt" 2>>"$out/openssl.log" || fail "openssl; see $out/openssl.log"
+	done
+	tclsh=$servers/tcltls/bin/tclsh8.6
+	TCLLIBPATH=$(dirname "$(find "$servers/tcltls/root/usr/lib/tcltk/" -name 'tcltls*' -type d | head -n 1)")
+	export TCLLIBPATH
 }
 
 cleanup() {
@@ -116,20 +139,27 @@ await() {
 }
 
 start_all() {
-	local way=$1
-	(cd "$work/data" && exec "$servers/$kind/bin/$family-server" --port "$server_port" --save "" \
+	local way=$1 port=(--port "$server_port") front="" back=""
+	if [ -n "$tls" ]; then
+		port=(--port 0 --tls-port "$server_port" --tls-cert-file "$keys/server.crt" --tls-key-file "$keys/server.key"
+			--tls-ca-cert-file "$keys/ca.crt" --tls-replication yes)
+		front=$'\n'"    tls: {cert: $keys/server.crt, key: $keys/server.key, client_ca: $keys/ca.crt, client_auth: require}"
+		back="tls: {ca: $keys/ca.crt, cert: $keys/client.crt, key: $keys/client.key}"
+	fi
+	(cd "$work/data" && exec "$servers/$kind/bin/$family-server" "${port[@]}" --save "" \
 		--enable-debug-command yes --enable-protected-configs yes --enable-module-command yes \
 		>>"$out/$way.server.log" 2>&1) &
 	server_pid=$!
 	await "$server_port" "$server_pid" server
 	[ "$way" = proxy ] || return 0
 	local ipv6="" # some tests come by it, as servers listen on both
-	! grep -qs '^0*1 ' /proc/net/if_inet6 || ipv6=$'\n'"  - address: '[::1]:$proxy_port'"
+	! grep -qs '^0*1 ' /proc/net/if_inet6 || ipv6=$'\n'"  - address: '[::1]:$proxy_port'$front"
 	cat >"$work/proxy.yaml" <<-YAML
 		listeners:
-		  - address: 127.0.0.1:$proxy_port$ipv6
+		  - address: 127.0.0.1:$proxy_port$front$ipv6
 		upstream:
 		  address: 127.0.0.1:$server_port
+		  $back
 		admin: {address: "off", http: "off"}
 		rules: $rules
 		log: {level: "${HOLDFAST_LOG:-info}"}
@@ -165,6 +195,7 @@ run_unit() {
 	for test in "${only[@]}"; do
 		args+=(--only "$test")
 	done
+	[ -z "$tls" ] || args+=(--tls)
 	shift 2
 	for test in "$@"; do
 		args+=(--skiptest "$test")
@@ -290,6 +321,7 @@ passed() {
 main() {
 	parse "$@"
 	command -v tclsh8.6 >/dev/null || command -v tclsh >/dev/null || "$repo/scripts/servers.sh" tcl
+	[ -z "$tls" ] || "$repo/scripts/servers.sh" tcltls
 	"$repo/scripts/servers.sh" "$kind" "$suite"
 	prepare
 	local way

@@ -15,6 +15,7 @@
 #   haproxy      HAProxy 2.6
 #   strace       strace 6.1         for tests with disks that fail, where PATH has none
 #   tcl          Tcl 8.6            what the servers' own test suites run on
+#   tcltls       Tcl 8.6 with TLS   likewise, for suites through TLS
 #   gcc          GCC 12             for the race detector, where there is no C compiler
 #   suite        the test suite of Redis 8.0.2: .tools/servers/suite/tests
 #   suite-valkey the test suite of Valkey 8.0.1, or of 8.1 where that has left the mirror
@@ -315,6 +316,7 @@ get() {
 	haproxy) from_debian haproxy bookworm '^haproxy$' haproxy ;;
 	strace) want_program strace strace ;;
 	tcl) from_debian tcl bookworm '^tclsh' tcl8.6 ;;
+	tcltls) from_debian tcltls bookworm '^tclsh' tcl8.6 tcl-tls ;;
 	gcc) from_debian gcc bookworm compiler gcc-12 libc6-dev ;;
 	suite) source_from_debian suite trixie redis ;;
 	suite-valkey9) source_from_debian suite-valkey9 forky valkey ;;

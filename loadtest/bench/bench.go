@@ -10,7 +10,7 @@ import (
 	"holdfast/loadtest/harness"
 )
 
-// firstRequests is the length of a cell's first, unrecorded run: enough to learn its rate.
+// firstRequests is the length of a cell's first, unrecorded run, and the least of any whole run.
 const firstRequests = 3000
 
 // sample is the measurement of one run.
@@ -32,6 +32,9 @@ type bench struct {
 	targets []*target
 	cells   []cell
 	seconds float64 // asked length of a run
+	// marginal leaves the cost of connecting out of the processor times: each run of valkey-benchmark
+	// opens its own connections, and a TLS handshake costs as much as a hundred commands.
+	marginal bool
 
 	rate    map[key]float64 // commands per second, of the last run
 	samples map[key][]sample
@@ -74,36 +77,76 @@ func (b *bench) order(round int) []*target {
 func (b *bench) measure(ctx context.Context, t *target, c cell) error {
 	k := key{t.name, c}
 	if b.rate[k] == 0 {
-		rate, err := b.load(ctx, t, c, firstRequests)
-		if err != nil {
-			return err
-		}
-		b.rate[k] = rate
-		// The first run was too short for a good rate: one more, a quarter as long as the rest.
-		if b.rate[k], err = b.load(ctx, t, c, int(rate*b.seconds/4)); err != nil {
+		if err := b.learnRate(ctx, t, c); err != nil {
 			return err
 		}
 	}
 	requests := max(firstRequests, int(b.rate[k]*b.seconds))
-	proxy, server, err := cpuTimes(t)
+	whole, err := b.run(ctx, t, c, requests)
 	if err != nil {
 		return err
+	}
+	cost := whole
+	if b.marginal {
+		part, err := b.run(ctx, t, c, requests/4)
+		if err != nil {
+			return err
+		}
+		cost = whole.less(part)
+	}
+	b.rate[k] = whole.rate
+	b.samples[k] = append(b.samples[k], sample{
+		opsPerSecond: whole.rate,
+		proxyCPU:     perCommand(cost.proxy, cost.requests),
+		serverCPU:    perCommand(cost.server, cost.requests),
+	})
+	return nil
+}
+
+// learnRate finds the rate of a cell by runs that become longer, up to half of the asked time: short
+// ones consist of connecting.
+func (b *bench) learnRate(ctx context.Context, t *target, c cell) error {
+	const most = 8 // as many times as many requests
+	requests := firstRequests
+	for range 4 {
+		rate, err := b.load(ctx, t, c, requests)
+		if err != nil {
+			return err
+		}
+		b.rate[key{t.name, c}] = rate
+		took := float64(requests) / rate
+		if took >= b.seconds/2 {
+			return nil
+		}
+		requests = int(float64(requests) * min(most, b.seconds/took))
+	}
+	return nil
+}
+
+// cost is the rate of a number of requests, and their processor time in proxy and server.
+type cost struct {
+	requests      int
+	rate          float64 // commands per second
+	proxy, server time.Duration
+}
+
+// less is the processor time of the requests beyond those of d.
+func (c cost) less(d cost) cost {
+	return cost{requests: c.requests - d.requests, proxy: c.proxy - d.proxy, server: c.server - d.server}
+}
+
+// run loads a target once.
+func (b *bench) run(ctx context.Context, t *target, c cell, requests int) (cost, error) {
+	proxy, server, err := cpuTimes(t)
+	if err != nil {
+		return cost{}, err
 	}
 	rate, err := b.load(ctx, t, c, requests)
 	if err != nil {
-		return err
+		return cost{}, err
 	}
 	proxyAfter, serverAfter, err := cpuTimes(t)
-	if err != nil {
-		return err
-	}
-	b.rate[k] = rate
-	b.samples[k] = append(b.samples[k], sample{
-		opsPerSecond: rate,
-		proxyCPU:     perCommand(proxyAfter-proxy, requests),
-		serverCPU:    perCommand(serverAfter-server, requests),
-	})
-	return nil
+	return cost{requests, rate, proxyAfter - proxy, serverAfter - server}, err
 }
 
 // cpuTimes returns the CPU times of the target's proxy, 0 if it has none, and of its server.

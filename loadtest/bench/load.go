@@ -27,7 +27,7 @@ func (b *bench) load(ctx context.Context, t *target, c cell, requests int) (floa
 	var wg sync.WaitGroup
 	for i, name := range names {
 		wg.Go(func() {
-			rates[i], errs[i] = b.runBenchmark(ctx, t.addr(), name, connections, c.depth,
+			rates[i], errs[i] = b.runBenchmark(ctx, t, name, connections, c.depth,
 				max(1, requests/len(names)))
 		})
 	}
@@ -40,15 +40,16 @@ func (b *bench) load(ctx context.Context, t *target, c cell, requests int) (floa
 }
 
 func (b *bench) runBenchmark(
-	ctx context.Context, addr, test string, connections, depth, requests int,
+	ctx context.Context, t *target, test string, connections, depth, requests int,
 ) (float64, error) {
-	host, port, err := net.SplitHostPort(addr)
+	host, port, err := net.SplitHostPort(t.addr())
 	if err != nil {
 		return 0, err
 	}
-	out, err := exec.CommandContext(ctx, b.program, "-h", host, "-p", port, "-t", test,
+	args := append([]string{"-h", host, "-p", port, "-t", test,
 		"-c", strconv.Itoa(connections), "-P", strconv.Itoa(depth),
-		"-n", strconv.Itoa(requests), "--csv").Output()
+		"-n", strconv.Itoa(requests), "--csv"}, t.tlsArgs()...)
+	out, err := exec.CommandContext(ctx, b.program, args...).Output()
 	if err != nil {
 		return 0, fmt.Errorf("valkey-benchmark: %w", err)
 	}

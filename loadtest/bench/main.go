@@ -19,6 +19,7 @@ type options struct {
 	quick   bool
 	targets string
 	rules   bool   // only the proxy with and without fifty rules
+	tls     bool   // only the cost of TLS
 	results string // file below loadtest/, or harness.NoResults
 }
 
@@ -37,6 +38,7 @@ func parse(args []string) (options, error) {
 	fs.BoolVar(&o.quick, "quick", false, "50 connections only, one short round, no file written")
 	fs.StringVar(&o.targets, "targets", strings.Join(targetNames[:4], ","), "what to compare")
 	fs.BoolVar(&o.rules, "rules", false, "compare the proxy under fifty rules with itself, only")
+	fs.BoolVar(&o.tls, "tls", false, "compare TLS with plain, with HAProxy's and with the server's, only")
 	harness.ResultsFlag(fs, &o.results, resultsFile,
 		"file in loadtest/ to write, and with this one README.md")
 	if err := fs.Parse(args); err != nil {
@@ -47,6 +49,12 @@ func parse(args []string) (options, error) {
 	}
 	if o.rules {
 		o.targets = "holdfast," + withRules
+	}
+	if o.tls {
+		o.targets = strings.Join(tlsTargets, ",")
+	}
+	if o.rules && o.tls {
+		return o, fmt.Errorf("rules and tls are two runs")
 	}
 	if o.rounds < 1 || o.seconds <= 0 {
 		return o, fmt.Errorf("rounds and seconds must be positive")
@@ -77,13 +85,17 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	b := newBench(benchmark, targets, cells(o.quick), o.seconds)
+	b.marginal = o.tls
 	started := time.Now()
 	if err := b.rounds(ctx, o.rounds); err != nil {
 		return err
 	}
 	text, section := b.report(describe(root, o, started)), "bench"
-	if o.rules {
+	switch {
+	case o.rules:
 		text, section = b.reportRules(describe(root, o, started)), "bench-rules"
+	case o.tls:
+		text, section = b.reportTLS(describe(root, o, started)), "bench-tls"
 	}
 	fmt.Print(text)
 	if o.results == harness.NoResults {

@@ -17,8 +17,11 @@ func describe(root string, o options, started time.Time) string {
 		commit = strings.TrimSpace(string(out))
 	}
 	what := " --targets " + o.targets
-	if o.rules {
+	switch {
+	case o.rules:
 		what = " --rules"
+	case o.tls:
+		what = " --tls"
 	}
 	return fmt.Sprintf("%s, commit %s.\nMachine: %s. Load, proxy and server share it.\n"+
 		"Command: `go run ./loadtest/bench --rounds %d --seconds %g%s`, took %s.\n",

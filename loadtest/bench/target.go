@@ -27,14 +27,19 @@ type target struct {
 	version string
 	server  *harness.Process
 	proxy   *harness.Process // nil for direct
+	keys    *harness.Keys    // with which the load speaks TLS; nil: plain
+	secure  string           // the server's TLS port; "": none
 }
 
 // addr is the address for the load.
 func (t *target) addr() string {
-	if t.proxy == nil {
-		return t.server.Addr
+	switch {
+	case t.proxy != nil:
+		return t.proxy.Addr
+	case t.keys != nil:
+		return t.secure
 	}
-	return t.proxy.Addr
+	return t.server.Addr
 }
 
 // starter starts a proxy in front of upstream in dir and returns it with its version.
@@ -54,10 +59,10 @@ var starters = map[string]starter{
 // startTargets starts the named targets. With an error, it also returns those already started.
 func startTargets(root, dir string, names []string) ([]*target, error) {
 	var all []*target
+	known := slices.Concat(targetNames, tlsTargets)
 	for _, name := range names {
-		if !slices.Contains(targetNames, name) {
-			return all, fmt.Errorf("unknown target %q; there are %s", name,
-				strings.Join(targetNames, ", "))
+		if !slices.Contains(known, name) {
+			return all, fmt.Errorf("unknown target %q; there are %s", name, strings.Join(known, ", "))
 		}
 		t := &target{name: name}
 		all = append(all, t)
@@ -73,18 +78,28 @@ func startTargets(root, dir string, names []string) ([]*target, error) {
 }
 
 func (t *target) start(root, dir string) error {
+	if slices.Contains(securedTargets, t.name) {
+		return t.startSecure(root, dir)
+	}
+	if err := t.startServer(root, dir); err != nil {
+		return err
+	}
+	start := starters[t.name]
+	if start == nil {
+		return nil
+	}
+	var err error
+	t.proxy, t.version, err = start(root, dir, t.server.Addr)
+	return err
+}
+
+func (t *target) startServer(root, dir string, args ...string) error {
 	program, err := harness.Program(root, "valkey", "valkey-server")
 	if err != nil {
 		return err
 	}
-	var addr string
-	if t.server, addr, err = harness.StartValkey(root, dir, "--maxclients", "10000"); err != nil {
-		return err
-	}
 	t.version = programVersion(program, "--version")
-	if start := starters[t.name]; start != nil {
-		t.proxy, t.version, err = start(root, dir, addr)
-	}
+	t.server, _, err = harness.StartValkey(root, dir, append(args, "--maxclients", "10000")...)
 	return err
 }
 
@@ -154,11 +169,15 @@ listen bench
 `
 
 func startHAProxy(root, dir, upstream string) (*harness.Process, string, error) {
+	return startHAProxyWith(root, dir, upstream, haproxyConfig)
+}
+
+func startHAProxyWith(root, dir, upstream, format string) (*harness.Process, string, error) {
 	program, err := harness.Program(root, "haproxy", "haproxy")
 	if err != nil {
 		return nil, "", err
 	}
-	addr, config, err := configured(dir, "haproxy.cfg", haproxyConfig, upstream)
+	addr, config, err := configured(dir, "haproxy.cfg", format, upstream)
 	if err != nil {
 		return nil, "", err
 	}
@@ -168,6 +187,14 @@ func startHAProxy(root, dir, upstream string) (*harness.Process, string, error) 
 
 // startHoldfast runs bin/proxy with its metrics served, and the default rules unless extra has others.
 func startHoldfast(root, dir, upstream, extra string) (*harness.Process, string, error) {
+	return startHoldfastWith(root, dir, func(addr, http string) (string, error) {
+		return harness.ProxyConfig(dir, addr, upstream, http, extra)
+	})
+}
+
+// startHoldfastWith runs bin/proxy with the file that configure writes for these addresses.
+func startHoldfastWith(root, dir string, configure func(addr, http string) (string, error)) (
+	*harness.Process, string, error) {
 	program := filepath.Join(root, "bin", "proxy")
 	if _, err := os.Stat(program); err != nil {
 		return nil, "", errors.New("bin/proxy is not there; run make build")
@@ -180,7 +207,7 @@ func startHoldfast(root, dir, upstream, extra string) (*harness.Process, string,
 	if err != nil {
 		return nil, "", err
 	}
-	config, err := harness.ProxyConfig(dir, addr, upstream, http, extra)
+	config, err := configure(addr, http)
 	if err != nil {
 		return nil, "", err
 	}
