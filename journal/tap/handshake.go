@@ -40,6 +40,7 @@ type primaryInfo struct {
 	version     string // "" if the user lacks the right
 	runID       string
 	loaded      int64 // bytes of the append-only file loaded at its start; 0: unknown
+	loading     bool  // it was loading its data, and did not know yet which history that continues
 }
 
 // connect dials the primary and goes through the handshake up to its answer to PSYNC. The options
@@ -163,7 +164,7 @@ func askInfo(ctx context.Context, c *wire.Conn) (primaryInfo, error) {
 	f := wire.Fields(text)
 	p := primaryInfo{known: true, replID: f["master_replid"], replID2: f["master_replid2"],
 		secondEnd: -1, version: cmp.Or(f["valkey_version"], f["redis_version"]),
-		runID: f["run_id"], loaded: firstLook(f)}
+		runID: f["run_id"], loaded: firstLook(f), loading: f["loading"] == "1"}
 	if n, err := strconv.ParseInt(f["second_repl_offset"], 10, 64); err == nil && n > 0 {
 		p.secondEnd = n - 1 // the server counts the first byte that differs
 	}
@@ -176,8 +177,9 @@ func askInfo(ctx context.Context, c *wire.Conn) (primaryInfo, error) {
 }
 
 // askAgain asks for INFO over a connection of its own, where the answer to PSYNC names another
-// history than INFO did before it: a server was promoted in between, or had no backlog yet.
-// Without an answer the new history's parent stays unknown, as before.
+// history than INFO did before it, or INFO was about a server that was loading: it was promoted in
+// between, or had no backlog yet, or has read in its file which history it continues. Without an
+// answer the new history's parent stays unknown, as before.
 //
 // A replica does not know where its history left the one before. After a full synchronization it
 // has forgotten; after a partial one, second_repl_offset is the replica's own offset then (the end
@@ -189,7 +191,7 @@ func (t *Tap) askAgain(ctx context.Context, l *link) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.opts.Timeout)
 	defer cancel()
-	if l.primary.replID != l.answer.replID {
+	if l.primary.replID != l.answer.replID || l.primary.loading {
 		t.askServer(ctx, l, t.address())
 	}
 	for range maxChain {

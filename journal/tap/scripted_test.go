@@ -119,27 +119,36 @@ func TestSetBack(t *testing.T) {
 	}
 }
 
-// TestPromotedInBetween is a replica of the old primary that is promoted between INFO and PSYNC:
-// what its new history continues, it is asked again.
-func TestPromotedInBetween(t *testing.T) {
+// TestKnownAfterwards are servers whose INFO before PSYNC does not say yet what their history continues,
+// so that they are asked again: a replica of the old primary that is promoted in between, and a server
+// that has loaded its file in between, under the id that it has from its start.
+func TestKnownAfterwards(t *testing.T) {
 	t.Parallel()
-	first := proxytest.Command("SET", "a", "1")
-	lost := proxytest.Command("SET", "a", "2")
-	fork, old := 100+len(first), strings.Repeat("01d0", 10)
+	old, none := strings.Repeat("01d0", 10), strings.Repeat("0", 40)
 	follows := func(id, id2 string, end int) string {
 		return fmt.Sprintf("master_replid:%s\r\nmaster_replid2:%s\r\nsecond_repl_offset:%d\r\n",
 			id, id2, end)
 	}
-	was := follows(old, strings.Repeat("0", 40), -1)
-	r := newRig(t, startOddWith(t, []string{was, was, follows(historyID, old, fork+1)},
-		resyncOf(old, 100, 100, first+lost), resync(fork, fork, first))).start()
-	proxytest.Poll(t, "the second history", func() bool { return len(r.view().Timelines()) >= 2 })
-	tl, in := r.view().Timelines()[1], r.view().Incidents()
-	if tl.Parent != 1 || tl.Fork != int64(fork) || tl.ReplID != historyID {
-		t.Errorf("timeline %+v, want a child at %d", tl, fork)
-	}
-	if len(in) == 0 || in[0].From != int64(fork) || in[0].Commands != 1 {
-		t.Errorf("incidents %+v, want the first of the one command from %d", in, fork)
+	was := follows(old, none, -1)
+	for _, row := range []struct{ name, before string }{
+		{"promoted", was}, {"loaded", follows(historyID, none, -1) + "loading:1\r\n"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			first := proxytest.Command("SET", "a", "1")
+			lost := proxytest.Command("SET", "a", "2")
+			fork := 100 + len(first)
+			r := newRig(t, startOddWith(t, []string{was, row.before, follows(historyID, old, fork+1)},
+				resyncOf(old, 100, 100, first+lost), resync(fork, fork, first))).start()
+			proxytest.Poll(t, "the second history", func() bool { return len(r.view().Timelines()) >= 2 })
+			tl, in := r.view().Timelines()[1], r.view().Incidents()
+			if tl.Parent != 1 || tl.Fork != int64(fork) || tl.ReplID != historyID {
+				t.Errorf("timeline %+v, want a child at %d", tl, fork)
+			}
+			if len(in) == 0 || in[0].From != int64(fork) || in[0].Commands != 1 {
+				t.Errorf("incidents %+v, want the first of the one command from %d", in, fork)
+			}
+		})
 	}
 }
 
