@@ -11,8 +11,8 @@ import (
 )
 
 // Libraries of functions are merged three ways as keys are, by their code. The live server has no
-// WATCH for them: a library that a client loads between the look and the write, within
-// milliseconds, is overwritten.
+// WATCH for them: the transaction that writes one reads it first, and a library that a client has
+// loaded or deleted since the look gets its code back.
 
 // functions puts back the libraries that the lost branch has changed, and verifies them.
 func (m *merging) functions(ctx context.Context, theirs keyspace.Endpoint) error {
@@ -41,22 +41,30 @@ func (m *merging) functions(ctx context.Context, theirs keyspace.Endpoint) error
 			m.report.Conflicts++
 			stays(name)
 		default:
-			what, command := "restore", []string{"FUNCTION", "LOAD", "REPLACE", want[name]}
-			if want[name] == "" {
-				what, command = "delete", []string{"FUNCTION", "DELETE", name}
-			}
 			if m.DryRun {
+				what := "restore"
+				if want[name] == "" {
+					what = "delete"
+				}
 				m.library(name, what, "")
 				m.report.Libraries++
 				continue
 			}
-			if _, err := ask(ctx, m.Live, command...); err != nil {
+			met, err := m.exchange(ctx, name, ours[name], want[name])
+			switch {
+			case err != nil:
 				m.library(name, "failed", err.Error())
 				m.report.Failed++
 				continue
+			case met != ours[name] && met != want[name] && m.Conflicts != Replace:
+				m.library(name, "conflict", "loaded or deleted on the live server while it was put back")
+				m.report.Conflicts++
+				ours[name] = met
+				stays(name)
+			default:
+				m.report.Libraries++
 			}
 			wrote = true
-			m.report.Libraries++
 		}
 	}
 	m.report.Functions = false
@@ -67,6 +75,43 @@ func (m *merging) functions(ctx context.Context, theirs keyspace.Endpoint) error
 		m.report.Functions = !maps.Equal(ours, want)
 	}
 	return err
+}
+
+// exchange replaces the code of a library on the live server by other code; "" is none. It returns the
+// code that it met there. That stays if it is not the expected one, unless conflicts are replaced.
+func (m *merging) exchange(ctx context.Context, name, expected, code string) (met string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
+	defer cancel()
+	conn, err := wire.Dial(ctx, m.Live)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close() // ends a transaction that a refused command has left open
+	set := func(code string) []string {
+		if code == "" {
+			return []string{"FUNCTION", "DELETE", name}
+		}
+		return []string{"FUNCTION", "LOAD", "REPLACE", code}
+	}
+	var v any
+	for _, command := range [][]string{{"MULTI"}, {"FUNCTION", "LIST", "LIBRARYNAME", name, "WITHCODE"}, set(code),
+		{"EXEC"}} {
+		if v, err = conn.Do(ctx, command...); err != nil {
+			return "", err
+		}
+	}
+	replies, _ := v.([]any)
+	if len(replies) != 2 {
+		return "", fmt.Errorf("%w: EXEC answers %v", errLibraries, v)
+	}
+	met = codes(replies[0])[name]
+	if refused, ok := replies[1].(wire.Error); ok && met != code {
+		return "", refused
+	}
+	if met != expected && met != code && m.Conflicts != Replace {
+		_, err = conn.Do(ctx, set(met)...)
+	}
+	return met, err
 }
 
 // joined returns the names in all maps.
@@ -104,6 +149,11 @@ func libraries(ctx context.Context, e keyspace.Endpoint) (map[string]string, err
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", errLibraries, e.Address, err)
 	}
+	return codes(v), nil
+}
+
+// codes reads the reply to FUNCTION LIST WITHCODE.
+func codes(v any) map[string]string {
 	out := map[string]string{}
 	list, _ := v.([]any)
 	for _, one := range list {
@@ -115,5 +165,5 @@ func libraries(ctx context.Context, e keyspace.Endpoint) (map[string]string, err
 		}
 		out[lib["library_name"]] = lib["library_code"]
 	}
-	return out, nil
+	return out
 }

@@ -59,3 +59,38 @@ func TestFunctions(t *testing.T) {
 		})
 	}
 }
+
+// TestFunctionsMeanwhile puts back libraries that a client has loaded or deleted since the look at them.
+func TestFunctionsMeanwhile(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "valkey")
+	code := func(name string, n int) string {
+		return fmt.Sprintf("#!lua name=%s\nserver.register_function('%s', function() return %d end)", name, name, n)
+	}
+	looked, now, lost := code("f", 1), code("f", 2), code("f", 3)
+	for _, row := range []struct {
+		now, lost string
+		mode      Conflicts
+		want      string
+	}{
+		{looked, lost, Skip, lost}, {looked, "", Skip, ""}, {now, lost, Skip, now}, {now, "", Skip, now}, {"", lost, Skip, ""},
+		{"", "", Skip, ""}, {lost, lost, Skip, lost}, {now, lost, Replace, lost},
+	} {
+		r.do(0, "FUNCTION", "FLUSH")
+		if row.now != "" {
+			r.do(0, "FUNCTION", "LOAD", row.now)
+		}
+		m := &merging{run: &run{Options: Options{Live: keyspace.Endpoint{Address: r.srv.Addr}, Conflicts: row.mode}}}
+		met, err := m.exchange(t.Context(), "f", looked, row.lost)
+		if err != nil || met != row.now {
+			t.Errorf("%+v: met %q, %v", row, met, err)
+		}
+		if libs, err := libraries(t.Context(), m.Live); err != nil || libs["f"] != row.want {
+			t.Errorf("%+v: now %q, %v", row, libs, err)
+		}
+	}
+	m := &merging{run: &run{Options: Options{Live: keyspace.Endpoint{Address: r.srv.Addr}}}}
+	if _, err := m.exchange(t.Context(), "f", looked, "no code"); err == nil {
+		t.Error("a server that refuses the code")
+	}
+}
