@@ -85,6 +85,7 @@ func diffCommand(ctx context.Context, c *command, args []string) (err error) {
 			err = errors.Join(err, d.close[i]())
 		}
 	}()
+	giveWay()
 	if err := d.prepare(ctx, which); err != nil {
 		return err
 	}

@@ -17,6 +17,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"holdfast/journal/scratch"
 )
 
 // A subcommand is one function of the program.
@@ -77,12 +79,17 @@ func main() {
 	// the first one began.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
+	giveWay = scratch.GiveWay
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	if err != nil && !errors.Is(err, errReported) {
 		fmt.Fprintf(os.Stderr, "proxy: %v\n", err)
 	}
 	os.Exit(exitCode(err))
 }
+
+// giveWay lowers the priority of the process before long work that can wait for clients. main sets it:
+// a test has other work to do.
+var giveWay = func() {}
 
 // run executes one command line. It ends early, and in good order, when ctx does.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {

@@ -118,7 +118,7 @@ func (r *repairing) prepare(path, conflicts string) (err error) {
 	}
 	r.o.Dir = r.cfg.Journal.Dir
 	r.o.Fresh = following(r.cfg.Journal.Dir)
-	r.o.Item, r.o.Progress = r.item, r.progress
+	r.o.Item, r.o.Progress, r.o.GiveWay = r.item, r.progress, giveWay
 	r.shown = newProgress(r.c.stderr)
 	if conflicts == repair.List.String() {
 		r.listed = -1 << 30 // all of them

@@ -205,6 +205,7 @@ func (r *restoration) restoreKeys(ctx context.Context, k *keysFlags, which journ
 	}
 	v := keysView{Plan: viewPlan(r.plan), Span: o.Span, Into: o.Into.Address, DryRun: *r.dryRun,
 		Keys: make(map[string]int64)}
+	giveWay()
 	sum, err := putback.Run(ctx, o)
 	r.shown.done()
 	if err == nil && sum.Keys() == 0 {

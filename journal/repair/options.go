@@ -57,6 +57,9 @@ type Options struct {
 	// Item, if not nil, is called for each key that is left undone, and for each conflict; in a dry
 	// run also for each key that would be written.
 	Item func(Item)
+	// GiveWay, if not nil, is called before keys are compared, which takes its time: a feed keeps
+	// clients from writing and is over soon.
+	GiveWay func()
 	// Progress, if not nil, is called now and then.
 	Progress func(Progress)
 	Logger   *slog.Logger // nil: discard

@@ -70,6 +70,9 @@ func (r *run) run(ctx context.Context) (err error) {
 
 // byKeys puts back the missing state, key by key.
 func (r *run) byKeys(ctx context.Context) (err error) {
+	if r.GiveWay != nil {
+		r.GiveWay()
+	}
 	dir, err := os.MkdirTemp(r.TempDir, "holdfast-repair-")
 	if err != nil {
 		return err

@@ -7,7 +7,7 @@
 //	source, err := keyspace.Open(ctx, s.Endpoint)
 //
 // A private server listens on a unix socket in a folder that only this user can enter, and on no
-// port. It persists nothing. On Linux the kernel ends it with this process, however that ends;
+// port. It persists nothing, and has a lower priority than other processes. On Linux the kernel ends it with this process, however that ends;
 // elsewhere a process that is killed leaves it running. The next scratch server in the same place
 // removes the folder of a killed process.
 //

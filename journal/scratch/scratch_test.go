@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			panic(err)
 		}
+		GiveWay()
 		fmt.Println(s.dir, s.cmd.Process.Pid)
 		select {}
 	}
@@ -180,6 +181,25 @@ func TestServerIsNamed(t *testing.T) {
 	}
 }
 
+// givesWay checks the priority of each thread of a process.
+func givesWay(t *testing.T, pid int) {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("threads of %d: %q, %v", pid, threads, err)
+	}
+	for _, path := range threads {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has just ended
+		}
+		_, fields, _ := strings.Cut(string(stat), ") ")
+		if nice := strings.Fields(fields)[16]; nice != fmt.Sprint(niceness) { // field 19 of proc(5)
+			t.Errorf("%s: its niceness is %s", path, nice)
+		}
+	}
+}
+
 // TestNothingIsLeft looks for remains of scratch servers that cannot start, whose context ends,
 // and whose process is killed.
 func TestNothingIsLeft(t *testing.T) {
@@ -221,6 +241,10 @@ func TestNothingIsLeft(t *testing.T) {
 	defer other.Close()
 	if len(folders(t, dir)) != 2 {
 		t.Errorf("the folder of a process that runs was removed: %q", folders(t, dir))
+	}
+	if runtime.GOOS == "linux" {
+		givesWay(t, pid)
+		givesWay(t, cmd.Process.Pid)
 	}
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()

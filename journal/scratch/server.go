@@ -130,6 +130,9 @@ func (s *Server) run(program string, databases int, started chan<- error) {
 	s.cmd.ExtraFiles = []*os.File{s.lock}
 	s.cmd.SysProcAttr = apart()
 	err = s.cmd.Start()
+	if err == nil {
+		lower(s.cmd.Process.Pid)
+	}
 	started <- err
 	if err == nil {
 		_ = s.cmd.Wait() // the log has its end, and Close causes every end
