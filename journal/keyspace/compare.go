@@ -157,17 +157,30 @@ func (y *syncing) relate(j *job) (values bool) {
 	return false
 }
 
-// dump takes the useful DUMPs of the jobs.
+// dump takes the useful DUMPs of the jobs, some at a time: a server answers the commands of one request
+// before it turns to other clients.
 func (y *syncing) dump(s *Server, jobs []*job, of func(*job) *side) error {
 	var asked []*side
+	bytes := int64(0)
 	for _, j := range jobs {
 		side := of(j)
 		if s.features.noDump || !side.Exists || !side.small() || side.err != nil {
 			continue
 		}
+		if bytes+side.usage > pieceBytes {
+			if err := s.dumped(asked); err != nil {
+				return err
+			}
+			asked, bytes = asked[:0], 0
+		}
 		s.put("DUMP", j.Key.Name)
-		asked = append(asked, side)
+		asked, bytes = append(asked, side), bytes+side.usage
 	}
+	return s.dumped(asked)
+}
+
+// dumped sends queued DUMPs and reads their replies.
+func (s *Server) dumped(asked []*side) error {
 	if err := s.flush(); err != nil {
 		return err
 	}
@@ -257,12 +270,15 @@ func (y *syncing) sums(s *Server, jobs []*job, of func(*job) *side) error {
 		if err != nil {
 			return err
 		}
-		for _, o := range all {
-			o.walk.ask(s)
+		n, bytes := 0, int64(0)
+		for n == 0 || n < len(all) && bytes+all[n].side.usage <= pieceBytes { // as for dump
+			all[n].walk.ask(s)
+			bytes += all[n].side.usage
+			n++
 		}
 		err = s.flush()
 		rest := all[:0]
-		for _, o := range all {
+		for _, o := range all[:n] {
 			if err != nil {
 				break
 			}
@@ -281,7 +297,7 @@ func (y *syncing) sums(s *Server, jobs []*job, of func(*job) *side) error {
 		if err != nil {
 			return err
 		}
-		all = rest
+		all = append(rest, all[n:]...)
 	}
 	return nil
 }

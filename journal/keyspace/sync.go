@@ -36,11 +36,26 @@ const (
 	comparedKeys = 256
 )
 
+// most is the number of keys of the next batch: fewer where the values are large.
 func (y *syncing) most() int {
+	most := int64(batchKeys)
 	if y.Compared != nil {
-		return comparedKeys
+		most = comparedKeys
 	}
-	return batchKeys
+	return int(max(1, min(most, pieceBytes/(y.each+1))))
+}
+
+// weigh takes the size of the small values of a batch into account for the next one.
+func (y *syncing) weigh(jobs []*job) {
+	n, bytes := int64(0), int64(0)
+	for _, j := range jobs {
+		if j.source.small() || j.target.small() {
+			n, bytes = n+1, bytes+max(j.source.usage, j.target.usage)
+		}
+	}
+	if n > 0 {
+		y.each = max(bytes/n, (y.each+bytes/n)/2)
+	}
 }
 
 // syncing is a running Sync.
@@ -49,6 +64,7 @@ type syncing struct {
 	ctx    context.Context
 	report func(Result) error
 	temps  map[Key]bool // temporary names of large values that were begun and not renamed
+	each   int64        // bytes of a key of the last batches
 }
 
 // Sync compares keys and, where Decide says so, makes the target's equal to the source's. report is
@@ -92,9 +108,15 @@ const maxRounds = 4
 // batch does some keys of one database: together, as long as that makes progress, then one by one;
 // large ones always alone.
 func (y *syncing) batch(jobs []*job) error {
-	if err := y.Pace.wait(y.ctx, len(jobs)); err != nil {
-		return err
+	err := y.Pace.wait(y.ctx, len(jobs))
+	for err == nil && len(jobs) > 0 {
+		jobs, err = y.together(jobs)
 	}
+	return err
+}
+
+// together does some keys, and returns those for which there was no room.
+func (y *syncing) together(jobs []*job) (later []*job, err error) {
 	var alone []*job
 	for round := 0; len(jobs) > 0; round++ {
 		if round == maxRounds {
@@ -104,20 +126,21 @@ func (y *syncing) batch(jobs []*job) error {
 		// The writes do not depend on the other keys of a batch that keep changing.
 		var again []*job
 		for _, some := range parted(jobs) {
-			rest, large, err := y.attempt(some)
+			rest, other, err := y.attempt(some)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			again, alone = append(again, rest...), append(alone, large...)
+			again = append(again, rest...)
+			alone, later = append(alone, other.large...), append(later, other.many...)
 		}
 		jobs = again
 	}
 	for _, j := range alone {
 		if err := y.single(j); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return later, nil
 }
 
 // parted separates the jobs that need another write from the others.
@@ -153,17 +176,23 @@ func (y *syncing) single(j *job) error {
 	return y.finish(j, Left, nil)
 }
 
-// attempt does jobs in one pass, and returns those that must be retried, and those that must be
-// done alone.
-func (y *syncing) attempt(jobs []*job) (again, alone []*job, err error) {
+// apart are the jobs that cannot be done with others.
+type apart struct {
+	large []*job // must be done alone
+	many  []*job // there was no room for
+}
+
+// attempt does jobs in one pass, and returns those that must be retried, and those that it left out.
+func (y *syncing) attempt(jobs []*job) (again []*job, out apart, err error) {
 	if err := y.compare(jobs); err != nil {
-		return nil, nil, err
+		return nil, out, err
 	}
+	y.weigh(jobs)
 	if len(jobs) > 1 {
-		jobs, alone = split(jobs)
+		jobs, out = y.split(jobs)
 	}
 	again, err = y.act(jobs)
-	return again, alone, err
+	return again, out, err
 }
 
 // act carries out the writes of compared jobs, and ends the watch.
@@ -208,17 +237,25 @@ func (y *syncing) act(jobs []*job) (again []*job, err error) {
 	return nil, y.leave(jobs)
 }
 
-// split takes the jobs out that are too large to be done with others.
-func split(jobs []*job) (small, large []*job) {
+// split takes the jobs out that are too large to be done with others, or too many: they may be written
+// in one transaction, in which the server does nothing else.
+func (y *syncing) split(jobs []*job) (small []*job, out apart) {
+	room := int64(SmallBytes)
 	for _, j := range jobs {
-		if j.source.Exists && !j.source.small() || j.target.Exists && !j.target.small() ||
-			errors.Is(j.Err, errTwice) {
-			large = append(large, j)
-		} else {
-			small = append(small, j)
+		bytes := int64(0)
+		if y.Decide != nil && j.Relation != Same {
+			bytes = max(0, j.source.usage)
+		}
+		switch {
+		case j.source.Exists && !j.source.small() || j.target.Exists && !j.target.small() || errors.Is(j.Err, errTwice):
+			out.large = append(out.large, j)
+		case bytes > room:
+			out.many = append(out.many, j)
+		default:
+			small, room = append(small, j), room-bytes
 		}
 	}
-	return small, large
+	return small, out
 }
 
 func unknown(jobs []*job, err error) {

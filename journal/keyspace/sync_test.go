@@ -189,3 +189,39 @@ func compared(t *testing.T, o Options, keys []Key, fields bool) {
 		}
 	}
 }
+
+// calls is the number of calls of a command on a server.
+func calls(t *testing.T, srv *proxytest.Server, command string) (n int) {
+	t.Helper()
+	if _, err := fmt.Sscanf(srv.Info("commandstats")["cmdstat_"+command], "calls=%d", &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestManyBytes writes values that are large together: no transaction writes more than SmallBytes.
+func TestManyBytes(t *testing.T) {
+	t.Parallel()
+	a, b, o := two(t)
+	o.Verify = true
+	const each, many = 60_000, 40
+	var keys []Key
+	for i := range many {
+		keys = append(keys, Key{0, fmt.Sprint(i)})
+		a.MustDo("SET", i, strings.Repeat(fmt.Sprint(i), each)[:each])
+	}
+	for _, decide := range []func(Comparison) Action{always, nil} { // write, then compare
+		o.Decide = decide
+		for k, r := range outcomes(t, o, keys) {
+			if decide != nil && !r.Verified || decide == nil && r.Relation != Same {
+				t.Errorf("%v: %v %v", k, r.Relation, r.Outcome)
+			}
+		}
+	}
+	if n := calls(t, b, "restore"); n < many || n > many+1 { // one is a trial
+		t.Errorf("%d RESTOREs of %d keys", n, many)
+	}
+	if n, least := calls(t, b, "exec"), many*each/SmallBytes; n < least {
+		t.Errorf("%d transactions, want %d at least", n, least)
+	}
+}

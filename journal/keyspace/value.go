@@ -53,8 +53,8 @@ func (v values) walk(key, typ string, usage int64, to sink) walk {
 	switch {
 	case usage >= 0 && usage <= pieceBytes:
 		base.window = maxWindow
-	case usage >= 0:
-		base.window = 64
+	case usage >= 0: // the size of an item is not known yet
+		base.window = 1
 	}
 	switch typ {
 	case "string":
