@@ -16,7 +16,7 @@ RESTORES ?= 21
 REPAIRS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-short fmt vet servers conformance bench bench-rules bench-tls bench-journal bench-durable bench-hostile demo drills powercut crash soak restores repairs fuzz clean
+.PHONY: help build run test test-short fmt vet servers conformance bench bench-rules bench-tls bench-journal bench-durable bench-hostile bench-repair demo drills powercut crash soak restores repairs fuzz clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,11 @@ bench-tls: build ## Compare TLS in the proxy with plain, HAProxy's and the serve
 bench-hostile: build ## Measure what a client sees while others behave badly; loadtest/RESULTS.md (ROUNDS=5, HOSTILEFLAGS=...).
 	@scripts/servers.sh valkey
 	$(GO) run ./loadtest/hostile --rounds $(ROUNDS) $(HOSTILEFLAGS)
+
+bench-repair: build ## Measure repair and diff at scale, and the clients meanwhile; loadtest/RESULTS.md (RBENCHFLAGS=--keys=100000).
+	@scripts/servers.sh valkey valkey9 redis
+	$(GO) run ./loadtest/repairbench $(RBENCHFLAGS)
+	HOLDFAST_TEST_LARGE_MB=100 $(GO) test -count=1 -run 'TestLargeValuesAndFields$$' ./journal/repair  # exact at 100 MB, too
 
 demo: build ## Play the incident: a million keys, 100,000 FLUSHALLs, UNDO (DEMOFLAGS=--keys=10000).
 	@scripts/servers.sh valkey
