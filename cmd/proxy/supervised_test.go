@@ -48,7 +48,7 @@ func TestServeNotifiesTheServiceManager(t *testing.T) {
 		}
 	}
 	srv := proxytest.StartServer(t)
-	p := startProxyOf(t, srv.Addr, "")
+	p := startChecked(t, srv, "")
 	await("READY=1", "WATCHDOG=1")
 	if err := p.do("PING"); err != nil {
 		t.Errorf("it is not ready: %v", err)
