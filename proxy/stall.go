@@ -205,17 +205,20 @@ func (l *link) lookShared() {
 		return
 	}
 	if w.watch.read.sent < since+stallAfter {
-		l.lane.askForProof(l)
+		w.askForProof(l)
 		return
 	}
 	w.suspect(l)
 	l.park()
 }
 
-// askForProof sends a command by another link of the lane.
-func (ln *lane) askForProof(stuck *link) {
-	if l := ln.pick(ln.ident.w); l != stuck && l.reqs.len() == 0 {
-		l.inject("pInG")
+// askForProof has the server answer a read on another link than the stuck one. It goes by a link of
+// the control user: another user may lack the permission for PING, and each refusal would be a line
+// in ACL LOG.
+func (w *worker) askForProof(stuck *link) {
+	p := w.controlIdentity().lane(laneKey{kind: laneData, proto: 2}).pick(w)
+	if p != stuck && p.reqs.len() == 0 {
+		p.inject("pInG")
 	}
 }
 
@@ -335,18 +338,14 @@ func (w *worker) atOnce(cmd *policy.Command) bool {
 }
 
 // probe tests whether the server answers reads, and whether it answers writes: CLIENT PAUSE WRITE
-// holds PFCOUNT of a missing key like a write, and PFCOUNT changes nothing. It goes by a link of
-// the control user.
+// holds PFCOUNT of a missing key like a write, and PFCOUNT changes nothing.
 func (w *worker) probe(l *link, proof int64) {
 	now := w.loop.Now()
 	if now-proof < probeAfter {
 		return
 	}
 	if w.watch.read.sent <= proof {
-		key := laneKey{kind: laneData, proto: l.proto, db: l.db}
-		if p := l.ident.lane(key).pick(w); p != l && p.reqs.len() == 0 {
-			p.inject("pInG")
-		}
+		w.askForProof(l)
 	}
 	if w.watch.probing || now-w.watch.write.sent < probeAfter {
 		return

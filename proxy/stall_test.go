@@ -268,3 +268,22 @@ func TestHeldWritersWaitApart(t *testing.T) {
 		})
 	}
 }
+
+// What the proxy sends to find out whether the server answers leaves no line in ACL LOG for a user who
+// may not send it.
+func TestProofsOfRestrictedUsers(t *testing.T) {
+	t.Parallel()
+	srv := proxytest.StartServer(t)
+	srv.MustDo("ACL", "SETUSER", "few", "on", ">one", "~*", "resetchannels", "+get", "+set")
+	c := dial(t, serve(t, srv.Addr, asControl(srv)))
+	c.do("AUTH few one")
+	c.do("SET k 1")
+	for _, line := range []string{"GET k", "SET k 2"} {
+		srv.MustDo("ACL", "LOG", "RESET")
+		srv.MustDo("CLIENT", "PAUSE", "2000", "ALL")
+		c.do(line)
+		if log := srv.MustDo("ACL", "LOG").([]any); len(log) > 0 {
+			t.Errorf("%s: %v", line, log)
+		}
+	}
+}
