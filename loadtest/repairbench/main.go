@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string) error {
 	fs.IntVar(&b.diffKeys, "diff-keys", 10_000_000, "keys of the server that is compared")
 	fs.IntVar(&b.sample, "sample", 100_000, "keys of the sample")
 	fs.StringVar(&b.rate, "rate", "0", "keys a second of diff; 0: as fast as the server's latency allows")
-	fs.DurationVar(&b.quiet, "quiet", 10*time.Second, "time of the measurement before each command")
+	fs.DurationVar(&b.quiet, "quiet", 5*time.Second, "time of the measurement before each command")
 	fs.StringVar(&b.bin, "proxy", "", "the proxy program (default: bin/proxy)")
 	fs.StringVar(&b.only, "only", "", "one part: feed, keys, values or diff")
 	harness.ResultsFlag(fs, &results, "RESULTS.md", "file in loadtest/ to write")
