@@ -124,7 +124,8 @@ func (v *vouching) refusals() uint64 {
 func TestCertificateStandsForAUser(t *testing.T) {
 	t.Parallel()
 	onDrivers(t, func(t *testing.T, driver func(*proxy.Options)) {
-		v := newVouching(t, "valkey9", certs.UserFromCN, []string{"app", "batch"}, driver,
+		audit := filepath.Join(t.TempDir(), "audit.log")
+		v := newVouching(t, "valkey9", certs.UserFromCN, []string{"app", "batch"}, driver, withAudit(audit),
 			func(o *proxy.Options) {
 				o.Rules = []policy.RuleSpec{{Name: "app", Action: "deny", Commands: []string{"keys"},
 					Users: []string{"app"}}}
@@ -138,6 +139,10 @@ func TestCertificateStandsForAUser(t *testing.T) {
 				t.Fatalf("got %q, want %q", got, want)
 			}
 		}
+		proxytest.Poll(t, "the audit log has the user", func() bool {
+			text, _ := os.ReadFile(audit)
+			return strings.Contains(string(text), `"user":"app"`)
+		})
 		b.want("KEYS app:*", "*")
 		if got := b.do("CLIENT LIST"); !strings.Contains(got, " user=app ") || !strings.Contains(got, " user=batch ") {
 			t.Errorf("CLIENT LIST: %q", got)
