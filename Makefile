@@ -4,6 +4,7 @@
 GO      ?= go
 CONFIG  ?= configs/holdfast.yaml
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+EPOCH   ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
 # Variables of single targets, shown by `make help` beside them.
 SERVER   ?= redis
@@ -16,13 +17,19 @@ RESTORES ?= 21
 REPAIRS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-short fmt vet servers conformance bench bench-rules bench-tls bench-journal bench-durable bench-hostile bench-repair demo drills powercut crash soak restores repairs fuzz clean
+.PHONY: help build dist dist-check run test test-short fmt vet servers conformance bench bench-rules bench-tls bench-journal bench-durable bench-hostile bench-repair demo drills powercut crash soak restores repairs fuzz clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## Build the proxy as bin/proxy.
-	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/proxy ./cmd/proxy
+build: ## Build the proxy as bin/proxy, a static binary.
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/proxy ./cmd/proxy
+
+dist: ## Make the packages of a release in bin/dist: binaries, archives, .deb, images, checksums.
+	$(GO) run ./scripts/dist --out bin/dist --version $(VERSION) --epoch $(EPOCH)
+
+dist-check: ## Make the packages twice in clean clones, compare every byte, and try each package.
+	@scripts/distcheck.sh
 
 run: build ## Serve on 127.0.0.1:6380 until interrupted, with a private server if none answers (CONFIG=file).
 	@scripts/run.sh bin/proxy $(CONFIG)
