@@ -16,6 +16,7 @@ import (
 // TestOthersAreNotTouched watches what a repair says to the live server: it names no key that the lost
 // history has not touched, not even to read it.
 func TestOthersAreNotTouched(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "")
 	for i := range 300 {
 		r.srv.MustDo("SET", fmt.Sprint("untouched:", i), i)
@@ -60,6 +61,7 @@ func TestOthersAreNotTouched(t *testing.T) {
 
 // TestNoRepair has nothing to repair, or cannot.
 func TestNoRepair(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "")
 	if _, err := Run(context.Background(), r.options(1)); !errors.Is(err, ErrIncident) {
 		t.Errorf("no incident: %v", err)
@@ -98,6 +100,7 @@ func TestNoRepair(t *testing.T) {
 // TestWordOfARepair has the process that writes the journal close an incident, and none but the one
 // that the word is about.
 func TestWordOfARepair(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, "")
 	r.srv.MustDo("SET", "a", 1)
 	ways[0].keep(r)

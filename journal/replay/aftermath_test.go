@@ -34,6 +34,7 @@ func halves(t *testing.T) (*recording, string) {
 // TestRestartedAtEachStep restarts the target: it is not called a replica then, and is left as it is, and
 // the next restore is exact.
 func TestRestartedAtEachStep(t *testing.T) {
+	t.Parallel()
 	r, want := halves(t)
 	base := int(r.plan().Base.Size)
 	for _, row := range []struct {
@@ -47,6 +48,7 @@ func TestRestartedAtEachStep(t *testing.T) {
 		{"half of the stream", base + 50_000, isStreaming},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
 			dst := r.fresh()
 			dst.MustDo("SET", "own", 1)
 			listen, relay := stalledWay(t, row.after)
@@ -124,6 +126,7 @@ func TestWritesUntilTheRoleChanges(t *testing.T) {
 // TestAftermath interrupts restores: the error says what the target holds, and with which command
 // that ends.
 func TestAftermath(t *testing.T) {
+	t.Parallel()
 	r, want := halves(t)
 	base := int(r.plan().Base.Size)
 	for _, row := range []struct {
@@ -150,6 +153,7 @@ func TestAftermath(t *testing.T) {
 			"slave", 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
 			dst := proxytest.Spec{Kind: "valkey81", Args: append(row.args, serverArgs...)}.Start(t)
 			dst.MustDo("SET", "own", 1)
 			listen, relay := stalledWay(t, row.after)

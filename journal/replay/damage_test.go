@@ -98,6 +98,7 @@ func files(t *testing.T, dir string) []string {
 // TestEveryFileDamaged spoils each file of a journal in every way. Each point is restored exactly,
 // or refused before the target is touched; one damaged file never costs all of them.
 func TestEveryFileDamaged(t *testing.T) {
+	t.Parallel()
 	s, other := recordStretch(t, "a"), recordStretch(t, "b")
 	ours, theirs := files(t, s.dir), files(t, other.dir)
 	if len(ours) < 6 {
@@ -105,34 +106,44 @@ func TestEveryFileDamaged(t *testing.T) {
 	}
 	segments := s.view().Segments()
 	last := segments[len(segments)-1]
-	dst := proxytest.StartServer(t, serverArgs...)
 	for _, path := range ours {
-		for _, d := range damages {
-			name := filepath.Base(path) + " " + d.name
-			dir := t.TempDir()
-			check(t, os.CopyFS(dir, os.DirFS(s.dir)))
-			d.make(t, filepath.Join(dir, filepath.Base(path)), like(path, theirs))
-			view, err := journal.Salvage(nil, dir)
-			check(t, err)
-			exact := 0
-			for _, m := range []moment{s.points[0], s.points[3], s.points[5]} {
-				if s.exactOrRefused(t, name, view, dst, m) {
-					exact++
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			t.Parallel()
+			dst := proxytest.StartServer(t, serverArgs...)
+			for _, d := range damages {
+				view := s.damaged(t, path, func(copied string) { d.make(t, copied, like(path, theirs)) })
+				exact := 0
+				for _, m := range []moment{s.points[0], s.points[3], s.points[5]} {
+					if s.exactOrRefused(t, d.name, view, dst, m) {
+						exact++
+					}
+				}
+				if exact == 0 {
+					t.Errorf("%s: nothing can be restored: %v", d.name, view.Damages())
+				}
+				// A last segment that ends early looks like one that was never written further, and a
+				// journal without its first one like one from which retention has removed it.
+				ends := d.name == "missing" && strings.HasSuffix(path, segments[0].File) ||
+					strings.HasSuffix(path, last.File) && (d.name == "cut" || d.name == "missing" ||
+						d.name == "flipped near its end")
+				if problems, err := view.Verify(context.Background(), nil); err != nil ||
+					len(problems) == 0 && !ends {
+					t.Errorf("%s: verify finds %v, %v", d.name, problems, err)
 				}
 			}
-			if exact == 0 {
-				t.Errorf("%s: nothing can be restored: %v", name, view.Damages())
-			}
-			// A last segment that ends early looks like one that was never written further, and a
-			// journal without its first one like one from which retention has removed it.
-			ends := d.name == "missing" && strings.HasSuffix(path, segments[0].File) || strings.HasSuffix(path, last.File) && (d.name == "cut" || d.name == "missing" ||
-				d.name == "flipped near its end")
-			if problems, err := view.Verify(context.Background(), nil); err != nil ||
-				len(problems) == 0 && !ends {
-				t.Errorf("%s: verify finds %v, %v", name, problems, err)
-			}
-		}
+		})
 	}
+}
+
+// damaged opens a copy of the journal of which one file is spoiled.
+func (s stretch) damaged(t *testing.T, path string, spoil func(copied string)) *journal.View {
+	t.Helper()
+	dir := t.TempDir()
+	check(t, os.CopyFS(dir, os.DirFS(s.dir)))
+	spoil(filepath.Join(dir, filepath.Base(path)))
+	view, err := journal.Salvage(nil, dir)
+	check(t, err)
+	return view
 }
 
 // exactOrRefused restores a point of a damaged journal, and reports whether that could be done.
@@ -163,6 +174,7 @@ func (s stretch) exactOrRefused(t *testing.T, name string, view *journal.View,
 
 // TestWalkGoesOnBehindDamage: what cannot be read is named, and the next base leads on.
 func TestWalkGoesOnBehindDamage(t *testing.T) {
+	t.Parallel()
 	s := recordStretch(t, "a")
 	segments := s.view().Segments()
 	flip(t, filepath.Join(s.dir, segments[0].File), int(segments[0].Bytes/2))

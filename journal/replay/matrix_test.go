@@ -3,6 +3,7 @@ package replay_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -51,45 +52,47 @@ func matrixWrites(srv *proxytest.Server, prefix string) {
 // TestMatrix restores the journal of each version into each version. A cell is exact, or it is
 // refused before anything is touched.
 func TestMatrix(t *testing.T) {
-	exact, refused := 0, 0
+	t.Parallel()
 	for _, from := range proxytest.Matrix(t) {
-		srv := proxytest.Spec{Kind: from.Kind, Args: serverArgs}.Start(t)
 		for _, deadlines := range []bool{false, true} {
-			srv.MustDo("FLUSHALL")
-			matrixWrites(srv, "base:")
-			if !deadlines {
-				srv.MustDo("DEL", "base:hx", "base:h") // Valkey 9 chooses its format by them
-			}
-			r := record(t, srv)
-			srv.MustDo("SET", "plain", 1)
-			if deadlines {
-				matrixWrites(srv, "stream:")
-			}
-			want, end := digest(srv), r.caughtUp()
-			r.stop()
-			for _, to := range proxytest.Matrix(t) {
-				dst, dir := withDumpOf(t, to.Kind, nil)
-				before := state(t, dst, dir)
-				got := ""
-				var pre *replay.PreflightError
-				err := r.restoreInto(dst, inspect(func() { got = digest(dst) }))
-				name := from.String() + " into " + to.String()
-				switch {
-				case err == nil && got == want:
-					exact++
-					t.Logf("%s: exact", name)
-				case errors.As(err, &pre) && state(t, dst, dir) == before && from.Kind != to.Kind:
-					refused++
-					t.Logf("%s: %v", name, err)
-				default:
-					t.Errorf("%s: digest %s, want %s at %d: %v", name, got, want, end, err)
-				}
-				dst.Stop()
-			}
+			t.Run(fmt.Sprintf("%v, deadlines %t", from, deadlines), func(t *testing.T) {
+				t.Parallel()
+				restoreEverywhere(t, from, deadlines)
+			})
 		}
-		srv.Stop()
 	}
-	t.Logf("%d cells are exact, %d refused", exact, refused)
+}
+
+// restoreEverywhere restores the journal of one version into each version.
+func restoreEverywhere(t *testing.T, from proxytest.Binary, deadlines bool) {
+	srv := proxytest.Spec{Kind: from.Kind, Args: serverArgs}.Start(t)
+	matrixWrites(srv, "base:")
+	if !deadlines {
+		srv.MustDo("DEL", "base:hx", "base:h") // Valkey 9 chooses its format by them
+	}
+	r := record(t, srv)
+	srv.MustDo("SET", "plain", 1)
+	if deadlines {
+		matrixWrites(srv, "stream:")
+	}
+	want, end := digest(srv), r.caughtUp()
+	r.stop()
+	for _, to := range proxytest.Matrix(t) {
+		dst, dir := withDumpOf(t, to.Kind, nil)
+		before := state(t, dst, dir)
+		got := ""
+		var pre *replay.PreflightError
+		err := r.restoreInto(dst, inspect(func() { got = digest(dst) }))
+		switch {
+		case err == nil && got == want:
+			t.Logf("into %v: exact", to)
+		case errors.As(err, &pre) && state(t, dst, dir) == before && from.Kind != to.Kind:
+			t.Logf("into %v: %v", to, err)
+		default:
+			t.Errorf("into %v: digest %s, want %s at %d: %v", to, got, want, end, err)
+		}
+		dst.Stop()
+	}
 }
 
 // inspect looks at a target that has come to the point.
@@ -102,6 +105,7 @@ func inspect(fn func()) func(*replay.RestoreOptions) {
 // TestServedToOlderVersion: a server that comes by itself is not given a base that it says it cannot
 // load, and keeps its own data.
 func TestServedToOlderVersion(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.Spec{Kind: "valkey9", Args: serverArgs}.Start(t)
 	srv.MustDo("HSET", "h", "f", "v")
 	srv.MustDo("HEXPIRE", "h", 1000, "FIELDS", 1, "f")

@@ -1,6 +1,7 @@
 package replay_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -19,7 +20,7 @@ const emptyRDB = "REDIS0011\xff\x00\x00\x00\x00\x00\x00\x00\x00"
 // handMade is a journal with a base of no keys at its beginning, where a database is selected.
 func handMade(t *testing.T, o journal.Options, db int) *journal.Journal {
 	t.Helper()
-	o.Dir, o.Poll = "j", time.Hour
+	o.Dir, o.Poll, o.SegmentBytes = "j", time.Hour, cmp.Or(o.SegmentBytes, 2<<20)
 	j, err := journal.Open(o)
 	if err != nil {
 		t.Fatal(err)

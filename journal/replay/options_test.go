@@ -59,6 +59,7 @@ func TestOptionsOfCommands(t *testing.T) {
 
 // TestOptionsOfVersions: where servers differ in the options of a write, there is a rule for it.
 func TestOptionsOfVersions(t *testing.T) {
+	t.Parallel()
 	options := map[string][]string{} // of a command, by server
 	for _, b := range proxytest.Matrix(t) {
 		srv := proxytest.Spec{Kind: b.Kind}.Start(t)

@@ -45,6 +45,7 @@ func (r *recording) restoreInto(dst *proxytest.Server, change ...func(*replay.Re
 
 // TestObstacles: each is found before the target is touched.
 func TestObstacles(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		name     string
 		from     string // kind of the recorded server
@@ -86,6 +87,7 @@ func TestObstacles(t *testing.T) {
 			"--maxmemory-policy", "volatile-lru"}, replay.ErrTooSmall, "would evict"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
 			srv := proxytest.Spec{Kind: row.from, Args: append(row.fromArgs, serverArgs...)}.Start(t)
 			for _, c := range row.base {
 				srv.MustDo(c...)
@@ -131,6 +133,7 @@ func withDumpOf(t *testing.T, kind string, args []string) (*proxytest.Server, st
 
 // TestObstaclesAtOnce: one list has everything, and a dry run the same list.
 func TestObstaclesAtOnce(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.Spec{Kind: "redis", Args: append([]string{"--databases", "64"},
 		serverArgs...)}.Start(t)
 	r := record(t, srv)
@@ -166,6 +169,7 @@ func TestObstaclesAtOnce(t *testing.T) {
 
 // TestSentinelsPaused: with the word of an operator that they do not act, they are no obstacle.
 func TestSentinelsPaused(t *testing.T) {
+	t.Parallel()
 	r := small(t)
 	dst := r.fresh()
 	sentinel := dst.Client().Subscribe(context.Background(), "__sentinel__:hello")
@@ -183,6 +187,7 @@ func TestSentinelsPaused(t *testing.T) {
 
 // TestTargetThatComesWithTLS is refused with the reason.
 func TestTargetThatComesWithTLS(t *testing.T) {
+	t.Parallel()
 	r := small(t)
 	dst := r.fresh()
 	cert, key := certificate(t)
@@ -196,6 +201,7 @@ func TestTargetThatComesWithTLS(t *testing.T) {
 
 // TestNotChecked: a user without the rights restores, and hears what was not looked at.
 func TestNotChecked(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, append([]string{"--databases", "64"}, serverArgs...)...)
 	r := record(t, srv)
 	srv.MustDo("SET", "a", 1)
@@ -223,6 +229,7 @@ func TestNotChecked(t *testing.T) {
 // TestBrokenNewestBase: the one before it serves, and the plan says so. Nothing leads to where all
 // are broken.
 func TestBrokenNewestBase(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		name  string
 		spoil func(t *testing.T, path string)
@@ -233,6 +240,7 @@ func TestBrokenNewestBase(t *testing.T) {
 		{"gone", func(t *testing.T, path string) { check(t, os.Remove(path)) }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
 			srv := proxytest.StartServer(t, serverArgs...)
 			r := record(t, srv)
 			for i := range 100 {

@@ -23,7 +23,7 @@ type branchy struct {
 func newBranchy(t *testing.T) *branchy {
 	b := &branchy{t: t, now: proxytest.NewClock(time.Unix(1_000_000, 0))}
 	j, err := journal.Open(journal.Options{Dir: "j", FS: vfs.NewMem(), Poll: time.Hour,
-		Logger: slog.New(slog.DiscardHandler), Now: b.now.Now})
+		SegmentBytes: 2 << 20, Logger: slog.New(slog.DiscardHandler), Now: b.now.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,12 +63,12 @@ func (b *branchy) history(parent journal.TimelineID, at int64, commands int, key
 		b.must(b.j.WaitDurable(b.t.Context(), journal.Position{Timeline: tl.ID, Offset: at}))
 	}
 	b.must(b.j.NoteCounts(tl.ID, journal.Counts{Offset: at, Keys: map[int]int64{0: keys}}))
-	for v, err := b.j.View(); ; v, err = b.j.View() {
+	proxytest.Poll(b.t, "the counts", func() bool {
+		v, err := b.j.View()
 		b.must(err)
-		if cur, _ := v.Current(); cur.Counts != nil {
-			break
-		}
-	}
+		cur, _ := v.Current()
+		return cur.Counts != nil
+	})
 	tl.End = at
 	b.now.Add(time.Second)
 	return tl
@@ -89,6 +89,7 @@ func (b *branchy) locate(sel Selector) (*Point, error) {
 
 // The end is refused while a branch that was lost has more, and says what each has.
 func TestEndOfWhichHistory(t *testing.T) {
+	t.Parallel()
 	for name, row := range map[string]struct {
 		parent         bool
 		commands, keys [2]int
@@ -104,6 +105,7 @@ func TestEndOfWhichHistory(t *testing.T) {
 		"a tail that is less now": {parent: true, commands: [2]int{3, 9}, keys: [2]int{3, 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := newBranchy(t)
 			one := b.history(0, 0, row.commands[0], int64(row.keys[0]))
 			at, parent := int64(0), journal.TimelineID(0)
@@ -136,6 +138,7 @@ func TestEndOfWhichHistory(t *testing.T) {
 
 // A time is a moment of the history that was the present then, and not of its branch.
 func TestTimeMeansThePresentThen(t *testing.T) {
+	t.Parallel()
 	b := newBranchy(t)
 	begin := b.now.Now()
 	one := b.history(0, 0, 9, 7) // seconds 1 to 9

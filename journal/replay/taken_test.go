@@ -17,6 +17,7 @@ import (
 // TestDiverged: a target that could not execute all of the stream is not promoted. Its user may not
 // ask what it knows, so that it shows only afterwards.
 func TestDiverged(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.StartServer(t, serverArgs...)
 	r := record(t, srv)
 	srv.MustDo("SET", "k", 1)
@@ -43,6 +44,7 @@ func TestDiverged(t *testing.T) {
 // TestTaken: a target that becomes something else in the middle ends the restore, and is left as it
 // is, also when the restore is interrupted just then.
 func TestTaken(t *testing.T) {
+	t.Parallel()
 	r := small(t)
 	other := proxytest.StartServer(t, serverArgs...)
 	other.MustDo("SET", "other", 1)
@@ -62,6 +64,7 @@ func TestTaken(t *testing.T) {
 	} {
 		for _, interrupted := range []bool{false, true} {
 			t.Run(row.name, func(t *testing.T) {
+				t.Parallel()
 				dst := r.fresh()
 				ctx, cancel := context.WithCancel(context.Background())
 				defer cancel()
@@ -90,6 +93,7 @@ func TestTaken(t *testing.T) {
 
 // TestStrangers: what comes in the place of the target is reported, and does no harm.
 func TestStrangers(t *testing.T) {
+	t.Parallel()
 	r := small(t)
 	for _, row := range []struct{ sent, text string }{
 		{"GET / HTTP/1.1\r\n\r\n", "GET"},

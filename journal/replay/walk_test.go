@@ -81,7 +81,7 @@ func TestCommands(t *testing.T) {
 func TestCommandsAcrossAGap(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	j, err := journal.Open(journal.Options{Dir: "j", FS: vfs.NewMem()})
+	j, err := journal.Open(journal.Options{Dir: "j", FS: vfs.NewMem(), SegmentBytes: 2 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
