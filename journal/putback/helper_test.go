@@ -32,7 +32,7 @@ func record(t *testing.T, kind string) *recording {
 	t.Helper()
 	r := &recording{t: t, dir: t.TempDir(), Server: proxytest.Spec{Kind: kind,
 		Args: []string{"--repl-diskless-sync-delay", "0"}}.Start(t)}
-	j, err := journal.Open(journal.Options{Dir: r.dir})
+	j, err := journal.Open(journal.Options{Dir: r.dir, SegmentBytes: 2 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

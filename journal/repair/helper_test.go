@@ -60,7 +60,7 @@ func (r *rig) record(address string) {
 	r.t.Helper()
 	var err error
 	proxytest.Poll(r.t, "the folder", func() bool { // a process that is being started holds the last lock for a moment
-		r.j, err = journal.Open(journal.Options{Dir: r.dir})
+		r.j, err = journal.Open(journal.Options{Dir: r.dir, SegmentBytes: 2 << 20})
 		return !errors.Is(err, journal.ErrLocked)
 	})
 	if err != nil {

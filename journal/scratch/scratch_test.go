@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 func plan(t *testing.T, srv *proxytest.Server, fn func()) replay.RestoreOptions {
 	t.Helper()
 	dir := t.TempDir()
-	j, err := journal.Open(journal.Options{Dir: dir})
+	j, err := journal.Open(journal.Options{Dir: dir, SegmentBytes: 2 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
