@@ -25,7 +25,7 @@ var given sync.Map
 
 // FreePort returns a loopback port without a listener, another one each time.
 func FreePort() (int, error) {
-	first := ownPorts()
+	first, _ := ownPorts()
 	var last error
 	for try := range 256 {
 		port := first + rand.IntN(portRange)
@@ -41,30 +41,27 @@ func FreePort() (int, error) {
 	return 0, fmt.Errorf("no free port: %w", last)
 }
 
-// ownPorts returns the first port of this process's range. Where more processes run than there are
-// ranges, some share one.
-var ownPorts = sync.OnceValue(func() int {
+// ownPorts returns the first port of this process's range, and the file that is locked for as long as
+// the process lives. Where more processes run than there are ranges, some share one.
+var ownPorts = sync.OnceValues(func() (first int, lock *os.File) {
 	for n := range portRanges {
-		if lockRange(filepath.Join(os.TempDir(), fmt.Sprint("holdfast-test-ports-", n))) {
-			return firstPort + n*portRange
+		lock = lockedFile(filepath.Join(os.TempDir(), fmt.Sprint("holdfast-test-ports-", n)))
+		if lock != nil {
+			return firstPort + n*portRange, lock
 		}
 	}
-	return firstPort + rand.IntN(portRanges)*portRange
+	return firstPort + rand.IntN(portRanges)*portRange, nil
 })
 
-// rangeLock is open, and so locked, as long as the process lives.
-var rangeLock *os.File
-
-// lockRange locks a file, unless another process has locked it.
-func lockRange(path string) bool {
+// lockedFile opens a file and locks it; nil: another process has locked it.
+func lockedFile(path string) *os.File {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666)
 	if err != nil {
-		return false
+		return nil
 	}
 	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
 		f.Close()
-		return false
+		return nil
 	}
-	rangeLock = f
-	return true
+	return f
 }
