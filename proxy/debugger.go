@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"holdfast/policy"
 	"holdfast/proxy/resp"
+	"holdfast/proxy/telemetry"
 )
 
 // SCRIPT DEBUG YES or SYNC makes the next EVAL of its connection a session of the Lua debugger.
@@ -9,9 +11,15 @@ import (
 // to others, until the server closes the connection. So bytes pass through the session's link
 // unread, as for SYNC.
 //
-// No rule sees the debugger's input. YES is harmless: the server forks for it, and all writes end
-// with the child. SYNC runs in the server itself, so it is refused if there are rules. If the trash
-// hides databases, both are refused, since the child could read them.
+// No rule sees the debugger's input. YES changes nothing: the server forks for it, and all writes
+// end with the child. SYNC runs in the server itself, so it is refused if there are rules. Both are
+// refused if the trash hides databases, or if rules refuse commands that read: the child could read.
+//
+// So bytes must pass unread only if the server has begun a session. The proxy knows whether the
+// connection debugs: SCRIPT DEBUG is refused where its reply is not seen. Behind such an EVAL the
+// input waits for the first byte of the reply: the debugger begins with an array. With anything else
+// there is no debugger, and the session ends, since it is not known whether the connection still
+// debugs.
 
 // debugState is a pinned link's state of SCRIPT DEBUG.
 type debugState struct {
@@ -22,11 +30,12 @@ type debugState struct {
 func (f *frame) scriptDebug() next {
 	s := f.s
 	on := len(f.Args) == 3 && !resp.EqualFold(f.Args[2], "no")
-	rules := len(s.w.policy.Rules()) > 0
-	if on && (s.w.trash.reserved != nil || rules && !resp.EqualFold(f.Args[2], "yes")) {
+	switch {
+	case s.muted != replyOn, on && f.debuggerEvadesRules():
 		return f.refuseInPlace(textNoDebug)
-	}
-	if s.outstanding > 0 {
+	case s.tx != nil:
+		return f.keepAndQueue() // the server refuses it there: a reply is pending
+	case s.outstanding > 0:
 		return waitOrder
 	}
 	l := s.pin
@@ -39,9 +48,63 @@ func (f *frame) scriptDebug() next {
 	return handled
 }
 
-// toDebugger passes a client's input to the debugger.
-func (s *session) toDebugger(c *resp.Command) {
+// debuggerEvadesRules reports whether the debugger could do what rules refuse, or read the trash.
+func (f *frame) debuggerEvadesRules() bool {
+	s := f.s
+	p := s.w.policy
+	if s.w.trash.reserved != nil {
+		return true
+	}
+	if len(p.Rules()) == 0 {
+		return false
+	}
+	g, err := GuardFor(p, s.ident.userName())
+	if err != nil || !resp.EqualFold(f.Args[2], "yes") {
+		return true
+	}
+	refused := g.Refused
+	for _, gap := range g.Gaps {
+		refused = append(refused, gap.Command)
+	}
+	for _, cmd := range refused {
+		if cmd.Flags.Has(policy.FlagReadonly) && !cmd.Effects.Has(policy.EffectStall) {
+			return true
+		}
+	}
+	return false
+}
+
+// ownScript runs code on the session's own link, where SCRIPT DEBUG may have been asked for.
+func (f *frame) ownScript() next {
+	l := f.s.pin
+	if !l.debug.armed || f.cmd.Name != "eval" && f.cmd.Name != "eval_ro" {
+		return f.pinned()
+	}
+	if l.proto != 2 || l.sub.active || l.sub.unsure {
+		return f.refuseInPlace(textNoDebug) // a message could come before the reply
+	}
+	return f.rawStream()
+}
+
+// toDebugger passes a client's input to the debugger; false: the server has not begun a session yet.
+func (s *session) toDebugger(c *resp.Command) bool {
+	if !s.pin.streams {
+		s.wait = waitCall
+		return false
+	}
 	s.w.encode = resp.AppendCommand(s.w.encode[:0], c.Args...)
 	s.pin.send(s.w.encode)
 	s.active = s.w.loop.Now()
+	return true
+}
+
+// beginsDebugger reports whether the first byte of a reply shows that the debugger has begun.
+func (l *link) beginsDebugger(first byte) bool {
+	if first == '*' {
+		l.w.wakeUp(l.owner)
+		return true
+	}
+	l.raw = false
+	l.owner.endLater(telemetry.CloseProtocol)
+	return false
 }

@@ -45,8 +45,13 @@ const (
 		"executed; it changes with the rules of the proxy"
 	// textNoDebug answers SCRIPT DEBUG if the debugger would bypass the rules.
 	textNoDebug = "DENIED 'script debug' is refused: what is typed into the debugger passes no rule " +
-		"of the proxy; nothing was executed; use SCRIPT DEBUG YES, whose writes are rolled back, " +
-		"where there is no trash, or debug on a server of your own"
+		"of the proxy; nothing was executed; use SCRIPT DEBUG YES, whose writes are rolled back, in " +
+		"RESP2 with replies on and without subscriptions, where there is no trash and no rule " +
+		"against reads, or debug on a server of your own"
+	// textHelloFirst is the server's own wording.
+	textHelloFirst = "NOAUTH HELLO must be called with the client already authenticated, otherwise " +
+		"the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and " +
+		"select the RESP protocol version at the same time"
 	// textWrongPass is the server's own wording for a user that does not exist.
 	textWrongPass = "WRONGPASS invalid username-password pair or user is disabled."
 	// textScanReply answers a KEYS whose SCAN had an unreadable reply.

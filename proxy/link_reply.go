@@ -57,10 +57,14 @@ func (l *link) OnData(_ *eventloop.Conn, p []byte) {
 // refusesStream reports whether the first bytes of a stream are an error: then there is no stream,
 // and its client goes on as before.
 func (l *link) refusesStream(p []byte) bool {
-	if p[0] == '-' && !l.streams {
-		l.raw = false
+	if l.streams {
+		return false
 	}
 	l.streams = true
+	if l.debug.armed {
+		return !l.beginsDebugger(p[0])
+	}
+	l.raw = p[0] != '-'
 	return !l.raw
 }
 

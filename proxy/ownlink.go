@@ -36,14 +36,6 @@ func (f *frame) rawStream() next {
 	return n
 }
 
-// ownScript runs code on the session's own link, where SCRIPT DEBUG may have been asked for.
-func (f *frame) ownScript() next {
-	if f.s.pin.debug.armed {
-		return f.rawStream()
-	}
-	return f.pinned()
-}
-
 // beRaw has the replies passed through unread from now on.
 func (r *replies) beRaw() { r.raw, r.streams = true, false }
 
@@ -55,10 +47,6 @@ func (s *session) isReplica() bool { return s.pin != nil && s.pin.raw }
 // the session: the server would carry it out without an answer, and the proxy could no longer
 // follow the session's user and database.
 func (s *session) fromReplica(c *resp.Command) bool {
-	if s.pin.debug.armed {
-		s.toDebugger(c)
-		return true
-	}
 	cmd := s.w.policy.Table().Lookup(c.Args)
 	switch cmd.Name {
 	case "replconf", "ping", "sync", "psync":
@@ -125,6 +113,26 @@ func (f *frame) followState() next {
 		s.deliver(reply)
 	})
 	return handled
+}
+
+// follow applies an accepted HELLO to the link that carried it out.
+func (l *setting) follow(h helloArgs) {
+	if h.proto != 0 {
+		l.proto = h.proto
+	}
+	if h.setName {
+		l.name = h.name
+	}
+}
+
+// guessProtocol follows a HELLO whose reply is not seen. The server cannot refuse HELLO 2 and HELLO 3;
+// with more arguments it may, and then version 3 is the safe guess: its link looks at each reply.
+func (s *session) guessProtocol(args [][]byte, b behaviour) {
+	h := parseHello(args)
+	if b != hello || h.proto != 3 && (h.proto != 2 || len(args) > 2) {
+		return
+	}
+	s.proto, s.pin.proto = h.proto, h.proto
 }
 
 // clientReply follows CLIENT REPLY, which decides whether commands are answered at all.

@@ -148,15 +148,18 @@ func (s *session) consume(buf []byte, kept bool) int {
 			if n == 0 {
 				break
 			}
-			if s.isReplica() {
+			if s.isReplica() && !s.pin.debug.armed {
 				s.pin.send(buf[pos : pos+n]) // newlines are a replica's sign of life
 			}
 			pos += n // Redis ignores it without an answer
 			continue
 		}
 		if s.isReplica() {
-			if !s.fromReplica(&cmd) {
+			switch {
+			case !s.pin.debug.armed && !s.fromReplica(&cmd):
 				return len(buf)
+			case s.pin.debug.armed && !s.toDebugger(&cmd):
+				return pos
 			}
 			pos += n
 			continue

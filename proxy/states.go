@@ -65,6 +65,7 @@ func newHandlers() (t [behaviourCount][connModes]handler) {
 	keepQueue, keepView, endMulti := (*frame).keepAndQueue, (*frame).keepAndView, (*frame).endMulti
 	ids, list, status := (*frame).clientID, (*frame).clientList, (*frame).info
 	kill, unblock, slow := (*frame).clientKill, (*frame).clientUnblock, (*frame).commandLog
+	debug := (*frame).scriptDebug
 	tracking, wait, acl := (*frame).clientTracking, (*frame).waitAcks, (*frame).changesLogin
 	multiOn, mayBlock := (*frame).begin, (*frame).mayBlock
 
@@ -91,7 +92,7 @@ func newHandlers() (t [behaviourCount][connModes]handler) {
 	row(subscribe, keep, keep, (*frame).subscribe, muted, keepQueue)
 	row(monitor, keep, keep, (*frame).monitor, muted, keepQueue)
 	row(rawStream, keep, keep, (*frame).rawStream, muted, queue)
-	row(scriptDebug, keep, keep, (*frame).scriptDebug, muted, keepQueue)
+	row(scriptDebug, keep, keep, debug, debug, debug)
 	row(clientID, ids, ids, ids, muted, view)
 	row(clientInfo, list, list, list, muted, view)
 	row(clientList, list, list, list, muted, view)
@@ -167,8 +168,8 @@ func (f *frame) sendMuted() next {
 	n := f.pinned()
 	if n == handled {
 		f.s.loseTrack(f.Args, f.b)
+		f.s.guessProtocol(f.Args, f.b)
 		l.sub.asked(f.b)
-		l.debug.armed = l.debug.armed || f.b == scriptDebug
 	}
 	return n
 }

@@ -112,6 +112,9 @@ func (f *frame) keepAndView() next {
 	n := f.queueView()
 	if n == handled {
 		s.loseTrack(f.Args, f.b)
+		if s.muted != replyOn && f.b == hello {
+			s.pin.proto = 3 // perhaps: its link looks at each reply
+		}
 	}
 	return n
 }
