@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"runtime"
 	"slices"
 	"strconv"
 
@@ -30,12 +31,14 @@ func (f *frame) clientKill() next {
 		case filter.unknown != 0:
 			s.deliver(resp.AppendError(nil, textSyntax))
 		default:
-			s.withEveryone(l, func(lines []clientLine, refused []byte) {
+			var sel selection
+			choose := func(lines []clientLine) { sel = filter.choose(lines, s.id) }
+			s.withEveryone(l, choose, func(_ []clientLine, refused []byte) {
 				if refused != nil {
 					s.deliver(refused)
 					return
 				}
-				s.killOthers(l, filter.sessionsKilled(lines, s), old)
+				s.killChosen(&sel, func() { s.killOthers(l, &sel, old) })
 			})
 		}
 	})
@@ -64,21 +67,21 @@ func (f *frame) killMuted() next {
 			if filter.unknown != 0 || isError(reply, broken) && !(old && isNoSuchClient(reply)) {
 				return
 			}
-			s.withClients(s.w.privileged(), func(lines []clientLine, _ []byte) {
-				k := filter.sessionsKilled(lines, s)
-				s.killAside(k)
-			})
+			var sel selection
+			choose := func(lines []clientLine) { sel = filter.choose(lines, s.id) }
+			s.askClients(s.w.privileged(), choose, func([]clientLine, []byte) { s.killAside(&sel) })
 		})
 	})
 	return handled
 }
 
-// killAside kills the selection of a CLIENT KILL that gets no reply.
-func (s *session) killAside(k killed) {
-	for _, id := range k.others {
+// killAside kills the selection of a CLIENT KILL whose reply does not wait for it.
+func (s *session) killAside(sel *selection) {
+	s.w.closeSessions(sel.sessions, func() {})
+	for _, id := range sel.others {
 		s.w.askPrivileged([]string{"cLiEnT", "kIlL", "ID", string(id)}, s.w.warnRefused("CLIENT KILL"))
 	}
-	if k.me {
+	if sel.me {
 		s.endLater(telemetry.CloseKilled)
 	}
 }
@@ -88,59 +91,105 @@ func mixed(args [][]byte) [][]byte {
 	return append([][]byte{[]byte("cLiEnT"), []byte("kIlL")}, args[2:]...)
 }
 
-// killed is the selection of a CLIENT KILL.
-type killed struct {
-	n      int      // sessions closed, or about to close
-	me     bool     // the asking session is among them
-	others [][]byte // ids of connections that are no sessions
+// selection is the clients that a CLIENT KILL selects.
+type selection struct {
+	sessions map[*worker][]uint64 // ids of sessions, without the asking one
+	n        int                  // the number of sessions, and of killed others
+	me       bool                 // the asking session is among them
+	others   [][]byte             // ids of connections that are no sessions
 }
 
-// sessionsKilled closes the sessions that f selects, except the asking one.
-func (f *clientFilter) sessionsKilled(lines []clientLine, s *session) killed {
-	var k killed
+// choose returns the clients that f selects. Any goroutine may call it: thousands of lines take longer
+// than the loop can wait.
+func (f *clientFilter) choose(lines []clientLine, self uint64) selection {
+	sel := selection{sessions: map[*worker][]uint64{}}
 	for i := range lines {
+		if i%yieldLines == 0 {
+			runtime.Gosched()
+		}
 		l := &lines[i]
 		switch v := l.session; {
-		case !f.matches(l, s.id):
+		case !f.matches(l, self):
 		case v == nil:
-			k.others = append(k.others, bytes.Clone(field(l.text, "id")))
-		case v.id == s.id:
-			k.n, k.me = k.n+1, true
+			sel.others = append(sel.others, bytes.Clone(field(l.text, "id")))
+		case v.id == self:
+			sel.n, sel.me = sel.n+1, true
 		default:
-			k.n++
-			v.worker.killSession(v.id)
+			sel.n++
+			sel.sessions[v.worker] = append(sel.sessions[v.worker], v.id)
 		}
 	}
-	return k
+	return sel
+}
+
+// killChosen closes the selected sessions, and then runs done: no command of theirs is executed
+// after the reply.
+func (s *session) killChosen(sel *selection, done func()) {
+	s.calling = true
+	s.w.closeSessions(sel.sessions, func() {
+		s.calling = false
+		if !s.closed {
+			done()
+		}
+		if !s.calling {
+			s.w.wakeUp(s)
+		}
+	})
 }
 
 // killOthers kills connections that are no sessions, one by one, and answers the client.
-func (s *session) killOthers(l *link, k killed, old bool) {
-	if len(k.others) == 0 {
-		s.deliver(killReply(k.n, old))
-		if k.me {
+func (s *session) killOthers(l *link, sel *selection, old bool) {
+	if len(sel.others) == 0 {
+		s.deliver(killReply(sel.n, old))
+		if sel.me {
 			s.endLater(telemetry.CloseKilled)
 		}
 		return
 	}
-	kill := [][]byte{[]byte("cLiEnT"), []byte("kIlL"), []byte("ID"), k.others[0]}
+	kill := [][]byte{[]byte("cLiEnT"), []byte("kIlL"), []byte("ID"), sel.others[0]}
 	s.ask(l, nil, kill, func(reply []byte, broken bool) {
 		if !isError(reply, broken) && bytes.Equal(reply, []byte(":1\r\n")) {
-			k.n++
+			sel.n++
 		}
-		k.others = k.others[1:]
-		s.killOthers(l, k, old)
+		sel.others = sel.others[1:]
+		s.killOthers(l, sel, old)
 	})
 }
 
-// killSession closes a session of this worker, from any goroutine.
-func (w *worker) killSession(id uint64) {
-	w.loop.Post(func() {
+// closeSessions closes sessions of any workers, and then runs done on w's loop.
+func (w *worker) closeSessions(sessions map[*worker][]uint64, done func()) {
+	left := len(sessions) + 1
+	closed := func() {
+		if left--; left == 0 {
+			done()
+		}
+	}
+	for o, ids := range sessions {
+		posted := o.loop.Post(func() { o.closeSlice(ids, func() { w.loop.Post(closed) }) })
+		if !posted { // that worker has ended, and its sessions with it
+			closed()
+		}
+	}
+	closed()
+}
+
+// closeSlice closes the first of the sessions, and continues in the next turn.
+func (w *worker) closeSlice(ids []uint64, done func()) {
+	n := min(len(ids), closeMost)
+	for _, id := range ids[:n] {
 		if s := w.sessions[id]; s != nil {
 			s.close(telemetry.CloseKilled)
 		}
-	})
+	}
+	if n < len(ids) {
+		w.later(func() { w.closeSlice(ids[n:], done) })
+		return
+	}
+	done()
 }
+
+// closeMost is the number of sessions that one turn of a loop closes.
+const closeMost = 64
 
 // clientUnblock carries out CLIENT UNBLOCK: the id is a session's, the blocked connection a link.
 func (f *frame) clientUnblock() next {

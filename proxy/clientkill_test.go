@@ -220,3 +220,32 @@ func TestKillByUnixSocket(t *testing.T) {
 		t.Errorf("the journal's connection is %s, was %s", got, before)
 	}
 }
+
+// A KILL that selects hundreds of clients answers once they are closed, alone and in MULTI.
+func TestKillOfManyClients(t *testing.T) {
+	t.Parallel()
+	srv := proxytest.StartServer(t)
+	srv.MustDo("ACL", "SETUSER", "victim", "on", ">v", "~*", "&*", "+@all")
+	addr := serve(t, srv.Addr, func(o *proxy.Options) { o.Workers = 2 })
+	for _, inMulti := range []bool{false, true} {
+		var victims []*conn
+		for range 300 {
+			v := dial(t, addr)
+			v.do("AUTH victim v")
+			victims = append(victims, v)
+		}
+		killer := dial(t, addr)
+		if inMulti {
+			killer.do("MULTI")
+			killer.do("CLIENT KILL USER victim")
+			if got := killer.do("EXEC"); got != "*1\r\n:300\r\n" {
+				t.Errorf("in MULTI: %q", got)
+			}
+		} else if got := killer.do("CLIENT KILL USER victim"); got != ":300\r\n" {
+			t.Errorf("got %q", got)
+		}
+		for _, v := range victims {
+			v.expectEOF()
+		}
+	}
+}

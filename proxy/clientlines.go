@@ -25,13 +25,8 @@ func (l *clientLine) id() uint64 {
 	return uint64(lineID(l.text))
 }
 
-// withClients fetches the list of clients by l, which may be the control user's link, and passes
-// the lines to done, or the reply that refused them.
-func (s *session) withClients(l *link, done func(lines []clientLine, refused []byte)) {
-	s.askClients(l, nil, done)
-}
-
-// askClients is withClients, but runs work on the lines outside the loop, before done.
+// askClients fetches the list of clients by l, which may be the control user's link. It runs work on
+// the lines outside the loop, and passes them to done, or the reply that refused them.
 func (s *session) askClients(l *link, work func([]clientLine), done func([]clientLine, []byte)) {
 	s.ask(l, nil, [][]byte{[]byte("cLiEnT"), []byte("lIsT")}, func(reply []byte, broken bool) {
 		v, _, err := resp.Parse(reply)
@@ -43,20 +38,19 @@ func (s *session) askClients(l *link, work func([]clientLine), done func([]clien
 	})
 }
 
-// withEveryone is withClients by the control user's link, or by l if that user may not list
-// clients.
-func (s *session) withEveryone(l *link, done func(lines []clientLine, refused []byte)) {
-	s.withClients(s.w.privileged(), func(lines []clientLine, refused []byte) {
+// withEveryone is askClients by the control user's link, or by l if that user may not list clients.
+func (s *session) withEveryone(l *link, work func([]clientLine), done func([]clientLine, []byte)) {
+	s.askClients(s.w.privileged(), work, func(lines []clientLine, refused []byte) {
 		if refused != nil {
-			s.withClients(l, done)
+			s.askClients(l, work, done)
 			return
 		}
 		done(lines, nil)
 	})
 }
 
-// withCensus turns the server's CLIENT LIST into lines as clients see them, and passes them to
-// work, unless it is nil, and to done. The lines are made outside the loop, where work runs, too.
+// withCensus turns the server's CLIENT LIST into lines as clients see them, and passes them to work
+// and to done. The lines are made outside the loop, where work runs, too.
 func (s *session) withCensus(text []byte, work func([]clientLine), done func([]clientLine, []byte)) {
 	text = bytes.Clone(trimCRLF(text))
 	s.calling = true
@@ -68,9 +62,8 @@ func (s *session) withCensus(text []byte, work func([]clientLine), done func([]c
 		}
 		var lines []clientLine
 		s.w.beside(func() {
-			if lines = v.lines(text, cs); work != nil {
-				work(lines)
-			}
+			lines = v.lines(text, cs)
+			work(lines)
 		}, func() {
 			s.calling = false
 			if !s.closed {

@@ -33,6 +33,8 @@ type execView struct {
 	filter *clientFilter // CLIENT KILL's and LIST's
 	old    bool          // CLIENT KILL addr:port
 	to     redirect      // CLIENT TRACKING's
+	sel    selection     // CLIENT KILL's
+	text   []byte        // CLIENT LIST's
 }
 
 // needsLines reports whether editing the reply to EXEC needs the list of clients.
@@ -131,10 +133,27 @@ func (f *frame) viewsKnown() next {
 	if s.outstanding > 0 {
 		return waitOrder
 	}
-	s.withClients(s.w.privileged(), func(lines []clientLine, why []byte) {
+	work := func(lines []clientLine) {
+		for i := range views.list {
+			views.list[i].choose(s.w, lines, s.id)
+		}
+	}
+	s.askClients(s.w.privileged(), work, func(lines []clientLine, why []byte) {
 		views.lines, views.why, views.known = lines, why, true
 	})
 	return waitCall
+}
+
+// choose evaluates the filter of a command about other clients. It may run outside the loop.
+func (e *execView) choose(w *worker, lines []clientLine, self uint64) {
+	switch e.cmd.Name {
+	case "client|kill":
+		e.sel = e.filter.choose(lines, self)
+	case "client|list":
+		if f, inOrder := w.listFilter(e.args); f.unknown == 0 {
+			e.text = f.list(lines, self, inOrder)
+		}
+	}
 }
 
 // editExec replaces the elements of EXEC's reply that describe links.
@@ -185,6 +204,11 @@ func (s *session) editView(part []byte, e *execView, views *execViews) []byte {
 			return resp.AppendInt(nil, int64(n))
 		}
 	case "hello":
+		h := parseHello(e.args)
+		s.apply(h)
+		if s.pin != nil {
+			s.pin.follow(h)
+		}
 		return s.rewriteHello(part)
 	case "client|setname", "client|setinfo":
 		s.noteName(e.args)
@@ -203,9 +227,9 @@ func (s *session) editView(part []byte, e *execView, views *execViews) []byte {
 			s.redirect = e.to
 		}
 	case "client|info", "client|list":
-		return s.editLines(part, e, views.lines)
+		return s.editLines(part, e)
 	case "client|kill":
-		return s.killAtExec(e, views.lines)
+		return s.killAtExec(e)
 	case "client|unblock":
 		return s.unblockAtExec(part, e, views.lines)
 	}
@@ -213,7 +237,7 @@ func (s *session) editView(part []byte, e *execView, views *execViews) []byte {
 }
 
 // editLines returns the reply to CLIENT INFO or LIST.
-func (s *session) editLines(part []byte, e *execView, lines []clientLine) []byte {
+func (s *session) editLines(part []byte, e *execView) []byte {
 	v, _, err := resp.Parse(part)
 	if err != nil {
 		return part
@@ -221,30 +245,28 @@ func (s *session) editLines(part []byte, e *execView, lines []clientLine) []byte
 	if e.cmd.Name == "client|info" {
 		return textReply(v.Type, append(s.ownLine(trimCRLF(v.Str)), '\n'))
 	}
-	f, inOrder := s.w.listFilter(e.args)
-	if f.unknown != 0 {
+	if f, _ := s.w.listFilter(e.args); f.unknown != 0 {
 		return resp.AppendError(nil, textSyntax)
 	}
-	return textReply(v.Type, f.list(lines, s.id, inOrder))
+	return textReply(v.Type, e.text)
 }
 
 // killAtExec carries out a CLIENT KILL that EXEC has executed. Connections that are no sessions are
 // killed after the reply, which counts those that existed just before EXEC.
-func (s *session) killAtExec(e *execView, lines []clientLine) []byte {
+func (s *session) killAtExec(e *execView) []byte {
 	if e.filter.unknown != 0 {
 		return resp.AppendError(nil, textSyntax)
 	}
-	k := e.filter.sessionsKilled(lines, s)
-	s.killAside(k)
-	return killReply(k.n+len(k.others), e.old)
+	s.killAside(&e.sel)
+	return killReply(e.sel.n+len(e.sel.others), e.old)
 }
 
 // unblockAtExec carries out a CLIENT UNBLOCK of a session that EXEC has executed.
 func (s *session) unblockAtExec(part []byte, e *execView, lines []clientLine) []byte {
 	id, _ := sessionID(at1(e.args, 2))
 	for i := range lines {
-		v, flags := lines[i].session, field(lines[i].text, "flags")
-		if id < idBase || v == nil || v.id != id || bytes.IndexByte(flags, 'b') < 0 {
+		v := lines[i].session
+		if id < idBase || v == nil || v.id != id || bytes.IndexByte(field(lines[i].text, "flags"), 'b') < 0 {
 			continue
 		}
 		v.worker.unblockSession(id, string(at1(e.args, 3)))
