@@ -279,7 +279,8 @@ func (f *frame) hello() next {
 	}
 	h := parseHello(f.Args)
 	l := s.lane(laneLobby).pick(s.w)
-	if h.auth != nil || s.login < loginOpen {
+	outside := h.auth != nil || s.login < loginIn
+	if outside {
 		l = s.w.outside()
 	}
 	if s.awaitsTurn() {
@@ -288,7 +289,6 @@ func (f *frame) hello() next {
 	if n := s.awaitLink(l); n != goOn {
 		return n
 	}
-	outside := h.auth != nil || s.login < loginOpen
 	if outside {
 		if n := s.awaitDoor(unreadHello); n != goOn {
 			return n
@@ -299,6 +299,10 @@ func (f *frame) hello() next {
 		if isError(reply, broken) {
 			s.noteAway()
 			s.deliver(reply)
+			return
+		}
+		if h.auth == nil && s.login < loginIn { // HELLO needs the mark, even if no login is required
+			s.deliver(resp.AppendError(nil, textHelloFirst))
 			return
 		}
 		reply = bytes.Clone(s.rewriteHello(reply))
