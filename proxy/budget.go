@@ -107,6 +107,9 @@ func (f *frame) withinBudget() next {
 	if all == nil || !f.mayDelete() {
 		return goOn
 	}
+	if n := f.logsSaved(); n != goOn {
+		return n
+	}
 	now := srv.clock()
 	for _, b := range all {
 		if retry, ok := b.Check(&s.client, now); !ok {

@@ -36,6 +36,11 @@ func (f *frame) carryOut() next {
 	if s.gate != nil && s.gate.full() {
 		return waitGate
 	}
+	if withOwn[f.b] {
+		if n := f.logsSaved(); n != goOn {
+			return n
+		}
+	}
 	if n := f.decide(); n != goOn {
 		return n
 	}

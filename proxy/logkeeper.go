@@ -22,8 +22,9 @@ import (
 // It is active only while a log records commands as small as the proxy's own, which is rare: the
 // default threshold is 10 ms. On the control connection the read comes right before each command. A
 // link's user may not read the logs, so a command on a link waits for a read by the control user, a
-// round trip. Between the two, another client's entry may be logged and pushed out unread: a log of
-// a few entries may then lack one.
+// round trip; a client's command that comes with own ones waits once, before all of them. Between
+// the two, another client's entry may be logged and pushed out unread: a log of a few entries may
+// then lack one. The commands of fences do not wait: a read would delay each durable write.
 //
 // The rejected design keeps the proxy's own commands out of the log: that works for EXEC alone.
 
@@ -353,4 +354,24 @@ func (w *worker) saveLogs(ctx context.Context, up *upstream.Upstream, then func(
 	defer w.dials.Done()
 	w.srv.logs.save(ctx, up)
 	w.loop.Post(then)
+}
+
+// withOwn marks the behaviours whose commands come with some of the proxy's own.
+var withOwn = [behaviourCount]bool{waitAcks: true, stateful: true, named: true, auth: true, hello: true,
+	subscribe: true, monitor: true, rawStream: true, scriptDebug: true, clientList: true,
+	clientKill: true, clientUnblock: true, clientTracking: true, clientReply: true}
+
+// logsSaved makes a frame that comes with own commands wait for a read of the logs.
+func (f *frame) logsSaved() next {
+	s := f.s
+	if s.again.saved || !s.w.srv.logs.active.Load() {
+		return goOn
+	}
+	s.calling = true
+	s.w.beforeOwn(func() {
+		s.calling = false
+		s.again.saved = true
+		s.w.wakeUp(s)
+	})
+	return waitCall
 }

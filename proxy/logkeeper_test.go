@@ -66,6 +66,54 @@ func TestShortLogs(t *testing.T) {
 	}
 }
 
+// TestShortLogBesideOwn: nor do the own commands that a client's command comes with.
+func TestShortLogBesideOwn(t *testing.T) {
+	t.Parallel()
+	srv := proxytest.StartServer(t)
+	addr := serve(t, srv.Addr)
+	c := dial(t, addr)
+	c.do("CONFIG SET slowlog-max-len 10 slowlog-log-slower-than 0")
+	newcomers(t, addr, 2)
+	for _, line := range []string{"CLIENT LIST", "CLIENT KILL ID 1", "CLIENT KILL TYPE replica",
+		"HELLO 2 AUTH default any", "CLIENT NO-TOUCH OFF", "WAIT 0 0"} {
+		var want []string
+		for i := range 6 {
+			c.do(fmt.Sprintf("ECHO %d", i))
+			want = append([]string{fmt.Sprintf("echo %d", i)}, want...)
+		}
+		c.do(line)
+		got := logged(t, c, "SLOWLOG GET -1")
+		for _, w := range want {
+			if !slices.Contains(got, w) {
+				t.Errorf("behind %s, %s is missing: %q", line, w, got)
+			}
+		}
+	}
+}
+
+// TestLogOfTheTrash: nor do the calls of the proxy's own scripts show.
+func TestLogOfTheTrash(t *testing.T) {
+	t.Parallel()
+	for _, b := range proxytest.Matrix(t) {
+		t.Run(b.String(), func(t *testing.T) {
+			srv := proxytest.Spec{Kind: b.Kind}.Start(t)
+			c := dial(t, serve(t, srv.Addr, withRules(rule("trash", "del", "flushall", "delifeq"))))
+			c.do("CONFIG SET slowlog-max-len 1000 slowlog-log-slower-than 0")
+			for _, line := range []string{"MSET a 1 b 2 c 3", "DEL a", "FLUSHALL", "SET a 1", "SET a 2 PXAT 1",
+				"MULTI", "DEL b", "EXEC"} {
+				c.do(line)
+			}
+			for _, e := range logged(t, c, "SLOWLOG GET -1") {
+				switch name, _, _ := strings.Cut(e, " "); name {
+				case "config", "mset", "set", "multi", "exec", "slowlog":
+				default:
+					t.Errorf("the log shows %q", e)
+				}
+			}
+		})
+	}
+}
+
 // TestShortLogAfterReset: an entry that was removed does not come back, however it was removed.
 func TestShortLogAfterReset(t *testing.T) {
 	t.Parallel()

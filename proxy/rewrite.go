@@ -75,6 +75,9 @@ func (f *frame) keysByScan(r *policy.Rule) next {
 	if s.outstanding > 0 {
 		return waitOrder
 	}
+	if n := f.logsSaved(); n != goOn {
+		return n
+	}
 	if s.muted != replyOn {
 		s.reply(nil) // the client wants no answer, and KEYS has no other effect
 		return handled

@@ -84,6 +84,7 @@ type again struct {
 	knocked    bool     // it has waited for clients at the door
 	subscribed bool     // publishers wait for it
 	starved    bool     // it has waited too long for a pinned link
+	saved      bool     // the logs were read for it
 	lost       error    // why its link could not be opened; nil: none was tried
 	to         redirect // the state of the session that it names
 

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
 	"holdfast/policy"
+	"holdfast/proxy/resp"
 	"holdfast/proxy/upstream"
 )
 
@@ -151,7 +153,16 @@ func trashScript(head string, names ...string) string {
 		}
 		b.Write(text)
 	}
-	return stripLua(b.String())
+	return ownCall.ReplaceAllStringFunc(stripLua(b.String()), spellCall)
+}
+
+// ownCall is a call with a fixed command name.
+var ownCall = regexp.MustCompile(`redis\.p?call\('[A-Z]+'`)
+
+// spellCall spells the command of a call as the proxy's own: the slow log shows calls of scripts.
+func spellCall(call string) string {
+	before, name, _ := strings.Cut(strings.TrimSuffix(call, "'"), "'")
+	return before + "'" + resp.Spell(name) + "'"
 }
 
 const (
