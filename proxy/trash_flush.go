@@ -75,6 +75,9 @@ func (f *frame) trash(r *policy.Rule) next {
 	if s.outstanding > 0 {
 		return waitOrder
 	}
+	if n := f.logsSaved(); n != goOn {
+		return n
+	}
 	j := &trashJob{frame: f.kept(), plan: plan, name: name, own: s.ownLinkOnly(), gone: f.deleting}
 	f.deleting = nil
 	if j.keyed = cmd.Name != "flushall" && cmd.Name != "flushdb"; j.keyed {
@@ -173,6 +176,7 @@ func (j *trashJob) flush() {
 	s := j.s
 	j.again()
 	j.matchAgain()
+	s.markAgain()
 	j.askString(s.w.privileged(), j.eval("id"), func(reply []byte, broken bool) {
 		switch v, _, err := resp.Parse(reply); {
 		case broken:

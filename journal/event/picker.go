@@ -48,7 +48,7 @@ func (p *Picker) wants(c *stream.Command, e effect) bool {
 		return true
 	}
 	if p.Match == nil {
-		return e.special == flushAll || e.special == flushDB || e.special == swapDB
+		return e.special == flushAll || e.special == flushDB || e.special == swapDB && !c.SwapsNothing()
 	}
 	return p.Match(upper(c.Args[0]))
 }

@@ -111,7 +111,7 @@ func known(db int) []int {
 }
 
 func swapped(c *stream.Command) (a, b int, ok bool) {
-	if len(c.Args) != 3 {
+	if len(c.Args) != 3 || c.SwapsNothing() {
 		return 0, 0, false
 	}
 	a, errA := strconv.Atoi(string(c.Args[1]))

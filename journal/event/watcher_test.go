@@ -81,6 +81,7 @@ func TestEvents(t *testing.T) {
 		{"far apart", "SELECT 0|FLUSHALL|6s|FLUSHALL", []string{"1 FLUSHALL", "1 FLUSHALL"}},
 		{"the clock is set back", "SELECT 0|FLUSHALL|-1h|FLUSHALL", []string{"1 FLUSHALL", "1 FLUSHALL"}},
 		{"a swap", "SWAPDB 0 3", []string{"1 SWAPDB in db0,3"}},
+		{"a database with itself", "SWAPDB 3 3", nil},
 		{"databases are counted up", "SELECT 1|FLUSHDB|SELECT 2|FLUSHDB", []string{"2 FLUSHDB in db1,2"}},
 		{"in a transaction", "SELECT 0|MULTI|SET a 1|FLUSHALL|EXEC", []string{"1 FLUSHALL"}},
 		{"few deletes", "SELECT 0|DEL a|UNLINK b c", nil},

@@ -37,6 +37,12 @@ func (c *Command) Is(name string) bool {
 		bytes.EqualFold(c.Args[0], []byte(name))
 }
 
+// SwapsNothing reports whether the command is SWAPDB of a database with itself. Proxies send it for
+// WAIT.
+func (c *Command) SwapsNothing() bool {
+	return c.Is("SWAPDB") && len(c.Args) == 3 && bytes.Equal(c.Args[1], c.Args[2])
+}
+
 // Options describe the start of a stream.
 type Options struct {
 	Offset int64 // of the first byte for Feed; a boundary

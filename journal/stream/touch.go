@@ -143,7 +143,7 @@ func (t *toucher) touch(at places) {
 	case copied:
 		t.copied()
 	case swapped:
-		if n == 3 {
+		if n == 3 && !t.c.SwapsNothing() {
 			t.database(t.c.Args[1])
 			t.database(t.c.Args[2])
 		}

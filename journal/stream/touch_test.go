@@ -54,6 +54,7 @@ func TestTouches(t *testing.T) {
 		{"COPY a b", "0:b"},
 		{"COPY a b REPLACE DB 5", "5:b"},
 		{"SWAPDB 1 7", "1:* 7:*"},
+		{"SWAPDB 7 7", ""},
 		{"FLUSHDB", "0:*"},
 		{"FLUSHALL ASYNC", "*"},
 		{"BITOP AND d s1 s2", "0:d"},

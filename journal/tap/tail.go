@@ -158,6 +158,8 @@ func (t *tail) understand(c *stream.Command) bool {
 		return t.expire(c, a[2])
 	case c.Is("PERSIST") && len(a) == 2:
 		return t.expire(c, []byte("0"))
+	case c.SwapsNothing():
+		return true
 	case c.Is("FLUSHALL"):
 		t.empty(-1)
 		return true

@@ -139,7 +139,7 @@ func (t *trail) effect(c *stream.Command) markEffect {
 		return markGone
 	case c.Is("FLUSHDB") && (c.DB == t.db || t.db < 0):
 		return markGone
-	case c.Is("SWAPDB") && len(c.Args) == 3:
+	case c.Is("SWAPDB") && len(c.Args) == 3 && !c.SwapsNothing():
 		a, _ := strconv.Atoi(string(c.Args[1]))
 		b, _ := strconv.Atoi(string(c.Args[2]))
 		if a == t.db || b == t.db || t.db < 0 {
