@@ -163,3 +163,29 @@ func TestExecRedirects(t *testing.T) {
 		}
 	})
 }
+
+// A HELLO in MULTI, or without a reply, changes the protocol of what follows, messages included.
+func TestHelloUnseen(t *testing.T) {
+	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+		addr := serve(t, srv.Addr)
+		for _, lines := range [][]string{
+			{"MULTI", "HELLO 3", "CLIENT TRACKING ON", "EXEC"},
+			{"CLIENT REPLY SKIP", "HELLO 3", "CLIENT TRACKING ON"},
+			{"CLIENT REPLY OFF", "MULTI", "HELLO 3", "EXEC", "CLIENT REPLY ON", "CLIENT TRACKING ON"},
+		} {
+			c, other := dial(t, addr), dial(t, addr)
+			c.send(strings.Join(lines, "\r\n") + "\r\nECHO begun\r\n")
+			for got := ""; !strings.HasSuffix(got, "begun\r\n"); got = c.reply() {
+			}
+			other.do("SET k v")
+			c.do("GET k")
+			other.do("SET k w")
+			if got := c.reply(); got[0] != '>' {
+				t.Errorf("%q: got %q, want a message", lines, got)
+			}
+			if got := c.do("GET k"); got != "$1\r\nw\r\n" {
+				t.Errorf("%q: GET got %q", lines, got)
+			}
+		}
+	})
+}

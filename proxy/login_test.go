@@ -293,3 +293,28 @@ func TestFailedLoginsAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// A connection that opened while a login was required needs one for HELLO even when no command does.
+func TestHelloOfAnOldStranger(t *testing.T) {
+	t.Parallel()
+	srv := proxytest.StartServer(t)
+	addr := serve(t, srv.Addr, asControl(srv))
+	operator := dial(t, srv.Addr)
+	operator.do("AUTH control control")
+	operator.do("ACL SETUSER default resetpass >pw")
+	direct, through := dial(t, srv.Addr), dial(t, addr)
+	for _, line := range []string{"GET k", "nopass", "GET k", "HELLO 2", "HELLO 9", "GET k", "HELLO 2 AUTH default x",
+		"HELLO 2"} {
+		if line == "nopass" {
+			operator.do("ACL SETUSER default nopass")
+			continue
+		}
+		want, got := direct.do(line), through.do(line)
+		if strings.HasPrefix(want, "*") {
+			want, got = want[:4], got[:4]
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", line, got, want)
+		}
+	}
+}
