@@ -74,9 +74,17 @@ type User struct {
 	PasswordFile string `yaml:"password_file"` // of its password there; read again when it changes
 }
 
-// Upstream is the server behind the proxy.
+// Upstream is the server behind the proxy: at an address, or the primary that sentinels name.
 type Upstream struct {
-	Address        string        `yaml:"address"`
+	Address string `yaml:"address"` // empty with Sentinels
+
+	Sentinels            []string   `yaml:"sentinels,omitempty"` // their addresses
+	SentinelName         string     `yaml:"sentinel_name"`       // of the primary at the sentinels
+	SentinelUsername     string     `yaml:"sentinel_username"`   // the login at the sentinels
+	SentinelPassword     Secret     `yaml:"sentinel_password"`
+	SentinelPasswordFile string     `yaml:"sentinel_password_file"` // read by Load into SentinelPassword
+	SentinelTLS          *ClientTLS `yaml:"sentinel_tls,omitempty"` // nil: plain
+
 	Username       string        `yaml:"username"` // of the proxy's own control connection
 	Password       Secret        `yaml:"password"`
 	PasswordFile   string        `yaml:"password_file"` // read by Load into Password

@@ -54,6 +54,9 @@ func (c *Config) complete() {
 	if c.Admin.TLS != nil {
 		c.Admin.TLS.complete()
 	}
+	if _, written := c.origin.at["upstream.address"]; !written && len(c.Upstream.Sentinels) > 0 {
+		c.Upstream.Address = ""
+	}
 	for i := range c.Routes {
 		c.Routes[i].complete(c.origin.at, fmt.Sprintf("routes[%d]", i))
 	}

@@ -55,8 +55,10 @@ func (c *Config) certificates() (all []*string) {
 		all = append(all, c.Listeners[i].TLS.files()...)
 	}
 	all = append(all, c.Admin.TLS.files()...)
-	if t := c.Upstream.TLS; t != nil {
-		all = append(all, &t.CA, &t.Cert, &t.Key)
+	for _, t := range []*ClientTLS{c.Upstream.TLS, c.Upstream.SentinelTLS} {
+		if t != nil {
+			all = append(all, &t.CA, &t.Cert, &t.Key)
+		}
 	}
 	for i := range c.Users {
 		all = append(all, &c.Users[i].PasswordFile)
@@ -108,6 +110,7 @@ func (c *Config) readSecrets(dir string) error {
 		*into = secret
 	}
 	read("upstream.password_file", c.Upstream.PasswordFile, &c.Upstream.Password)
+	read("upstream.sentinel_password_file", c.Upstream.SentinelPasswordFile, &c.Upstream.SentinelPassword)
 	read("admin.password_file", c.Admin.PasswordFile, &c.Admin.Password)
 	_, written := c.origin.at["upstream.password"]
 	if c.Upstream.Password == "" && c.Upstream.PasswordFile == "" && !written {
@@ -125,6 +128,8 @@ func (c *Config) HoldsPassword() bool {
 	}
 	return written("upstream.password", c.Upstream.Password) &&
 		c.Upstream.PasswordFile == "" ||
+		written("upstream.sentinel_password", c.Upstream.SentinelPassword) &&
+			c.Upstream.SentinelPasswordFile == "" ||
 		written("admin.password", c.Admin.Password) && c.Admin.PasswordFile == ""
 }
 

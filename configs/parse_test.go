@@ -155,6 +155,23 @@ var parseCases = []struct {
 		}},
 	{"journal required but absent", "journal: {dir: \"\", required: true}\n",
 		[]string{`f:1:30: journal.required: needs journal.dir`}},
+	{"sentinels", "upstream:\n  sentinels: [\"h:1\", \"i:1\"]\n  sentinel_name: m\n  sentinel_password_file: p\n", nil},
+	{"sentinels and an address", "upstream: {address: \"a:1\", sentinels: [\"h:1\"], sentinel_name: m}\n",
+		[]string{`f:1:21: upstream.address: give either address or sentinels`}},
+	{"sentinels that cannot be", "upstream:\n  sentinels: [\"h:1\", \"h:1\", \"unix:/s\", h]\n",
+		[]string{
+			`f:2:3: upstream.sentinel_name: is missing: the name that the sentinels have for the primary ` +
+				`(sentinel monitor NAME …)`,
+			`f:2:22: upstream.sentinels[1]: h:1 is there twice`,
+			`f:2:29: upstream.sentinels[2]: a sentinel has a host and a port`,
+			`f:2:40: upstream.sentinels[3]: expected host:port, [v6]:port or unix:/path`,
+		}},
+	{"keys of no sentinels", "upstream:\n  sentinel_name: m\n  sentinel_tls: {}\n  sentinel_password_file: f\n",
+		[]string{
+			`f:2:18: upstream.sentinel_name: has no effect without upstream.sentinels`,
+			`f:3:17: upstream.sentinel_tls: has no effect without upstream.sentinels`,
+			`f:4:27: upstream.sentinel_password_file: has no effect without upstream.sentinels`,
+		}},
 	{"guard", "upstream: {guard: on}\n",
 		[]string{`f:1:19: upstream.guard: must be acl or off, got "on"`}},
 	{"keep without trash",

@@ -28,6 +28,7 @@ func TestStringReadsBack(t *testing.T) {
 		"TLS admin":    "admin: {tls: {cert: c, key: k}}\n",
 		"balancers":    "listeners: [{address: \"a:1\", proxy_protocol: v1v2, proxy_protocol_from: [10.0.0.0/8, \"::1\"]}]\n",
 		"TLS upstream": "upstream: {address: \"a:1\", tls: {}}\n",
+		"sentinels":    "upstream: {sentinels: [\"h:1\", \"i:1\"], sentinel_name: m, sentinel_tls: {ca: c}}\n",
 		"odd values": "limits: {client_input: 1048577, idle_timeout: 36h1ms}\n" +
 			"telemetry: {sample: 0.00000001}\nupstream: {username: \"null\"}\n",
 		"samples": readSample(t, "strict.yaml"),

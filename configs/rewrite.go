@@ -17,6 +17,10 @@ func WithUpstream(name string, text []byte, address string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(before.Upstream.Sentinels) > 0 {
+		return nil, Errors{before.At("upstream.sentinels", fmt.Sprintf("name the server: write address: %q in "+
+			"their place, and the sentinels again once they watch that server", address))}
+	}
 	at, ok := before.origin.at[path]
 	if !ok {
 		return nil, Errors{before.At("upstream", fmt.Sprintf("has no address of its own (%s is the default): "+

@@ -206,12 +206,13 @@ func (v *validator) serverTLS(path string, t *ServerTLS) {
 
 func (v *validator) upstream() {
 	u := v.c.Upstream
-	v.check("upstream.address", checkDial(u.Address))
-	for i, l := range v.c.Listeners {
-		v.require(!samePlace(l.Address, u.Address), "upstream.address",
-			"is listeners[%d] of this proxy: it would connect to itself", i)
+	if len(u.Sentinels) > 0 {
+		v.sentinels(&u)
+	} else {
+		v.dial("upstream.address", u.Address)
+		v.withoutSentinels(&u)
 	}
-	v.password("upstream", u.Password, u.PasswordFile)
+	v.password("upstream.", u.Password, u.PasswordFile)
 	if t := u.TLS; t != nil {
 		v.require((t.Cert == "") == (t.Key == ""), "upstream.tls", "cert and key go together")
 		v.require(!isUnix(u.Address) || t.ServerName != "", "upstream.tls.server_name",
@@ -226,16 +227,65 @@ func (v *validator) upstream() {
 	v.require(u.Hold >= 0 && u.Hold <= time.Hour, "upstream.hold", "must be from 0 to 1h")
 }
 
-// password allows one source only: the reader should not have to guess which of two wins.
-func (v *validator) password(section string, p Secret, file string) {
-	_, written := v.c.origin.at[section+".password"]
-	v.require(p == "" || file == "" || !written, section+".password_file",
+// dial checks an address that the proxy connects to.
+func (v *validator) dial(path, address string) {
+	v.check(path, checkDial(address))
+	for i, l := range v.c.Listeners {
+		v.require(!samePlace(l.Address, address), path,
+			"is listeners[%d] of this proxy: it would connect to itself", i)
+	}
+}
+
+// maxSentinels bounds the list of sentinels: five are many.
+const maxSentinels = 32
+
+// sentinels checks an upstream that sentinels name.
+func (v *validator) sentinels(u *Upstream) {
+	v.require(u.Address == "", "upstream.address", "give either address or sentinels")
+	v.require(len(u.Sentinels) <= maxSentinels, "upstream.sentinels", "has at most %d addresses", maxSentinels)
+	for i, address := range u.Sentinels {
+		path := fmt.Sprintf("upstream.sentinels[%d]", i)
+		v.require(!isUnix(address), path, "a sentinel has a host and a port")
+		v.require(!slices.Contains(u.Sentinels[:i], address), path, "%s is there twice", address)
+		v.dial(path, address)
+	}
+	v.require(u.SentinelName != "", "upstream.sentinel_name",
+		"is missing: the name that the sentinels have for the primary (sentinel monitor NAME …)")
+	v.require(len(u.SentinelName) <= maxName && !strings.ContainsFunc(u.SentinelName, unicode.IsSpace),
+		"upstream.sentinel_name", "must be at most %d bytes without spaces", maxName)
+	v.password("upstream.sentinel_", u.SentinelPassword, u.SentinelPasswordFile)
+	v.require(u.SentinelUsername == "" || u.SentinelPassword != "" || u.SentinelPasswordFile != "",
+		"upstream.sentinel_username", "has no effect without sentinel_password")
+	if t := u.SentinelTLS; t != nil {
+		v.require((t.Cert == "") == (t.Key == ""), "upstream.sentinel_tls", "cert and key go together")
+	}
+}
+
+// withoutSentinels refuses the keys that only sentinels need.
+func (v *validator) withoutSentinels(u *Upstream) {
+	for _, key := range []struct {
+		name string
+		set  bool
+	}{
+		{"name", u.SentinelName != ""}, {"username", u.SentinelUsername != ""},
+		{"password", u.SentinelPassword != ""}, {"password_file", u.SentinelPasswordFile != ""},
+		{"tls", u.SentinelTLS != nil},
+	} {
+		v.require(!key.set, "upstream.sentinel_"+key.name, "has no effect without upstream.sentinels")
+	}
+}
+
+// password allows one source only: the reader should not have to guess which of two wins. keys is
+// the beginning of the paths of both.
+func (v *validator) password(keys string, p Secret, file string) {
+	_, written := v.c.origin.at[keys+"password"]
+	v.require(p == "" || file == "" || !written, keys+"password_file",
 		"give either password or password_file")
 }
 
 func (v *validator) admin() {
 	a := v.c.Admin
-	v.password("admin", a.Password, a.PasswordFile)
+	v.password("admin.", a.Password, a.PasswordFile)
 	v.serverTLS("admin.tls", a.TLS)
 	if a.Address != "" {
 		v.check("admin.address", checkListen(a.Address))

@@ -169,6 +169,13 @@ func (srv *Server) Stats(ctx context.Context) (*admin.Stats, error) {
 	if !info.Up && info.Err != nil {
 		st.Upstream.Error = info.Err.Error()
 	}
+	for i := range info.Replicas {
+		if r := &info.Replicas[i]; r.Port != 0 { // else it is a journal
+			st.Upstream.Replicas = append(st.Upstream.Replicas, admin.Replica{Address: r.Address(),
+				State: r.State, Offset: r.Offset, Lag: time.Duration(r.Lag) * time.Second})
+		}
+	}
+	st.Upstream.Sentinels = srv.topology.describe()
 	if st.Upstream.Outage, err = srv.outage(ctx); err != nil {
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func (f *frame) decide() next {
 	if f.lacksMulti() {
 		return f.withoutMulti()
 	}
-	if w.outage.on || s.again.lost != nil {
+	if w.outage.concerns(s) {
 		if n := f.withoutLink(); n != goOn {
 			return n
 		}

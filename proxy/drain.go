@@ -122,6 +122,7 @@ func (w *worker) unblock(s *session) {
 // stop ends everything that Run started, in reverse order.
 func (srv *Server) stop() {
 	srv.stopServing() // a running reload gives up
+	srv.topology.stop()
 	srv.reloading.Lock()
 	defer srv.reloading.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)

@@ -68,6 +68,9 @@ const (
 	textCertificateLogin = "DENIED the server refuses the login of the user for whom this client's " +
 		"certificate stands; nothing was executed; ask the operator: the user is missing or off on the " +
 		"server, or the proxy has another password for it"
+	// textDoubted answers a command that may write while another server takes the primary's place.
+	textDoubted = "UPSTREAM the sentinels are replacing the primary, and upstream.hold of the proxy is " +
+		"over; the command was not executed; it is safe to send it again"
 	// textDraining answers commands that arrive after shutdown began.
 	textDraining = "UPSTREAM this proxy is shutting down; the command was not executed; connect again"
 )

@@ -186,6 +186,10 @@ func (l *link) prepared(reply []byte) {
 		l.fail(errTurnedAway(text))
 		return
 	}
+	if l.up.PrimaryOnly() && saysReplica(reply) {
+		l.fail(errNotPrimary)
+		return
+	}
 	st := l.prep[0]
 	l.prep = l.prep[1:]
 	notIn := bytes.HasPrefix(reply, []byte("-NOAUTH")) && !l.stranger()
@@ -220,6 +224,18 @@ func (l *link) prepared(reply []byte) {
 // errRefused is the server's refusal to restore a session's connection state: the user is gone, the
 // password changed, or the database is no longer allowed.
 var errRefused = errors.New("proxy: the server refused the connection's user or database")
+
+// errNotPrimary ends a link to a server that is not the primary which the sentinels should name.
+var errNotPrimary = errors.New("the server is a replica, and the sentinels have not named the primary")
+
+// saysReplica reports whether a reply is HELLO's, and its role is not that of a primary.
+func saysReplica(reply []byte) bool {
+	if reply[0] != '*' && reply[0] != '%' {
+		return false
+	}
+	_, rest, ok := bytes.Cut(reply, []byte("$4\r\nrole\r\n"))
+	return ok && !bytes.HasPrefix(rest, []byte("$6\r\nmaster\r\n"))
+}
 
 // errNotNow is a passing refusal by the server; the client gets its text.
 type errNotNow string

@@ -14,7 +14,6 @@ import (
 	"holdfast/journal"
 	"holdfast/journal/tap"
 	"holdfast/journal/vfs"
-	"holdfast/proxy/certs"
 	"holdfast/proxy/upstream"
 )
 
@@ -132,7 +131,7 @@ func (r *recorder) newTap(o JournalOptions, up upstream.Options) (*tap.Tap, erro
 	t, err := tap.New(tap.Options{
 		Journal: r.journal.Load(), Address: up.Address, Username: up.Username,
 		Password: up.Password, FACK: o.FACK, Base: o.Base, BacklogTime: o.Backlog, Logger: r.log,
-		OnChange: r.notify, Name: r.name, Dial: r.dialer(up.TLS), Serve: up.TLS.Serve(),
+		OnChange: r.notify, Name: r.name, Dial: r.dialer(up), Serve: up.TLS.Serve(),
 		Sample: cmp.Or(o.Mark, time.Second), Mark: o.Mark > 0, Ledger: o.Ledger,
 	})
 	if err == nil {
@@ -142,9 +141,13 @@ func (r *recorder) newTap(o JournalOptions, up upstream.Options) (*tap.Tap, erro
 }
 
 // dialer opens connections of the tap's; nil: plain ones.
-func (r *recorder) dialer(secure *certs.Client) func(ctx context.Context, network, address string) (net.Conn, error) {
+func (r *recorder) dialer(up upstream.Options) func(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := (&net.Dialer{}).DialContext
+	if d, ok := up.Dialer.(noPrimary); ok {
+		dial = d.DialContext
+	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := secure.Dial(ctx, (&net.Dialer{}).DialContext, network, address)
+		conn, err := up.TLS.Dial(ctx, dial, network, address)
 		if err != nil {
 			return nil, err
 		}

@@ -10,6 +10,7 @@ import (
 	"holdfast/policy"
 	"holdfast/proxy/admin"
 	"holdfast/proxy/certs"
+	"holdfast/proxy/sentinel"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
 )
@@ -21,6 +22,8 @@ type Options struct {
 	Driver    string     // of the event loops: "epoll", "portable"; "": the best available
 
 	Upstream upstream.Options
+	// Sentinels name the primary; then Upstream has no Address. nil: Upstream has one.
+	Sentinels *sentinel.Options
 	// Hold is how long unsent commands wait while the server is unreachable; 0: they fail at once.
 	Hold   time.Duration
 	Guard  bool // keep a restricted user on the server for scripts of the user default
@@ -185,6 +188,7 @@ func (o *Options) fixed(n *Options) []string {
 // take puts in force the options that can change while serving.
 func (o *Options) take(n *Options) {
 	o.Upstream, o.Hold, o.Limits = n.Upstream, n.Hold, n.Limits
+	o.Sentinels = n.Sentinels
 	o.Rules, o.Enforcement, o.Trash = n.Rules, n.Enforcement, n.Trash
 	o.Routes = n.Routes
 	o.Admin, o.HTTP, o.Pprof, o.Telemetry = n.Admin, n.HTTP, n.Pprof, n.Telemetry

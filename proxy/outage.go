@@ -39,6 +39,7 @@ type outage struct {
 	waiting waitList
 	timer   *eventloop.Timer
 	told    pace
+	doubt   suspicion
 }
 
 // holdPace is the longest pause between attempts while commands wait.
@@ -94,7 +95,7 @@ func (o *outage) end() {
 
 // setHold takes over another upstream.hold.
 func (o *outage) setHold(d time.Duration) {
-	if o.hold = int64(d); o.on {
+	if o.hold = int64(d); o.on || o.suspects() {
 		o.arm()
 	}
 }
@@ -117,7 +118,9 @@ func (o *outage) add(s *session) {
 // arm has tick run when the next attempt is due, or the deadline of the waiting commands.
 func (o *outage) arm() {
 	when := o.w.dialer.next
-	if len(o.waiting.sessions) > 0 && (o.trying != nil || o.until() < when) {
+	if !o.on {
+		when = o.heldUntil()
+	} else if len(o.waiting.sessions) > 0 && (o.trying != nil || o.until() < when) {
 		when = o.until()
 	}
 	after := time.Duration(max(when-o.w.loop.Now(), 0))
@@ -131,7 +134,9 @@ func (o *outage) arm() {
 // tick makes the next attempt, or answers the commands at their deadline.
 func (o *outage) tick() {
 	switch {
+	case !o.on && !o.suspects():
 	case !o.on:
+		o.reconsider()
 	case len(o.waiting.sessions) == 0:
 		if o.w.open > 0 {
 			o.end() // the next command that needs a new link makes an attempt
@@ -211,12 +216,17 @@ func (p *pace) passes(text string, now int64) bool {
 func (f *frame) withoutLink() next {
 	s, cmd, b := f.s, f.cmd, f.b
 	o, lost := &s.w.outage, s.again.lost
+	if o.suspects() && f.mutates() {
+		if n := f.doubted(); n != goOn {
+			return n
+		}
+	}
 	if noWay(lost) && !o.on {
 		lost = nil // a link has been opened meanwhile: try again
 	}
 	s.again.lost = nil
 	switch {
-	case lost == nil && (s.w.open > 0 || b == quit || b == resetConn):
+	case lost == nil && (!o.on || s.w.open > 0 || b == quit || b == resetConn):
 		return goOn
 	case o.holds() && (lost == nil || noWay(lost)) && !s.eof:
 		o.add(s)

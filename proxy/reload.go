@@ -99,19 +99,36 @@ func (srv *Server) reload(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	o.setDefaults()
-	c := &change{srv: srv, opts: o}
-	err = c.prepare(ctx)
-	if err == nil {
-		err = c.commit()
-	}
+	next, started, err := srv.topology.resolve(ctx, &o)
 	if err != nil {
-		c.undo()
+		return nil, err
+	}
+	c := &change{srv: srv, opts: o}
+	if err = c.carryOut(ctx); err != nil {
+		if started {
+			next.Stop()
+		}
 		if o.Explain != nil {
 			err = o.Explain(err)
 		}
 		return nil, err
 	}
+	if old := srv.topology.adopt(next); old != nil {
+		old.Stop()
+	}
 	return c.old.fixed(&o), nil
+}
+
+// carryOut prepares and commits the change, or leaves everything as it was.
+func (c *change) carryOut(ctx context.Context) error {
+	err := c.prepare(ctx)
+	if err == nil {
+		err = c.commit()
+	}
+	if err != nil {
+		c.undo()
+	}
+	return err
 }
 
 // prepare takes the steps that can fail or take time.
@@ -145,6 +162,9 @@ func (c *change) askUpstream(ctx context.Context) error {
 	info, err := up.Probe(ctx)
 	if err == nil {
 		err = info.Err
+	}
+	if err == nil && o.PrimaryOnly && info.Role != "" && info.Role != "master" {
+		err = errNotPrimary
 	}
 	if err != nil {
 		return fmt.Errorf("upstream %s: %w", o.Address, err)

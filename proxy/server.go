@@ -57,6 +57,7 @@ type Server struct {
 	audits       atomic.Pointer[auditLog] // nil when there is none
 	audited      auditCount
 	recorder     *recorder // nil without a journal; set by start
+	topology     *topology
 	proofs       *prover
 	turns        chan struct{} // of TLS handshakes that compute
 	trashRoom    trashRoom
@@ -118,7 +119,11 @@ func New(opts Options) (*Server, error) {
 		turns: handshakeTurns(opts.Workers), trashRoom: trashRoom{log: opts.Logger},
 	}
 	srv.logs = newLogKeeper(srv.ownEntry)
-	srv.up.Store(srv.newUpstream(opts.Upstream))
+	srv.topology = newTopology(srv)
+	if opts.Sentinels != nil {
+		srv.current.Upstream = located(&opts, "")
+	}
+	srv.up.Store(srv.newUpstream(srv.current.Upstream))
 	srv.reloads.Last = srv.startedAt
 	// Two proxies, or one before and after a restart, give out different ids.
 	srv.nextID.Store(idBase + uint64(time.Now().Unix())%(1<<29)<<20)
@@ -174,13 +179,14 @@ func (srv *Server) Run(ctx context.Context) error {
 
 // start starts all parts, in the order of their dependencies.
 func (srv *Server) start(ctx context.Context) error {
+	srv.topology.begin(ctx)
 	up := srv.up.Load()
 	probe, cancel := context.WithTimeout(ctx, srv.opts.Upstream.ConnectTimeout)
 	info, err := up.Probe(probe)
 	cancel()
 	if err != nil {
 		srv.log.Warn("the upstream does not answer; serving errors until it does",
-			"upstream", srv.opts.Upstream.Address, "error", err)
+			"upstream", up.Address(), "error", err)
 	} else {
 		up.Announce()
 	}
@@ -192,7 +198,7 @@ func (srv *Server) start(ctx context.Context) error {
 	if err := srv.startWorkers(info); err != nil {
 		return err
 	}
-	recorded := srv.opts.Upstream
+	recorded := srv.current.Upstream
 	recorded.ClientName = cmp.Or(recorded.ClientName, controlName(srv.instance))
 	srv.recorder, err = openRecorder(srv.opts.Journal, recorded, srv.log)
 	if err != nil {
@@ -207,6 +213,7 @@ func (srv *Server) start(ctx context.Context) error {
 	}
 	srv.lookAtProofs()
 	srv.watch(up)
+	srv.topology.start()
 	srv.retired.Go(srv.watchCertificates)
 	if info != nil {
 		srv.guard.await(ctx) // before clients come

@@ -152,6 +152,7 @@ func (srv *Server) Snapshot(ctx context.Context) (*telemetry.Snapshot, error) {
 	snap.Reloads = srv.reloads
 	snap.Certificates, snap.Handshakes = srv.certificateStates(), srv.handshakeCounts()
 	srv.mu.Unlock()
+	snap.Sentinels = srv.topology.metric()
 	snap.Audit, snap.Budgets = srv.audited.snapshot(), srv.budgetCounts()
 	snap.Proofs, snap.Trash = srv.proofs.snapshot(), srv.trashRoom.metric()
 	return snap, nil
@@ -255,6 +256,9 @@ func (srv *Server) NotReady() []string {
 	for _, why := range info.Refuses() {
 		out = append(out, "upstream "+up.Address()+": "+why)
 	}
+	if troubles, grave := srv.topology.troubles(); grave {
+		out = append(out, troubles...)
+	}
 	if troubles, required := srv.journalTroubles(); required {
 		out = append(out, troubles...)
 	}
@@ -271,6 +275,9 @@ func (srv *Server) Degraded() []string {
 		troubles = append(troubles, srv.recorder.incidents(false)...)
 		troubles = append(troubles, srv.recorder.baseTroubles()...)
 		troubles = append(troubles, srv.recorder.roomTroubles()...)
+	}
+	if silent, grave := srv.topology.troubles(); !grave {
+		troubles = append(troubles, silent...)
 	}
 	troubles = append(troubles, srv.proofs.troubles()...)
 	troubles = append(troubles, srv.trashRoom.troubles()...)

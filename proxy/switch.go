@@ -35,6 +35,7 @@ func (w *worker) switchTo(up *upstream.Upstream, moved bool) {
 	}
 	// Facts about the old server do not hold for the new one.
 	w.outage.over()
+	w.outage.trust()
 	w.paused, w.pausedAll = false, false
 	if w.durable != nil {
 		w.durable.upstreamMoved()

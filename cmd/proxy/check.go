@@ -66,8 +66,7 @@ func checkFile(r *report, path string) *configs.Config {
 	if name == "" {
 		name = "the defaults"
 	}
-	r.ok("config", "%s: %s, upstream %s", name, quantity.Of(len(c.Listeners), "listener"),
-		c.Upstream.Address)
+	r.ok("config", "%s: %s, upstream %s", name, quantity.Of(len(c.Listeners), "listener"), upstreamName(c))
 	checkSecrecy(r, c, path)
 	checkMachine(r, c)
 	checkFolder(r, c)
@@ -189,6 +188,17 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 		return // reported with the file
 	}
 	checkServing(ctx, r, c, secured)
+	if len(c.Upstream.Sentinels) > 0 {
+		primary := checkSentinels(ctx, r, c, secured)
+		if primary == "" {
+			checkRules(r, c, policy.Builtin(), true)
+			checkRoutesFile(r, c)
+			return
+		}
+		found := *c
+		found.Upstream.Address = primary
+		c = &found
+	}
 	u := upstream.New(upstreamOptions(c, secured.upstream, slog.New(slog.DiscardHandler)))
 	defer u.Stop()
 	u.WatchReplicas(slices.ContainsFunc(c.Routes, func(route configs.Route) bool {

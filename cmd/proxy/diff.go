@@ -169,7 +169,7 @@ func (d *comparing) follow(ctx context.Context, o scratch.Options, view *journal
 
 // prepareLive compares a server that goes on writing.
 func (d *comparing) prepareLive(ctx context.Context, which journalFlag) (err error) {
-	e, err := d.server(which)
+	e, err := d.server(ctx, which)
 	if err != nil {
 		return err
 	}
@@ -226,7 +226,7 @@ func withoutTrash(ctx context.Context, config string, e keyspace.Endpoint) (func
 }
 
 // server is the compared server.
-func (d *comparing) server(which journalFlag) (keyspace.Endpoint, error) {
+func (d *comparing) server(ctx context.Context, which journalFlag) (keyspace.Endpoint, error) {
 	if *d.against != "" {
 		t, err := parseServer("against", *d.against, *d.passwordFile)
 		return t.endpoint(), err
@@ -238,7 +238,7 @@ func (d *comparing) server(which journalFlag) (keyspace.Endpoint, error) {
 	if err != nil {
 		return keyspace.Endpoint{}, unusable(err)
 	}
-	return upstreamOf(c)
+	return upstreamOf(ctx, c)
 }
 
 // prepareBackup compares a backup with the journal at its offset.

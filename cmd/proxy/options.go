@@ -14,6 +14,7 @@ import (
 	"holdfast/proxy"
 	"holdfast/proxy/admin"
 	"holdfast/proxy/certs"
+	"holdfast/proxy/sentinel"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
 )
@@ -37,6 +38,7 @@ func (s *service) options(c *configs.Config) (proxy.Options, error) {
 		Listeners:    secured.listeners(c),
 		Workers:      c.Workers,
 		Upstream:     upstreamOptions(c, secured.upstream, s.log),
+		Sentinels:    sentinelOptions(c, secured.sentinel),
 		Hold:         c.Upstream.Hold,
 		Guard:        c.Upstream.Guard == configs.GuardACL,
 		Limits:       limits(&inForce),
@@ -106,6 +108,18 @@ func upstreamOptions(c *configs.Config, secure *certs.Client, log *slog.Logger) 
 		MaxBackoff:     u.MaxBackoff,
 		TLS:            secure,
 		Logger:         log,
+	}
+}
+
+// sentinelOptions translates the sentinels of a configuration; nil: it has none.
+func sentinelOptions(c *configs.Config, secure *certs.Client) *sentinel.Options {
+	u := c.Upstream
+	if len(u.Sentinels) == 0 {
+		return nil
+	}
+	return &sentinel.Options{
+		Addresses: u.Sentinels, Name: u.SentinelName, Username: u.SentinelUsername,
+		Password: string(u.SentinelPassword), TLS: secure, MaxBackoff: u.MaxBackoff,
 	}
 }
 

@@ -86,14 +86,14 @@ func repairCommand(ctx context.Context, c *command, args []string) error {
 	if err := c.parse(f, args); err != nil {
 		return err
 	}
-	if err := r.prepare(*path, *conflicts); err != nil {
+	if err := r.prepare(ctx, *path, *conflicts); err != nil {
 		return err
 	}
 	return r.run(ctx)
 }
 
 // prepare reads the files that the flags name. The errors are of usage, or of the configuration.
-func (r *repairing) prepare(path, conflicts string) (err error) {
+func (r *repairing) prepare(ctx context.Context, path, conflicts string) (err error) {
 	switch {
 	case path == "":
 		return usagef("which proxy? Give --config")
@@ -113,7 +113,7 @@ func (r *repairing) prepare(path, conflicts string) (err error) {
 	if r.cfg, err = loadRecorder(path); err != nil {
 		return err
 	}
-	if r.o.Live, err = upstreamOf(r.cfg); err != nil {
+	if r.o.Live, err = upstreamOf(ctx, r.cfg); err != nil {
 		return err
 	}
 	r.o.Dir = r.cfg.Journal.Dir

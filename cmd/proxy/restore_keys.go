@@ -241,7 +241,7 @@ func (r *restoration) keysOptions(ctx context.Context, k *keysFlags, which journ
 	if o.Scratch, err = k.scratch.options(); err != nil {
 		return o, err
 	}
-	if o.Into, o.Without, err = k.server(which, r.targetPassword); err != nil || *k.changed == "" {
+	if o.Into, o.Without, err = k.server(ctx, which, r.targetPassword); err != nil || *k.changed == "" {
 		return o, err
 	}
 	from, to, err := k.bounds(r.now)
@@ -279,7 +279,7 @@ func matcher(globs []string) func(string) bool {
 }
 
 // server reads --into. Of the live server the databases of the trash are left out.
-func (k *keysFlags) server(which journalFlag, password *string) (e keyspace.Endpoint, without []int,
+func (k *keysFlags) server(ctx context.Context, which journalFlag, password *string) (e keyspace.Endpoint, without []int,
 	err error) {
 	var c *configs.Config
 	if *which.config != "" {
@@ -294,7 +294,7 @@ func (k *keysFlags) server(which journalFlag, password *string) (e keyspace.Endp
 		if c == nil {
 			return e, nil, usagef("--into live needs --config")
 		}
-		e, err = upstreamOf(c)
+		e, err = upstreamOf(ctx, c)
 		return e, without, err
 	}
 	t, err := parseServer("into", *k.into, *password)

@@ -14,6 +14,7 @@ type secured struct {
 	set       *certs.Set
 	accepting []*certs.Server // by listener; nil: plain
 	upstream  *certs.Client   // nil: plain
+	sentinel  *certs.Client   // likewise
 	admin     *certs.Server   // likewise
 }
 
@@ -51,17 +52,22 @@ func secure(c *configs.Config, before *certs.Set, listening []*certs.Server,
 		out.admin, err = listeners.Server("admin", serverTLS(t))
 		note("admin.tls", err)
 	}
-	if t := c.Upstream.TLS; t != nil {
-		var err error
-		out.upstream, err = out.set.Client("upstream", certs.ClientOptions{
+	connecting := func(place, path string, t *configs.ClientTLS) *certs.Client {
+		if t == nil {
+			return nil
+		}
+		client, err := out.set.Client(place, certs.ClientOptions{
 			CA: t.CA, ServerName: t.ServerName, Cert: t.Cert, Key: t.Key,
 		})
-		note("upstream.tls", err)
+		note(path, err)
+		return client
 	}
 	for i, u := range c.Users {
 		err := out.set.User(certs.UserOptions{Name: u.Name, PasswordFile: u.PasswordFile})
 		note(fmt.Sprintf("users[%d].password_file", i), err)
 	}
+	out.upstream = connecting("upstream", "upstream.tls", c.Upstream.TLS)
+	out.sentinel = connecting("sentinels", "upstream.sentinel_tls", c.Upstream.SentinelTLS)
 	if len(errs) > 0 {
 		return nil, errs
 	}

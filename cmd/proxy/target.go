@@ -56,14 +56,22 @@ func withOrWithout(with bool) string {
 	return "without"
 }
 
-// upstreamOf is the server behind the proxy of a configuration.
-func upstreamOf(c *configs.Config) (keyspace.Endpoint, error) {
+// upstreamOf is the server behind the proxy of a configuration. With sentinels, they are asked for it.
+func upstreamOf(ctx context.Context, c *configs.Config) (keyspace.Endpoint, error) {
 	u := c.Upstream
 	s, err := securedOnce(c)
 	if err != nil {
 		return keyspace.Endpoint{}, unusable(err)
 	}
-	return target{u.Address, u.Username, string(u.Password), s.upstream}.endpoint(), nil
+	address := u.Address
+	if len(u.Sentinels) > 0 {
+		v, err := askSentinels(ctx, c, s)
+		if err != nil {
+			return keyspace.Endpoint{}, err
+		}
+		address = v.Primary
+	}
+	return target{address, u.Username, string(u.Password), s.upstream}.endpoint(), nil
 }
 
 // parseServer is parseTarget for a flag of another name.

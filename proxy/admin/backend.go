@@ -247,6 +247,56 @@ type Upstream struct {
 
 	// Outage is set while an event loop cannot connect.
 	Outage *Outage `json:"outage,omitempty"`
+
+	Replicas []Replica `json:"replicas"` // that are attached, journals left out
+	// Sentinels is set where sentinels name the server.
+	Sentinels *Sentinels `json:"sentinels,omitempty"`
+}
+
+// Replica is a replica of the server behind the proxy, as its INFO shows it.
+type Replica struct {
+	Address string        `json:"address"`
+	State   string        `json:"state"`
+	Offset  int64         `json:"offset"` // that it has acknowledged
+	Lag     time.Duration `json:"lag_ns"` // since its last acknowledgement, in whole seconds
+}
+
+// Sentinels is what the sentinels say, and what followed from it.
+type Sentinels struct {
+	Name      string     `json:"name"` // that they have for the primary
+	Votes     int        `json:"votes"`
+	Of        int        `json:"of"`                  // sentinels that count
+	Quorum    int        `json:"quorum"`              // of their own configuration; 0: unknown
+	Candidate string     `json:"candidate,omitempty"` // named by a majority, not yet a primary
+	Doubt     string     `json:"doubt,omitempty"`     // why writes wait, or are refused
+	Certain   bool       `json:"certain"`             // the doubt is a fact, not the sign of one sentinel
+	List      []Sentinel `json:"list"`
+	Moves     []Move     `json:"moves"` // the last ones, oldest first
+	Total     uint64     `json:"moves_total"`
+}
+
+// Sentinel is one sentinel.
+type Sentinel struct {
+	Address    string `json:"address"`
+	ID         string `json:"id"`
+	Configured bool   `json:"configured"`
+	Counts     bool   `json:"counts"`
+	Heard      bool   `json:"heard"`
+	Names      string `json:"names"`
+	Epoch      int64  `json:"epoch"`
+	Sign       string `json:"sign,omitempty"`
+	Error      string `json:"error,omitempty"`
+}
+
+// Move is a change of the primary that the proxy followed.
+type Move struct {
+	At     time.Time     `json:"at"`
+	From   string        `json:"from"`
+	To     string        `json:"to"`
+	Why    string        `json:"why"`       // the first reason to doubt the old one
+	Paused time.Duration `json:"paused_ns"` // from that, or the loss of the connection, until the new one was in force
+	Votes  int           `json:"votes"`
+	Of     int           `json:"of"`
 }
 
 // Outage is a time without a connection to the server, as seen by the event loop with the longest

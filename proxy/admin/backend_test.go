@@ -96,7 +96,19 @@ func (b *fakeBackend) Stats(ctx context.Context) (*Stats, error) {
 	s := &Stats{
 		Version: "0.1.0", PID: 4711, Uptime: 26 * time.Hour, Workers: 2, Driver: "epoll",
 		Upstream: Upstream{Address: "127.0.0.1:6379", Up: true, Since: time.Hour,
-			Server: "valkey", Version: "8.0.1", Role: "master"},
+			Server: "valkey", Version: "8.0.1", Role: "master",
+			Replicas: []Replica{{Address: "10.0.0.6:6379", State: "online", Offset: 4200, Lag: time.Second}},
+			Sentinels: &Sentinels{Name: "mymaster", Votes: 2, Of: 3, Quorum: 2,
+				Doubt: "sentinel 10.0.0.7:26379 leads a failover of it",
+				List: []Sentinel{
+					{Address: "10.0.0.7:26379", Configured: true, Counts: true, Heard: true,
+						Names: "127.0.0.1:6379", Epoch: 3, Sign: "leads a failover of it"},
+					{Address: "10.0.0.8:26379", Counts: true, Heard: true, Names: "127.0.0.1:6379", Epoch: 3},
+					{Address: "10.0.0.9:26379", Configured: true, Counts: true, Error: "no answer in time"},
+				},
+				Moves: []Move{{At: time.Unix(1_700_000_000, 0), From: "10.0.0.6:6379", To: "127.0.0.1:6379",
+					Why: "10.0.0.6:6379 says that it is a replica", Paused: 1200 * time.Millisecond, Votes: 3, Of: 3}},
+			}},
 		Sessions: 2, SessionsAccepted: 100, Commands: 5_000_000, CommandsDenied: 3,
 		ClientBytesIn: 5 << 30, ClientBytesOut: 1234,
 	}

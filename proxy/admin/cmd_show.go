@@ -18,6 +18,8 @@ var showCommands = []*command{
 		max: 1, run: showStats},
 	{name: "SHOW SESSIONS", args: "[LIMIT n] [MATCH pattern] [JSON]",
 		help: "client connections", max: 5, run: showSessions},
+	{name: "SHOW UPSTREAM", args: "[JSON]", max: 1, run: showUpstream,
+		help: "the server, its replicas, the sentinels, and the failovers that were followed"},
 	{name: "SHOW LINKS", args: "[JSON]", help: "upstream connections", max: 1, run: showLinks},
 	{name: "SHOW RULES", args: "[JSON]", max: 1, run: showRules,
 		help: "rules in force, with their hits (DONE: trashed, rewritten or held for approval)"},
@@ -210,6 +212,7 @@ func showStats(ctx context.Context, c *client, args []string) (reply, error) {
 	}
 	s.NotReady, s.Latency = notNil(s.NotReady), notNil(s.Latency)
 	s.Degraded = notNil(s.Degraded)
+	s.Upstream.fill()
 	return show(args, s, statsLines)
 }
 

@@ -88,6 +88,15 @@ var proxyInstruments = []instrument{
 	{name: "holdfast.upstream.info", kind: gauge,
 		help:   "Always 1; what server the upstream is, once known.",
 		points: upstreamInfo},
+	{name: "holdfast.upstream.doubt", kind: gauge,
+		help:   "1 while the sentinels or the server doubt that it is the primary: writes wait, or are refused.",
+		points: ofSentinels(func(s *SentinelState) int64 { return flag(s.Doubt) })},
+	{name: "holdfast.upstream.moves", kind: counter,
+		help:   "Changes of the primary that were followed.",
+		points: ofSentinels(func(s *SentinelState) int64 { return int64(s.Moves) })},
+	{name: "holdfast.sentinels", kind: gauge,
+		help:   "Sentinels that count, by state: heard, silent.",
+		points: sentinelPoints},
 	{name: "holdfast.upstream.io", unit: unitBytes, kind: counter,
 		help: "Bytes read from links (in) and written to them (out).",
 		points: inOut(func(c *Counters) (in, out uint64) {
@@ -315,6 +324,26 @@ func trashPoints(v *view) points {
 		p.add(int64(t.Free), attribute.String("state", "free"))
 	}
 	return p
+}
+
+func sentinelPoints(v *view) points {
+	var p points
+	if s := v.snap.Sentinels; s != nil {
+		p.add(int64(s.Heard), attribute.String("state", "heard"))
+		p.add(int64(s.Of-s.Heard), attribute.String("state", "silent"))
+	}
+	return p
+}
+
+// ofSentinels is one that is absent where no sentinels name the upstream.
+func ofSentinels(get func(*SentinelState) int64) func(*view) points {
+	return func(v *view) points {
+		var p points
+		if s := v.snap.Sentinels; s != nil {
+			p.add(get(s))
+		}
+		return p
+	}
 }
 
 func budgetPoints(of func(*BudgetCount) uint64) func(*view) points {

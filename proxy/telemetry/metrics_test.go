@@ -88,6 +88,7 @@ func fullSnapshot() *Snapshot {
 		Certificates: []CertificateState{{Place: "upstream", NotAfter: time.Unix(9, 0)}},
 		Handshakes:   []HandshakeCount{{Listener: "l", Outcome: "ok", N: 4}},
 		Trash:        &TrashState{Databases: 7, Free: 2},
+		Sentinels:    &SentinelState{Heard: 2, Of: 3, Doubt: true, Moves: 4},
 		Budgets:      []BudgetCount{{Name: "b", Deleted: 3, Throttled: 2, Trips: 1}},
 		Journal:      fullJournal(),
 		Proofs: []ProofState{

@@ -14,9 +14,11 @@ type Snapshot struct {
 	Reloads  ReloadCount
 	Journal  *JournalState // nil without a journal
 	Trash    *TrashState   // nil without a trash, or before its first check
-	Audit    AuditCount
-	Budgets  []BudgetCount
-	Proofs   []ProofState // by kind of fence; only kinds that a route in force asks for
+	// Sentinels is nil where no sentinels name the upstream.
+	Sentinels *SentinelState
+	Audit     AuditCount
+	Budgets   []BudgetCount
+	Proofs    []ProofState // by kind of fence; only kinds that a route in force asks for
 
 	Certificates []CertificateState
 	Handshakes   []HandshakeCount
@@ -64,6 +66,13 @@ type UpstreamState struct {
 	Server  string // "redis", "valkey"; "" when not known yet
 	Version string
 	Role    string // "master", "slave": the server's own words
+}
+
+// SentinelState is the state of the sentinels, and of the failovers that were followed.
+type SentinelState struct {
+	Heard, Of int    // sentinels that answer, and that count
+	Doubt     bool   // the primary is in doubt, so writes wait or are refused
+	Moves     uint64 // changes of the primary
 }
 
 // ReloadCount counts the reloads of the configuration.

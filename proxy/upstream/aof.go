@@ -130,7 +130,7 @@ func (i *Info) AOFReplicas() (n int, doubt string) {
 		case r.Fsyncs:
 			n++
 		case doubt == "":
-			doubt = r.address() + ": " + r.Doubt
+			doubt = r.Address() + ": " + r.Doubt
 			if r.Doubt == "" {
 				doubt += errNotAsked.Error()
 			}

@@ -61,7 +61,7 @@ func (u *Upstream) examineReplicas(ctx context.Context, after *Info, wait bool) 
 	var addrs []string
 	for k := range after.Replicas {
 		if r := &after.Replicas[k]; r.Online() {
-			addrs = append(addrs, r.address())
+			addrs = append(addrs, r.Address())
 		}
 	}
 	if wait {
@@ -77,7 +77,7 @@ func (u *Upstream) examineReplicas(ctx context.Context, after *Info, wait bool) 
 		if !r.Online() {
 			continue
 		}
-		facts, asked := u.replicas.known[r.address()]
+		facts, asked := u.replicas.known[r.Address()]
 		// An answer of just now counts, even if this process did not run since.
 		if asked = asked && (wait || time.Since(facts.at) < replicaFresh); !asked {
 			facts.err = errNotAsked
@@ -88,7 +88,8 @@ func (u *Upstream) examineReplicas(ctx context.Context, after *Info, wait bool) 
 
 var errNotAsked = errors.New("it was not asked yet how it fsyncs")
 
-func (r *Replica) address() string { return net.JoinHostPort(r.Addr, strconv.Itoa(r.Port)) }
+// Address returns the address on which the replica listens.
+func (r *Replica) Address() string { return net.JoinHostPort(r.Addr, strconv.Itoa(r.Port)) }
 
 // judge decides whether the replica's acknowledgement of an fsync is reliable.
 func (r *Replica) judge(f *replicaFacts, replID string) {

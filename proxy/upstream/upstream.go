@@ -55,6 +55,10 @@ type Options struct {
 	// Dialer replaces the network's, for tests with a server in the same process.
 	Dialer Dialer
 
+	// PrimaryOnly: the server must be a primary, and data connections check that by the reply to their
+	// HELLO. An Upstream does not check it.
+	PrimaryOnly bool
+
 	// TLS secures every connection, to replicas as well; nil: plain.
 	TLS *certs.Client
 
@@ -155,6 +159,9 @@ func New(opts Options) *Upstream {
 
 // Address returns the server's address, as in Options.
 func (u *Upstream) Address() string { return u.opts.Address }
+
+// PrimaryOnly reports whether data connections must check that the server is a primary.
+func (u *Upstream) PrimaryOnly() bool { return u.opts.PrimaryOnly }
 
 // Login returns the user and password of the control connection, as in Options.
 func (u *Upstream) Login() (username, password string) {

@@ -1,0 +1,214 @@
+package proxy_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"holdfast/proxy"
+	"holdfast/proxy/proxytest"
+)
+
+// failoverScene is a proxy with a journal and a durable route, in front of a trio.
+type failoverScene struct {
+	*testing.T
+	trio *proxytest.Trio
+	addr string
+	srv  *proxy.Server
+}
+
+func startFailover(t *testing.T, kind string) *failoverScene {
+	t.Helper()
+	trio := proxytest.StartTrio(t, kind, "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "16mb")
+	s := &failoverScene{T: t, trio: trio}
+	s.addr, s.srv = serveServer(t, "", bySentinels(trio.SentinelAddrs()...), withJournal(t.TempDir()),
+		route(journaled), func(o *proxy.Options) { o.Hold = time.Minute })
+	eventually(t, dial(t, s.addr))
+	return s
+}
+
+// writer writes one key after the other, and remembers which were acknowledged.
+type writer struct {
+	prefix string
+	acked  []string
+	errs   []string // replies other than OK
+	count  atomic.Int64
+}
+
+// load has clients write until stop: half of them on the durable route. It returns the writers and
+// the function that ends them.
+func (s *failoverScene) load(clients int) (all []*writer, stop func()) {
+	s.Helper()
+	var done atomic.Bool
+	var running sync.WaitGroup
+	for i := range clients {
+		w := &writer{prefix: []string{"plain", "pay"}[i%2] + fmt.Sprintf(":%d:", i)}
+		all = append(all, w)
+		c := dial(s, s.addr)
+		running.Go(func() {
+			for k := 0; !done.Load(); k++ {
+				key := w.prefix + fmt.Sprint(k)
+				c.SetDeadline(time.Now().Add(proxytest.PollTimeout))
+				if _, err := fmt.Fprintf(c, "SET %s %d\r\n", key, k); err != nil {
+					w.errs = append(w.errs, err.Error())
+					return
+				}
+				reply, err := readReply(c.r)
+				switch {
+				case err != nil:
+					w.errs = append(w.errs, err.Error())
+					return
+				case reply == "+OK\r\n":
+					w.acked = append(w.acked, key)
+				default:
+					w.errs = append(w.errs, reply)
+				}
+				w.count.Add(1)
+			}
+		})
+	}
+	return all, func() { done.Store(true); running.Wait() }
+}
+
+// goOn waits until every writer has n more replies.
+func (s *failoverScene) goOn(what string, all []*writer, n int64) {
+	s.Helper()
+	for _, w := range all {
+		from := w.count.Load()
+		proxytest.Poll(s, what, func() bool { return w.count.Load() >= from+n })
+	}
+}
+
+// newPrimary waits for the proxy's nth move and returns the server that it moved to.
+func (s *failoverScene) newPrimary(n uint64) *proxytest.Server {
+	s.Helper()
+	moves := awaitMoves(s.T, s.srv, n)
+	to := moves[len(moves)-1].To
+	all := s.trio.Servers()
+	i := slices.IndexFunc(all, func(srv *proxytest.Server) bool { return srv.Addr == to })
+	if i < 0 {
+		s.Fatalf("moved to %s, which is none of the trio", to)
+	}
+	s.Logf("moved in %v: %+v", moves[len(moves)-1].Paused, moves[len(moves)-1])
+	return all[i]
+}
+
+// lacking returns the acknowledged keys that a server lacks.
+func lacking(srv *proxytest.Server, w *writer) (out []string) {
+	for _, key := range w.acked {
+		if srv.MustDo("EXISTS", key) == int64(0) {
+			out = append(out, key)
+		}
+	}
+	return out
+}
+
+// expectNamed requires that the acknowledged writes of durable routes are there, or that an incident
+// names a loss.
+func (s *failoverScene) expectNamed(primary *proxytest.Server, all []*writer) {
+	s.Helper()
+	for _, w := range all {
+		lost := lacking(primary, w)
+		if !strings.HasPrefix(w.prefix, "pay") || len(lost) == 0 {
+			continue
+		}
+		proxytest.Poll(s, "an incident that names what is lost", func() bool {
+			list, err := s.srv.Incidents(context.Background())
+			return err == nil && len(list) > 0
+		})
+		s.Logf("%d acknowledged writes are missing, and an incident says so", len(lost))
+	}
+}
+
+func forKinds(t *testing.T, test func(s *failoverScene)) {
+	for _, kind := range []string{"valkey9", "redis"} {
+		t.Run(kind, func(t *testing.T) { test(startFailover(t, kind)) })
+	}
+}
+
+// A planned failover: clients see a pause and no error, and nothing that was acknowledged is missing.
+func TestPlannedFailover(t *testing.T) {
+	forKinds(t, func(s *failoverScene) {
+		all, stop := s.load(8)
+		s.goOn("before", all, 100)
+		s.trio.Ready(s, s.trio.Primary.Addr)
+		s.trio.Sentinels[0].MustDo("SENTINEL", "FAILOVER", proxytest.TrioName)
+		primary := s.newPrimary(1)
+		eventually(s, dial(s, s.addr))
+		s.goOn("after", all, 100)
+		stop()
+		for _, w := range all {
+			durable := strings.HasPrefix(w.prefix, "pay")
+			if len(w.errs) > 0 && !durable {
+				s.Errorf("%s: %d errors, the first: %s", w.prefix, len(w.errs), w.errs[0])
+			}
+			if lost := lacking(primary, w); len(lost) > 0 && !durable {
+				s.Errorf("%s: %d of %d acknowledged writes are missing, from %s on", w.prefix, len(lost),
+					len(w.acked), lost[0])
+			}
+			for _, e := range w.errs {
+				if durable && !strings.HasPrefix(e, "-NODURABLE ") && !strings.HasPrefix(e, "-UNCONFIRMED ") {
+					s.Errorf("%s: got %q", w.prefix, e)
+				}
+			}
+		}
+		s.expectNamed(primary, all)
+	})
+}
+
+// A crash: what a durable route acknowledged is there, or named by an incident.
+func TestFailoverAfterACrash(t *testing.T) {
+	forKinds(t, func(s *failoverScene) {
+		all, stop := s.load(8)
+		s.goOn("before", all, 100)
+		s.trio.Ready(s, s.trio.Primary.Addr)
+		s.trio.Primary.Kill()
+		primary := s.newPrimary(1)
+		s.goOn("after", all, 100)
+		stop()
+		for _, w := range all {
+			for _, e := range w.errs {
+				if !strings.HasPrefix(e, "-UPSTREAM ") && !strings.HasPrefix(e, "-NODURABLE ") &&
+					!strings.HasPrefix(e, "-UNCONFIRMED ") {
+					s.Errorf("%s: got %q", w.prefix, e)
+				}
+			}
+		}
+		s.expectNamed(primary, all)
+	})
+}
+
+// Two sentinels of three are enough, and the third is known again when it is back.
+func TestFailoverWithoutOneSentinel(t *testing.T) {
+	s := startFailover(t, "valkey9")
+	heard := func(n int) func() bool {
+		return func() bool {
+			have := 0
+			for _, one := range sentinelsOf(t, s.srv).List {
+				if one.Heard {
+					have++
+				}
+			}
+			return have == n
+		}
+	}
+	proxytest.Poll(t, "three sentinels", heard(3))
+	s.trio.Sentinels[2].Kill()
+	proxytest.Poll(t, "two sentinels", heard(2))
+	s.trio.Sentinels[0].MustDo("SENTINEL", "FAILOVER", proxytest.TrioName)
+	primary := s.newPrimary(1)
+	c := dial(t, s.addr)
+	if got := c.do("SET after 1"); got != "+OK\r\n" || primary.MustDo("GET", "after") != "1" {
+		t.Errorf("got %q", got)
+	}
+	s.trio.Sentinels[2].Restart()
+	proxytest.Poll(t, "three sentinels again", heard(3))
+	if list := sentinelsOf(t, s.srv).List; len(list) != 3 {
+		t.Errorf("got %+v", list)
+	}
+}

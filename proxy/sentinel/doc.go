@@ -1,0 +1,38 @@
+// Package sentinel finds the primary that a set of sentinels watches, and reports when it changes.
+//
+// It asks every sentinel, not one: a sentinel that is partitioned, restarted from an old
+// configuration or simply wrong is outvoted. A server is the primary when two sources agree:
+//
+//   - a majority of the sentinels that count name it (SENTINEL GET-MASTER-ADDR-BY-NAME), and
+//   - the server itself says that it is one. Sentinels name a replica before its promotion is over.
+//
+// The last primary stays the primary until both agree on another one. So a proxy that has lost the
+// sentinels goes on with the server it has, and a proxy that has never had a majority has no
+// primary.
+//
+// # Who counts
+//
+// The configured sentinels always count. Another sentinel counts once it has answered under the id
+// by which a majority of the configured ones list it, and until they no longer do (SENTINEL RESET).
+// A sentinel known by two addresses counts once. A silent sentinel counts, and has no vote: two of
+// three must answer.
+//
+// # Signs
+//
+// A sentinel shows a failover before any address changes: it holds the primary to be down, with
+// others' agreement (o_down), or it leads a failover (failover_in_progress). One sentinel is enough
+// for the View's Doubt, since only the leader of a planned failover knows of it, and the old primary
+// takes writes for seconds that the new one will not have. What to do about a doubt, and for how
+// long, is the caller's decision.
+//
+// # How
+//
+// One connection leads to each sentinel, in RESP3: events arrive as pushes between the replies. An
+// event makes the sentinel be asked at once; the replies, and not the event, are what counts, since
+// an event can be missed. Without events each sentinel is asked once a second, and every 100 ms
+// while the primary is in doubt.
+//
+// judge and electorate decide and do no I/O. One goroutine (Watcher.run) owns the state; it starts
+// one per sentinel (session.run) and one per question to a server (Watcher.askRole). A View is
+// immutable; any goroutine may read it.
+package sentinel

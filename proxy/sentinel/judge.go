@@ -1,0 +1,97 @@
+package sentinel
+
+import "fmt"
+
+// voter is a sentinel that counts, with its last answer.
+type voter struct {
+	address string
+	heard   bool   // it answers
+	names   string // the address that it names as the primary; "": it does not know the name
+	sign    sign   // of a failover
+}
+
+// sign is what a sentinel shows of a failover of the server at address.
+type sign struct {
+	address string // "": it shows none
+	what    string // "holds it to be down", "leads a failover"
+}
+
+// facts is what a judgement rests on.
+type facts struct {
+	primary string            // by the last judgement; "": none so far
+	voters  []voter           // the electorate
+	roles   map[string]string // by address, as servers last said themselves: "master" or another role
+}
+
+// verdict is a judgement.
+type verdict struct {
+	primary   string // "": none
+	candidate string // named by a majority, and not yet a primary by its own account
+	votes, of int    // votes for the address with the most, and the number of voters
+	doubt     string // why primary may not be the primary for long; "": no doubt
+	certain   bool   // the doubt is not a sign of one sentinel, but a fact: primary is not believed now
+	outvoted  []string
+}
+
+// roleMaster is the role of a primary in every reply of every server.
+const roleMaster = "master"
+
+// judge decides which server is the primary. It is a pure function; see the package's comment for
+// the rules.
+func judge(f facts) (v verdict) {
+	v.primary, v.of = f.primary, len(f.voters)
+	named, votes := elect(f.voters)
+	v.votes = votes
+	if 2*votes <= len(f.voters) {
+		named = "" // no majority: the primary stays
+	}
+	switch {
+	case named == "" || named == f.primary:
+	case f.roles[named] == roleMaster:
+		v.primary = named
+	default:
+		v.candidate = named
+	}
+	for _, s := range f.voters {
+		if named != "" && s.heard && s.names != "" && s.names != named {
+			v.outvoted = append(v.outvoted, s.address+" names "+s.names)
+		}
+	}
+	v.doubt, v.certain = doubt(&f, &v)
+	return v
+}
+
+// elect returns the address that most of the voters name.
+func elect(voters []voter) (named string, most int) {
+	votes := map[string]int{}
+	for _, s := range voters {
+		if !s.heard || s.names == "" {
+			continue
+		}
+		votes[s.names]++
+		if n := votes[s.names]; n > most {
+			named, most = s.names, n
+		}
+	}
+	return named, most
+}
+
+// doubt is the reason to doubt the primary of a verdict.
+func doubt(f *facts, v *verdict) (why string, certain bool) {
+	role := f.roles[v.primary]
+	switch {
+	case v.primary == "":
+		return "", false
+	case v.candidate != "":
+		return fmt.Sprintf("%d of %d sentinels name %s, which does not say yet that it is a primary",
+			v.votes, v.of, v.candidate), true
+	case role != "" && role != roleMaster:
+		return v.primary + " says that it is a replica", true
+	}
+	for _, s := range f.voters {
+		if s.heard && s.sign.address == v.primary {
+			return "sentinel " + s.address + " " + s.sign.what, false
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,125 @@
+package sentinel
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// votersOf reads "A A B! - ?": a sentinel that names A, …, B as one that leads a failover of B; one
+// that knows no primary (?) and one that is silent (-).
+func votersOf(text string) (out []voter) {
+	for i, word := range strings.Fields(text) {
+		v := voter{address: "s" + string(rune('1'+i)), heard: word != "-"}
+		if name, led := strings.CutSuffix(word, "!"); led {
+			v.names, v.sign = name, sign{name, "leads a failover"}
+		} else if word != "-" && word != "?" {
+			v.names = word
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func TestJudge(t *testing.T) {
+	for _, row := range []struct {
+		name, before, voters, roles string // roles: "A=master B=slave"
+		primary, candidate, doubt   string // doubt: a part of it; with ! it is certain
+		outvoted                    int
+	}{
+		{"all agree at the start", "", "A A A", "A=master", "A", "", "", 0},
+		{"and it has not said so", "", "A A A", "", "", "A", "", 0},
+		{"and it is a replica", "", "A A A", "A=slave", "", "A", "", 0},
+		{"a majority at the start", "", "A A -", "A=master", "A", "", "", 0},
+		{"no majority at the start", "", "A - -", "A=master", "", "", "", 0},
+		{"half is no majority", "", "A A - -", "A=master", "", "", "", 0},
+		{"half against half", "", "A A B B", "A=master B=master", "", "", "", 0},
+		{"one alone", "", "A", "A=master", "A", "", "", 0},
+		{"none knows the name", "", "? ? ?", "", "", "", "", 0},
+		{"no sentinel answers any more", "A", "- - -", "A=master", "A", "", "", 0},
+		{"a minority of another opinion", "A", "A A B", "A=master B=master", "A", "", "", 1},
+		{"one lies alone", "A", "B - -", "A=master B=master", "A", "", "", 0},
+		{"one lies at the start", "", "B A A", "A=master B=master", "A", "", "", 1},
+		{"each another opinion", "A", "A B C", "A=master B=master C=master", "A", "", "", 0},
+		{"a failover", "A", "B B A", "A=master B=master", "B", "", "", 1},
+		{"before the promotion is over", "A", "B B A", "A=master B=slave", "A", "B", "!name B", 1},
+		{"to a server that is not reached", "A", "B B B", "A=master", "A", "B", "!name B", 0},
+		{"the primary was demoted", "A", "A A A", "A=slave", "A", "", "!A says that it is a replica", 0},
+		{"the sentinels are gone, and it was demoted", "A", "- - -", "A=slave", "A", "", "!replica", 0},
+		{"the first sign", "A", "A A! A", "A=master", "A", "", "s2 leads a failover", 0},
+		{"the sign of a minority", "A", "A! - -", "A=master", "A", "", "s1 leads", 0},
+		{"the leader ends it after the others", "A", "B B A!", "B=master", "B", "", "", 1},
+		{"the failover of another address", "A", "A A B!", "A=master", "A", "", "", 1},
+		{"a sign at the start", "", "A! A A", "A=master", "A", "", "s1 leads", 0},
+	} {
+		f := facts{primary: row.before, voters: votersOf(row.voters), roles: map[string]string{}}
+		for _, r := range strings.Fields(row.roles) {
+			address, role, _ := strings.Cut(r, "=")
+			f.roles[address] = role
+		}
+		v := judge(f)
+		doubt, certain := strings.CutPrefix(row.doubt, "!")
+		if v.primary != row.primary || v.candidate != row.candidate || v.certain != certain ||
+			(v.doubt == "") != (doubt == "") || !strings.Contains(v.doubt, doubt) ||
+			len(v.outvoted) != row.outvoted {
+			t.Errorf("%s: got %+v", row.name, v)
+		}
+		if v.of != len(f.voters) {
+			t.Errorf("%s: got %d voters", row.name, v.of)
+		}
+	}
+}
+
+func TestElectorate(t *testing.T) {
+	a := peer{"ia", "a:1"}
+	b := peer{"ib", "b:1"}
+	c := peer{"ic", "c:1"}
+	d := peer{"id", "d:1"}
+	configured := func(p peer, peers ...peer) member { return member{p.address, true, p.id, peers} }
+	learnt := func(p peer, peers ...peer) member { return member{p.address, false, p.id, peers} }
+	for _, row := range []struct {
+		name    string
+		members []member
+		counts  string
+		join    []peer
+		leave   string
+	}{
+		{"not heard yet", []member{{"a:1", true, "", nil}, {"b:1", true, "", nil}}, "a:1 b:1", nil, ""},
+		{"all configured", []member{configured(a, b, c), configured(b, a, c), configured(c, a, b)},
+			"a:1 b:1 c:1", nil, ""},
+		{"one by two addresses", []member{configured(a), configured(peer{"ia", "alias:1"}), configured(b)},
+			"a:1 b:1", nil, ""},
+		{"a new one", []member{configured(a, b, d), configured(b, a, d)}, "a:1 b:1", []peer{d}, ""},
+		{"that a minority lists", []member{configured(a, b, d), configured(b, a)}, "a:1 b:1", nil, ""},
+		{"before it has answered", []member{configured(a, b, d), configured(b, a, d), {"d:1", false, "", nil}},
+			"a:1 b:1", nil, ""},
+		{"after it has answered", []member{configured(a, b, d), configured(b, a, d), learnt(d, a, b)},
+			"a:1 b:1 d:1", nil, ""},
+		{"under another id", []member{configured(a, b, d), configured(b, a, d), learnt(peer{"ix", "d:1"})},
+			"a:1 b:1", nil, ""},
+		{"that is gone", []member{configured(a, b), configured(b, a), learnt(d, a, b)}, "a:1 b:1", nil, "d:1"},
+		{"one configured, two learnt", []member{configured(a, b, c), learnt(b, a, c), learnt(c, a, b)},
+			"a:1 b:1 c:1", nil, ""},
+		{"learnt ones vouch for none", []member{configured(a, b), learnt(b, a, c, d)}, "a:1 b:1", nil, ""},
+		{"a configured one by its announced address",
+			[]member{configured(peer{"ia", "alias:1"}, b), configured(b, a), learnt(a)}, "alias:1 b:1", nil, "a:1"},
+	} {
+		counts, join, leave := electorate(row.members)
+		if strings.Join(counts, " ") != row.counts || !slices.Equal(join, row.join) ||
+			strings.Join(leave, " ") != row.leave {
+			t.Errorf("%s: got %q, join %v, leave %q", row.name, counts, join, leave)
+		}
+	}
+}
+
+// A sentinel that lists a thousand others does not make the proxy connect to them.
+func TestElectorateIsBounded(t *testing.T) {
+	liar := member{"a:1", true, "ia", nil}
+	for i := range 1000 {
+		id := strings.Repeat("x", i+1)
+		liar.peers = append(liar.peers, peer{id, id + ":1"})
+	}
+	if _, join, _ := electorate([]member{liar}); len(join) != maxSentinels-1 {
+		t.Errorf("%d join", len(join))
+	}
+}

@@ -1,0 +1,369 @@
+package sentinel
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"holdfast/proxy/upstream"
+)
+
+// Watcher follows the sentinels. Start begins, Stop ends it; it is used once.
+type Watcher struct {
+	o     Options
+	view  atomic.Pointer[View] // never nil
+	found chan struct{}        // closed when a primary is known
+
+	stop    context.CancelFunc // nil before Start
+	done    chan struct{}      // closed when run has ended
+	talks   sync.WaitGroup     // goroutines of sentinels and of questions about roles
+	reports chan report
+	roles   chan roleAnswer
+	hurry   atomic.Bool // the primary is in doubt
+
+	// Owned by run.
+	members []*tracked
+	primary string
+	known   map[string]string // roles, by address
+	asking  map[string]bool   // addresses whose role is being asked
+	tick    *time.Timer
+}
+
+// tracked is a sentinel that is connected to. Only run uses it, but for pace.
+type tracked struct {
+	member
+	heard bool
+	last  answer
+	err   error
+	told  bool // that it does not answer
+	pace  *pace
+	stop  context.CancelFunc
+}
+
+// pace says when a sentinel is asked.
+type pace struct {
+	hurry   *atomic.Bool
+	hurried chan struct{} // one token: ask now
+}
+
+func (p *pace) interval(o *Options) time.Duration {
+	if p.hurry.Load() {
+		return o.Hurry
+	}
+	return o.Interval
+}
+
+// report is an answer of a sentinel, or the reason why it does not answer.
+type report struct {
+	from   *tracked
+	answer answer
+	err    error
+}
+
+// roleAnswer is a server's role; "": it was not learnt.
+type roleAnswer struct{ address, role string }
+
+// New returns a Watcher that has not begun.
+func New(o Options) *Watcher {
+	w := &Watcher{
+		o: o.withDefaults(), found: make(chan struct{}), done: make(chan struct{}),
+		reports: make(chan report), roles: make(chan roleAnswer),
+		known: map[string]string{}, asking: map[string]bool{},
+	}
+	v := &View{Name: o.Name, Of: len(o.Addresses)}
+	for _, a := range o.Addresses {
+		v.Sentinels = append(v.Sentinels, Sentinel{Address: a, Configured: true, Counts: true})
+	}
+	w.view.Store(v)
+	return w
+}
+
+// Options returns the options that the Watcher was made with.
+func (w *Watcher) Options() *Options { return &w.o }
+
+// View returns the present view. It takes no lock.
+func (w *Watcher) View() *View { return w.view.Load() }
+
+// Start follows the sentinels until ctx ends or Stop is called.
+func (w *Watcher) Start(ctx context.Context) {
+	ctx, w.stop = context.WithCancel(ctx)
+	go w.run(ctx)
+}
+
+// Stop ends the following and waits for it. Call it after Start, once.
+func (w *Watcher) Stop() {
+	w.stop()
+	<-w.done
+}
+
+// Await waits until a primary is known. The error says why none is at the end of ctx.
+func (w *Watcher) Await(ctx context.Context) (primary string, err error) {
+	select {
+	case <-w.found:
+		return w.View().Primary, nil
+	case <-ctx.Done():
+		return "", fmt.Errorf("no primary is known: %s", w.View().why())
+	}
+}
+
+// Settle waits until every sentinel that counts has answered or failed to, at most until ctx ends,
+// and returns the View.
+func (w *Watcher) Settle(ctx context.Context) *View {
+	tick := time.NewTicker(w.o.Hurry)
+	defer tick.Stop()
+	for {
+		v := w.View()
+		waits := slices.ContainsFunc(v.Sentinels, func(s Sentinel) bool {
+			return !s.Heard && s.Err == ""
+		})
+		if !waits {
+			return v
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return v
+		}
+	}
+}
+
+// run is the Watcher's goroutine.
+func (w *Watcher) run(ctx context.Context) {
+	defer close(w.done)
+	defer w.talks.Wait()
+	w.tick = time.NewTimer(w.o.Interval)
+	defer w.tick.Stop()
+	for _, a := range w.o.Addresses {
+		w.meet(ctx, a, true)
+	}
+	for {
+		select {
+		case r := <-w.reports:
+			w.take(&r)
+		case r := <-w.roles:
+			delete(w.asking, r.address)
+			w.known[r.address] = r.role
+		case <-w.tick.C:
+			w.askRoles(ctx)
+			w.tick.Reset((&pace{hurry: &w.hurry}).interval(&w.o))
+			continue
+		case <-ctx.Done():
+			return
+		}
+		w.judge(ctx)
+	}
+}
+
+// meet begins a conversation with a sentinel.
+func (w *Watcher) meet(ctx context.Context, address string, configured bool) {
+	ctx, stop := context.WithCancel(ctx)
+	t := &tracked{
+		member: member{address: address, configured: configured}, stop: stop,
+		pace: &pace{hurry: &w.hurry, hurried: make(chan struct{}, 1)},
+	}
+	w.members = append(w.members, t)
+	w.talks.Go(func() { w.attend(ctx, t, address) })
+}
+
+// attend is a sentinel's goroutine.
+func (w *Watcher) attend(ctx context.Context, t *tracked, address string) {
+	backoff := upstream.Backoff{Max: w.o.MaxBackoff}
+	say := func(r report) {
+		select {
+		case w.reports <- r:
+		case <-ctx.Done():
+		}
+	}
+	for ctx.Err() == nil {
+		err := w.o.converse(ctx, address, t.pace, func(a answer) {
+			backoff.Reset()
+			say(report{from: t, answer: a})
+		})
+		say(report{from: t, err: err})
+		select {
+		case <-time.After(backoff.Next()):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// take takes a report.
+func (w *Watcher) take(r *report) {
+	t := r.from
+	if !slices.Contains(w.members, t) {
+		return // it has left
+	}
+	if t.heard = r.err == nil; !t.heard {
+		t.err = r.err
+		if !t.told {
+			t.told = true
+			w.o.Logger.Warn("a sentinel does not answer", "sentinel", t.address, "error", r.err)
+		}
+		return
+	}
+	if t.told || t.id == "" {
+		w.o.Logger.Info("a sentinel answers", "sentinel", t.address, "id", r.answer.id,
+			"names", r.answer.names)
+	}
+	t.told, t.err = false, nil
+	t.id, t.peers, t.last = r.answer.id, r.answer.peers, r.answer
+}
+
+// askRoles asks the primary and the candidate for their roles.
+func (w *Watcher) askRoles(ctx context.Context) {
+	v := w.View()
+	for _, address := range []string{v.Primary, v.Candidate} {
+		w.askRole(ctx, address)
+	}
+}
+
+// askRole asks a server for its role, on a goroutine of its own.
+func (w *Watcher) askRole(ctx context.Context, address string) {
+	if address == "" || w.asking[address] {
+		return
+	}
+	w.asking[address] = true
+	w.talks.Go(func() {
+		asking, cancel := context.WithTimeout(ctx, w.o.Timeout)
+		defer cancel()
+		role, err := w.o.Role(asking, address)
+		if err != nil {
+			w.o.Logger.Debug("a server does not say its role", "server", address, "error", err)
+		}
+		select {
+		case w.roles <- roleAnswer{address, role}:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// judge draws the consequences of what is known now.
+func (w *Watcher) judge(ctx context.Context) {
+	counts := w.assemble(ctx)
+	f := facts{primary: w.primary, roles: w.known}
+	for _, t := range w.members {
+		if slices.Contains(counts, t.address) {
+			f.voters = append(f.voters, voter{t.address, t.heard, t.last.names, t.last.sign})
+		}
+	}
+	v := judge(f)
+	before := w.View()
+	now := w.viewOf(&v, counts)
+	if v.candidate != "" && v.candidate != before.Candidate {
+		w.askRole(ctx, v.candidate)
+	}
+	for address := range w.known {
+		if address != v.primary && address != v.candidate {
+			delete(w.known, address)
+		}
+	}
+	w.primary = v.primary
+	w.setHurry(v.candidate != "" || v.doubt != "")
+	w.publish(before, now)
+}
+
+// assemble begins and ends conversations, and returns the addresses of the sentinels that count.
+func (w *Watcher) assemble(ctx context.Context) []string {
+	members := make([]member, len(w.members))
+	for i, t := range w.members {
+		members[i] = t.member
+	}
+	counts, join, leave := electorate(members)
+	for _, p := range join {
+		w.o.Logger.Info("the sentinels list another one", "sentinel", p.address, "id", p.id)
+		w.meet(ctx, p.address, false)
+	}
+	w.members = slices.DeleteFunc(w.members, func(t *tracked) bool {
+		gone := slices.Contains(leave, t.address)
+		if gone {
+			w.o.Logger.Info("the sentinels do not list a sentinel any more, or it is one of the others",
+				"sentinel", t.address, "id", t.id)
+			t.stop()
+		}
+		return gone
+	})
+	return counts
+}
+
+// setHurry sets the pace of all questions.
+func (w *Watcher) setHurry(on bool) {
+	if w.hurry.Swap(on) == on || !on {
+		return
+	}
+	w.tick.Reset(w.o.Hurry)
+	for _, t := range w.members {
+		select {
+		case t.pace.hurried <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// viewOf makes a verdict a View.
+func (w *Watcher) viewOf(v *verdict, counts []string) *View {
+	out := &View{
+		Name: w.o.Name, Primary: v.primary, Candidate: v.candidate, Doubt: v.doubt, Certain: v.certain,
+		Votes: v.votes, Of: v.of, Outvoted: v.outvoted,
+	}
+	for _, t := range w.members {
+		s := Sentinel{
+			Address: t.address, ID: t.id, Configured: t.configured, Heard: t.heard,
+			Counts: slices.Contains(counts, t.address),
+		}
+		if t.heard {
+			s.Names, s.Sign, s.Epoch = t.last.names, t.last.sign.what, t.last.epoch
+			out.Quorum = max(out.Quorum, t.last.quorum)
+			out.DownAfter = max(out.DownAfter, t.last.downAfter)
+			if out.Replicas == nil && t.last.names == v.primary {
+				out.Replicas = t.last.replicas
+			}
+		} else if t.err != nil {
+			s.Err = t.err.Error()
+		}
+		out.Sentinels = append(out.Sentinels, s)
+	}
+	return out
+}
+
+// publish makes a View the present one, logs its news, and calls OnChange.
+func (w *Watcher) publish(before, now *View) {
+	if reflect.DeepEqual(before, now) {
+		return
+	}
+	w.view.Store(now)
+	w.log(before, now)
+	if now.Primary != "" && before.Primary == "" {
+		close(w.found)
+	}
+	changed := now.Primary != before.Primary || now.Candidate != before.Candidate ||
+		now.Doubt != before.Doubt || now.Certain != before.Certain
+	if changed && w.o.OnChange != nil {
+		w.o.OnChange(now)
+	}
+}
+
+// log logs the news of a View, for operators.
+func (w *Watcher) log(before, now *View) {
+	log := w.o.Logger.With("name", now.Name)
+	if now.Primary != before.Primary {
+		log.Info("the sentinels and the server agree on the primary", "primary", now.Primary,
+			"before", before.Primary, "votes", now.Votes, "sentinels", now.Of)
+	}
+	if now.Doubt != "" && now.Doubt != before.Doubt {
+		log.Warn("the primary is in doubt", "primary", now.Primary, "reason", now.Doubt,
+			"certain", now.Certain)
+	}
+	if now.Doubt == "" && before.Doubt != "" && now.Primary == before.Primary {
+		log.Info("the primary is in doubt no more", "primary", now.Primary)
+	}
+	for _, text := range now.Outvoted {
+		if !slices.Contains(before.Outvoted, text) {
+			log.Warn("a sentinel is outvoted", "sentinel", text, "primary", now.Primary,
+				"votes", now.Votes, "sentinels", now.Of)
+		}
+	}
+}

@@ -1,0 +1,314 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"holdfast/proxy/admin"
+	"holdfast/proxy/sentinel"
+	"holdfast/proxy/upstream"
+)
+
+// With sentinels, topology keeps the upstream at the primary. Package sentinel finds it; here are
+// the consequences:
+//
+//  1. At the start, the address comes from the sentinels. While they name none, there is a
+//     placeholder: an upstream that cannot be reached.
+//  2. While the primary is in doubt, every worker has commands that may write wait (suspicion.go).
+//  3. When there is another primary, it is put in force like a reload of upstream.address
+//     (reload.go, switch.go): it is probed, workers send it what has not been sent, the old one
+//     answers what has been, and the journal judges what the new one lacks.
+//
+// Each data connection checks the role of its server by the reply to HELLO (handshake.go), which
+// covers the time between a demotion and its discovery.
+//
+// The rejected design moves on the first event of one sentinel. A sentinel that is wrong would then
+// move all clients to a server that a later full synchronization empties.
+type topology struct {
+	srv  *Server
+	wake chan struct{} // one token: look at the View
+	done chan struct{} // closed when run has ended; nil before
+
+	mu      sync.Mutex
+	watcher *sentinel.Watcher // nil: upstream.address names the server
+	told    suspicion         // as the workers have it
+	began   time.Time         // of the doubt, or of the move; zero: neither
+	why     string            // its first reason
+	moves   []admin.Move      // the last ones, oldest first
+	total   uint64            // all of them
+}
+
+// keptMoves bounds the history of moves.
+const keptMoves = 32
+
+// retryMove is the pause before a move that failed is tried again.
+const retryMove = 100 * time.Millisecond
+
+// errNoPrimary is the error of every connection while the sentinels name no primary.
+var errNoPrimary = errors.New("the sentinels name no primary")
+
+// noPrimary is the dialer of the placeholder.
+type noPrimary struct{}
+
+// DialContext implements upstream.Dialer.
+func (noPrimary) DialContext(context.Context, string, string) (net.Conn, error) {
+	return nil, errNoPrimary
+}
+
+func newTopology(srv *Server) *topology {
+	return &topology{srv: srv, wake: make(chan struct{}, 1)}
+}
+
+// located completes the upstream of options with sentinels: address is the primary's; "": there is
+// none yet.
+func located(o *Options, address string) upstream.Options {
+	up := o.Upstream
+	up.PrimaryOnly = true
+	if _, placeholder := up.Dialer.(noPrimary); placeholder {
+		up.Dialer = nil
+	}
+	if up.Address = address; address == "" {
+		up.Address, up.Dialer = o.Sentinels.Name, noPrimary{}
+	}
+	return up
+}
+
+// watch makes a Watcher for options, and starts it.
+func (t *topology) watch(o *Options) *sentinel.Watcher {
+	so, up := *o.Sentinels, o.Upstream
+	so.Logger, so.OnChange = t.srv.log, func(*sentinel.View) { t.poke() }
+	so.Role = func(ctx context.Context, address string) (string, error) {
+		return t.role(ctx, up, address)
+	}
+	so.Timeout = min(time.Second, up.ConnectTimeout)
+	w := sentinel.New(so)
+	w.Start(t.srv.dialCtx)
+	return w
+}
+
+// role is the role of the server at an address. The one in force is watched anyway.
+func (t *topology) role(ctx context.Context, o upstream.Options, address string) (string, error) {
+	if up := t.srv.up.Load(); up.Address() == address {
+		up.Recheck()
+		if info := up.Info(); info.Up && info.Role != "" {
+			return info.Role, nil
+		}
+	}
+	o.Address, o.Dialer = address, nil
+	return upstream.AskRole(ctx, o)
+}
+
+func (t *topology) poke() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// begin finds the primary for the start, before anything else has begun. It waits as long as for a
+// connection.
+func (t *topology) begin(ctx context.Context) {
+	srv := t.srv
+	srv.mu.Lock()
+	o := srv.current
+	srv.mu.Unlock()
+	if o.Sentinels == nil {
+		return
+	}
+	w := t.watch(&o)
+	ctx, cancel := context.WithTimeout(ctx, o.Upstream.ConnectTimeout)
+	defer cancel()
+	address, err := w.Await(ctx)
+	if err != nil {
+		srv.log.Warn("the sentinels name no primary; serving errors until they do", "error", err)
+	}
+	o.Upstream = located(&o, address)
+	srv.up.Swap(srv.newUpstream(o.Upstream)).Stop()
+	srv.mu.Lock()
+	srv.current.Upstream = o.Upstream
+	srv.mu.Unlock()
+	t.mu.Lock()
+	t.watcher = w
+	t.mu.Unlock()
+}
+
+// start follows the sentinels, those of later reloads as well.
+func (t *topology) start() {
+	t.done = make(chan struct{})
+	go t.run()
+	t.poke()
+}
+
+// stop ends the following and waits for it. srv.serving has ended.
+func (t *topology) stop() {
+	if t.done != nil {
+		<-t.done
+	}
+	if w := t.adopt(nil); w != nil {
+		w.Stop()
+	}
+}
+
+// current returns the Watcher in force; nil: there is none.
+func (t *topology) current() *sentinel.Watcher {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.watcher
+}
+
+// adopt puts another Watcher in force, or none, and returns the old one if it is another.
+func (t *topology) adopt(w *sentinel.Watcher) (old *sentinel.Watcher) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.watcher == w {
+		return nil
+	}
+	old, t.watcher = t.watcher, w
+	t.poke()
+	return old
+}
+
+// run is topology's goroutine.
+func (t *topology) run() {
+	defer close(t.done)
+	ctx := t.srv.serving
+	retry := time.NewTimer(0)
+	defer retry.Stop()
+	for {
+		select {
+		case <-t.wake:
+		case <-retry.C:
+		case <-ctx.Done():
+			return
+		}
+		if err := t.look(ctx); err != nil && ctx.Err() == nil {
+			t.srv.log.Warn("the new primary cannot be put in force yet", "error", err)
+			retry.Reset(retryMove)
+		}
+	}
+}
+
+// look compares the View with what is in force, and moves if necessary.
+func (t *topology) look(ctx context.Context) error {
+	w := t.current()
+	if w == nil {
+		t.suspect(suspicion{})
+		return nil
+	}
+	v := w.View()
+	from := t.srv.up.Load().Address()
+	if v.Primary == "" || v.Primary == from {
+		t.suspect(suspicion{why: v.Doubt, certain: v.Certain})
+		return nil
+	}
+	t.suspect(suspicion{why: "the primary is " + v.Primary + " now", certain: true})
+	waited := t.outageSoFar(ctx)
+	done, err := t.srv.moveTo(ctx, w, v.Primary)
+	if done {
+		t.moved(from, v, waited)
+	}
+	return err
+}
+
+// suspect passes a doubt on to the workers, once.
+func (t *topology) suspect(s suspicion) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s == t.told {
+		return
+	}
+	switch {
+	case s.why == "":
+		t.began, t.why = time.Time{}, ""
+	case t.began.IsZero():
+		t.began, t.why = time.Now(), s.why
+	}
+	t.told = s
+	t.srv.each(func(w *worker) { w.outage.suspect(s.why, s.certain) })
+}
+
+// outageSoFar is for how long workers have had no connection.
+func (t *topology) outageSoFar(ctx context.Context) time.Duration {
+	if o, err := t.srv.outage(ctx); err == nil && o != nil {
+		return o.For
+	}
+	return 0
+}
+
+// moved records a move that is in force.
+func (t *topology) moved(from string, v *sentinel.View, waited time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := admin.Move{At: time.Now(), From: from, To: v.Primary, Why: t.why,
+		Paused: max(time.Since(t.began), waited), Votes: v.Votes, Of: v.Of}
+	t.told, t.began, t.why = suspicion{}, time.Time{}, "" // switchTo has ended the workers' doubt
+	if from == v.Name {
+		return // the placeholder
+	}
+	t.total++
+	t.moves = append(t.moves, m)
+	t.moves = slices.Delete(t.moves, 0, max(0, len(t.moves)-keptMoves))
+	t.srv.log.Info("the proxy follows a failover", "from", m.From, "to", m.To, "reason", m.Why,
+		"paused", m.Paused.Round(time.Millisecond).String())
+	t.poke() // the View may have a doubt about the new one already
+}
+
+// resolve completes the options of a reload: with sentinels, it finds the primary. next is the
+// Watcher to adopt once the options are in force; started: it is a new one.
+func (t *topology) resolve(ctx context.Context, o *Options) (next *sentinel.Watcher, started bool, err error) {
+	if o.Sentinels == nil {
+		return nil, false, nil
+	}
+	srv := t.srv
+	srv.mu.Lock()
+	old := srv.current
+	srv.mu.Unlock()
+	if w := t.current(); w != nil && sameSentinels(o, &old) {
+		address := old.Upstream.Address
+		if _, placeholder := old.Upstream.Dialer.(noPrimary); placeholder {
+			address = ""
+		}
+		o.Upstream = located(o, address)
+		return w, false, nil
+	}
+	w := t.watch(o)
+	ctx, cancel := context.WithTimeout(ctx, o.Upstream.ConnectTimeout)
+	defer cancel()
+	address, err := w.Await(ctx)
+	if err != nil {
+		w.Stop()
+		return nil, false, fmt.Errorf("upstream.sentinels: %w", err)
+	}
+	o.Upstream = located(o, address)
+	return w, true, nil
+}
+
+// sameSentinels reports whether a Watcher for one would do for the other. It asks servers for their
+// roles with the login of the upstream.
+func sameSentinels(a, b *Options) bool {
+	x, y := a.Upstream, b.Upstream
+	return a.Sentinels.Same(b.Sentinels) && x.Username == y.Username && x.Password == y.Password &&
+		x.TLS == y.TLS && x.ConnectTimeout == y.ConnectTimeout
+}
+
+// moveTo puts the primary at another address in force, if w is still the Watcher.
+func (srv *Server) moveTo(ctx context.Context, w *sentinel.Watcher, address string) (done bool, err error) {
+	srv.reloading.Lock()
+	defer srv.reloading.Unlock()
+	if srv.topology.current() != w {
+		return false, nil
+	}
+	srv.mu.Lock()
+	o := srv.current
+	srv.mu.Unlock()
+	o.Upstream = located(&o, address)
+	o.InForce = nil // nothing else changes
+	c := &change{srv: srv, opts: o}
+	err = c.carryOut(ctx)
+	return err == nil, err
+}
