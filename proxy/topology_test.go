@@ -15,7 +15,7 @@ import (
 // bySentinels has sentinels name the server.
 func bySentinels(addresses ...string) func(*proxy.Options) {
 	return func(o *proxy.Options) {
-		o.Upstream.Address = ""
+		o.Upstream.Address, o.Upstream.ConnectTimeout = "", time.Minute
 		o.Sentinels = &sentinel.Options{Addresses: addresses, Name: proxytest.TrioName,
 			Interval: 20 * time.Millisecond, Hurry: 5 * time.Millisecond, MaxBackoff: 20 * time.Millisecond}
 	}

@@ -26,7 +26,7 @@ func upstreamName(c *configs.Config) string {
 func askSentinels(ctx context.Context, c *configs.Config, secured *secured) (*sentinel.View, error) {
 	o := sentinelOptions(c, secured.sentinel)
 	o.Logger = slog.New(slog.DiscardHandler)
-	o.Timeout = min(c.Upstream.ConnectTimeout, time.Second)
+	o.Timeout = c.Upstream.ConnectTimeout
 	o.Role = func(ctx context.Context, address string) (string, error) {
 		at := upstreamOptions(c, secured.upstream, o.Logger)
 		at.Address = address
@@ -37,6 +37,9 @@ func askSentinels(ctx context.Context, c *configs.Config, secured *secured) (*se
 	defer w.Stop()
 	ctx, cancel := context.WithTimeout(ctx, c.Upstream.ConnectTimeout)
 	defer cancel()
+	if v := w.Settle(ctx); v.Primary == "" && v.Candidate == "" {
+		cancel() // all have spoken
+	}
 	if _, err := w.Await(ctx); err != nil {
 		return w.View(), err
 	}

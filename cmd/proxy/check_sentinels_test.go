@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"holdfast/configs"
 	"holdfast/proxy/proxytest"
@@ -40,7 +39,7 @@ func TestCheckSentinels(t *testing.T) {
 		"ok    sentinels: 2 of 3 name "+srv.Addr,
 		"warn  sentinels: "+all[2].Addr+" names "+other.Addr+", and is outvoted")
 	all[1].Close()
-	expectCheck(t, exitFailed, sentinelFile("  connect_timeout: 1s\n", all[:3]...), nil,
+	expectCheck(t, exitFailed, sentinelFile("", all[:3]...), nil,
 		"warn  sentinels: "+all[1].Addr+" does not answer: ",
 		"FAIL  sentinels: no primary is known: 2 of 3 sentinels answer, and 2 know \"mymaster\"",
 		"ok    rules: the built-in ones")
@@ -48,7 +47,7 @@ func TestCheckSentinels(t *testing.T) {
 	expectCheck(t, exitDone, sentinelFile("", all[:3]...), nil,
 		"ok    sentinels: 2 of 3 name "+srv.Addr, "warn  sentinels: "+all[1].Addr+" does not answer: ")
 	all[0].Refuse("WRONGPASS no")
-	expectCheck(t, exitFailed, sentinelFile("  connect_timeout: 1s\n", all[0]), nil,
+	expectCheck(t, exitFailed, sentinelFile("", all[0]), nil,
 		"warn  sentinels: "+all[0].Addr+" does not answer: HELLO 3: WRONGPASS no")
 }
 
@@ -69,7 +68,6 @@ func TestSentinelsNameTheServerOfACommand(t *testing.T) {
 		t.Errorf("repair and diff: %q, %v", e.Address, err)
 	}
 	s.Name("")
-	c.Upstream.ConnectTimeout = 50 * time.Millisecond
 	if _, err := upstreamOf(t.Context(), c); err == nil || !strings.Contains(err.Error(), "no primary is known") {
 		t.Errorf("without a primary: %v", err)
 	}
