@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"sync"
 	"time"
 
+	"holdfast/journal/seldom"
 	"holdfast/proxy/admin"
 	"holdfast/proxy/sentinel"
 	"holdfast/proxy/upstream"
@@ -45,9 +47,6 @@ type topology struct {
 
 // keptMoves bounds the history of moves.
 const keptMoves = 32
-
-// retryMove is the pause before a move that failed is tried again.
-const retryMove = 100 * time.Millisecond
 
 // errNoPrimary is the error of every connection while the sentinels name no primary.
 var errNoPrimary = errors.New("the sentinels name no primary")
@@ -177,8 +176,9 @@ func (t *topology) adopt(w *sentinel.Watcher) (old *sentinel.Watcher) {
 func (t *topology) run() {
 	defer close(t.done)
 	ctx := t.srv.serving
-	retry := time.NewTimer(0)
+	retry, backoff := time.NewTimer(0), upstream.Backoff{Max: time.Second}
 	defer retry.Stop()
+	var again seldom.Log
 	for {
 		select {
 		case <-t.wake:
@@ -186,10 +186,15 @@ func (t *topology) run() {
 		case <-ctx.Done():
 			return
 		}
-		if err := t.look(ctx); err != nil && ctx.Err() == nil {
-			t.srv.log.Warn("the new primary cannot be put in force yet", "error", err)
-			retry.Reset(retryMove)
+		err := t.look(ctx)
+		if err == nil {
+			backoff.Reset()
+			continue
 		}
+		if ctx.Err() == nil {
+			again.Tell(t.srv.log, slog.LevelWarn, "the new primary cannot be put in force yet", err)
+		}
+		retry.Reset(backoff.Next())
 	}
 }
 

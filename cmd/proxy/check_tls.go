@@ -76,9 +76,14 @@ func checkPlain(r *report, c *configs.Config) {
 			r.warn("tls", "%s %s is plain, and other machines can reach it (admin.tls)", a.what, a.address)
 		}
 	}
-	if c.Upstream.TLS == nil && configs.Exposed(c.Upstream.Address) {
+	u, away := c.Upstream, slices.ContainsFunc(c.Upstream.Sentinels, configs.Exposed)
+	if u.TLS == nil && (away || len(u.Sentinels) == 0 && configs.Exposed(u.Address)) {
 		r.warn("tls", "the connections to the server %s are plain: passwords and data can be read on the network "+
-			"(upstream.tls)", c.Upstream.Address)
+			"(upstream.tls)", upstreamName(c))
+	}
+	if u.SentinelTLS == nil && away {
+		r.warn("tls", "the connections to the sentinels are plain: who can change what they say on the network, "+
+			"names the server (upstream.sentinel_tls)")
 	}
 }
 

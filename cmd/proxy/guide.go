@@ -19,7 +19,7 @@ func (s *service) guide(w io.Writer) {
 
 // printGuide prints where a proxy with this configuration is reached, and what it does not protect.
 func printGuide(w io.Writer, c *configs.Config) {
-	fmt.Fprintf(w, "\nHoldfast serves %s in front of %s.\n\n", strings.Join(clientURLs(c), ", "), c.Upstream.Address)
+	fmt.Fprintf(w, "\nHoldfast serves %s in front of %s.\n\n", strings.Join(clientURLs(c), ", "), upstreamName(c))
 	if c.Admin.Address != "" {
 		fmt.Fprintf(w, "  console    %s SHOW\n", redisCLI(c.Admin.Address))
 	}
@@ -102,7 +102,7 @@ func unprotected(c *configs.Config) (open []string) {
 	}
 	add(c.Admin.Address != "" && c.Admin.Password == "" && c.Admin.PasswordFile == "",
 		"every program that reaches the console is an operator (admin.password_file)")
-	add(true, "clients that connect to "+c.Upstream.Address+" directly bypass all of this: close that way")
+	add(true, "clients that connect to "+upstreamName(c)+" directly bypass all of this: close that way")
 	return open
 }
 
