@@ -156,8 +156,10 @@ func TestWritesHeldFromElsewhere(t *testing.T) {
 // An upstream that sends half a reply and stops, on one link after the other, or that does not answer
 // at all there: the others are answered by other links, and what waits is told.
 func TestUpstreamThatStopsInTheMiddle(t *testing.T) {
+	t.Parallel()
 	for _, after := range []int{0, 3} {
 		t.Run(fmt.Sprintf("after %d bytes", after), func(t *testing.T) {
+			t.Parallel()
 			srv := proxytest.StartServer(t)
 			srv.MustDo("SET", "calm", "v")
 			srv.MustDo("SET", "poison", "value")
@@ -192,6 +194,7 @@ func TestUpstreamThatStopsInTheMiddle(t *testing.T) {
 
 // A server that is slow, for everyone, loses no link, and what is sent to it is sent once.
 func TestSlowServerLosesNoLink(t *testing.T) {
+	t.Parallel()
 	srv := proxytest.Spec{Args: []string{"--enable-debug-command", "yes"}}.Start(t)
 	addr := serve(t, srv.Addr)
 	var cs []*conn
