@@ -108,6 +108,7 @@ func TestLinksUsedUp(t *testing.T) {
 		c.send("BLPOP none 0\r\n")
 		blocked = append(blocked, c)
 	}
+	proxytest.Poll(t, "all of them block", func() bool { return srv.Info("clients")["blocked_clients"] == "18" })
 	refused := func(c *conn) string {
 		c.SetReadDeadline(time.Now().Add(proxytest.PollTimeout))
 		got, err := readReply(c.r)
