@@ -9,7 +9,7 @@
 //
 // # Reproducible
 //
-// The same source gives the same bytes on every machine: files are in order, owners and modes are
+// Clones of one commit give the same bytes on every machine: files are in order, owners and modes are
 // written and not read, every time is --epoch, the time of the commit, and the binaries are built
 // with -trimpath.
 package main
