@@ -244,6 +244,7 @@ func TestCloseWhileFull(t *testing.T) {
 	o.Poll = time.Millisecond
 	j := open(t, o)
 	tl := start(t, j, "a", 0)
+	addBase(t, j, tl.ID, 0, time.Now()) // so that a full disk takes nothing: retention would
 	add(t, j, tl.ID, 0, 1000)
 	disk.SetCapacity(1)
 	if err := j.Append(t.Context(), tl.ID, 1000, contentOf(1000, 100_000)); err != nil {
