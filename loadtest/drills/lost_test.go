@@ -147,9 +147,12 @@ func cameFromCutAOF(s *scene) {
 	s.lost("whole up to its mark", want)
 }
 
-// aof is the server's newest append-only file and its size.
+// aof is the server's newest append-only file and its size, once everything is written to it.
 func (s *scene) aof() (name string, size int64) {
 	s.Helper()
+	s.await("the append-only file is written", func() bool {
+		return s.srv.Info("persistence")["aof_buffer_length"] == "0"
+	})
 	files, err := filepath.Glob(filepath.Join(s.srv.Dir, "appendonlydir", "*.incr.aof"))
 	if err != nil || len(files) == 0 {
 		s.Fatal(files, err)

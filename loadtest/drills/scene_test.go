@@ -231,15 +231,22 @@ func (s *scene) marked() {
 			must(s, c, "DEL", ownKeys+"drill")
 			end, until = s.offset(), time.Now().Add(4*time.Second)
 		}
-		text, _ := must(s, c, "GET", markKey).(string)
-		fields := strings.Fields(text) // of the present history, and then of those before
-		if len(fields) == 0 || fields[0] != id {
-			return false
-		}
-		at, err := strconv.ParseInt(fields[1], 10, 64)
-		return err == nil && at >= end
+		at, ok := s.markOf(c, id)
+		return ok && at >= end
 	})
 	s.recorded()
+}
+
+// markOf reads the mark of a history; c has selected its database.
+func (s *scene) markOf(c *harness.Client, id string) (offset int64, ok bool) {
+	s.Helper()
+	text, _ := must(s, c, "GET", markKey).(string)
+	fields := strings.Fields(text) // of the present history, and then of those before
+	if len(fields) == 0 || fields[0] != id {
+		return 0, false
+	}
+	offset, err := strconv.ParseInt(fields[1], 10, 64)
+	return offset, err == nil
 }
 
 func (s *scene) offset() int64 {
