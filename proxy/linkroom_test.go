@@ -103,12 +103,35 @@ func TestLinksUsedUp(t *testing.T) {
 	})
 	other := dial(t, addr)
 	var blocked []*conn
-	for range 18 {
-		c := dial(t, addr)
+	blocking := func() int {
+		n, err := strconv.Atoi(srv.Info("clients")["blocked_clients"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for usedUp := false; !usedUp; {
+		if len(blocked) == 20 {
+			t.Fatal("twenty clients block, and the links are not used up")
+		}
+		c, before := dial(t, addr), blocking()
 		c.send("BLPOP none 0\r\n")
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			_, _ = readReply(c.r)
+		}()
+		proxytest.Poll(t, "it blocks, or is refused", func() bool {
+			select {
+			case <-over:
+				usedUp = true
+				return true
+			default:
+				return blocking() > before
+			}
+		})
 		blocked = append(blocked, c)
 	}
-	proxytest.Poll(t, "all of them block", func() bool { return srv.Info("clients")["blocked_clients"] == "18" })
 	refused := func(c *conn) string {
 		c.SetReadDeadline(time.Now().Add(proxytest.PollTimeout))
 		got, err := readReply(c.r)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -138,8 +139,8 @@ func TestMoveEndsState(t *testing.T) {
 			c := dial(t, r.addr)
 			c.send(prepare)
 			proxytest.Poll(t, "it has a link", func() bool {
-				links := r.links()
-				return len(links) > 0 && links[len(links)-1].Session != 0 && r.pinnedReady()
+				has := slices.ContainsFunc(r.links(), func(l admin.Link) bool { return l.Session != 0 })
+				return has && r.pinnedReady()
 			})
 			if name == "transaction" {
 				c.expect("+OK\r\n+QUEUED\r\n")
