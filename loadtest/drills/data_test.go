@@ -127,8 +127,17 @@ func (out contents) add(t testing.TB, c *harness.Client, db string, keys []any) 
 		args = append(args, k.(string))
 	}
 	digests := must(t, c, args...).([]any)
+	for _, k := range keys {
+		c.Put("PEXPIRETIME", k.(string))
+	}
+	if err := c.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	for i, k := range keys {
-		deadline := must(t, c, "PEXPIRETIME", k.(string))
+		deadline, err := c.Reply()
+		if err != nil {
+			t.Fatal(err)
+		}
 		out[db+" "+k.(string)] = fmt.Sprint(digests[i], " ", deadline)
 	}
 }
