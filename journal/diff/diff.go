@@ -109,7 +109,6 @@ type differ struct {
 	Options
 	res            Result
 	source, target *keyspace.Server
-	live           *asker
 	open           []*doubt
 	reported       map[keyspace.Key]bool
 	advanced       time.Time
@@ -134,10 +133,6 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer d.target.Close()
-	if d.live, err = ask(ctx, o.Target); err != nil {
-		return nil, err
-	}
-	defer d.live.close()
 	if err := d.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -161,7 +156,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 
 // prepare counts the keys, chooses the sample, and makes sure that the server is the journal's.
 func (d *differ) prepare(ctx context.Context) error {
-	total, err := d.live.keys(ctx)
+	total, err := keyTotal(ctx, d.target)
 	if err != nil {
 		return err
 	}
@@ -182,7 +177,7 @@ func (d *differ) offset(ctx context.Context) (int64, error) {
 	if !d.Live {
 		return d.Follower.Offset(), nil
 	}
-	id, offset, err := d.live.position(ctx)
+	id, offset, err := position(ctx, d.target)
 	if tl, _ := d.View.Timeline(d.res.Timeline); err == nil && id != tl.ReplID {
 		err = fmt.Errorf("%w: its replication id is %s, want %s", ErrHistory, id, tl.ReplID)
 	}
@@ -247,7 +242,7 @@ func (d *differ) lookFor(ctx context.Context, keys []keyspace.Key) error {
 		return err
 	}
 	began := time.Now()
-	there, err := d.live.exist(ctx, keys)
+	there, err := exist(ctx, d.target, keys)
 	if err != nil {
 		return err
 	}

@@ -14,17 +14,12 @@ func TestEndOfAPass(t *testing.T) {
 	t.Parallel()
 	srv := proxytest.Spec{Args: []string{"--enable-debug-command", "yes"}}.Start(t)
 	srv.MustDo("DEBUG", "POPULATE", 10)
-	at := keyspace.Endpoint{Address: srv.Addr}
-	s, err := keyspace.Open(t.Context(), at)
+	s, err := keyspace.Open(t.Context(), keyspace.Endpoint{Address: srv.Addr})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	d := &differ{}
-	if d.live, err = ask(t.Context(), at); err != nil {
-		t.Fatal(err)
-	}
-	defer d.live.close()
+	d := &differ{target: s}
 	if err := d.prepare(t.Context()); err != nil || d.most != growth*10+growthAll {
 		t.Fatalf("%v, at most %d keys", err, d.most)
 	}
