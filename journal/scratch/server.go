@@ -52,9 +52,20 @@ const (
 // The first program of PATH is taken that can load the base and knows every command of the stream.
 // If none does, the error is that of the last, a *[replay.PreflightError].
 func Rebuild(ctx context.Context, o Options, r replay.RestoreOptions) (*Server, error) {
+	return o.fill(ctx, r, func(r replay.RestoreOptions) error {
+		_, err := replay.Restore(ctx, r)
+		return err
+	})
+}
+
+// fill returns a scratch server that bring has brought to the point of a plan. bring gets r with
+// the server as the target.
+func (o Options) fill(ctx context.Context, r replay.RestoreOptions, bring func(replay.RestoreOptions) error) (
+	*Server, error,
+) {
 	if o.Server != nil {
 		s := &Server{Endpoint: *o.Server, About: o.Server.Address}
-		if err := s.restore(ctx, r); err != nil {
+		if err := bring(s.into(r)); err != nil {
 			return nil, fmt.Errorf("scratch server %s: %w", s.About, err)
 		}
 		return s, nil
@@ -68,7 +79,7 @@ func Rebuild(ctx context.Context, o Options, r replay.RestoreOptions) (*Server, 
 		if s, err = Start(ctx, Options{Program: program, Dir: o.Dir}, r.Plan.Needs.MaxDB+1); err != nil {
 			return nil, err
 		}
-		if err = s.restore(ctx, r); err == nil {
+		if err = bring(s.into(r)); err == nil {
 			return s, nil
 		}
 		err = errors.Join(fmt.Errorf("scratch server %s: %w", program, err), s.Close())
@@ -80,11 +91,11 @@ func Rebuild(ctx context.Context, o Options, r replay.RestoreOptions) (*Server, 
 	return nil, err
 }
 
-func (s *Server) restore(ctx context.Context, r replay.RestoreOptions) error {
+// into makes the server the target of a restore.
+func (s *Server) into(r replay.RestoreOptions) replay.RestoreOptions {
 	r.Target, r.Username, r.Password = s.Endpoint.Address, s.Endpoint.Username, s.Endpoint.Password
 	r.Dial, r.Serve, r.Force = s.Endpoint.Dial, s.Endpoint.Serve, false
-	_, err := replay.Restore(ctx, r)
-	return err
+	return r
 }
 
 // Start starts an empty private server. databases is its least number of databases.
