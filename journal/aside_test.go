@@ -12,7 +12,7 @@ import (
 	"holdfast/journal/vfs"
 )
 
-// TestMoveAside moves a folder, or what is in it where it is a mount point, so that the other place
+// TestMoveAside moves a folder, or the contents of a mount point, so that the other place
 // has everything and a new journal can begin here.
 func TestMoveAside(t *testing.T) {
 	for _, mounted := range []bool{false, true} {

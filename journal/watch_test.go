@@ -171,7 +171,7 @@ func TestEventsLiveAreEventsRead(t *testing.T) {
 	}
 }
 
-// A folder of which nothing was recorded is read when it is opened, and what it has is told of.
+// The events of a folder without records of them are searched for, and reported, when it is opened.
 func TestEventsOfAnOldFolder(t *testing.T) {
 	mem, clock := vfs.NewMem(), proxytest.NewClock(time.Unix(1_000_000, 0))
 	o := testOptions(mem)
@@ -257,7 +257,7 @@ func TestCrashAnywhereKeepsEvents(t *testing.T) {
 		}
 		for _, e := range want {
 			if from, ok := named[e.N]; ok && from != e.From {
-				return fmt.Errorf("event %d begins at %d, and was told of at %d", e.N, e.From, from)
+				return fmt.Errorf("event %d begins at %d, and was reported at %d", e.N, e.From, from)
 			}
 		}
 		return nil

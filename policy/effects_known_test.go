@@ -10,7 +10,7 @@ import (
 	"holdfast/proxy/proxytest"
 )
 
-var update = flag.Bool("update", false, "write docs/commands.md anew")
+var update = flag.Bool("update", false, "rewrite docs/commands.md")
 
 // Every command that some server lists as a write is in effects.txt, with all effects in the server's
 // description. A new one needs a decision: its effects, the rules that cover it, and whether it can

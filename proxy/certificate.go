@@ -24,7 +24,7 @@ import (
 // AUTH and HELLO change its user by the server's rules, and RESET returns to the certificate's.
 
 // readCertificate notes the user for whom the client's certificate stands. The error says why it
-// stands for nobody. A client without a certificate, where the listener allows that, is as on other
+// stands for no user. A client without a certificate, where the listener allows that, is as on other
 // listeners.
 func (s *session) readCertificate(nc net.Conn) error {
 	secure, ok := nc.(*eventloop.Secure)

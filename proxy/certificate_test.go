@@ -200,7 +200,7 @@ func TestCertificateNamesUserByURI(t *testing.T) {
 	}).expectRefused(standsForNobody)
 }
 
-// Certificates that stand for nobody let nobody in, not even as default.
+// A certificate without a known user lets no client in, not even as default.
 func TestCertificatesThatStandForNobody(t *testing.T) {
 	t.Parallel()
 	v := newVouching(t, "redis", certs.UserFromCN, []string{"app", "off", "gone", "changed"})
@@ -324,7 +324,7 @@ func TestCertificateUserIsRemovedByAReload(t *testing.T) {
 	v.as("app").want("GET app:k", "$1")
 }
 
-// While the server is away, nobody is let in, and nobody is refused for good.
+// While the server is away, no client gets in, and none is refused for good.
 func TestCertificateWhileTheServerIsAway(t *testing.T) {
 	t.Parallel()
 	v := newVouching(t, "valkey", certs.UserFromCN, []string{"app"})

@@ -7,8 +7,8 @@ import (
 	"holdfast/proxy/proxytest"
 )
 
-// TestDepartedLinkIsNoStranger: the server has not seen the end of a link yet, and lists it. Nobody
-// counts or kills it as a connection of others.
+// TestDepartedLinkIsNoStranger: the server has not seen the end of a link yet, and lists it. The
+// proxy neither counts nor kills it as a connection of others.
 func TestDepartedLinkIsNoStranger(t *testing.T) {
 	t.Parallel()
 	srv := proxytest.StartServer(t)

@@ -76,7 +76,7 @@ func rideOut(t *testing.T, away, timeout time.Duration) {
 	}
 }
 
-// What the server says to a connection that it will not have is what clients are told, at once.
+// Clients get the server's own refusal of a connection, at once.
 func TestTheServersOwnRefusal(t *testing.T) {
 	for name, refusal := range map[string]string{
 		"maxclients":     "-ERR max number of clients reached\r\n",

@@ -11,7 +11,8 @@ import (
 	"holdfast/proxy/proxytest"
 )
 
-// When all pinned links are in use, who needs one is told after a while, and nobody else notices.
+// When all pinned links are in use, a client that needs one gets an error after a while, and no other
+// client notices.
 func TestPinnedLinksUsedUp(t *testing.T) {
 	srv := proxytest.StartServer(t)
 	srv.MustDo("SET", "calm", "v")
@@ -108,7 +109,7 @@ func TestIdleClientsWithLinks(t *testing.T) {
 	}
 }
 
-// A SUBSCRIBE is with the server before a PUBLISH that another client sends after it, though nobody
+// A SUBSCRIBE is with the server before a PUBLISH that another client sends after it, though no client
 // waits for its confirmation.
 func TestSubscribeIsNotOvertaken(t *testing.T) {
 	srv := proxytest.StartServer(t)

@@ -300,7 +300,7 @@ func TestReloadTelemetry(t *testing.T) {
 	}
 }
 
-// A rule's limit that a reload loosens begins anew: what the old one counted is forgotten. One that
+// A rule's limit that a reload loosens begins at zero: the old one's count is forgotten. One that
 // stays as it is keeps its count.
 func TestReloadOfALimit(t *testing.T) {
 	srv := proxytest.StartServer(t)

@@ -8,7 +8,7 @@ import (
 	"holdfast/proxy/proxytest"
 )
 
-// Large scripts that have to be read hold up nobody but their own clients, and are judged.
+// Large scripts that the proxy has to read hold up only their own clients, and are judged.
 func TestLargeScripts(t *testing.T) {
 	srv := proxytest.StartServer(t)
 	srv.MustDo("SET", "calm", "v")

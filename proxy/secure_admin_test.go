@@ -15,7 +15,7 @@ import (
 	"holdfast/proxy/proxytest"
 )
 
-// The console and HTTP speak TLS only, ask for certificates as they are told, and HTTP is served by the
+// The console and HTTP speak TLS only, ask for certificates as configured, and HTTP is served by the
 // name in the certificate.
 func TestTLSConsoleAndHTTP(t *testing.T) {
 	t.Parallel()

@@ -154,7 +154,7 @@ func TestWritesHeldFromElsewhere(t *testing.T) {
 }
 
 // An upstream that sends half a reply and stops, on one link after the other, or that does not answer
-// at all there: the others are answered by other links, and what waits is told.
+// at all there: the others are answered by other links, and the waiting commands get an error.
 func TestUpstreamThatStopsInTheMiddle(t *testing.T) {
 	t.Parallel()
 	for _, after := range []int{0, 3} {

@@ -11,7 +11,7 @@ import (
 	"text/tabwriter"
 )
 
-var writeStates = flag.Bool("write-states", false, "write testdata/states.txt anew")
+var writeStates = flag.Bool("write-states", false, "rewrite testdata/states.txt")
 
 // behaviourNames are the rows of testdata/states.txt.
 var behaviourNames = [behaviourCount]string{

@@ -198,7 +198,7 @@ func (t *topology) run() {
 	}
 }
 
-// look compares the View with what is in force, and moves if necessary.
+// look compares the View with the upstream in force, and moves if necessary.
 func (t *topology) look(ctx context.Context) error {
 	w := t.current()
 	if w == nil {

@@ -9,7 +9,7 @@ import (
 	"holdfast/proxy/proxytest"
 )
 
-// What is in the trash cannot be read by code that only reads, in whatever state the session is.
+// Code that only reads cannot read the trash, in any state of the session.
 func TestTheTrashCannotBeRead(t *testing.T) {
 	t.Parallel()
 	for _, guard := range []bool{true, false} {

@@ -96,7 +96,7 @@ func unprotected(c *configs.Config) (open []string) {
 	}
 	add(c.Journal.Dir == "", "overwritten or lost data cannot be rebuilt: there is no journal (journal.dir)")
 	add(len(c.Routes) == 0, "OK means that a write is in the memory of one process: there is no durable route (routes)")
-	add(c.Audit.File == "", "nobody knows later who did it: there is no audit log (audit.file)")
+	add(c.Audit.File == "", "no record says later who did it: there is no audit log (audit.file)")
 	for _, l := range c.Listeners {
 		add(l.TLS == nil && exposed(l.Address), "clients of "+l.Address+" send in the clear (listeners[].tls)")
 	}

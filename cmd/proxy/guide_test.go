@@ -31,10 +31,10 @@ func TestGuide(t *testing.T) {
 	}{
 		{"", []string{"Holdfast serves redis://127.0.0.1:6380 in front of 127.0.0.1:6379.", "redis-cli -p 6390 SHOW",
 			"http://127.0.0.1:9390/metrics", "- deletes are final", "- overwritten or lost data", "- OK means",
-			"- nobody knows later", "- every program that reaches the console"},
+			"- no record says later", "- every program that reaches the console"},
 			[]string{"in the clear", "every command passes", "observe"}},
 		{all, []string{"- clients that connect to 127.0.0.1:6379 directly"}, []string{"deletes", "overwritten", "OK means",
-			"nobody", "operator"}},
+			"no record says", "operator"}},
 		{"rules: []\n", []string{"- every command passes"}, []string{"deletes are final"}},
 		{"enforcement: observe\n", []string{"- rules only count"}, nil},
 		{"listeners: [{address: \":7000\"}, {address: \"unix:/run/h.sock\"}]\n",

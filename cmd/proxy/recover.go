@@ -54,7 +54,7 @@ func recoverCommand(ctx context.Context, c *command, args []string) error {
 			"writing it here\n(or "+targetPasswordEnv+")"),
 		listen: f.String("listen", "", "`ADDRESS` where the new server comes for the data; by default a "+
 			"free port on the way to it"),
-		advertise: f.String("advertise", "", "`ADDRESS` that the new server is told, if it must go "+
+		advertise: f.String("advertise", "", "`ADDRESS` for the new server to connect to, if it must go "+
 			"another way"),
 		force:          f.Bool("force", false, "overwrite what the new server holds"),
 		sentinelPaused: f.Bool("sentinel-paused", false, "the sentinels that watch the new server have been told to wait"),

@@ -15,7 +15,7 @@ import (
 
 const aboutRepair = `Puts back what the server lost of a history that the journal holds, and nothing
 else: it compares the keys that the lost commands touched, key by key, with the server behind the
-proxy, while that serves clients. What was written since is not overwritten.
+proxy, while that serves clients. Later writes are not overwritten.
 
   proxy repair --config holdfast.yaml --incident 1 --dry-run
   proxy repair --config holdfast.yaml --incident 1 --conflicts skip

@@ -27,8 +27,8 @@ may be one that a proxy is writing, or a copy of its folder on another machine.
 With --keys or --changed-between only single keys become what they were at the point, in a server
 that keeps everything else and goes on serving.
 
-With --listen and without --target it serves the point to any server that is told REPLICAOF, until
-interrupted. Whoever can connect is given everything.`
+With --listen and without --target it serves the point to any server that gets REPLICAOF, until
+interrupted. A client that can connect gets everything.`
 
 // A restoration is one run of restore.
 type restoration struct {
@@ -82,7 +82,7 @@ func restore(ctx context.Context, c *command, args []string) error {
 			"password, instead of writing it here"),
 		listen: f.String("listen", "", "`ADDRESS` where the target comes for the data; by "+
 			"default a free port on the way to the target"),
-		advertise: f.String("advertise", "", "`ADDRESS` that the target is told, if it must go "+
+		advertise: f.String("advertise", "", "`ADDRESS` for the target to connect to, if it must go "+
 			"another way"),
 		force: f.Bool("force", false, "overwrite a target that is not empty, or is the very "+
 			"server that the journal records"),

@@ -150,7 +150,7 @@ func TestManyFlushesAreOneEvent(t *testing.T) {
 		t.Errorf("%+v, want one event from %d to %d", got, from, to)
 	}
 	if len(f.found) != 2 || !f.found[0].Open || f.found[0].N != 1 {
-		t.Errorf("it is told of when it begins, and when it has ended: %+v", f.found)
+		t.Errorf("want one report at its begin, and one at its end: %+v", f.found)
 	}
 }
 

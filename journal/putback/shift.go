@@ -23,8 +23,8 @@ var shiftScript string
 const unshiftedKey = "holdfast:unshifted"
 
 // errUnshifted is why such a hash is not put back.
-var errUnshifted = errors.New("fields of it have expired since the point, and a server of this kind shows " +
-	"them to nobody any more: --ttl keep restores it without them")
+var errUnshifted = errors.New("fields of it have expired since the point, and a server of this kind does " +
+	"not show them any more: --ttl keep restores it without them")
 
 // readUnshifted reads that set.
 func (r *running) readUnshifted(ctx context.Context) error {

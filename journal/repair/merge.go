@@ -207,7 +207,7 @@ func (m *merging) rule(k keyspace.Key, c *keyspace.Comparison) (decision, string
 	case m.branch.kind == fromElsewhere:
 		return conflict, "what it was before is not known"
 	case !known:
-		return conflict, "what it was before is not known, and what was written since is not known to its end"
+		return conflict, "its value of before is not known, and the writes since are not known to their end"
 	case c.TargetSince == keyspace.Unknown:
 		return conflict, "whether the live server has changed it cannot be told"
 	}

@@ -59,7 +59,7 @@ func (r *Report) Lines() []string {
 			quantity.Of(r.Restored+r.Deleted+r.Conflicts+r.Failed, "key"), r.Restored+r.Deleted))
 	}
 	if r.Incomplete != "" {
-		out = append(out, "what was written on the server since is not known to its end ("+r.Incomplete+
+		out = append(out, "the writes on the server since are not known to their end ("+r.Incomplete+
 			"): a key was put back only where it had the value of before")
 	}
 	return out

@@ -113,7 +113,7 @@ const (
 	phaseTail    = "reading the lost branch"
 	phaseRebuild = "rebuilding the lost branch on a scratch server"
 	phaseBase    = "reading the keys where the histories part"
-	phaseSince   = "reading what was written since"
+	phaseSince   = "reading the writes since"
 	phaseMerge   = "comparing and putting back"
 	phaseVerify  = "verifying"
 )

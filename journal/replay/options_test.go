@@ -49,7 +49,7 @@ func TestOptionsOfCommands(t *testing.T) {
 			c.Args = append(c.Args, []byte(word))
 		}
 		n.note(c)
-		n.note(c) // what is known is not read again
+		n.note(c) // known options are not read again
 		n.fold()
 		if got := strings.Join(sortedKeys(n.Options), ", "); got != want {
 			t.Errorf("%s: %q, want %q", line, got, want)

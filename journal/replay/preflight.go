@@ -187,8 +187,8 @@ func (t *target) checkFormat(p *Preflight, r release) {
 	}
 	switch {
 	case needs.Why != nil:
-		p.advise("format", "the base was read and is what was written; what is in it was not "+
-			"looked at: %v", needs.Why)
+		p.advise("format", "the base was read and is whole; its contents were not "+
+			"examined: %v", needs.Why)
 	case len(needs.Contents.Modules) > 0 && !r.sinceWriter(needs.Format):
 		p.refuse("modules", ErrRejected, "the base holds values of modules (%s), whose form changes "+
 			"with each version; it has %s; choose a server of the same kind and version or a newer one",

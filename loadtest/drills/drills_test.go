@@ -104,7 +104,7 @@ var drills = []drill{
 	{name: "newest base damaged", section: damageSection, play: baseDamaged},
 	{name: "segment damaged", section: damageSection, play: segmentDamaged},
 	{name: "a bit of a value turned over in the server's memory",
-		section: "A value is not what was written", play: silentCorruption},
+		section: "A value has changed without a command", play: silentCorruption},
 }
 
 // servers are those of the full form.

@@ -228,6 +228,6 @@ func TestCloseEndsEverything(t *testing.T) {
 		}
 	}
 	if len(r.failed) > 0 {
-		t.Errorf("the end is told as %v", r.failed)
+		t.Errorf("the end is reported as %v", r.failed)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Hundreds of connections that say nothing keep nobody out, with a password or without.
+// Hundreds of silent connections keep no operator out, with a password or without.
 func TestStrangersDoNotLockOperatorsOut(t *testing.T) {
 	for _, password := range []string{"s3cret", ""} {
 		s := start(t, Options{Password: password, MaxClients: 8}, &fakeBackend{})

@@ -8,7 +8,7 @@ import (
 )
 
 // UserFrom says which part of a client certificate is the name of the server's user for whom it
-// stands. The zero value is none: certificates stand for nobody.
+// stands. The zero value is none: certificates stand for no user.
 type UserFrom string
 
 const (

@@ -251,7 +251,7 @@ func TestGarbageBehindTheHandshake(t *testing.T) {
 		}
 		var op *net.OpError
 		if _, err := io.ReadAll(nc); err == nil || !errors.As(err, &op) || op.Op != "remote error" {
-			t.Errorf("the client is told %v", err)
+			t.Errorf("the client gets %v", err)
 		}
 	})
 }

@@ -241,7 +241,7 @@ func (w *Watcher) askRole(ctx context.Context, address string) {
 	})
 }
 
-// judge draws the consequences of what is known now.
+// judge decides by the present facts.
 func (w *Watcher) judge(ctx context.Context) {
 	counts := w.assemble(ctx)
 	f := facts{primary: w.primary, roles: w.known}

@@ -100,7 +100,7 @@ func TestTroubles(t *testing.T) {
 	}
 }
 
-// What is in the way of clients' commands, and what is not.
+// The conditions that keep clients' commands away, and those that do not.
 func TestRefuses(t *testing.T) {
 	for name, row := range map[string]struct {
 		info   map[string]string
@@ -164,9 +164,9 @@ func TestStaleFiles(t *testing.T) {
 			"could not be rewritten"},
 		"a rewrite of long ago": {map[string]string{"aof_enabled": "0",
 			"aof_last_bgrewrite_status": "err"}, nil, ""},
-		"a snapshot":                {map[string]string{"rdb_last_bgsave_status": "err"}, goesOn, "RDB file is old"},
-		"one that is refused for":   {map[string]string{"rdb_last_bgsave_status": "err"}, stops, ""},
-		"one that nobody asked for": {map[string]string{"rdb_last_bgsave_status": "err"}, nil, ""},
+		"a snapshot":              {map[string]string{"rdb_last_bgsave_status": "err"}, goesOn, "RDB file is old"},
+		"one that is refused for": {map[string]string{"rdb_last_bgsave_status": "err"}, stops, ""},
+		"one without a request":   {map[string]string{"rdb_last_bgsave_status": "err"}, nil, ""},
 	} {
 		i := Info{Up: true, VersionNum: 80000}
 		i.applyInfo(row.info)
