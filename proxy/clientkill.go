@@ -126,15 +126,7 @@ func (f *clientFilter) choose(lines []clientLine, self uint64) selection {
 // after the reply.
 func (s *session) killChosen(sel *selection, done func()) {
 	s.calling = true
-	s.w.closeSessions(sel.sessions, func() {
-		s.calling = false
-		if !s.closed {
-			done()
-		}
-		if !s.calling {
-			s.w.wakeUp(s)
-		}
-	})
+	s.w.closeSessions(sel.sessions, func() { s.called(done) })
 }
 
 // killOthers kills connections that are no sessions, one by one, and answers the client.

@@ -65,14 +65,10 @@ func (s *session) withCensus(text []byte, work func([]clientLine), done func([]c
 			lines = v.lines(text, cs)
 			work(lines)
 		}, func() {
-			s.calling = false
-			if !s.closed {
+			s.called(func() {
 				s.gather(-int64(len(text)))
 				done(lines, nil)
-			}
-			if !s.calling {
-				s.w.wakeUp(s)
-			}
+			})
 		})
 	})
 }

@@ -83,17 +83,25 @@ func (f *frame) askThen(l *link, args [][]byte, always func(), done func([]byte,
 	s.calling = true
 	f.noteSent(l, modeCall, &call{done: func(reply []byte, broken bool) {
 		always()
-		s.calling = false
-		if !s.closed {
+		s.called(func() {
 			done(reply, broken)
 			if broken && cmd != nil {
 				s.endUnchanged(s.w.behaviours[cmd.ID])
 			}
-		}
-		if !s.calling {
-			s.w.wakeUp(s)
-		}
+		})
 	}})
+}
+
+// called ends a call: done runs unless the client has gone, and then the session goes on unless done
+// has begun another call.
+func (s *session) called(done func()) {
+	s.calling = false
+	if !s.closed {
+		done()
+	}
+	if !s.calling {
+		s.w.wakeUp(s)
+	}
 }
 
 // askAs is ask for a client's command: frames are copied only if the call needs them.
