@@ -13,6 +13,14 @@ import (
 // impossibleID is a client id that no server assigns.
 const impossibleID = "9223372036854775806"
 
+// linkID is a server's id of a link as an argument; impossibleID for 0, no link.
+func linkID(serverID int64) []byte {
+	if serverID == 0 {
+		return []byte(impossibleID)
+	}
+	return strconv.AppendInt(nil, serverID, 10)
+}
+
 // clientKill carries out CLIENT KILL in four steps: the server checks the command and the user's
 // permission; the control user asks it for its clients; sessions that the filter selects are closed
 // here; other connections are killed by their ids. So a filter that happens to match a link never
@@ -185,22 +193,22 @@ const closeMost = 64
 
 // clientUnblock carries out CLIENT UNBLOCK: the id is a session's, the blocked connection a link.
 func (f *frame) clientUnblock() next {
-	s := f.s
-	return f.askTranslated(2, false, func(reply []byte, _ bool) { s.deliver(reply) })
+	return f.askTranslated(2, false)
 }
 
 // askTranslated asks with the session id in args[at] replaced by the server's id of that session's
 // link. With pin, a session without a link of its own gets one.
-func (f *frame) askTranslated(at int, pin bool, done func([]byte, bool)) next {
+func (f *frame) askTranslated(at int, pin bool) next {
 	s, cmd := f.s, f.cmd
 	l, n := s.askLink()
 	if n != goOn {
 		return n
 	}
 	args := cloneArgs(f.Args)
-	id, err := strconv.ParseUint(string(at1(args, at)), 10, 64)
-	if err != nil || id < idBase {
-		f.ask(l, args, done)
+	answer := func(reply []byte, _ bool) { s.deliver(reply) }
+	id, ok := sessionID(at1(args, at))
+	if !ok {
+		f.ask(l, args, answer)
 		return handled
 	}
 	s.calling = true
@@ -213,14 +221,11 @@ func (f *frame) askTranslated(at int, pin bool, done func([]byte, bool)) next {
 		if s.closed {
 			return
 		}
-		args[at] = []byte(impossibleID)
-		if serverID != 0 {
-			args[at] = strconv.AppendInt(nil, serverID, 10)
-		}
+		args[at] = linkID(serverID)
 		if pin {
 			s.redirect = redirect{id, serverID}
 		}
-		s.ask(l, cmd, args, done)
+		s.ask(l, cmd, args, answer)
 	})
 	return handled
 }
@@ -240,17 +245,14 @@ func (f *frame) trackingMuted() next {
 func (f *frame) sendTranslated(at int, find func(id uint64, done func(serverID int64))) next {
 	s := f.s
 	id, ok := sessionID(at1(f.Args, at))
-	if !ok || id < idBase {
+	if !ok {
 		return f.pinned()
 	}
 	if n := f.sessionKnown(id, find); n != goOn {
 		return n
 	}
 	to, args := s.again.to, slices.Clone(f.Args)
-	args[at] = []byte(impossibleID)
-	if to.serverID != 0 {
-		args[at] = strconv.AppendInt(nil, to.serverID, 10)
-	}
+	args[at] = linkID(to.serverID)
 	f.Command = resp.Command{Args: args, Inline: true}
 	n := f.pinned()
 	if n == handled && f.b == clientTracking {
@@ -301,7 +303,7 @@ func (f *frame) clientTracking() next {
 		if s.outstanding > 0 {
 			return waitOrder
 		}
-		return f.askTranslated(at, true, func(reply []byte, _ bool) { s.deliver(reply) })
+		return f.askTranslated(at, true)
 	}
 	return f.sendTo(s.pin, modeForward, nil)
 }

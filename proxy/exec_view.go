@@ -60,7 +60,7 @@ func (f *frame) queueView() next {
 		e.filter, check, e.old = s.w.killArgs(e.args)
 		f.Command = resp.Command{Args: check, Inline: true}
 	case clientUnblock:
-		if id, ok := sessionID(at1(e.args, 2)); ok && id >= idBase {
+		if _, ok := sessionID(at1(e.args, 2)); ok {
 			check := slices.Clone(e.args)
 			check[2] = []byte(impossibleID)
 			f.Command = resp.Command{Args: check, Inline: true}
@@ -71,16 +71,13 @@ func (f *frame) queueView() next {
 		}
 	case clientTracking:
 		at := redirectAt(e.args)
-		if id, ok := sessionID(at1(e.args, at)); at > 0 && ok && id >= idBase {
+		if id, ok := sessionID(at1(e.args, at)); at > 0 && ok {
 			if n := f.sessionKnown(id, s.linkOf); n != goOn {
 				return n
 			}
 			e.to = s.again.to
 			check := slices.Clone(e.args)
-			check[at] = []byte(impossibleID)
-			if e.to.serverID != 0 {
-				check[at] = strconv.AppendInt(nil, e.to.serverID, 10)
-			}
+			check[at] = linkID(e.to.serverID)
 			f.Command = resp.Command{Args: check, Inline: true}
 		}
 	}
@@ -92,10 +89,10 @@ func (f *frame) queueView() next {
 	return handled
 }
 
-// sessionID reads an id.
+// sessionID reads the id of a session; false: no session has such an id.
 func sessionID(arg []byte) (uint64, bool) {
 	id, err := strconv.ParseUint(string(arg), 10, 64)
-	return id, err == nil
+	return id, err == nil && id >= idBase
 }
 
 // redirectAt returns the index of the id of CLIENT TRACKING's REDIRECT; 0: none.
@@ -263,10 +260,10 @@ func (s *session) killAtExec(e *execView) []byte {
 
 // unblockAtExec carries out a CLIENT UNBLOCK of a session that EXEC has executed.
 func (s *session) unblockAtExec(part []byte, e *execView, lines []clientLine) []byte {
-	id, _ := sessionID(at1(e.args, 2))
+	id, ok := sessionID(at1(e.args, 2))
 	for i := range lines {
 		v := lines[i].session
-		if id < idBase || v == nil || v.id != id || bytes.IndexByte(field(lines[i].text, "flags"), 'b') < 0 {
+		if !ok || v == nil || v.id != id || bytes.IndexByte(field(lines[i].text, "flags"), 'b') < 0 {
 			continue
 		}
 		v.worker.unblockSession(id, string(at1(e.args, 3)))
