@@ -101,14 +101,14 @@ func wholeLogOfLen(cmd *policy.Command, args [][]byte) [][]byte {
 
 // clientsEntries counts the entries of the clients in a reply to GET; false: it has none.
 func (srv *Server) clientsEntries(log string, reply []byte) (n int, ok bool) {
-	entries, ok := logEntries(reply)
+	entries, ok := elements(reply)
 	return len(srv.logs.view(log, entries)), ok
 }
 
 // editLog returns the reply to a GET without the proxy's own entries, at most n of them; below 0:
 // all.
 func (srv *Server) editLog(log string, reply []byte, n int) []byte {
-	entries, ok := logEntries(reply)
+	entries, ok := elements(reply)
 	if !ok {
 		return reply
 	}
@@ -123,8 +123,8 @@ func (srv *Server) editLog(log string, reply []byte, n int) []byte {
 	return out
 }
 
-// logEntries cuts a reply into its entries.
-func logEntries(reply []byte) (entries [][]byte, ok bool) {
+// elements cuts an array into its elements; false: reply is no array.
+func elements(reply []byte) (parts [][]byte, ok bool) {
 	head := bytes.IndexByte(reply, '\n') + 1
 	if head == 0 || reply[0] != '*' {
 		return nil, false
@@ -135,9 +135,9 @@ func logEntries(reply []byte) (entries [][]byte, ok bool) {
 		if err != nil || !done {
 			return nil, false
 		}
-		entries, rest = append(entries, rest[:n]), rest[n:]
+		parts, rest = append(parts, rest[:n]), rest[n:]
 	}
-	return entries, true
+	return parts, true
 }
 
 // ownEntry reports whether an entry is a command of the proxy's own: by its spelling, by the

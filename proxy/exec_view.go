@@ -155,19 +155,12 @@ func (e *execView) choose(w *worker, lines []clientLine, self uint64) {
 
 // editExec replaces the elements of EXEC's reply that describe links.
 func (s *session) editExec(reply []byte, views execViews) []byte {
-	head := bytes.IndexByte(reply, '\n') + 1
-	if reply[0] != '*' || head == 0 {
+	parts, ok := elements(reply)
+	if !ok {
 		return reply
 	}
-	out, rest := append([]byte(nil), reply[:head]...), reply[head:]
-	for i := 0; len(rest) > 0; i++ {
-		var scan resp.ReplyScanner
-		n, done, err := scan.Scan(rest)
-		if err != nil || !done {
-			return reply
-		}
-		part := rest[:n]
-		rest = rest[n:]
+	out := bytes.Clone(reply[:bytes.IndexByte(reply, '\n')+1])
+	for i, part := range parts {
 		for len(views.list) > 0 && views.list[0].at == i {
 			part = s.editView(part, &views.list[0], &views)
 			views.list = views.list[1:]
