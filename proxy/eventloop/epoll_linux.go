@@ -144,26 +144,33 @@ func (p *epoll) free() {
 // adopt duplicates the descriptor and closes nc, which takes it out of Go's poller. A type that
 // only embeds a TCPConn may buffer bytes, so it is bridged.
 func (p *epoll) adopt(c *Conn, nc net.Conn) error {
-	var sc syscall.RawConn
-	var err error
-	switch nc := nc.(type) {
-	case *net.TCPConn:
-		sc, err = nc.SyscallConn()
-	case *net.UnixConn:
-		sc, err = nc.SyscallConn()
-	case *Secure:
-		return p.adoptSecure(c, nc)
-	default:
+	if s, ok := nc.(*Secure); ok {
+		return p.adoptSecure(c, s)
+	}
+	sc, err := rawConn(nc)
+	if err != nil {
+		return err
+	}
+	if sc == nil {
 		newBridge(c, nc)
 		return nil
 	}
-	if err == nil {
-		err = p.adoptRaw(c, sc)
+	if err := p.adoptRaw(c, sc); err != nil {
+		return err
 	}
-	if err == nil {
-		nc.Close()
+	nc.Close()
+	return nil
+}
+
+// rawConn returns the descriptor of nc; nil: nc is no plain TCP or unix connection.
+func rawConn(nc net.Conn) (syscall.RawConn, error) {
+	switch nc := nc.(type) {
+	case *net.TCPConn:
+		return nc.SyscallConn()
+	case *net.UnixConn:
+		return nc.SyscallConn()
 	}
-	return err
+	return nil, nil
 }
 
 // adoptRaw gives c a duplicate of the descriptor and watches it.

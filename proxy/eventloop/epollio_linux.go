@@ -126,21 +126,28 @@ func (p *epoll) flush(c *Conn) {
 			l.wrote(c, n)
 			c.out.consume(&l.pool, n)
 		}
-		switch {
-		case err == unix.EINTR:
-		case err != nil && err != unix.EAGAIN:
-			p.broke(c, os.NewSyscallError("write", err))
-			return
-		case err != nil || n < want:
-			c.state |= stateWaiting | stateStalled
-			p.want(c, c.interest|unix.EPOLLOUT)
-			return
-		case c.out.head == nil:
+		if !p.goesOn(c, n, want, err) {
 			return
 		}
 	}
 	c.state |= stateStalled
 	l.markDirty(c)
+}
+
+// goesOn acts on the result of a write of want bytes. False: the flush is over.
+func (p *epoll) goesOn(c *Conn, n, want int, err error) bool {
+	switch {
+	case err == unix.EINTR:
+		return true
+	case err != nil && err != unix.EAGAIN:
+		p.broke(c, os.NewSyscallError("write", err))
+		return false
+	case err != nil || n < want:
+		c.state |= stateWaiting | stateStalled
+		p.want(c, c.interest|unix.EPOLLOUT)
+		return false
+	}
+	return c.out.head != nil
 }
 
 // write makes one call for the first chunks of the output. It returns the bytes written and the

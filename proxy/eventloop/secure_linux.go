@@ -4,9 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,14 +15,7 @@ type secureEpoll struct{ *epoll }
 // adoptSecure takes over a connection whose handshake is done.
 func (p *epoll) adoptSecure(c *Conn, nc *Secure) error {
 	below := nc.NetConn()
-	var sc syscall.RawConn
-	var err error
-	switch below := below.(type) {
-	case *net.TCPConn:
-		sc, err = below.SyscallConn()
-	case *net.UnixConn:
-		sc, err = below.SyscallConn()
-	}
+	sc, err := rawConn(below)
 	if err != nil {
 		return err
 	}
@@ -155,16 +145,7 @@ func (t secureEpoll) flush(c *Conn) {
 				c.out.consume(&l.pool, plain)
 			}
 		}
-		switch {
-		case err == unix.EINTR:
-		case err != nil && err != unix.EAGAIN:
-			t.broke(c, os.NewSyscallError("write", err))
-			return
-		case err != nil || n < want:
-			c.state |= stateWaiting | stateStalled
-			t.want(c, c.interest|unix.EPOLLOUT)
-			return
-		case c.out.head == nil:
+		if !t.goesOn(c, n, want, err) {
 			return
 		}
 	}
