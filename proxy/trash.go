@@ -80,7 +80,7 @@ func PlanTrash(t Trash, p *policy.Policy, info *upstream.Info) (reserved []int, 
 	}
 	list := slices.Sorted(slices.Values(t.Databases))
 	if len(list) == 0 {
-		for db := (info.Databases + 1) / 2; db < info.Databases; db++ {
+		for db := DefaultTrash(info.Databases); db < info.Databases; db++ {
 			list = append(list, db)
 		}
 	}
@@ -94,6 +94,9 @@ func PlanTrash(t Trash, p *policy.Policy, info *upstream.Info) (reserved []int, 
 	}
 	return list, nil
 }
+
+// DefaultTrash is the first database of a trash without a setting: the upper half of the server's is its.
+func DefaultTrash(databases int) int { return (databases + 1) / 2 }
 
 // EvictsAll is Evicts's result for the allkeys policies.
 const EvictsAll = "keys of any kind"

@@ -16,6 +16,7 @@ import (
 	"holdfast/journal/keyspace"
 	"holdfast/journal/replay"
 	"holdfast/journal/scratch"
+	"holdfast/proxy"
 )
 
 const aboutDiff = `Compares the server with the journal, key by key, while it goes on serving: what the
@@ -208,7 +209,7 @@ func withoutTrash(ctx context.Context, config string, e keyspace.Endpoint) (func
 	if len(c.Trash.Databases) > 0 {
 		return func(db int) bool { return slices.Contains(c.Trash.Databases, db) }, nil
 	}
-	if !slices.ContainsFunc(c.Rules, func(r configs.Rule) bool { return r.Action == "trash" }) {
+	if !hasTrash(c) {
 		return nil, nil
 	}
 	s, err := keyspace.Open(ctx, e)
@@ -217,12 +218,16 @@ func withoutTrash(ctx context.Context, config string, e keyspace.Endpoint) (func
 	}
 	defer s.Close()
 	v, err := s.Do(ctx, 0, "CONFIG", "GET", "databases")
+	var no keyspace.ReplyError
+	if errors.As(err, &no) && (no.Code() == "NOPERM" || no.Code() == "ERR") {
+		return nil, nil // where the proxy may not ask, there is no trash
+	}
 	pair, _ := v.([]any)
 	if err != nil || len(pair) != 2 {
-		return nil, err // a server that may not be asked leaves nothing out
+		return nil, err
 	}
 	n, err := strconv.Atoi(fmt.Sprintf("%s", pair[1]))
-	return func(db int) bool { return db >= n/2 }, err
+	return func(db int) bool { return db >= proxy.DefaultTrash(n) }, err
 }
 
 // server is the compared server.

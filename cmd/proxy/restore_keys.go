@@ -278,25 +278,30 @@ func matcher(globs []string) func(string) bool {
 	}
 }
 
-// server reads --into. Of the live server the databases of the trash are left out.
-func (k *keysFlags) server(ctx context.Context, which journalFlag, password *string) (e keyspace.Endpoint, without []int,
-	err error) {
-	var c *configs.Config
-	if *which.config != "" {
-		if c, err = configs.Load(*which.config); err != nil {
-			return e, nil, fmt.Errorf("the configuration cannot be used:\n%w", err)
-		}
-		if len(k.dbs) == 0 {
-			without = c.Trash.Databases
-		}
-	}
+// server reads --into. The databases of the proxy's trash are left out, unless --db names some.
+func (k *keysFlags) server(ctx context.Context, which journalFlag, password *string) (e keyspace.Endpoint,
+	without func(db int) bool, err error) {
 	if *k.into == "live" {
-		if c == nil {
-			return e, nil, usagef("--into live needs --config")
-		}
-		e, err = upstreamOf(ctx, c)
-		return e, without, err
+		e, err = liveServer(ctx, *which.config)
+	} else {
+		var t target
+		t, err = parseServer("into", *k.into, *password)
+		e = t.endpoint()
 	}
-	t, err := parseServer("into", *k.into, *password)
-	return t.endpoint(), without, err
+	if err == nil && len(k.dbs) == 0 {
+		without, err = withoutTrash(ctx, *which.config, e)
+	}
+	return e, without, err
+}
+
+// liveServer is the upstream of a configuration file.
+func liveServer(ctx context.Context, config string) (e keyspace.Endpoint, err error) {
+	if config == "" {
+		return e, usagef("--into live needs --config")
+	}
+	c, err := configs.Load(config)
+	if err != nil {
+		return e, unusable(err)
+	}
+	return upstreamOf(ctx, c)
 }

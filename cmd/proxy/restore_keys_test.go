@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -128,6 +130,42 @@ func TestRestoreKeysUsage(t *testing.T) {
 		if code == exitFailed && !strings.Contains(args, "scratch") && !strings.Contains(args, "ftp") &&
 			!strings.Contains(args, "live") {
 			t.Errorf("%s: it was found out too late: %s", args, stderr)
+		}
+	}
+}
+
+// The databases of the trash are no clients' data: a restore by name leaves them alone.
+func TestRestoreKeysWithoutTrash(t *testing.T) {
+	t.Parallel()
+	srv, p := recording(t, "")
+	srv.MustDo("SET", "a", 1)
+	p.recordedAll(srv)
+	point := fmt.Sprint(offsetOf(t, srv))
+	for _, db := range []int{7, 8, 14} {
+		srv.MustDo("EVAL", "redis.call('SELECT', ARGV[1]) redis.call('SET', 'later', 1)", 0, db)
+	}
+	p.recordedAll(srv)
+	databases := func(more string) string {
+		t.Helper()
+		file := filepath.Join(filepath.Dir(p.file), "other.yaml")
+		text := p.configAt(srv.Addr, more+"journal: {dir: j, mark: 0s}\n")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, v, stderr := restoredKeys(t, srv, "--config", file, "--keys", "*", "--to", point, "--into", "live",
+			"--conflicts", "replace", "--dry-run")
+		if v.Keys["same"] != 1 {
+			t.Errorf("%s: %+v %s", more, v.keysView, stderr)
+		}
+		return fmt.Sprint(v.Keys["removed"])
+	}
+	for more, want := range map[string]string{
+		"rules: []\n": "3",
+		"rules: []\ntrash: {databases: [14, 15]}\n":                    "2",
+		"rules: [{name: keep, commands: [flushall], action: trash}]\n": "1",
+	} {
+		if got := databases(more); got != want {
+			t.Errorf("%s: %s removed, want %s", more, got, want)
 		}
 	}
 }

@@ -32,7 +32,8 @@ type Options struct {
 	Patterns []string
 	Match    func(name string) bool
 	DBs      []int // only in these databases; none: in all
-	Without  []int // not in these
+	// Without, if not nil, says which databases are left out.
+	Without func(db int) bool
 	// Span chooses the keys that commands of a part of the stream have touched; nil: any. It may
 	// not begin before the point.
 	Span *Span

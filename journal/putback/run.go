@@ -182,7 +182,7 @@ func (r *running) named() (keys []keyspace.Key) {
 
 // chosen reports whether a key is selected, the span aside.
 func (r *running) chosen(k keyspace.Key) bool {
-	return !isOwn(k.Name) && r.Match(k.Name) && !slices.Contains(r.Without, k.DB) &&
+	return !isOwn(k.Name) && r.Match(k.Name) && (r.Without == nil || !r.Without(k.DB)) &&
 		(len(r.DBs) == 0 || slices.Contains(r.DBs, k.DB))
 }
 
