@@ -200,22 +200,21 @@ func (r *recorder) close() {
 	}
 }
 
-// parts returns the fields that a reload may change.
-func (r *recorder) parts() (t *tap.Tap, o JournalOptions) {
+// options returns the options in force.
+func (r *recorder) options() JournalOptions {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.tap.Load(), r.opts
+	return r.opts
 }
 
 // troubles lists the journal's faults, for readiness.
 func (r *recorder) troubles() []string {
-	t, _ := r.parts()
 	var out []string
 	j := r.journal.Load()
 	if err := r.failure(); err != nil {
 		out = append(out, "journal: "+err.Error())
 	}
-	st := t.Stats()
+	st := r.tap.Load().Stats()
 	switch {
 	case st.State != tap.Streaming:
 		text := "journal: does not follow the server"

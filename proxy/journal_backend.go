@@ -12,8 +12,7 @@ import (
 
 // state gives the journal's metrics.
 func (r *recorder) state() *telemetry.JournalState {
-	t, _ := r.parts()
-	s := &telemetry.JournalState{Journal: r.journal.Load().Stats(), Tap: t.Stats(),
+	s := &telemetry.JournalState{Journal: r.journal.Load().Stats(), Tap: r.tap.Load().Stats(),
 		Reopens: r.reopens.Load(), Scrubs: r.scrub.rounds.Load(),
 		Damaged: int64(len(r.scrub.damaged())), Held: r.heldBack() != "", Events: r.events.counts()}
 	if a := r.asideNow(); a != nil {
@@ -44,8 +43,7 @@ func (srv *Server) Journal(context.Context) (*admin.Journal, error) {
 	if r == nil {
 		return nil, admin.ErrNoJournal
 	}
-	t, o := r.parts()
-	j, s := r.journal.Load().Stats(), t.Stats()
+	o, j, s := r.options(), r.journal.Load().Stats(), r.tap.Load().Stats()
 	out := &admin.Journal{
 		Dir: o.Dir, State: string(j.State), Required: o.Required, Server: s.Primary,
 		Attached: string(s.State), Since: time.Since(s.Since), Restorable: s.Covered,
@@ -110,8 +108,7 @@ func (srv *Server) TakeBase(ctx context.Context) (*admin.Base, error) {
 	if srv.recorder == nil {
 		return nil, admin.ErrNoJournal
 	}
-	t, _ := srv.recorder.parts()
-	b, err := t.Snapshot(ctx)
+	b, err := srv.recorder.tap.Load().Snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -12,8 +12,7 @@ import (
 // segments up to the present grow beyond journal.retention. An older base still leads to the
 // present, so the proxy is degraded and not unready.
 func (r *recorder) baseTroubles() []string {
-	t, _ := r.parts()
-	return describeBases(t.Stats(), r.journal.Load().Stats())
+	return describeBases(r.tap.Load().Stats(), r.journal.Load().Stats())
 }
 
 func describeBases(t tap.Stats, j journal.Stats) []string {

@@ -70,11 +70,10 @@ func (r *recorder) acknowledge(ctx context.Context) error {
 
 // remedy is the command that settles an incident or brings the data back.
 func (r *recorder) remedy(i *journal.Incident) string {
-	_, o := r.parts()
 	if !i.Open() {
 		return ""
 	}
-	return fmt.Sprintf("proxy repair --config %s --incident %d", cmp.Or(o.Config, "FILE"), i.N)
+	return fmt.Sprintf("proxy repair --config %s --incident %d", cmp.Or(r.options().Config, "FILE"), i.N)
 }
 
 // Incidents implements admin.Backend.

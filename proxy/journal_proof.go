@@ -82,10 +82,7 @@ func (srv *Server) refuseNewJournal(routes []*policy.Route) error {
 }
 
 // facks reports whether the journal's fsyncs count in the server's own WAITAOF.
-func (r *recorder) facks() bool {
-	_, o := r.parts()
-	return o.FACK
-}
+func (r *recorder) facks() bool { return r.options().FACK }
 
 // hurry asks for the proof of a write that was just sent.
 func (r *recorder) hurry() { r.tap.Load().Hurry() }

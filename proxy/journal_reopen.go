@@ -37,9 +37,8 @@ func (r *recorder) run(ctx context.Context, t *tap.Tap, up upstream.Options, don
 		if ctx.Err() != nil || err == nil {
 			return
 		}
-		_, o := r.parts()
 		r.log.Error("journal: nothing is recorded until it can be opened again", "error", err)
-		t = r.resume(ctx, o.Retry, up)
+		t = r.resume(ctx, r.options().Retry, up)
 	}
 }
 
@@ -87,7 +86,7 @@ func (r *recorder) failure() error {
 
 // again reopens a failed journal, and makes a new tap.
 func (r *recorder) again(up upstream.Options) (*tap.Tap, error) {
-	_, o := r.parts()
+	o := r.options()
 	if old := r.journal.Load(); old.Err() != nil {
 		_ = old.Close() // its error is known already; closing frees the folder
 		if err := r.openOrMove(o); err != nil {

@@ -34,7 +34,7 @@ func (p *repairer) begin(r *recorder, q admin.RepairRequest, told func(result st
 			return err
 		}
 	}
-	t, o := r.parts()
+	t, o := r.tap.Load(), r.options()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.state != nil && p.state.Running {
@@ -138,8 +138,8 @@ func (p *repairer) guardRole(ctx context.Context, r *recorder) {
 		if ctx.Err() != nil {
 			return
 		}
-		t, o := r.parts()
-		restored, err := repair.RestoreRole(ctx, o.FS, o.Dir, t.Endpoint())
+		o := r.options()
+		restored, err := repair.RestoreRole(ctx, o.FS, o.Dir, r.tap.Load().Endpoint())
 		if restored {
 			r.log.Warn("journal: a repair was cut off while it fed the server, which is a primary again; " +
 				"run the repair once more")

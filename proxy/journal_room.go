@@ -19,8 +19,7 @@ const (
 
 // roomFindings lists the present shortages; nil until the server's figures are known.
 func (r *recorder) roomFindings() []journal.RoomFinding {
-	t, o := r.parts()
-	st := t.Stats()
+	st := r.tap.Load().Stats()
 	if st.Dataset == 0 {
 		return nil
 	}
@@ -28,7 +27,7 @@ func (r *recorder) roomFindings() []journal.RoomFinding {
 	if err != nil {
 		return nil // the journal's keeper logs it
 	}
-	room.Dataset, room.Buffer, room.Largest = st.Dataset, st.Buffer, o.Largest
+	room.Dataset, room.Buffer, room.Largest = st.Dataset, st.Buffer, r.options().Largest
 	return room.Findings()
 }
 
@@ -47,7 +46,7 @@ func (r *recorder) roomTroubles() (out []string) {
 func (r *recorder) logRoom(ctx context.Context) {
 	var said []string
 	for wait := roomFirst; sleep(ctx, wait); {
-		if t, _ := r.parts(); t.Stats().Dataset != 0 {
+		if r.tap.Load().Stats().Dataset != 0 {
 			wait = roomEvery
 		}
 		var now []string

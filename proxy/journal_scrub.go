@@ -49,7 +49,7 @@ func (s *scrubber) troubles() []string {
 
 // run goes on until the context ends. Joined by recorder.run.
 func (s *scrubber) run(ctx context.Context, r *recorder) {
-	_, o := r.parts()
+	o := r.options()
 	for wait := s.first(r, o.Scrub.Every); o.Scrub.Every > 0; wait = o.Scrub.Every {
 		if !sleep(ctx, wait) {
 			return
@@ -68,8 +68,7 @@ func (s *scrubber) run(ctx context.Context, r *recorder) {
 			r.log.Error("journal: DAMAGED: a file is not what it was", "file", p.File, "error", p.Err)
 		}
 		for len(problems) > 0 {
-			t, _ := r.parts()
-			if _, err := t.Snapshot(ctx); err == nil || !sleep(ctx, scrubRetry) {
+			if _, err := r.tap.Load().Snapshot(ctx); err == nil || !sleep(ctx, scrubRetry) {
 				break
 			}
 		}

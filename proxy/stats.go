@@ -293,6 +293,5 @@ func (srv *Server) journalTroubles() (troubles []string, required bool) {
 	if srv.recorder == nil {
 		return nil, false
 	}
-	_, o := srv.recorder.parts()
-	return srv.recorder.troubles(), o.Required
+	return srv.recorder.troubles(), srv.recorder.options().Required
 }
