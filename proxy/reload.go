@@ -133,9 +133,7 @@ func (c *change) carryOut(ctx context.Context) error {
 
 // prepare takes the steps that can fail or take time.
 func (c *change) prepare(ctx context.Context) error {
-	c.srv.mu.Lock()
-	c.old = c.srv.current
-	c.srv.mu.Unlock()
+	c.old = c.srv.options()
 	for _, step := range []func(context.Context) error{
 		c.askUpstream, c.makeExporter, c.bindConsole, c.bindHTTP, c.makeBudgets, c.openAudit,
 	} {

@@ -56,10 +56,7 @@ func (srv *Server) watchCertificates() {
 	tick := time.NewTicker(certs.Every)
 	defer tick.Stop()
 	for {
-		srv.mu.Lock()
-		set := srv.current.Certificates
-		srv.mu.Unlock()
-		_ = set.Check() // it logs its errors itself
+		_ = srv.options().Certificates.Check() // it logs its errors itself
 		select {
 		case <-tick.C:
 		case <-srv.serving.Done():

@@ -143,6 +143,13 @@ func New(opts Options) (*Server, error) {
 	return srv, nil
 }
 
+// options returns the options in force.
+func (srv *Server) options() Options {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.current
+}
+
 // compile builds the rules for a command table; nil: the built-in one.
 func (srv *Server) compile(o Options, t *policy.Table, info *upstream.Info) (*rules, error) {
 	p, err := policy.New(policy.Options{

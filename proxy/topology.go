@@ -77,17 +77,21 @@ func located(o *Options, address string) upstream.Options {
 	return up
 }
 
-// watch makes a Watcher for options, and starts it.
-func (t *topology) watch(o *Options) *sentinel.Watcher {
+// watch makes a Watcher for options, starts it, and waits for a primary, as long as for a
+// connection. After an error the Watcher goes on.
+func (t *topology) watch(ctx context.Context, o *Options) (w *sentinel.Watcher, address string, err error) {
 	so, up := *o.Sentinels, o.Upstream
 	so.Logger, so.OnChange = t.srv.log, func(*sentinel.View) { t.poke() }
 	so.Role = func(ctx context.Context, address string) (string, error) {
 		return t.role(ctx, up, address)
 	}
 	so.Timeout = min(time.Second, up.ConnectTimeout)
-	w := sentinel.New(so)
+	w = sentinel.New(so)
 	w.Start(t.srv.dialCtx)
-	return w
+	ctx, cancel := context.WithTimeout(ctx, up.ConnectTimeout)
+	defer cancel()
+	address, err = w.Await(ctx)
+	return w, address, err
 }
 
 // role is the role of the server at an address. The one in force is watched anyway.
@@ -109,20 +113,14 @@ func (t *topology) poke() {
 	}
 }
 
-// begin finds the primary for the start, before anything else has begun. It waits as long as for a
-// connection.
+// begin finds the primary for the start, before anything else has begun.
 func (t *topology) begin(ctx context.Context) {
 	srv := t.srv
-	srv.mu.Lock()
-	o := srv.current
-	srv.mu.Unlock()
+	o := srv.options()
 	if o.Sentinels == nil {
 		return
 	}
-	w := t.watch(&o)
-	ctx, cancel := context.WithTimeout(ctx, o.Upstream.ConnectTimeout)
-	defer cancel()
-	address, err := w.Await(ctx)
+	w, address, err := t.watch(ctx, &o)
 	if err != nil {
 		srv.log.Warn("the sentinels name no primary; serving errors until they do", "error", err)
 	}
@@ -270,9 +268,7 @@ func (t *topology) resolve(ctx context.Context, o *Options) (next *sentinel.Watc
 		return nil, false, nil
 	}
 	srv := t.srv
-	srv.mu.Lock()
-	old := srv.current
-	srv.mu.Unlock()
+	old := srv.options()
 	if w := t.current(); w != nil && sameSentinels(o, &old) {
 		address := old.Upstream.Address
 		if _, placeholder := old.Upstream.Dialer.(noPrimary); placeholder {
@@ -281,10 +277,7 @@ func (t *topology) resolve(ctx context.Context, o *Options) (next *sentinel.Watc
 		o.Upstream = located(o, address)
 		return w, false, nil
 	}
-	w := t.watch(o)
-	ctx, cancel := context.WithTimeout(ctx, o.Upstream.ConnectTimeout)
-	defer cancel()
-	address, err := w.Await(ctx)
+	w, address, err := t.watch(ctx, o)
 	if err != nil {
 		w.Stop()
 		return nil, false, fmt.Errorf("upstream.sentinels: %w", err)
@@ -308,9 +301,7 @@ func (srv *Server) moveTo(ctx context.Context, w *sentinel.Watcher, address stri
 	if srv.topology.current() != w {
 		return false, nil
 	}
-	srv.mu.Lock()
-	o := srv.current
-	srv.mu.Unlock()
+	o := srv.options()
 	o.Upstream = located(&o, address)
 	o.InForce = nil // nothing else changes
 	c := &change{srv: srv, opts: o}
