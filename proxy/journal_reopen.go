@@ -50,12 +50,8 @@ func (r *recorder) resume(ctx context.Context, pause time.Duration, up upstream.
 	}
 	var said seldom.Log
 	for ; ; pause = min(2*pause, max(pause, retryMost)) {
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !sleep(ctx, pause) {
 			return nil
-		case <-timer.C:
 		}
 		t, err := r.again(up)
 		if err == nil {

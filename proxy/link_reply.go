@@ -49,7 +49,7 @@ func (l *link) OnData(_ *eventloop.Conn, p []byte) {
 		l.wakeStalled()
 	}
 	w.resume()
-	if l.retiring || l.stall.parked {
+	if l.leaving() {
 		l.retireIfDone()
 	}
 }

@@ -184,8 +184,6 @@ func setInfoSteps(lib library) []prepStep {
 // replies, and the link is not ready until then.
 func (l *link) extend(steps []prepStep) {
 	switch {
-	case l.conn == nil:
-		l.later = append(l.later, steps...)
 	case l.ready && mustAny(steps):
 		l.ready = false
 		l.later = append(l.later, steps...)

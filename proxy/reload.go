@@ -237,7 +237,7 @@ func (c *change) commit() error {
 		c.logUpstream()
 	}
 	// The posts are on their way; this follows them. The only error is that a loop has ended.
-	_, _ = gather(srv.dialCtx, srv, func(*worker) struct{} { return struct{}{} })
+	_ = srv.Alive(srv.dialCtx)
 	srv.limits.Retain(c.next.rules.policy)
 	if srv.recorder != nil {
 		srv.recorder.change(c.opts.Journal, c.opts.Upstream)
@@ -377,10 +377,7 @@ func (r *replaced) retire(c *change) {
 const consoleGrace = time.Second
 
 func (srv *Server) retireConsole(s *admin.Server) {
-	select {
-	case <-time.After(consoleGrace):
-	case <-srv.serving.Done():
-	}
+	sleep(srv.serving, consoleGrace)
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
 	srv.closeConsole(ctx, s)

@@ -142,9 +142,7 @@ func (srv *Server) retireUpstream(up *upstream.Upstream) {
 		if links == 0 {
 			return
 		}
-		select {
-		case <-time.After(pause):
-		case <-srv.dialCtx.Done():
+		if !sleep(srv.dialCtx, pause) {
 			return
 		}
 	}

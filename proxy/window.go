@@ -116,8 +116,7 @@ func (l *link) isHeavy() bool {
 // wakeable is the number of stalled sessions to resume now: those for whose commands there may be
 // room. The next replies wake the others.
 func (l *link) wakeable() int {
-	if !l.ready || l.lane == nil || l.reqs.len() == 0 || l.retiring || l.stall.parked ||
-		l.weight.each < heavyReply {
+	if !l.ready || l.lane == nil || l.reqs.len() == 0 || l.leaving() || l.weight.each < heavyReply {
 		return len(l.stalled)
 	}
 	return min(len(l.stalled), max((linkBytes-l.awaits())/windowBytes, 1))
