@@ -58,19 +58,17 @@ func (f *frame) subscribe() next {
 	return handled
 }
 
-func kindOf(name string) subKind {
-	switch name[0] {
-	case 'p':
+// kindOf is the family of a subscription command, and of the first word of its confirmations.
+func kindOf(word string) subKind {
+	switch word {
+	case "subscribe", "unsubscribe":
+		return subChannel
+	case "psubscribe", "punsubscribe":
 		return subPattern
-	case 's':
-		if name == "ssubscribe" || name == "sunsubscribe" {
-			return subShard
-		}
-	}
-	if name == "sunsubscribe" {
+	case "ssubscribe", "sunsubscribe":
 		return subShard
 	}
-	return subChannel
+	return subNone
 }
 
 // push handles messages on a link lent to a session; false: reply is a reply.
@@ -78,7 +76,7 @@ func (l *link) push(reply []byte, typ byte) bool {
 	s := l.owner
 	switch {
 	case typ == '>':
-		if l.confirmation(firstWord(reply)) != subNone && l.awaitsConfirmation() {
+		if kindOf(string(firstWord(reply))) != subNone && l.awaitsConfirmation() {
 			return false
 		}
 		switch string(firstWord(reply)) {
@@ -99,7 +97,7 @@ func (l *link) push(reply []byte, typ byte) bool {
 			return false
 		case isMessage(word):
 			reply = l.w.trash.hideInvalidated(reply)
-		case l.confirmation(word) != subNone && !l.awaitsConfirmation():
+		case kindOf(string(word)) != subNone && !l.awaitsConfirmation():
 			l.sub.note(reply)
 		default:
 			return false
@@ -119,19 +117,6 @@ func isMessage(word []byte) bool {
 		return true
 	}
 	return false
-}
-
-// confirmation returns the family of a confirmation's first word.
-func (l *link) confirmation(word []byte) subKind {
-	switch string(word) {
-	case "subscribe", "unsubscribe":
-		return subChannel
-	case "psubscribe", "punsubscribe":
-		return subPattern
-	case "ssubscribe", "sunsubscribe":
-		return subShard
-	}
-	return subNone
 }
 
 func (l *link) awaitsConfirmation() bool {
@@ -180,12 +165,12 @@ func (st *subState) note(reply []byte) {
 		return
 	}
 	total := int(v.Elems[2].Int)
-	switch string(v.Elems[0].Str) {
-	case "ssubscribe", "sunsubscribe":
+	switch kindOf(string(v.Elems[0].Str)) {
+	case subShard:
 		st.shards = total
-	case "psubscribe", "punsubscribe":
+	case subPattern:
 		st.patterns = max(0, total-st.channels)
-	case "subscribe", "unsubscribe":
+	case subChannel:
 		st.channels = max(0, total-st.patterns)
 	}
 }
