@@ -130,10 +130,8 @@ func (q *question) put() {
 
 // askFor sends a command that belongs to no session.
 func (l *link) askFor(done func(reply []byte, broken bool), args ...string) {
-	l.send(resp.AppendCommandStrings(nil, args...))
 	l.commands++
-	r := l.reqs.push()
-	r.mode, r.call, r.start, r.end = modeCall, &call{done: done}, l.w.loop.Now(), l.queued
+	l.ask(done, args...)
 }
 
 func (q *question) gotReset(reply []byte, _ bool) { q.reset = bytes.HasPrefix(reply, []byte("+RESET")) }

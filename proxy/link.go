@@ -236,6 +236,13 @@ func (l *link) inject(args ...string) {
 	r.mode, r.end, r.start = modeSwallow, l.queued, l.w.loop.Now()
 }
 
+// ask sends one of the proxy's own commands and hands its reply to done.
+func (l *link) ask(done func(reply []byte, broken bool), args ...string) {
+	l.send(resp.AppendCommandStrings(nil, args...))
+	r := l.reqs.push()
+	r.mode, r.call, r.start, r.end = modeCall, &call{done: done}, l.w.loop.Now(), l.queued
+}
+
 // unused reports whether the link has never carried a command, and has none in its backlog.
 func (r *replies) unused() bool { return r.queued == 0 }
 

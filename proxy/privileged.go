@@ -33,10 +33,7 @@ func (w *worker) controlIdentity() *identity {
 
 // askPrivileged sends a command without a session and hands the reply to done.
 func (w *worker) askPrivileged(args []string, done func(reply []byte, broken bool)) {
-	l := w.privileged()
-	l.send(resp.AppendCommandStrings(nil, args...))
-	r := l.reqs.push()
-	r.mode, r.call, r.start, r.end = modeCall, &call{done: done}, w.loop.Now(), l.queued
+	w.privileged().ask(done, args...)
 }
 
 // askString is ask for one of the proxy's own commands, which counts as the frame's.

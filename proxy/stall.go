@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"holdfast/policy"
-	"holdfast/proxy/resp"
 )
 
 // Replies on a shared link can stop while the server goes on: CLIENT PAUSE WRITE from elsewhere
@@ -352,15 +351,12 @@ func (w *worker) probe(l *link, proof int64) {
 	}
 	w.watch.probing = true
 	p := w.controlIdentity().lane(laneKey{kind: laneHeld, proto: 2}).pick(w)
-	p.send(resp.AppendCommandStrings(nil, "pFcOuNt", probeKey))
-	r := p.reqs.push()
-	r.mode, r.start, r.end = modeCall, now, p.queued
-	r.call = &call{done: func(reply []byte, broken bool) {
+	p.ask(func(reply []byte, broken bool) {
 		w.watch.probing = false
 		if !broken && reply[0] == ':' {
 			w.watch.write.saw(now, w.loop.Now())
 		}
-	}}
+	}, "pFcOuNt", probeKey)
 }
 
 // probeKey does not exist.
