@@ -29,7 +29,7 @@ func (l *link) OnData(_ *eventloop.Conn, p []byte) {
 	for len(p) > 0 && !l.closed {
 		n, done, err := l.scan.Scan(p)
 		if err != nil {
-			l.fail(fmt.Errorf("malformed reply: %w", err))
+			l.malformed(err)
 			break
 		}
 		if done {
@@ -52,6 +52,12 @@ func (l *link) OnData(_ *eventloop.Conn, p []byte) {
 	if l.leaving() {
 		l.retireIfDone()
 	}
+}
+
+// malformed ends the link at bytes that are no reply.
+func (l *link) malformed(err error) {
+	l.w.counters.ReplyErrors++
+	l.fail(fmt.Errorf("malformed reply: %w", err))
 }
 
 // refusesStream reports whether the first bytes of a stream are an error: then there is no stream,
@@ -96,7 +102,7 @@ func (l *link) forwardRun(p []byte) int {
 				to.deliver(p[from:pos])
 			}
 			if err != nil {
-				l.fail(fmt.Errorf("malformed reply: %w", err))
+				l.malformed(err)
 			} else {
 				l.gather(p[pos:])
 			}
