@@ -203,22 +203,16 @@ func (k *logKeeper) Take(reads [][]any, replies []any) {
 // connection, reads the logs. It reports whether any log has entries to keep. Without an answer
 // none has.
 func (k *logKeeper) look(ctx context.Context, up *upstream.Upstream) (active bool) {
-	args := []any{"config", "get"}
+	var names []any
 	for _, kind := range logKinds {
-		args = append(args, kind.over, kind.size)
+		names = append(names, kind.over, kind.size)
 		if kind.overOld != "" {
-			args = append(args, kind.overOld, kind.sizeOld)
+			names = append(names, kind.overOld, kind.sizeOld)
 		}
 	}
-	reply, err := up.Do(ctx, args...)
-	pairs, ok := reply.([]any)
-	if err != nil || !ok {
+	config, err := up.ConfigGet(ctx, names...)
+	if err != nil {
 		return false
-	}
-	config := map[string]string{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		name, _ := pairs[i].(string)
-		config[name], _ = pairs[i+1].(string)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -4,10 +4,11 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"time"
+
+	"holdfast/proxy/resp"
 )
 
 // A connection stays logged in when the password changes, so the control connections can long
@@ -113,12 +114,7 @@ func (u *Upstream) TryLogin(ctx context.Context, user, password string) error {
 
 // exchange sends one command and returns the reply's line.
 func exchange(conn net.Conn, in *bufio.Reader, args ...string) (string, error) {
-	var b strings.Builder
-	fmt.Fprintf(&b, "*%d\r\n", len(args))
-	for _, a := range args {
-		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(a), a)
-	}
-	if _, err := io.WriteString(conn, b.String()); err != nil {
+	if _, err := conn.Write(resp.AppendCommandStrings(nil, args...)); err != nil {
 		return "", err
 	}
 	line, err := in.ReadSlice('\n')

@@ -172,26 +172,35 @@ func (u *Upstream) readInfo(ctx context.Context) (map[string]string, error) {
 	return parseInfo(text), nil
 }
 
-// readConfig runs CONFIG GET.
+// readConfig reads the settings of interest.
 func (u *Upstream) readConfig(ctx context.Context, after *Info) error {
-	reply, err := u.Do(ctx, append([]any{"config", "get"}, configNames...)...)
+	config, err := u.ConfigGet(ctx, configNames...)
 	if err != nil {
 		if text, _ := serverError(err); strings.HasPrefix(text, "NOPERM") {
 			after.AppendFsync = "" // the earlier value may be outdated
 		}
 		return err
 	}
+	after.applyConfig(config)
+	return nil
+}
+
+// ConfigGet runs CONFIG GET as Do does. A parameter that the server lacks is not in the result.
+func (u *Upstream) ConfigGet(ctx context.Context, names ...any) (map[string]string, error) {
+	reply, err := u.Do(ctx, append([]any{"config", "get"}, names...)...)
+	if err != nil {
+		return nil, err
+	}
 	pairs, ok := reply.([]any)
 	if !ok || len(pairs)%2 != 0 {
-		return fmt.Errorf("config get: got a reply of type %T, want pairs", reply)
+		return nil, fmt.Errorf("config get: got a reply of type %T, want pairs", reply)
 	}
 	config := make(map[string]string, len(pairs)/2)
 	for i := 0; i < len(pairs); i += 2 {
 		name, _ := pairs[i].(string)
 		config[name], _ = pairs[i+1].(string)
 	}
-	after.applyConfig(config)
-	return nil
+	return config, nil
 }
 
 // readCommands runs COMMAND if the table is unknown or its size has changed, as after MODULE LOAD.
