@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 )
 
 func showUpstream(ctx context.Context, c *client, args []string) (reply, error) {
@@ -79,7 +78,7 @@ func sentinelLines(n *Sentinels) []string {
 	t = table{head: []string{"MOVED", "FROM", "TO", "PAUSED", "VOTES", "FIRST SIGN"}}
 	for i := range n.Moves {
 		m := &n.Moves[i]
-		t.row(m.At.UTC().Format(time.RFC3339), m.From, m.To, m.Paused, fmt.Sprintf("%d of %d", m.Votes, m.Of),
+		t.row(moment(m.At), m.From, m.To, m.Paused, fmt.Sprintf("%d of %d", m.Votes, m.Of),
 			m.Why)
 	}
 	return append(out, t.lines()...)

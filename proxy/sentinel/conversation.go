@@ -47,7 +47,7 @@ func (o *Options) questions() [][]string {
 	}
 }
 
-// conversation is one connection to a sentinel. It belongs to run, except for the channel of read.
+// conversation is one connection to a sentinel. It belongs to converse, except for the channel of read.
 type conversation struct {
 	o     *Options
 	conn  net.Conn

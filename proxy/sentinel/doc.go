@@ -33,6 +33,6 @@
 // while the primary is in doubt.
 //
 // judge and electorate decide and do no I/O. One goroutine (Watcher.run) owns the state; it starts
-// one per sentinel (session.run) and one per question to a server (Watcher.askRole). A View is
+// one per sentinel (Watcher.attend) and one per question to a server (Watcher.askRole). A View is
 // immutable; any goroutine may read it.
 package sentinel

@@ -3,6 +3,7 @@ package sentinel
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -82,12 +83,7 @@ func signOf(m map[string]string) sign {
 }
 
 func hasFlag(flags, flag string) bool {
-	for f := range strings.SplitSeq(flags, ",") {
-		if f == flag {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(strings.Split(flags, ","), flag)
 }
 
 // fields reads a map, or the same as a flat list.

@@ -82,9 +82,6 @@ func New(o Options) *Watcher {
 	return w
 }
 
-// Options returns the options that the Watcher was made with.
-func (w *Watcher) Options() *Options { return &w.o }
-
 // View returns the present view. It takes no lock.
 func (w *Watcher) View() *View { return w.view.Load() }
 

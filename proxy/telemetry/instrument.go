@@ -32,7 +32,6 @@ const (
 const (
 	unitBytes   = "By"
 	unitSeconds = "s"
-	unitNone    = ""
 )
 
 // view is the input of one scrape.
