@@ -213,7 +213,7 @@ func (r *run) unwritten(ctx context.Context, view *journal.View) error {
 	gone := removed{}
 	var first error
 	err = r.branch.since(ctx, view, journal.Position{}, func(_ journal.Timeline, c *stream.Command) error {
-		if replay.Traceless(c) || gone.take(c) {
+		if c.Traceless() || gone.take(c) {
 			return nil
 		}
 		first = fmt.Errorf("%w: %.20q at offset %d", errWritten, c.Args[0], c.Start)

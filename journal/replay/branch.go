@@ -53,7 +53,7 @@ func (b *Branch) take(c *stream.Command) error {
 	switch {
 	case c.Start >= b.to:
 		return stream.ErrStop
-	case !Traceless(c) || c.Is("SELECT") || isFrame(c):
+	case !c.Traceless() || isFrame(c):
 		b.plan.Needs.note(c)
 		b.Commands++
 		return nil
@@ -64,16 +64,6 @@ func (b *Branch) take(c *stream.Command) error {
 	}
 	b.drops = append(b.drops, journal.Range{Timeline: b.timeline, From: c.Start, To: c.End})
 	return nil
-}
-
-// Traceless reports whether a command leaves no trace in the data of clients.
-func Traceless(c *stream.Command) bool {
-	for _, name := range []string{"PING", "SELECT", "PUBLISH", "SPUBLISH", "REPLCONF", "MULTI", "EXEC"} {
-		if c.Is(name) {
-			return true
-		}
-	}
-	return c.IsMark()
 }
 
 // Size is the number of bytes of the feed.

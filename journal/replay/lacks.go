@@ -110,7 +110,7 @@ func countLack(ctx context.Context, view *journal.View, tl journal.TimelineID, f
 		switch {
 		case c.Start >= to:
 			return stream.ErrStop
-		case !counts(c) || isFrame(c) || c.IsMark():
+		case c.Traceless():
 			return nil
 		case l.Commands == 0:
 			l.Since = c.Time

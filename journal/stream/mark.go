@@ -18,3 +18,19 @@ func (c *Command) IsMark() bool {
 	key := string(c.Args[1])
 	return key == MarkKey || key == FenceKey
 }
+
+// Traceless reports whether a command leaves no trace in the data of clients: the servers' own
+// traffic, messages, and the keys that proxies write for themselves.
+func (c *Command) Traceless() bool {
+	if len(c.Args) == 0 {
+		return true
+	}
+	for _, name := range traceless {
+		if c.Is(name) {
+			return true
+		}
+	}
+	return c.IsMark()
+}
+
+var traceless = [...]string{"PING", "REPLCONF", "SELECT", "MULTI", "EXEC", "PUBLISH", "SPUBLISH"}

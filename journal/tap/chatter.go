@@ -42,22 +42,6 @@ func scan(ctx context.Context, view *journal.View, from journal.Position, sc *st
 	}
 }
 
-// isChatter reports whether a command changes no lasting data: the servers' own traffic, messages,
-// and the marks of proxies.
-func isChatter(c *stream.Command) bool {
-	if len(c.Args) == 0 {
-		return true
-	}
-	for _, name := range chatter {
-		if c.Is(name) {
-			return true
-		}
-	}
-	return c.IsMark()
-}
-
-var chatter = []string{"PING", "REPLCONF", "SELECT", "MULTI", "EXEC", "PUBLISH", "SPUBLISH"}
-
 // isMark reports whether a command writes the mark.
 func isMark(c *stream.Command) bool {
 	return c.Is("SET") && len(c.Args) > 2 && string(c.Args[1]) == MarkKey

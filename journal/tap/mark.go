@@ -279,7 +279,7 @@ func (m *marker) quiet(ctx context.Context, p journal.Position) (bool, error) {
 	sc := stream.NewScanner(stream.Options{Offset: m.seen.Offset, DB: m.scanDB, MaxArg: 64})
 	quiet := true
 	err = scan(ctx, view, m.seen, sc, func(c *stream.Command) error {
-		if !isChatter(c) {
+		if !c.Traceless() {
 			quiet = false
 			return stream.ErrStop
 		}

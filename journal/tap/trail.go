@@ -81,7 +81,7 @@ func (t *trail) take(c *stream.Command) {
 		t.change(c, now)
 		return
 	}
-	if isChatter(c) {
+	if c.Traceless() {
 		return
 	}
 	switch t.effect(c) {
