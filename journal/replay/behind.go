@@ -52,7 +52,7 @@ func Count(ctx context.Context, view *journal.View, id journal.TimelineID, from,
 		if c.Start >= to {
 			return stream.ErrStop
 		}
-		if chatter(c) || c.Is("MULTI") || c.Is("EXEC") || c.Is("PUBLISH") || ownKey(c) {
+		if c.Traceless() || ownKey(c) {
 			return nil
 		}
 		a.Commands++

@@ -119,7 +119,7 @@ func (v *surveyor) take(c *stream.Command) error {
 		if !v.done {
 			v.settle()
 		}
-		if !chatter(c) && !c.Is("MULTI") && !c.Is("EXEC") && !c.Is("PUBLISH") && !ownKey(c) {
+		if !c.Traceless() && !ownKey(c) {
 			v.out.After++
 		}
 		if v.patience > 0 && v.out.After%4096 == 4095 && time.Since(v.since) > v.patience {
