@@ -83,14 +83,7 @@ func (b *Branch) each(ctx context.Context, fn func([]byte) error) error {
 
 // offset is the offset of the branch after so many bytes of the feed.
 func (b *Branch) offset(fed int64) int64 {
-	at := b.from + max(0, fed-int64(len(b.head)))
-	for _, d := range b.drops {
-		if d.From > at {
-			break
-		}
-		at += d.To - d.From
-	}
-	return min(at, b.to)
+	return min(withDropped(b.drops, b.from+max(0, fed-int64(len(b.head)))), b.to)
 }
 
 var errParted = errors.New("the histories part")

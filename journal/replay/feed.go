@@ -205,14 +205,7 @@ func (p *Primary) resume(args []string) (from int64, ok bool) {
 	if err != nil || given < plan.Base.Offset || given > plan.End() {
 		return 0, false
 	}
-	from = given
-	for _, d := range plan.Drops {
-		if d.From > from {
-			break
-		}
-		from += d.To - d.From
-	}
-	return from, true
+	return withDropped(plan.Drops, given), true
 }
 
 func (f *feed) sendBase(ctx context.Context, w *bufio.Writer) error {

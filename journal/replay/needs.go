@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -42,12 +41,7 @@ func (n *Needs) clone() *Needs {
 
 // Names lists the commands in order.
 func (n *Needs) Names() []string {
-	names := make([]string, 0, len(n.Commands))
-	for name := range n.Commands {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+	return sortedKeys(n.Commands)
 }
 
 // readBase reads a base from its beginning to its end. ErrBase says that it has changed since it

@@ -51,7 +51,8 @@ func NewPlanVia(ctx context.Context, view *journal.View, p *Point, via int64) (*
 // newPlan works out a plan whose base is at or below an offset.
 func newPlan(ctx context.Context, view *journal.View, p *Point, first int64, skips []Skip) (*Plan,
 	error) {
-	plan := &Plan{Point: p, ReplID: historyAt(view, p)}
+	// The point may lie on an ancestor: a server restored there truly continues that history.
+	plan := &Plan{Point: p, ReplID: ownerOf(view, p.Timeline, p.Offset).ReplID}
 	drops, err := resolve(ctx, view, p, skips)
 	if err != nil {
 		return nil, err
@@ -99,20 +100,6 @@ func (p *Plan) given(offset int64) int64 {
 		}
 	}
 	return n
-}
-
-// historyAt is the replication id of the history at a point, which may lie on an ancestor. A server
-// restored there truly continues that history.
-func historyAt(view *journal.View, p *Point) string {
-	byID := make(map[journal.TimelineID]journal.Timeline)
-	for _, t := range view.Timelines() {
-		byID[t.ID] = t
-	}
-	tl := p.Timeline
-	for tl.Parent != 0 && p.Offset <= tl.Fork {
-		tl = byID[tl.Parent]
-	}
-	return tl.ReplID
 }
 
 // randomID makes a replication id in the servers' format: 40 hexadecimal digits.

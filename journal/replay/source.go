@@ -26,6 +26,17 @@ func writeStream(ctx context.Context, view *journal.View, p *Plan, from, to int6
 		})
 }
 
+// withDropped turns an offset that counts only the bytes that are not dropped into one of the stream.
+func withDropped(drops []journal.Range, offset int64) int64 {
+	for _, d := range drops {
+		if d.From > offset {
+			break
+		}
+		offset += d.To - d.From
+	}
+	return offset
+}
+
 // keep calls fn for the parts of data that are not dropped, and returns the drops that still matter
 // behind them.
 func keep(drops []journal.Range, at int64, data []byte, fn func([]byte) error) (
