@@ -201,10 +201,7 @@ func (f *liveFeed) feed(ctx context.Context) error {
 	close(f.ready)
 	end, last, moved := f.at+f.Branch.Size(), f.at, time.Now()
 	for {
-		now, err := f.t.look(ctx)
-		if err == nil {
-			err = f.t.ours(now)
-		}
+		now, err := f.t.lookAtOurs(ctx)
 		switch {
 		case err != nil:
 			return err
@@ -235,10 +232,7 @@ func (f *liveFeed) fence(ctx context.Context) error {
 		return fmt.Errorf("%w: it did not come to %s for the data within %v", ErrTarget, f.Word.Address,
 			comeTimeout)
 	}
-	now, err := f.t.look(ctx)
-	if err == nil {
-		err = f.t.ours(now)
-	}
+	now, err := f.t.lookAtOurs(ctx)
 	if err != nil {
 		return err
 	}

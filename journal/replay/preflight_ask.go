@@ -62,7 +62,8 @@ func (t *target) checkDatabases(ctx context.Context, p *Preflight) error {
 func (t *target) checkSettings(ctx context.Context, p *Preflight) error {
 	v, err := t.ask(ctx, p, "settings", "CONFIG", "GET", "tls-replication")
 	pair, _ := v.([]any)
-	if err == nil && len(pair) == 2 && pair[1] == "yes" && t.opts.Serve == nil {
+	t.byTLS = err == nil && len(pair) == 2 && pair[1] == "yes"
+	if t.byTLS && t.opts.Serve == nil {
 		p.refuse("tls", ErrTarget, "tls-replication is yes: it would come for the data with TLS, and "+
 			"there is no certificate to serve it with; name one beside its address (cert and key), or "+
 			"CONFIG SET tls-replication no for as long as it takes")

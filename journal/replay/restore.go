@@ -167,10 +167,7 @@ func Restore(ctx context.Context, o RestoreOptions) (Result, error) {
 // follow waits until the target is exactly at the point.
 func (t *target) follow(ctx context.Context, p *Primary) error {
 	for {
-		now, err := t.look(ctx)
-		if err == nil {
-			err = t.ours(now)
-		}
+		now, err := t.lookAtOurs(ctx)
 		if err == nil {
 			err = t.guarded(now)
 		}
@@ -208,6 +205,15 @@ func (t *target) follow(ctx context.Context, p *Primary) error {
 	}
 }
 
+// lookAtOurs asks for the state of a target that must still be ours.
+func (t *target) lookAtOurs(ctx context.Context, more ...string) (look, error) {
+	now, err := t.look(ctx, more...)
+	if err == nil {
+		err = t.ours(now)
+	}
+	return now, err
+}
+
 // ours makes sure that the target is still the same process, and our replica.
 func (t *target) ours(now look) error {
 	switch {
@@ -224,10 +230,7 @@ func (t *target) ours(now look) error {
 // asReplica examines the target between its change of role and its first byte of data: traits that
 // only a replica shows are checked while its own data is untouched.
 func (t *target) asReplica(ctx context.Context) error {
-	now, err := t.look(ctx)
-	if err == nil {
-		err = t.ours(now)
-	}
+	now, err := t.lookAtOurs(ctx)
 	if err == nil {
 		err = t.guarded(now)
 	}
@@ -251,10 +254,7 @@ func (t *target) arrived(ctx context.Context) error {
 			return err
 		}
 	}
-	now, err := t.look(ctx, "memory", "errorstats", "keyspace")
-	if err == nil {
-		err = t.ours(now)
-	}
+	now, err := t.lookAtOurs(ctx, "memory", "errorstats", "keyspace")
 	if err == nil {
 		err = t.understood(now)
 	}

@@ -44,10 +44,7 @@ func (t *target) stand(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
-	now, err := t.look(ctx)
-	if err == nil {
-		err = t.ours(now)
-	}
+	now, err := t.lookAtOurs(ctx)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ type target struct {
 	advertised string   // where it was told to come
 	peer       net.Addr // where it is, once it is listened for
 	before     look     // as it was found
+	byTLS      bool     // it replicates over TLS; false, the default, also if its user may not ask
 	tail       *Tail    // of the recorded server; nil: it is another one
 }
 
@@ -108,7 +109,8 @@ func (t *target) refused(command string, err error) error {
 }
 
 // listen opens the address where the target comes for the data, and returns the address to
-// advertise. By default that is the address from which we reach the target.
+// advertise. By default that is the address from which we reach the target. It comes behind the
+// preflight, which finds out whether the target replicates over TLS.
 func (t *target) listen(ctx context.Context) (ln net.Listener, advertise string, err error) {
 	t.peer = t.conn.RemoteAddr()
 	local := "127.0.0.1" // the target is on this machine if it is on a unix socket
@@ -119,13 +121,12 @@ func (t *target) listen(ctx context.Context) (ln net.Listener, advertise string,
 	if address == "" {
 		address = net.JoinHostPort(local, "0")
 	}
-	secure := t.opts.Serve != nil && t.replicatesByTLS(ctx)
 	ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, "", err
 	}
 	a := ln.Addr().(*net.TCPAddr) // the type requested
-	if secure {
+	if t.byTLS && t.opts.Serve != nil {
 		ln = tls.NewListener(ln, t.opts.Serve)
 	}
 	if t.opts.Advertise != "" {
@@ -135,16 +136,6 @@ func (t *target) listen(ctx context.Context) (ln net.Listener, advertise string,
 		local = a.IP.String()
 	}
 	return ln, net.JoinHostPort(local, strconv.Itoa(a.Port)), nil
-}
-
-// replicatesByTLS asks whether the target replicates over TLS. Without an answer it assumes
-// plaintext, the default.
-func (t *target) replicatesByTLS(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	v, err := t.conn.Do(ctx, "CONFIG", "GET", "tls-replication")
-	pair, _ := v.([]any)
-	return err == nil && len(pair) == 2 && pair[1] == "yes"
 }
 
 // isTarget admits the target's machine, and this one: an admitted peer is given everything. With an
