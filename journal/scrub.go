@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"holdfast/journal/internal/ctxtime"
 	"holdfast/journal/vfs"
 )
 
@@ -112,14 +113,7 @@ func (p *pace) take(n int) error {
 	wait := p.free.Sub(now)
 	p.free = p.free.Add(time.Duration(float64(n) / float64(p.rate) * float64(time.Second)))
 	p.mu.Unlock()
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-p.ctx.Done():
-		return p.ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	return ctxtime.Sleep(p.ctx, wait)
 }
 
 // pacedFS is a disk whose files are read at a pace.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast/journal"
+	"holdfast/journal/internal/ctxtime"
 	"holdfast/journal/stream"
 )
 
@@ -93,10 +94,8 @@ func (f *follower) reach(ctx context.Context, offset int64) error {
 		if f.scanner.Offset() >= offset {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if ctxtime.Sleep(ctx, followPoll) != nil {
 			return context.Cause(ctx)
-		case <-time.After(followPoll):
 		}
 	}
 	return nil

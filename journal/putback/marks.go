@@ -91,9 +91,7 @@ func (m *marks) add(key keyspace.Key, at int64) *mark {
 }
 
 // isOwn reports whether a key is the proxy's own, or ours.
-func isOwn(name string) bool {
-	return name == "holdfast:mark" || name == "holdfast:fence" || name == unshiftedKey
-}
+func isOwn(name string) bool { return stream.IsOwn(name) || name == unshiftedKey }
 
 // note records a command on the key.
 func (k *mark) note(c *stream.Command, within bool) {

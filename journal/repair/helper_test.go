@@ -18,6 +18,7 @@ import (
 	"holdfast/journal"
 	"holdfast/journal/keyspace"
 	"holdfast/journal/scratch"
+	"holdfast/journal/stream"
 	"holdfast/journal/tap"
 	"holdfast/proxy/proxytest"
 )
@@ -199,7 +200,7 @@ func contents(t testing.TB, srv *proxytest.Server) map[string]string {
 			t.Fatal(err)
 		}
 		for i, k := range names {
-			if !isOwn(k) && k != "before the mark" {
+			if !stream.IsOwn(k) && k != "before the mark" {
 				out[fmt.Sprint(db, " ", k)] = fmt.Sprint(replies[2*i].(*redis.Cmd).Val(),
 					replies[2*i+1].(*redis.Cmd).Val())
 			}

@@ -142,7 +142,7 @@ func (m *merging) part(ctx context.Context, part map[keyspace.Key]*entry) error 
 	var keys []keyspace.Key
 	for _, k := range sorted(part) {
 		switch e := part[k]; {
-		case !e.touched || isOwn(k.Name):
+		case !e.touched || stream.IsOwn(k.Name):
 		case e.settled:
 			m.report.Touched++
 			m.report.Settled++
@@ -365,11 +365,6 @@ func (m *merging) explain(ctx context.Context, differ map[keyspace.Key]bool) err
 		}
 		return nil
 	})
-}
-
-// isOwn reports whether a key is one that proxies write for themselves.
-func isOwn(name string) bool {
-	return name == stream.MarkKey || name == stream.FenceKey || name == SignKey
 }
 
 // sorted lists keys by database and name.

@@ -12,6 +12,7 @@ import (
 	"holdfast/journal/keyspace"
 	"holdfast/journal/replay"
 	"holdfast/journal/scratch"
+	"holdfast/journal/stream"
 )
 
 // ErrLive means that the live server cannot be repaired in its present state: it is a replica,
@@ -254,7 +255,7 @@ func (r *run) list(ctx context.Context, s *keyspace.Server) error {
 		return nil
 	}
 	for key, err := range s.Keys(ctx, "", dbs...) {
-		if err == nil && !isOwn(key.Name) {
+		if err == nil && !stream.IsOwn(key.Name) {
 			err = r.pile.touch(key.DB, []byte(key.Name))
 		}
 		if err != nil {

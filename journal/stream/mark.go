@@ -10,6 +10,9 @@ const (
 	RepairKey = "holdfast:repair"
 )
 
+// IsOwn reports whether a key is one that proxies write for themselves.
+func IsOwn(name string) bool { return name == MarkKey || name == FenceKey || name == RepairKey }
+
 // IsMark reports whether a command writes one of a proxy's own keys.
 func (c *Command) IsMark() bool {
 	if !c.Is("SET") || len(c.Args) < 3 {
