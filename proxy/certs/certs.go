@@ -34,7 +34,7 @@ func (s *Server) DialSelf(ctx context.Context, dial DialFunc, network, address s
 		return nc, err
 	}
 	own := s.state.Load()
-	conn := tls.Client(nc, &tls.Config{
+	return shake(ctx, nc, &tls.Config{
 		MinVersion: tls.VersionTLS12, Certificates: own.config.Certificates,
 		InsecureSkipVerify: true, // VerifyConnection is stricter: it accepts one certificate
 		VerifyConnection: func(c tls.ConnectionState) error {
@@ -45,11 +45,6 @@ func (s *Server) DialSelf(ctx context.Context, dial DialFunc, network, address s
 			return nil
 		},
 	})
-	if err := conn.HandshakeContext(ctx); err != nil {
-		nc.Close()
-		return nil, fmt.Errorf("TLS handshake: %w", Explain(err))
-	}
-	return conn, nil
 }
 
 // Options returns the options that the Server was built from.
@@ -124,7 +119,12 @@ func (c *Client) Dial(ctx context.Context, dial DialFunc, network, address strin
 	if err != nil || c == nil {
 		return nc, err
 	}
-	conn := tls.Client(nc, c.Config(network, address))
+	return shake(ctx, nc, c.Config(network, address))
+}
+
+// shake makes nc a connection of TLS, or closes it.
+func shake(ctx context.Context, nc net.Conn, config *tls.Config) (net.Conn, error) {
+	conn := tls.Client(nc, config)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("TLS handshake: %w", Explain(err))
