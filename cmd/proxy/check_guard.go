@@ -17,10 +17,7 @@ import (
 // asks by ACL DRYRUN and changes nothing.
 func checkGuard(ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream,
 	p *policy.Policy) {
-	control := c.Upstream.Username
-	if control == "" {
-		control = "default"
-	}
+	control := controlUser(c)
 	g, err := proxy.GuardFor(p, "default")
 	if err != nil {
 		r.warn("guard", "%v", err)

@@ -54,10 +54,7 @@ func checkReplication(ctx context.Context, r *report, c *configs.Config, u *upst
 	if c.Journal.Dir == "" {
 		return
 	}
-	user := c.Upstream.Username
-	if user == "" {
-		user = "default"
-	}
+	user := controlUser(c)
 	checkPSYNC(ctx, r, u, user)
 	checkRoom(ctx, r, c, u)
 	checkJournalMark(ctx, r, c, u, user)

@@ -131,10 +131,7 @@ func checkRouteDatabases(r *report, c *configs.Config, route *policy.Route, info
 func checkFenceLogin(
 	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, d policy.Demand,
 ) {
-	user := c.Upstream.Username
-	if user == "" {
-		user = "default"
-	}
+	user := controlUser(c)
 	var names, grants []string
 	for _, words := range proxy.FenceNeeds(d) {
 		args := []any{"ACL", "DRYRUN", user}

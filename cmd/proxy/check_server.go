@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -17,16 +18,16 @@ var consequences = map[string]string{
 		"are unknown to the rules",
 }
 
+// controlUser is the user of the proxy's own connections.
+func controlUser(c *configs.Config) string { return cmp.Or(c.Upstream.Username, "default") }
+
 // checkLogin checks the rights of the proxy's own user, and whether other clients can log in.
 func checkLogin(r *report, c *configs.Config, info *upstream.Info) {
 	if info.Err != nil {
 		r.fail("upstream", "%v", info.Err)
 		return
 	}
-	user := c.Upstream.Username
-	if user == "" {
-		user = "default"
-	}
+	user := controlUser(c)
 	if len(info.Missing) == 0 {
 		r.ok("login", "the control user %s may do what the proxy needs", user)
 	}

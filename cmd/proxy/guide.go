@@ -98,7 +98,7 @@ func unprotected(c *configs.Config) (open []string) {
 	add(len(c.Routes) == 0, "OK means that a write is in the memory of one process: there is no durable route (routes)")
 	add(c.Audit.File == "", "no record says later who did it: there is no audit log (audit.file)")
 	for _, l := range c.Listeners {
-		add(l.TLS == nil && exposed(l.Address), "clients of "+l.Address+" send in the clear (listeners[].tls)")
+		add(l.TLS == nil && l.Exposed(), "clients of "+l.Address+" send in the clear (listeners[].tls)")
 	}
 	add(c.Admin.Address != "" && c.Admin.Password == "" && c.Admin.PasswordFile == "",
 		"every program that reaches the console is an operator (admin.password_file)")
@@ -113,11 +113,4 @@ func hasTrash(c *configs.Config) bool {
 		}
 	}
 	return false
-}
-
-// exposed reports whether other machines reach a listening address.
-func exposed(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	ip := net.ParseIP(host)
-	return err == nil && host != "localhost" && (ip == nil || !ip.IsLoopback())
 }

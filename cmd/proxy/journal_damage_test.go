@@ -11,19 +11,6 @@ import (
 	"holdfast/proxy/proxytest"
 )
 
-// spoilByte turns a byte of a file over.
-func spoilByte(t *testing.T, path string, at int) {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b[at] ^= 1
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // Damage in the last segment costs only the damaged frames. Everything else can be listed, shown,
 // exported and restored, and each command reports the damage.
 func TestJournalDamaged(t *testing.T) {
@@ -46,7 +33,7 @@ func TestJournalDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := strings.Index(string(b), "a-value-to-be-found")
-	spoilByte(t, segment, at)
+	flipByte(t, segment, at)
 	dir := []string{"--dir", p.folder()}
 
 	code, stdout, stderr := execute(t, append([]string{"journal", "ls", "--json"}, dir...)...)

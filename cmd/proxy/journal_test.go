@@ -303,6 +303,7 @@ func TestJournalVerify(t *testing.T) {
 	}
 }
 
+// flipByte turns a bit of a file over.
 func flipByte(t *testing.T, file string, at int) {
 	t.Helper()
 	b, err := os.ReadFile(file)
