@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -46,17 +47,12 @@ var repository = []string{
 
 // documents collects them; pages and completion come from the program itself.
 func (r *release) documents(ctx context.Context) (*documents, error) {
-	dir, err := os.MkdirTemp("", "holdfast-dist")
+	program, err := r.compile(ctx, target{runtime.GOOS, runtime.GOARCH})
 	if err != nil {
 		return nil, err
 	}
+	dir := filepath.Dir(program)
 	defer os.RemoveAll(dir)
-	program := filepath.Join(dir, "holdfast")
-	build := r.goCommand(ctx, "build", "-trimpath", "-ldflags", "-X main.version="+r.version, "-o", program, "./cmd/proxy")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("go build: %w\n%s", err, out)
-	}
 	d := &documents{completion: map[string][]byte{}}
 	for _, shell := range []string{"bash", "zsh", "fish"} {
 		if d.completion[shell], err = exec.CommandContext(ctx, program, "completion", "--name", "holdfast", shell).Output(); err != nil {
