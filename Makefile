@@ -17,10 +17,10 @@ RESTORES ?= 21
 REPAIRS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist dist-check run test test-short fmt vet servers conformance bench bench-rules bench-tls bench-journal bench-durable bench-hostile bench-repair demo drills powercut crash soak restores repairs fuzz clean
+.PHONY: help build dist dist-check run test test-short fmt vet servers conformance bench bench-rules bench-tls bench-journal bench-durable bench-hostile bench-repair demo drills powercut crash soak restores repairs fuzz lint clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build the proxy as bin/proxy, a static binary.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/proxy ./cmd/proxy
@@ -43,7 +43,6 @@ test-short: servers ## Run the tests on one server, without the race detector (P
 fmt: ## Format the Go code.
 	gofmt -w $$(git ls-files '*.go')
 
-.PHONY: lint
 lint: ## Run staticcheck, unparam, errorlint and deadcode, built from their modules; check the prose.
 	@scripts/lint.sh
 

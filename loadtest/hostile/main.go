@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		started.UTC().Format("2006-01-02 15:04 UTC"), harness.Machine(), strings.Join(args, " "),
 		time.Since(started).Round(time.Second), table)
 	fmt.Fprint(out, text)
-	if o.results != harness.NoResults {
+	if o.results != harness.NoResults && o.only == "" { // a part must not replace the whole
 		if err := harness.WriteSection(filepath.Join(root, "loadtest", o.results), "hostile", text); err != nil {
 			return err
 		}
