@@ -31,10 +31,10 @@ type description struct {
 // describeCommand makes the description.
 func describeCommand(cmd *policy.Command, args [][]byte) string {
 	if len(args) == 1 && cmd.ID != 0 {
-		return strings.ReplaceAll(cmd.Name, "|", " ") // the common case in a flood
+		return spoken(cmd.Name) // the common case in a flood
 	}
 	d := &description{}
-	d.word([]byte(strings.ReplaceAll(commandName(cmd, args), "|", " ")))
+	d.word([]byte(spoken(commandName(cmd, args))))
 	if cmd.ID == 0 {
 		d.hide(len(args) > 1)
 		return d.out.String()

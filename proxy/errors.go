@@ -75,6 +75,9 @@ const (
 	textDraining = "UPSTREAM this proxy is shutting down; the command was not executed; connect again"
 )
 
+// spoken is a command's name as people write it: "client kill" for "client|kill".
+func spoken(command string) string { return strings.ReplaceAll(command, "|", " ") }
+
 // textDenied answers a command that a rule refuses.
 func textDenied(command, rule string) string { return textDeniedFor(command, rule, "") }
 
@@ -85,14 +88,14 @@ func textDeniedFor(command, rule, why string) string {
 	}
 	return fmt.Sprintf("DENIED '%s' is refused by rule '%s' of the proxy%s; "+
 		"nothing was executed; if it must run, ask the operator to change that rule",
-		strings.ReplaceAll(command, "|", " "), rule, why)
+		spoken(command), rule, why)
 }
 
 // textNotInMulti answers, between MULTI and EXEC, a command that the proxy would have to carry out in
 // several steps.
 func textNotInMulti(command, rule string) string {
 	return fmt.Sprintf("DENIED '%s' cannot be part of a transaction under rule '%s' of the proxy; "+
-		"send it outside of MULTI", strings.ReplaceAll(command, "|", " "), rule)
+		"send it outside of MULTI", spoken(command), rule)
 }
 
 // textConfirm answers a command that needs approval; no token: too many wait already.
@@ -103,7 +106,7 @@ func textConfirm(command, rule, token string) string {
 		how = "too many commands wait for that already; try again later"
 	}
 	return fmt.Sprintf("CONFIRM '%s' needs a person's approval by rule '%s' of the proxy; "+
-		"nothing was executed; %s", strings.ReplaceAll(command, "|", " "), rule, how)
+		"nothing was executed; %s", spoken(command), rule, how)
 }
 
 // textKeysTooMany answers a KEYS whose reply would exceed the limit of one client.
@@ -116,7 +119,7 @@ func textKeysTooMany(limit uint64) string {
 func textBudget(command, budget string, retry time.Duration) string {
 	return fmt.Sprintf("THROTTLED '%s' is refused: the delete budget '%s' of the proxy is used up; "+
 		"nothing was executed; try again in %d ms, or ask the operator to run RESET BUDGET",
-		strings.ReplaceAll(command, "|", " "), budget, retry.Milliseconds()+1)
+		spoken(command), budget, retry.Milliseconds()+1)
 }
 
 // textNoPin answers a command for which no pinned link became free in time.
@@ -124,7 +127,7 @@ func textNoPin(command string, limit int) string {
 	if command == "" {
 		command = "this command"
 	} else {
-		command = "'" + strings.ReplaceAll(command, "|", " ") + "'"
+		command = "'" + spoken(command) + "'"
 	}
 	return fmt.Sprintf("THROTTLED %s takes a connection to the server of its own, and all %d that "+
 		"limits.pinned_links of the proxy allows are in use, a tenth of them kept for transactions; "+
@@ -136,12 +139,12 @@ func textOverBudget(command, budget string, keys, left int64) string {
 	return fmt.Sprintf("THROTTLED '%s' is refused: with it up to %d keys would be deleted, and the "+
 		"delete budget '%s' of the proxy has %d left; nothing was executed; delete fewer at once, "+
 		"try again later, or ask the operator to run RESET BUDGET",
-		strings.ReplaceAll(command, "|", " "), keys, budget, left)
+		spoken(command), keys, budget, left)
 }
 
 // textThrottled answers a command that is over a rule's limit.
 func textThrottled(command, rule string, retry time.Duration) string {
-	return "THROTTLED '" + strings.ReplaceAll(command, "|", " ") + "' is over the limit of rule '" +
+	return "THROTTLED '" + spoken(command) + "' is over the limit of rule '" +
 		rule + "' of the proxy; nothing was executed; try again in " +
 		strconv.FormatInt(retry.Milliseconds()+1, 10) + " ms"
 }
@@ -150,7 +153,7 @@ func textThrottled(command, rule string, retry time.Duration) string {
 func textScriptTrash(command, call string) string {
 	return fmt.Sprintf("DENIED '%s' is refused: its code calls %s, perhaps with a database that is "+
 		"reserved by the proxy; nothing was executed; write out the number of the database",
-		strings.ReplaceAll(command, "|", " "), call)
+		spoken(command), call)
 }
 
 // textMigrateTrash answers a MIGRATE to a database that is reserved, perhaps on another server.
@@ -164,13 +167,13 @@ func textMigrateTrash(db string) string {
 func textBesideOpaque(command string) string {
 	return fmt.Sprintf("DENIED '%s' cannot be in one transaction with opaque code, which the proxy "+
 		"runs as a restricted user; nothing was executed; send one of the two outside of MULTI",
-		strings.ReplaceAll(command, "|", " "))
+		spoken(command))
 }
 
 // whyBeside completes "its code is opaque, and …".
 func whyBeside(command string) string {
 	return fmt.Sprintf("the transaction has '%s', which the guard's user may not run",
-		strings.ReplaceAll(command, "|", " "))
+		spoken(command))
 }
 
 // textOpaqueTrash answers opaque code that might reach a reserved database.
@@ -211,7 +214,7 @@ func textNoDryRun(command, rule, why string) string {
 func textNoDurable(command, route, why string) string {
 	return fmt.Sprintf("NODURABLE '%s' is on route '%s' of the proxy, whose proof cannot be had now: "+
 		"%s; nothing was executed; try again later, or ask the operator",
-		strings.ReplaceAll(command, "|", " "), route, why)
+		spoken(command), route, why)
 }
 
 // textUnconfirmedTimeout answers a write that was not proven in time. proofs lists the state of

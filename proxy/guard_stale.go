@@ -123,7 +123,7 @@ func (f *frame) touchesGuard() next {
 	case strings.HasPrefix(cmd.Name, "acl|") && changesGuard(f.Args):
 		name := commandName(cmd, f.Args)
 		f.audit(&policy.Rule{Name: "guard", Action: policy.Deny}, denied, "")
-		return f.refuse(fmt.Sprintf(textGuardUser, strings.ReplaceAll(name, "|", " ")))
+		return f.refuse(fmt.Sprintf(textGuardUser, spoken(name)))
 	default:
 		return goOn
 	}
