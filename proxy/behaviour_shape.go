@@ -24,7 +24,7 @@ var reviewed = namesOf(`
 	cluster|replicate cluster|reset cluster|saveconfig cluster|set-config-epoch cluster|shards
 	cluster|slaves cluster|slot-stats cluster|slots clusterscan
 	command command|count command|docs command|getkeys command|getkeysandflags command|help
-	command|info command|list commandlog|get commandlog|help commandlog|len commandlog|reset
+	command|info command|list commandlog|help
 	config|get config|help config|resetstat config|rewrite dbsize echo
 	function|delete function|dump function|flush function|help function|list function|load
 	function|restore function|stats
@@ -35,7 +35,7 @@ var reviewed = namesOf(`
 	pfselftest ping pubsub|channels pubsub|help pubsub|numpat pubsub|numsub
 	pubsub|shardchannels pubsub|shardnumsub randomkey replicaof role save scan
 	script|exists script|flush script|help script|load script|show slaveof
-	slowlog|get slowlog|help slowlog|len slowlog|reset time xgroup|help xinfo|help`)
+	slowlog|help time xgroup|help xinfo|help`)
 
 func namesOf(list string) map[string]bool {
 	names := map[string]bool{}
