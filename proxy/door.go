@@ -306,8 +306,3 @@ func (f *frame) misfit() bool {
 	}
 	return w.routes == nil || w.routes.Match(&asked).Route == nil
 }
-
-// countOutcome records a command that is answered without being sent.
-func (w *worker) countOutcome(cmd *policy.Command, o telemetry.Outcome) {
-	w.counters.Commands[cmd.ID].Outcomes[o]++
-}

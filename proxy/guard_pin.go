@@ -272,7 +272,7 @@ func (l *link) unguardedErrors(reply []byte) []byte {
 	return out
 }
 
-// parseLength reads the length of a bulk; -1: null.
+// parseLength reads the length of a bulk; false: it is null.
 func parseLength(line []byte) (n int, ok bool) {
 	for _, c := range trimCRLF(line) {
 		if c < '0' || c > '9' {

@@ -7,6 +7,7 @@ import (
 
 	"holdfast/policy"
 	"holdfast/proxy/resp"
+	"holdfast/proxy/telemetry"
 )
 
 // lane returns the session's lane of a kind, from its cache.
@@ -382,7 +383,7 @@ func (f *frame) resetConnection() next {
 	l := s.pin
 	if l == nil {
 		s.forgetConnection()
-		s.w.countLocal(cmd)
+		s.w.countOutcome(cmd, telemetry.OutcomeLocal)
 		return handled
 	}
 	// The server forgets first: a later PUBLISH to a channel of this session no longer counts it as

@@ -77,16 +77,16 @@ func (w *worker) span(r *request, outcome telemetry.Outcome, reply []byte, now i
 	w.tel.RecordSpan(*rec)
 }
 
-// countDenied records a refused command of s; rule refused it, unless nil.
-func (w *worker) countDenied(s *session, cmd *policy.Command, rule *policy.Rule) {
-	w.counters.Commands[cmd.ID].Outcomes[telemetry.OutcomeDenied]++
-	now := w.loop.Now()
-	w.sample(&request{s: s, cmd: cmd, rule: rule, start: now}, telemetry.OutcomeDenied, nil, now)
+// countOutcome records a command that is answered without being sent.
+func (w *worker) countOutcome(cmd *policy.Command, o telemetry.Outcome) {
+	w.counters.Commands[cmd.ID].Outcomes[o]++
 }
 
-// countLocal records a command that the proxy answered itself.
-func (w *worker) countLocal(cmd *policy.Command) {
-	w.counters.Commands[cmd.ID].Outcomes[telemetry.OutcomeLocal]++
+// countDenied records a refused command of s; rule refused it, unless nil.
+func (w *worker) countDenied(s *session, cmd *policy.Command, rule *policy.Rule) {
+	w.countOutcome(cmd, telemetry.OutcomeDenied)
+	now := w.loop.Now()
+	w.sample(&request{s: s, cmd: cmd, rule: rule, start: now}, telemetry.OutcomeDenied, nil, now)
 }
 
 // snapshot returns a copy of the counters. Runs on the loop.
