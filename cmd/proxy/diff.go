@@ -239,11 +239,7 @@ func (d *comparing) server(ctx context.Context, which journalFlag) (keyspace.End
 	if *which.config == "" {
 		return keyspace.Endpoint{}, usagef("which server? Give --config, whose upstream is compared, or --against")
 	}
-	c, err := configs.Load(*which.config)
-	if err != nil {
-		return keyspace.Endpoint{}, unusable(err)
-	}
-	return upstreamOf(ctx, c)
+	return liveServer(ctx, *which.config)
 }
 
 // prepareBackup compares a backup with the journal at its offset.

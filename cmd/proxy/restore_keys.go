@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"holdfast/configs"
 	"holdfast/journal/keyspace"
 	"holdfast/journal/putback"
 	"holdfast/journal/quantity"
@@ -281,27 +280,18 @@ func matcher(globs []string) func(string) bool {
 // server reads --into. The databases of the proxy's trash are left out, unless --db names some.
 func (k *keysFlags) server(ctx context.Context, which journalFlag, password *string) (e keyspace.Endpoint,
 	without func(db int) bool, err error) {
-	if *k.into == "live" {
-		e, err = liveServer(ctx, *which.config)
-	} else {
+	switch {
+	case *k.into != "live":
 		var t target
 		t, err = parseServer("into", *k.into, *password)
 		e = t.endpoint()
+	case *which.config == "":
+		err = usagef("--into live needs --config")
+	default:
+		e, err = liveServer(ctx, *which.config)
 	}
 	if err == nil && len(k.dbs) == 0 {
 		without, err = withoutTrash(ctx, *which.config, e)
 	}
 	return e, without, err
-}
-
-// liveServer is the upstream of a configuration file.
-func liveServer(ctx context.Context, config string) (e keyspace.Endpoint, err error) {
-	if config == "" {
-		return e, usagef("--into live needs --config")
-	}
-	c, err := configs.Load(config)
-	if err != nil {
-		return e, unusable(err)
-	}
-	return upstreamOf(ctx, c)
 }

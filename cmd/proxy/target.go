@@ -74,6 +74,15 @@ func upstreamOf(ctx context.Context, c *configs.Config) (keyspace.Endpoint, erro
 	return target{address, u.Username, string(u.Password), s.upstream}.endpoint(), nil
 }
 
+// liveServer is upstreamOf for a configuration file.
+func liveServer(ctx context.Context, path string) (keyspace.Endpoint, error) {
+	c, err := configs.Load(path)
+	if err != nil {
+		return keyspace.Endpoint{}, unusable(err)
+	}
+	return upstreamOf(ctx, c)
+}
+
 // parseServer is parseTarget for a flag of another name.
 func parseServer(flag, text, passwordFile string) (target, error) {
 	var t target
