@@ -25,7 +25,7 @@
 // fields, that of a stream its entries, last id, counters, groups, consumers and pending entries.
 // Equal DUMPs prove equal values. Unequal ones prove nothing, because servers of one version encode
 // equal values differently; then both values are read by their type, in pieces, and their digests
-// For a type that has no reads of its own, such as those of modules, the outcome is Unknown. Two
+// are compared. For a type that has no reads of its own, such as those of modules, the outcome is Unknown. Two
 // facts are compared only by equal DUMPs: the last delivery of a pending entry, and the last
 // sighting of a consumer.
 //
