@@ -25,9 +25,9 @@
 // fields, that of a stream its entries, last id, counters, groups, consumers and pending entries.
 // Equal DUMPs prove equal values. Unequal ones prove nothing, because servers of one version encode
 // equal values differently; then both values are read by their type, in pieces, and their digests
-// are compared. For a type that has no reads of its own, such as those of modules, the outcome is Unknown. Two
-// facts are compared only by equal DUMPs: the last delivery of a pending entry, and the last
-// sighting of a consumer.
+// are compared. For a type that has no reads of its own, such as those of modules, the outcome is
+// Unknown. Two facts are compared only by equal DUMPs: the last delivery of a pending entry, and the
+// last sighting of a consumer.
 //
 // All reads of a key stand between WATCH and EXEC. If the key changes meanwhile they are repeated,
 // so a comparison is of one moment on each side. A refused command makes the outcome Unknown, with
