@@ -38,6 +38,8 @@ func playTruth(t *testing.T, rnd *rand.Rand, kind string, round int, counts map[
 	r := newRig(t, srv.Addr)
 	r.opts.Sample, r.opts.Mark = time.Duration(1+rnd.IntN(30))*time.Millisecond, true
 	r.start().attached()
+	srv.MustDo("SET", "s0", 0)
+	proxytest.Poll(t, "a mark", func() bool { c := r.current().Counts; return c != nil && c.Mark > 0 })
 	for range 20 + rnd.IntN(400) {
 		_, _ = srv.Do(randomWrite(rnd, round%2 == 0)...) // some are refused for want of a key
 	}
