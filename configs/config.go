@@ -16,6 +16,7 @@ type Config struct {
 	Users       []User        `yaml:"users,omitempty"` // for whom client certificates may stand
 	Admin       Admin         `yaml:"admin"`
 	Journal     Journal       `yaml:"journal"`
+	Failover    Failover      `yaml:"failover"`
 	Enforcement string        `yaml:"enforcement"`     // enforce | observe
 	Rules       []Rule        `yaml:"rules,omitempty"` // nil: the built-in rules; empty: none
 	Budgets     []Budget      `yaml:"budgets,omitempty"`
@@ -104,6 +105,14 @@ type ClientTLS struct {
 	Cert       string `yaml:"cert"`        // to show; empty: none
 	Key        string `yaml:"key"`         // of cert
 }
+
+// Failover is the proxy's own part in a failover. It needs sentinels.
+type Failover struct {
+	Feed string `yaml:"feed"` // auto | off: replicas are given the writes that only the journal has
+}
+
+// Auto is the value of a step that is taken where it is possible; off is the other.
+const Auto = "auto"
 
 // Admin is the operator's interface: a console in the Redis protocol, and HTTP.
 type Admin struct {
@@ -288,6 +297,7 @@ func Default() *Config {
 			OnLoss:    OnLossHold,
 			Scrub:     JournalScrub{Every: day, Rate: Rate(20 * MiB)},
 		},
+		Failover:    Failover{Feed: Auto},
 		Enforcement: Enforce,
 		Audit:       Audit{MaxSize: 64 * MiB, Keep: 8},
 		Trash:       Trash{Memory: 0.8},

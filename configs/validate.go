@@ -40,6 +40,7 @@ func (c *Config) validate(known Errors) Errors {
 	v.users()
 	v.admin()
 	v.journal()
+	v.failover()
 	v.oneOf("enforcement", c.Enforcement, Enforce, Observe)
 	v.rules()
 	v.budgets()
@@ -311,6 +312,10 @@ func (v *validator) admin() {
 
 // actions are the actions of rules.
 var actions = []string{"allow", "deny", "confirm", "trash", "rewrite"}
+
+func (v *validator) failover() {
+	v.oneOf("failover.feed", v.c.Failover.Feed, Auto, off)
+}
 
 func (v *validator) journal() {
 	j := v.c.Journal
