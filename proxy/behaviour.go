@@ -45,6 +45,7 @@ const (
 	subscribe // and its kin, unsubscribing included
 	monitor
 	rawStream // SYNC, PSYNC
+	replconf
 	scriptDebug
 	publish
 	clientID
@@ -81,7 +82,7 @@ var behaviours = map[string]behaviour{
 	"subscribe": subscribe, "psubscribe": subscribe, "ssubscribe": subscribe,
 	"publish": publish, "spublish": publish,
 	"unsubscribe": subscribe, "punsubscribe": subscribe, "sunsubscribe": subscribe,
-	"monitor": monitor, "sync": rawStream, "psync": rawStream, "replconf": stateful,
+	"monitor": monitor, "sync": rawStream, "psync": rawStream, "replconf": replconf,
 	"client|id": clientID, "client|setname": clientName, "client|setinfo": clientName,
 	"client|getname": clientName, "client|info": clientInfo, "client|list": clientList,
 	"client|kill": clientKill, "client|unblock": clientUnblock,

@@ -36,6 +36,39 @@ func (f *frame) rawStream() next {
 	return n
 }
 
+// replconf sends REPLCONF. The server answers ACK and GETACK with an error or not at all, so a HELLO
+// follows them: if the first reply is HELLO's, there is no other. Every user may call HELLO.
+func (f *frame) replconf() next {
+	s, l := f.s, f.s.pin
+	if !mayAcknowledge(f.Args) {
+		return f.pinned()
+	}
+	if n := s.awaitLink(l); n != goOn {
+		return n
+	}
+	f.ask(l, f.Args, func(reply []byte, broken bool) {
+		if !broken && (reply[0] == '*' || reply[0] == '%') {
+			l.reqs.pop()
+			return
+		}
+		s.deliver(reply)
+	})
+	if !l.closed {
+		l.ask(func([]byte, bool) {}, "hElLo")
+	}
+	return handled
+}
+
+// mayAcknowledge reports whether a REPLCONF has one of the options that the server does not answer.
+func mayAcknowledge(args [][]byte) bool {
+	for i := 1; i < len(args); i += 2 {
+		if resp.EqualFold(args[i], "ack") || resp.EqualFold(args[i], "getack") {
+			return true
+		}
+	}
+	return false
+}
+
 // beRaw has the replies passed through unread from now on.
 func (r *replies) beRaw() { r.raw, r.streams = true, false }
 

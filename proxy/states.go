@@ -92,6 +92,7 @@ func newHandlers() (t [behaviourCount][connModes]handler) {
 	row(subscribe, keep, keep, (*frame).subscribe, muted, keepQueue)
 	row(monitor, keep, keep, (*frame).monitor, muted, keepQueue)
 	row(rawStream, keep, keep, (*frame).rawStream, muted, queue)
+	row(replconf, keep, keep, (*frame).replconf, muted, keepQueue)
 	row(scriptDebug, keep, keep, debug, debug, debug)
 	row(clientID, ids, ids, ids, muted, view)
 	row(clientInfo, list, list, list, muted, view)

@@ -19,7 +19,7 @@ var behaviourNames = [behaviourCount]string{
 	maybeBlocking: "maybeBlocking", waitAcks: "waitAcks", named: "named", stateful: "stateful",
 	multi: "multi", exec: "exec", discard: "discard", watch: "watch", unwatch: "unwatch",
 	selectDB: "selectDB", auth: "auth", hello: "hello", resetConn: "resetConn", quit: "quit",
-	subscribe: "subscribe", monitor: "monitor", rawStream: "rawStream", scriptDebug: "scriptDebug",
+	subscribe: "subscribe", monitor: "monitor", rawStream: "rawStream", replconf: "replconf", scriptDebug: "scriptDebug",
 	publish: "publish", clientID: "clientID", clientName: "clientName", clientInfo: "clientInfo",
 	clientList: "clientList", clientKill: "clientKill", clientUnblock: "clientUnblock",
 	clientTracking: "clientTracking", clientRedirect: "clientRedirect", clientReply: "clientReply",
