@@ -318,9 +318,9 @@ func (srv *Server) auditDecision(p *admin.Pending, verdict, token, by string) {
 	srv.putAudit(e)
 }
 
-// Audit implements admin.Backend.
-func (srv *Server) Audit(a admin.Action) {
-	srv.putAudit(auditEntry{
+// Audit implements admin.ProcessBackend.
+func (c processConsole) Audit(a admin.Action) {
+	c.srv.putAudit(auditEntry{
 		Verdict: a.Name, Command: a.Command, Operator: a.Operator, Result: a.Result,
 	})
 }

@@ -20,7 +20,7 @@ import (
 // turns is how many turns the first worker's loop has made.
 func turns(srv *Server) uint64 {
 	n := make(chan uint64)
-	w := srv.workers[0]
+	w := srv.loops.workers[0]
 	w.loop.Post(func() { n <- w.loop.Stats().Turns })
 	return <-n
 }

@@ -80,7 +80,7 @@ func TestConsoleReadsSessionsInSlices(t *testing.T) {
 		}
 		turns := map[uint64]int{} // how many sessions each turn has described
 		read := func() ([]uint64, error) {
-			return gatherSlices(context.Background(), b.srv,
+			return gatherSlices(context.Background(), b.srv.loops,
 				func(w *worker) []*session { return slices.Collect(maps.Values(w.sessions)) },
 				func(s *session) (uint64, bool) {
 					turns[s.w.loop.Stats().Turns]++
@@ -96,17 +96,17 @@ func TestConsoleReadsSessionsInSlices(t *testing.T) {
 				t.Errorf("%d sessions are described in turn %d", n, turn)
 			}
 		}
-		b.srv.describing <- struct{}{}
+		b.srv.backend.turn <- struct{}{}
 		got := make(chan int, 1)
 		go func() {
-			all, _, _ := b.srv.Sessions(context.Background(), admin.SessionQuery{})
+			all, _, _ := b.srv.backend.Sessions(context.Background(), admin.SessionQuery{})
 			got <- len(all)
 		}()
 		b.settle()
 		if len(got) != 0 {
 			t.Error("two readers are at work")
 		}
-		<-b.srv.describing
+		<-b.srv.backend.turn
 		if n := <-got; n != len(ids) {
 			t.Errorf("%d sessions, want %d", n, len(ids))
 		}

@@ -54,7 +54,7 @@ func inBubble(t *testing.T, routes []policy.RouteSpec, test func(b *bubble), cha
 		done := make(chan error)
 		go func() { done <- srv.Run(ctx) }()
 		<-srv.started
-		b := &bubble{t: t, server: f, srv: srv, w: srv.workers[0]}
+		b := &bubble{t: t, server: f, srv: srv, w: srv.loops.workers[0]}
 		b.settle()
 		defer func() {
 			cancel()

@@ -2,17 +2,10 @@ package proxy
 
 import (
 	"bytes"
-	"context"
-	"fmt"
-	"slices"
 	"strconv"
-	"sync/atomic"
-	"time"
 
 	"holdfast/policy"
-	"holdfast/proxy/admin"
 	"holdfast/proxy/resp"
-	"holdfast/proxy/telemetry"
 )
 
 // A delete budget bounds the number of keys deleted within a window. Replies give the count: of DEL
@@ -28,59 +21,6 @@ import (
 // Keys moved to the trash count as well: for the application they are gone. Readable code that
 // calls a deleting command counts the keys that the request declares, at least one; deletes by
 // opaque code do not count.
-
-// budget is one budget with its counts since the start; it survives reloads that do not change it.
-type budget struct {
-	*policy.Budget
-	spec                      policy.BudgetSpec
-	deleted, throttled, trips atomic.Uint64
-}
-
-// budgets is the list of all budgets; it is replaced as a whole, never changed.
-type budgets []*budget
-
-// newBudgets makes the budgets of specs, and keeps the unchanged ones of old.
-func newBudgets(specs []policy.BudgetSpec, old budgets) (budgets, error) {
-	made, err := policy.NewBudgets(specs, limitersPerRule)
-	if err != nil {
-		return nil, err
-	}
-	var out budgets
-	for i, m := range made {
-		b := &budget{Budget: m, spec: specs[i]}
-		for _, o := range old {
-			if sameBudget(&o.spec, &b.spec) {
-				b = o
-			}
-		}
-		out = append(out, b)
-	}
-	return out, nil
-}
-
-func sameBudget(a, b *policy.BudgetSpec) bool {
-	return a.Name == b.Name && a.Keys == b.Keys && a.Window == b.Window && a.Open == b.Open &&
-		a.Per == b.Per && slices.Equal(a.Users, b.Users)
-}
-
-// budgetsInForce returns nil without budgets, so that a request costs one load.
-func (srv *Server) budgetsInForce() budgets {
-	if p := srv.budgets.Load(); p != nil {
-		return *p
-	}
-	return nil
-}
-
-func (srv *Server) setBudgets(b budgets) {
-	if len(b) == 0 {
-		srv.budgets.Store(nil)
-		return
-	}
-	srv.budgets.Store(&b)
-}
-
-// clock is the budgets' clock, one for all loops.
-func (srv *Server) clock() int64 { return int64(time.Since(srv.startedAt)) }
 
 // deletion is a request in flight that deletes.
 type deletion struct {
@@ -103,14 +43,14 @@ func (f *frame) mayDelete() bool {
 func (f *frame) withinBudget() next {
 	s, cmd := f.s, f.cmd
 	srv := s.w.srv
-	all := srv.budgetsInForce()
+	all := srv.budgets.inForce()
 	if all == nil || !f.mayDelete() {
 		return goOn
 	}
 	if n := f.logsSaved(); n != goOn {
 		return n
 	}
-	now := srv.clock()
+	now := srv.budgets.clock()
 	for _, b := range all {
 		if retry, ok := b.Check(&s.client, now); !ok {
 			b.throttled.Add(1)
@@ -150,7 +90,7 @@ func (f *frame) withinBudget() next {
 // boundedBy compares a request's maximum with the rest of each budget.
 func (f *frame) boundedBy(all budgets, d *deletion) next {
 	s, cmd := f.s, f.cmd
-	now, queued := s.w.srv.clock(), s.tx.mayDelete()
+	now, queued := s.w.srv.budgets.clock(), s.tx.mayDelete()
 	for _, b := range all {
 		left, counts := b.Left(&s.client, now)
 		switch {
@@ -306,9 +246,9 @@ func (s *session) countDeleted(n int64) {
 		return
 	}
 	srv := s.w.srv
-	for _, b := range srv.budgetsInForce() {
+	for _, b := range srv.budgets.inForce() {
 		b.deleted.Add(uint64(n))
-		if b.Count(&s.client, n, srv.clock()) {
+		if b.Count(&s.client, n, srv.budgets.clock()) {
 			b.trips.Add(1)
 			s.w.log.Warn("a delete budget is used up; deletes are refused", "budget", b.Name,
 				"for", b.Open, "user", s.ident.userName(), "client", s.conn.RemoteAddr())
@@ -322,44 +262,4 @@ func (f *frame) auditBudget(b *budget) {
 	if !f.s.again.waited {
 		f.audit(r, throttled, "")
 	}
-}
-
-// Budgets implements admin.Backend.
-func (srv *Server) Budgets(context.Context) ([]admin.Budget, error) {
-	var out []admin.Budget
-	for _, b := range srv.budgetsInForce() {
-		v := admin.Budget{
-			Name: b.Name, Keys: b.Keys, Window: b.Window, Per: b.Per.String(),
-			Deleted: b.deleted.Load(), Throttled: b.throttled.Load(), Trips: b.trips.Load(),
-		}
-		for _, st := range b.States(srv.clock()) {
-			v.Breakers = append(v.Breakers, admin.Breaker{
-				Who: st.Who, Deleted: st.Deleted, Open: st.Open, Trips: st.Trips,
-			})
-		}
-		out = append(out, v)
-	}
-	return out, nil
-}
-
-// ResetBudget implements admin.Backend.
-func (srv *Server) ResetBudget(_ context.Context, name, user string) (open int, err error) {
-	for _, b := range srv.budgetsInForce() {
-		if b.Name == name {
-			return b.Reset(user, srv.clock()), nil
-		}
-	}
-	return 0, fmt.Errorf("no budget is called %q: see SHOW BUDGETS", name)
-}
-
-// budgetCounts returns the counts for the metrics.
-func (srv *Server) budgetCounts() []telemetry.BudgetCount {
-	var out []telemetry.BudgetCount
-	for _, b := range srv.budgetsInForce() {
-		out = append(out, telemetry.BudgetCount{
-			Name: b.Name, Deleted: b.deleted.Load(), Throttled: b.throttled.Load(),
-			Trips: b.trips.Load(),
-		})
-	}
-	return out
 }

@@ -88,14 +88,14 @@ func (w *worker) countAll(done func(*census)) {
 			c.control[a] = struct{}{}
 		}
 	}
-	left := len(w.srv.workers)
+	left := len(w.srv.loops.workers)
 	counted := func() {
 		if left--; left == 0 {
 			done(c)
 		}
 	}
 	w.count1(c, counted)
-	for _, o := range w.srv.workers {
+	for _, o := range w.srv.loops.workers {
 		if o == w {
 			continue
 		}

@@ -25,7 +25,7 @@ type vouching struct {
 	srv   *proxytest.Server
 	admin *conn // to the server, as default since before it was off
 	addr  string
-	proxy *proxy.Server
+	proxy *proxy.Served
 	log   proxytest.Log
 	users *certs.Set
 }

@@ -237,21 +237,27 @@ func (f *frame) confirm(r *policy.Rule) next {
 	return f.refuse(textConfirm(name, r.Name, token))
 }
 
-// Pending implements admin.Backend.
-func (srv *Server) Pending(context.Context) ([]admin.Pending, error) {
-	return srv.approvals.list(time.Now()), nil
+// approvalConsole implements admin.ApprovalBackend.
+type approvalConsole struct {
+	approvals *approvals
+	decided   func(p *admin.Pending, verdict, token, by string)
 }
 
-// Approve implements admin.Backend.
-func (srv *Server) Approve(_ context.Context, token, by string) (*admin.Pending, error) {
-	p := srv.approvals.decide(token, true, time.Now())
-	srv.auditDecision(p, "approve", token, by)
+// Pending implements admin.ApprovalBackend.
+func (c approvalConsole) Pending(context.Context) ([]admin.Pending, error) {
+	return c.approvals.list(time.Now()), nil
+}
+
+// Approve implements admin.ApprovalBackend.
+func (c approvalConsole) Approve(_ context.Context, token, by string) (*admin.Pending, error) {
+	p := c.approvals.decide(token, true, time.Now())
+	c.decided(p, "approve", token, by)
 	return p, nil
 }
 
-// Reject implements admin.Backend.
-func (srv *Server) Reject(_ context.Context, token, by string) (*admin.Pending, error) {
-	p := srv.approvals.decide(token, false, time.Now())
-	srv.auditDecision(p, "reject", token, by)
+// Reject implements admin.ApprovalBackend.
+func (c approvalConsole) Reject(_ context.Context, token, by string) (*admin.Pending, error) {
+	p := c.approvals.decide(token, false, time.Now())
+	c.decided(p, "reject", token, by)
 	return p, nil
 }

@@ -8,7 +8,6 @@ import (
 
 	"holdfast/policy"
 	"holdfast/proxy"
-	"holdfast/proxy/admin"
 	"holdfast/proxy/proxytest"
 )
 
@@ -26,7 +25,7 @@ func (c *conn) held(frame string) string {
 	return m[1]
 }
 
-func approve(t *testing.T, srv *proxy.Server, token string) {
+func approve(t *testing.T, srv *proxy.Served, token string) {
 	t.Helper()
 	if p, err := srv.Approve(t.Context(), strings.ToUpper(token), "test"); p == nil || err != nil {
 		t.Fatalf("APPROVE %s: %v, %v", token, p, err)
@@ -227,5 +226,3 @@ func TestConfirmWithLimit(t *testing.T) {
 	c.send("FLUSHALL\r\n")
 	c.expect("+OK\r\n")
 }
-
-var _ admin.Backend = (*proxy.Server)(nil)

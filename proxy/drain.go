@@ -22,7 +22,7 @@ func (srv *Server) drain() {
 		ln.net.Close()
 		ln.acceptor.Stop()
 	}
-	srv.each((*worker).drain)
+	srv.loops.each((*worker).drain)
 	ctx, cancel := context.WithTimeout(context.Background(), srv.drainLimit())
 	defer cancel()
 	tick := time.NewTicker(drainPoll)
@@ -49,7 +49,7 @@ func (srv *Server) drainLimit() time.Duration {
 
 // busy reports whether client connections are still open, if only to send a last reply.
 func (srv *Server) busy(ctx context.Context) bool {
-	open, err := gather(ctx, srv, func(w *worker) int {
+	open, err := gather(ctx, srv.loops, func(w *worker) int {
 		n := w.loop.Conns() - len(w.links)
 		for l := range w.links {
 			if l.conn == nil {
@@ -138,10 +138,7 @@ func (srv *Server) stop() {
 	srv.closeHTTP(ctx, srv.http)
 	srv.guard.stop()
 	srv.stopDial()
-	for _, w := range srv.workers {
-		w.loop.Stop()
-	}
-	srv.running.Wait()
+	srv.loops.stop()
 	srv.retired.Wait()
 	if srv.recorder != nil {
 		srv.recorder.close() // after the loops, to record their last writes

@@ -15,7 +15,7 @@ import (
 )
 
 // routeState is what SHOW ROUTES says of a route.
-func routeState(t *testing.T, srv *proxy.Server, name string) admin.Route {
+func routeState(t *testing.T, srv *proxy.Served, name string) admin.Route {
 	t.Helper()
 	list, err := srv.Routes(context.Background())
 	if err != nil {

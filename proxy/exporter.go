@@ -23,7 +23,7 @@ type exporter struct {
 }
 
 func (srv *Server) newExporter(o telemetry.Options) (*exporter, error) {
-	tel, err := telemetry.New(o, srv, srv)
+	tel, err := telemetry.New(o, srv.status, srv.status)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func (srv *Server) openConsole(o admin.Options) (*admin.Server, error) {
 	if srv.opts.AdminTLS != nil {
 		o.TLS = srv.opts.AdminTLS.Config()
 	}
-	c, err := admin.New(o, srv)
+	c, err := admin.New(o, srv.backend)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ type failoverScene struct {
 	*testing.T
 	trio *proxytest.Trio
 	addr string
-	srv  *proxy.Server
+	srv  *proxy.Served
 }
 
 func startFailover(t *testing.T, kind string) *failoverScene {

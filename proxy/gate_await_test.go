@@ -15,7 +15,7 @@ func (b *bubble) provable(now provable) {
 	p.mu.Lock()
 	p.follow(&now, time.Now())
 	p.mu.Unlock()
-	b.srv.each((*worker).proofsMoved)
+	b.srv.loops.each((*worker).proofsMoved)
 	b.settle()
 }
 

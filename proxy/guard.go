@@ -136,7 +136,7 @@ func (k *guardKeeper) refresh() {
 	srv := k.srv
 	ctx, cancel := context.WithTimeout(srv.dialCtx, guardTimeout)
 	defer cancel()
-	parts, err := gather(ctx, srv, func(w *worker) rules { return w.rules })
+	parts, err := gather(ctx, srv.loops, func(w *worker) rules { return w.rules })
 	if err != nil {
 		return
 	}
@@ -156,7 +156,7 @@ func (k *guardKeeper) refresh() {
 		return
 	}
 	k.current = g
-	_, _ = gather(ctx, srv, func(w *worker) struct{} { w.setGuard(g); return struct{}{} })
+	_, _ = gather(ctx, srv.loops, func(w *worker) struct{} { w.setGuard(g); return struct{}{} })
 }
 
 // keep deletes the users of killed processes, and maintains its own; nil without an error: nothing

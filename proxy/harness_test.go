@@ -23,7 +23,7 @@ func serve(t testing.TB, upstreamAddr string, change ...func(*proxy.Options)) (a
 }
 
 func serveServer(t testing.TB, upstreamAddr string, change ...func(*proxy.Options)) (
-	string, *proxy.Server) {
+	string, *proxy.Served) {
 	t.Helper()
 	o := proxy.Options{
 		Listeners: []proxy.Listener{{Address: "127.0.0.1:0"}},
@@ -48,7 +48,7 @@ func serveServer(t testing.TB, upstreamAddr string, change ...func(*proxy.Option
 		}
 	})
 	proxytest.Poll(t, "the proxy listens", func() bool { return len(srv.Addrs()) > 0 })
-	return srv.Addrs()[0].String(), srv
+	return srv.Addrs()[0].String(), proxy.Serving(srv)
 }
 
 // testLog shows the proxy's log lines of a failed test.

@@ -9,7 +9,7 @@ import (
 )
 
 // outstanding is how many commands are at the server, by kind of link.
-func outstanding(t *testing.T, p *proxy.Server) (data, all int) {
+func outstanding(t *testing.T, p *proxy.Served) (data, all int) {
 	t.Helper()
 	links, err := p.Links(t.Context())
 	if err != nil {

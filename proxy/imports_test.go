@@ -4,8 +4,12 @@ import (
 	"encoding/json"
 	"io"
 	"os/exec"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"holdfast/proxy"
 )
 
 // TestImportDirection holds the packages to the direction that ARCHITECTURE.md states.
@@ -41,6 +45,18 @@ func TestImportDirection(t *testing.T) {
 	}
 	if seen < 8 {
 		t.Fatalf("only %d packages were looked at", seen)
+	}
+}
+
+// TestServerExports holds the Server to its purpose: the operator's questions go to its console.
+func TestServerExports(t *testing.T) {
+	t.Parallel()
+	var got []string
+	for m := range reflect.TypeFor[*proxy.Server]().Methods() {
+		got = append(got, m.Name)
+	}
+	if want := []string{"Addrs", "Alive", "Readiness", "Reload", "Run"}; !slices.Equal(got, want) {
+		t.Errorf("the Server exports %q, want %q", got, want)
 	}
 }
 

@@ -66,9 +66,9 @@ func restoreCommand(dir string, n int) string {
 	return fmt.Sprintf("proxy restore --dir %s --event %d --target ADDRESS", dir, n)
 }
 
-// Events implements admin.Backend.
-func (srv *Server) Events(context.Context) ([]admin.Event, error) {
-	r := srv.recorder
+// Events implements admin.JournalBackend.
+func (c journalConsole) Events(context.Context) ([]admin.Event, error) {
+	r := c.recorder
 	if r == nil {
 		return nil, admin.ErrNoJournal
 	}

@@ -76,15 +76,15 @@ func (r *recorder) remedy(i *journal.Incident) string {
 	return fmt.Sprintf("proxy repair --config %s --incident %d", cmp.Or(r.options().Config, "FILE"), i.N)
 }
 
-// Incidents implements admin.Backend.
-func (srv *Server) Incidents(context.Context) ([]admin.Incident, error) {
-	if srv.recorder == nil {
+// Incidents implements admin.JournalBackend.
+func (c journalConsole) Incidents(context.Context) ([]admin.Incident, error) {
+	if c.recorder == nil {
 		return nil, admin.ErrNoJournal
 	}
 	var out []admin.Incident
-	for _, i := range srv.recorder.journal.Load().Incidents() {
-		run := srv.recorder.remedy(&i)
-		i.Hold = i.Hold && !srv.recorder.goOn.Load()
+	for _, i := range c.recorder.journal.Load().Incidents() {
+		run := c.recorder.remedy(&i)
+		i.Hold = i.Hold && !c.recorder.goOn.Load()
 		out = append(out, admin.Incident{N: i.N,
 			Timeline: uint32(i.Timeline), From: i.From, To: i.To, Commands: i.Commands,
 			First: i.FirstTime, Last: i.LastTime, Noticed: i.Time, Why: i.Why,
@@ -96,10 +96,10 @@ func (srv *Server) Incidents(context.Context) ([]admin.Incident, error) {
 	return out, nil
 }
 
-// AcknowledgeIncidents implements admin.Backend.
-func (srv *Server) AcknowledgeIncidents(ctx context.Context) error {
-	if srv.recorder == nil {
+// AcknowledgeIncidents implements admin.JournalBackend.
+func (c journalConsole) AcknowledgeIncidents(ctx context.Context) error {
+	if c.recorder == nil {
 		return admin.ErrNoJournal
 	}
-	return srv.recorder.acknowledge(ctx)
+	return c.recorder.acknowledge(ctx)
 }

@@ -20,7 +20,7 @@ var journaled = policy.Demand{Journal: true}
 func withMark(o *proxy.Options) { o.Journal.Mark = 2 * time.Millisecond }
 
 // theIncident waits for the one incident.
-func theIncident(t *testing.T, srv *proxy.Server) admin.Incident {
+func theIncident(t *testing.T, srv *proxy.Served) admin.Incident {
 	t.Helper()
 	var list []admin.Incident
 	proxytest.Poll(t, "an incident", func() bool {
@@ -35,7 +35,7 @@ func theIncident(t *testing.T, srv *proxy.Server) admin.Incident {
 }
 
 // wholeAndMarked waits until the journal has everything and the server a mark behind its last write.
-func wholeAndMarked(t *testing.T, srv *proxy.Server, server *proxytest.Server) {
+func wholeAndMarked(t *testing.T, srv *proxy.Served, server *proxytest.Server) {
 	t.Helper()
 	j := recorded(t, srv, server)
 	server.MustDo("INCR", "last")
@@ -46,7 +46,7 @@ func wholeAndMarked(t *testing.T, srv *proxy.Server, server *proxytest.Server) {
 }
 
 // markOf is the offset in the newest mark.
-func markOf(t *testing.T, srv *proxy.Server) int64 {
+func markOf(t *testing.T, srv *proxy.Served) int64 {
 	t.Helper()
 	snap, err := srv.Snapshot(context.Background())
 	if err != nil || snap.Journal == nil {
@@ -117,9 +117,8 @@ func TestEmptyRestartHoldsPromises(t *testing.T) {
 // What an incident withholds is withheld by the next proxy on that folder, too.
 func TestHeldAcrossRestarts(t *testing.T) {
 	server, dir := journalServer(t), t.TempDir()
-	start := func() (string, *proxy.Server, func()) {
+	start := func() (string, *proxy.Served, func()) {
 		o := proxy.Options{}
-		addr, srv := "", (*proxy.Server)(nil)
 		ctx, cancel := context.WithCancel(context.Background())
 		o.Listeners = []proxy.Listener{{Address: "127.0.0.1:0"}}
 		o.Upstream.Address, o.Upstream.MaxBackoff = server.Addr, 50*time.Millisecond
@@ -134,8 +133,7 @@ func TestHeldAcrossRestarts(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- srv.Run(ctx) }()
 		proxytest.Poll(t, "the proxy listens", func() bool { return len(srv.Addrs()) > 0 })
-		addr = srv.Addrs()[0].String()
-		return addr, srv, func() {
+		return srv.Addrs()[0].String(), proxy.Serving(srv), func() {
 			cancel()
 			if err := <-done; err != nil {
 				t.Error(err)
@@ -194,7 +192,7 @@ func TestTwoProxiesMarkOneServer(t *testing.T) {
 	server := durable(t, "--appendonly", "yes")
 	_, one := serveServer(t, server.Addr, withJournal(t.TempDir()), withMark)
 	_, two := serveServer(t, server.Addr, withJournal(t.TempDir()), withMark)
-	for _, srv := range []*proxy.Server{one, two} {
+	for _, srv := range []*proxy.Served{one, two} {
 		wholeAndMarked(t, srv, server)
 	}
 	var quiet int64
@@ -206,7 +204,7 @@ func TestTwoProxiesMarkOneServer(t *testing.T) {
 	})
 	server.Stop()
 	server.Restart()
-	for _, srv := range []*proxy.Server{one, two} {
+	for _, srv := range []*proxy.Served{one, two} {
 		if i := theIncident(t, srv); i.Verdict != "nothing lost" {
 			t.Errorf("%+v", i)
 		}
@@ -221,7 +219,7 @@ func TestTwoProxiesMarkOneServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, srv := range []*proxy.Server{one, two} {
+	for _, srv := range []*proxy.Served{one, two} {
 		wholeAndMarked(t, srv, server)
 	}
 	server.Stop()
@@ -229,7 +227,7 @@ func TestTwoProxiesMarkOneServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.Restart()
-	for _, srv := range []*proxy.Server{one, two} {
+	for _, srv := range []*proxy.Served{one, two} {
 		var list []admin.Incident
 		proxytest.Poll(t, "a second incident", func() bool {
 			list, err = srv.Incidents(context.Background())

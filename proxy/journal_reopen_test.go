@@ -144,7 +144,7 @@ func TestJournalDamagedMovesAside(t *testing.T) {
 }
 
 // wantAside waits until a folder was moved aside, and answers all that were.
-func wantAside(t *testing.T, srv *proxy.Server, dir string, n int) []string {
+func wantAside(t *testing.T, srv *proxy.Served, dir string, n int) []string {
 	t.Helper()
 	var moved []string
 	proxytest.Poll(t, "the folder to be moved aside, and readiness to say so", func() bool {

@@ -166,14 +166,14 @@ func (p *repairer) look() *admin.Repair {
 	return &s
 }
 
-// Repair implements admin.Backend.
-func (srv *Server) Repair(_ context.Context, q admin.RepairRequest) error {
-	r := srv.recorder
+// Repair implements admin.JournalBackend.
+func (c journalConsole) Repair(_ context.Context, q admin.RepairRequest) error {
+	r := c.recorder
 	if r == nil {
 		return admin.ErrNoJournal
 	}
 	err := r.repairs.begin(r, q, func(result string) {
-		srv.Audit(admin.Action{Operator: q.Operator, Name: "repair ended",
+		c.audit(admin.Action{Operator: q.Operator, Name: "repair ended",
 			Command: fmt.Sprintf("REPAIR %d", q.Incident), Result: result})
 	})
 	if errors.Is(err, journal.ErrLocked) {
@@ -182,10 +182,10 @@ func (srv *Server) Repair(_ context.Context, q admin.RepairRequest) error {
 	return err
 }
 
-// RepairState implements admin.Backend.
-func (srv *Server) RepairState(context.Context) (*admin.Repair, error) {
-	if srv.recorder == nil {
+// RepairState implements admin.JournalBackend.
+func (c journalConsole) RepairState(context.Context) (*admin.Repair, error) {
+	if c.recorder == nil {
 		return nil, admin.ErrNoJournal
 	}
-	return srv.recorder.repairs.look(), nil
+	return c.recorder.repairs.look(), nil
 }

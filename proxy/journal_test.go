@@ -28,7 +28,7 @@ func journalServer(t testing.TB) *proxytest.Server {
 }
 
 // recorded waits until the journal holds everything that the server has executed so far.
-func recorded(t testing.TB, srv *proxy.Server, server *proxytest.Server) *admin.Journal {
+func recorded(t testing.TB, srv *proxy.Served, server *proxytest.Server) *admin.Journal {
 	t.Helper()
 	var j *admin.Journal
 	proxytest.Poll(t, "the journal has everything", func() bool {
@@ -120,7 +120,7 @@ func TestJournalContinuesAfterARestart(t *testing.T) {
 		go func() { done <- srv.Run(ctx) }()
 		proxytest.Poll(t, "the proxy listens", func() bool { return len(srv.Addrs()) > 0 })
 		server.MustDo("SET", "round", round)
-		j := recorded(t, srv, server)
+		j := recorded(t, proxy.Serving(srv), server)
 		if j.Timeline != 1 || j.Bases != 1 || j.Gaps != 0 || round > 0 && j.FullResyncs != 0 {
 			t.Errorf("round %d: %+v", round, j)
 		}

@@ -44,7 +44,7 @@ func TestLinger(t *testing.T) {
 	}{
 		{false, 0, lingerTime}, {true, 0, drainLinger}, {true, 64 << 20, lingerTime},
 	} {
-		got, err := gather(ctx, srv, func(w *worker) time.Duration {
+		got, err := gather(ctx, srv.loops, func(w *worker) time.Duration {
 			defer func(was bool) { w.draining = was }(w.draining)
 			w.draining = step.draining
 			for _, s := range w.sessions {

@@ -31,7 +31,7 @@ func (w *worker) holdMemory() {
 
 // memoryLimit is the worker's part of limits.memory; 0: none.
 func (w *worker) memoryLimit() int64 {
-	return int64(w.limits.Memory / uint64(max(len(w.srv.workers), 1)))
+	return int64(w.limits.Memory / uint64(max(len(w.srv.loops.workers), 1)))
 }
 
 // noteMemory updates tight.

@@ -277,7 +277,7 @@ func TestHeldWritesMeetTheirRouteAfterwards(t *testing.T) {
 
 func TestConsoleShowsTheOutage(t *testing.T) {
 	inOutage(t, nil, 5*time.Second, func(b *bubble) {
-		if o, err := b.srv.outage(b.t.Context()); o != nil || err != nil {
+		if o, err := outageOf(b.t.Context(), b.srv.loops); o != nil || err != nil {
 			t.Errorf("before: got %+v, %v", o, err)
 		}
 		c, d := b.client(), b.client()
@@ -285,13 +285,13 @@ func TestConsoleShowsTheOutage(t *testing.T) {
 		c.send("GET x")
 		d.send("GET x")
 		b.sleep(2 * time.Second)
-		o, err := b.srv.outage(b.t.Context())
+		o, err := outageOf(b.t.Context(), b.srv.loops)
 		if err != nil || o == nil || o.Held != 2 || o.Left <= 0 || o.Left > 3*time.Second ||
 			o.Next > 250*time.Millisecond || o.For < 2*time.Second || !strings.Contains(o.Why, "closed") {
 			t.Errorf("got %+v, %v", o, err)
 		}
 		b.sleep(4 * time.Second)
-		if o, _ = b.srv.outage(b.t.Context()); o == nil || o.Held != 0 || o.Left != 0 {
+		if o, _ = outageOf(b.t.Context(), b.srv.loops); o == nil || o.Held != 0 || o.Left != 0 {
 			t.Errorf("after the hold: got %+v", o)
 		}
 		b.onLoop(func() {

@@ -315,7 +315,7 @@ func (p *prover) troubles() (out []string) {
 // lookAtProofs is called when the available proofs may have changed.
 func (srv *Server) lookAtProofs() {
 	srv.proofs.look(srv.up.Load(), srv.recorder)
-	srv.each((*worker).proofsMoved)
+	srv.loops.each((*worker).proofsMoved)
 }
 
 // journalMoved is called after each fsync of the journal, among other times: it looks only after a

@@ -185,7 +185,7 @@ func (c *change) bindConsole(context.Context) (err error) {
 		c.console, err = c.srv.openConsole(c.opts.Admin)
 		c.reconsole = true
 	} else if c.opts.Admin.Address != "" {
-		_, err = admin.New(c.opts.Admin, c.srv)
+		_, err = admin.New(c.opts.Admin, c.srv.backend)
 	}
 	return err
 }
@@ -199,7 +199,7 @@ func (c *change) bindHTTP(context.Context) (err error) {
 }
 
 func (c *change) makeBudgets(context.Context) (err error) {
-	c.budgets, err = newBudgets(c.opts.Budgets, c.srv.budgetsInForce())
+	c.budgets, err = newBudgets(c.opts.Budgets, c.srv.budgets.inForce())
 	return err
 }
 
@@ -237,7 +237,7 @@ func (c *change) commit() error {
 		c.logUpstream()
 	}
 	// The posts are on their way; this follows them. The only error is that a loop has ended.
-	_ = srv.Alive(srv.dialCtx)
+	_ = srv.loops.alive(srv.dialCtx)
 	srv.limits.Retain(c.next.rules.policy)
 	if srv.recorder != nil {
 		srv.recorder.change(c.opts.Journal, c.opts.Upstream)
@@ -283,7 +283,7 @@ func (c *change) swap() (was replaced, err error) {
 	next.moved, next.limits, next.maxBackoff = c.moved, c.opts.Limits, c.opts.Upstream.MaxBackoff
 	next.hold, next.users = c.opts.Hold, c.opts.Users
 	next.tel = srv.exporter.tel
-	srv.each(func(w *worker) { w.takeOver(next) })
+	srv.loops.each(func(w *worker) { w.takeOver(next) })
 	return was, nil
 }
 
@@ -299,7 +299,7 @@ func (c *change) swapParts() (was replaced) {
 	if c.exporter != nil {
 		was.exporter, srv.exporter = srv.exporter, c.exporter
 	}
-	srv.setBudgets(c.budgets)
+	srv.budgets.set(c.budgets)
 	was.audit = srv.audits.Swap(c.audit)
 	if c.rehttp {
 		was.http, srv.http = srv.http, c.http

@@ -22,7 +22,7 @@ import (
 type reloader struct {
 	t    testing.TB
 	addr string
-	srv  *proxy.Server
+	srv  *proxy.Served
 	opts proxy.Options // what LoadOptions returns
 }
 

@@ -130,7 +130,7 @@ func fieldsOf(v any) map[string]any {
 func (f *frame) learnCode() next {
 	s, cmd := f.s, f.cmd
 	w := s.w
-	if len(w.policy.Rules()) == 0 && w.srv.budgetsInForce() == nil || len(f.Args) < 2 {
+	if len(w.policy.Rules()) == 0 && w.srv.budgets.inForce() == nil || len(f.Args) < 2 {
 		return goOn
 	}
 	if src := cmd.Code(f.Args); src != nil {

@@ -34,13 +34,14 @@ const idBase = uint64(1) << 50
 
 // Server is one proxy in front of one upstream. New makes it, Run serves.
 //
-// Workers and other goroutines share its own fields: they are immutable after New (workers and
-// byLoop after start), atomic, or guarded by mu.
+// Workers and other goroutines share its own fields: they are immutable after New (some
+// after start), atomic, or guarded by mu.
 type Server struct {
 	opts    Options // as passed to New; current has those in force
 	log     *slog.Logger
-	workers []*worker
-	byLoop  map[*eventloop.Loop]*worker
+	loops   *loops
+	status  *status
+	backend *console // what the operator's side asks; set by start
 	hits    *ruleLog
 
 	up           atomic.Pointer[upstream.Upstream]
@@ -49,11 +50,10 @@ type Server struct {
 	approvals    *approvals
 	scripts      *policy.Scripts // likewise
 	libraries    libraries
-	describing   chan struct{} // holds a token while the console reads sessions or links
-	guard        *guardKeeper  // from startWorkers on
+	guard        *guardKeeper // from startWorkers on
 	logs         *logKeeper
 	instance     string // distinguishes this process from other proxies of the same server
-	budgets      atomic.Pointer[budgets]
+	budgets      *budgetBook
 	audits       atomic.Pointer[auditLog] // nil when there is none
 	audited      auditCount
 	recorder     *recorder // nil without a journal; set by start
@@ -69,7 +69,6 @@ type Server struct {
 
 	dialCtx  context.Context
 	stopDial context.CancelFunc
-	running  sync.WaitGroup
 	failed   chan error    // the first error that ends the server
 	started  chan struct{} // closed when everything is up
 	drainNow chan struct{} // closed when the console asks for the end
@@ -113,11 +112,12 @@ func New(opts Options) (*Server, error) {
 		limits: policy.NewLimits(limitersPerRule), approvals: newApprovals(),
 		scripts: policy.NewScripts(0), proofs: newProver(),
 		routeLog: routeLog{log: opts.Logger},
-		byLoop:   map[*eventloop.Loop]*worker{}, failed: make(chan error, 1),
+		loops:    newLoops(), failed: make(chan error, 1),
 		started: make(chan struct{}), drainNow: make(chan struct{}), startedAt: time.Now(),
-		instance: newInstance(), describing: make(chan struct{}, 1),
-		turns: handshakeTurns(opts.Workers), trashRoom: trashRoom{log: opts.Logger},
+		instance: newInstance(),
+		turns:    handshakeTurns(opts.Workers), trashRoom: trashRoom{log: opts.Logger},
 	}
+	srv.status, srv.budgets = &status{srv}, &budgetBook{began: srv.startedAt}
 	srv.logs = newLogKeeper(srv.ownEntry)
 	srv.topology = newTopology(srv)
 	if opts.Sentinels != nil {
@@ -136,7 +136,7 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	srv.setBudgets(b)
+	srv.budgets.set(b)
 	if srv.exporter, err = srv.newExporter(opts.Telemetry); err != nil {
 		return nil, err
 	}
@@ -213,10 +213,10 @@ func (srv *Server) start(ctx context.Context) error {
 	}
 	if srv.recorder != nil {
 		srv.recorder.watch(srv.journalMoved)
-		for _, w := range srv.workers {
+		for _, w := range srv.loops.workers {
 			srv.recorder.watch(w.journalNotified)
 		}
-		srv.each(func(w *worker) { w.recorder = srv.recorder })
+		srv.loops.each(func(w *worker) { w.recorder = srv.recorder })
 	}
 	srv.lookAtProofs()
 	srv.watch(up)
@@ -225,6 +225,7 @@ func (srv *Server) start(ctx context.Context) error {
 	if info != nil {
 		srv.guard.await(ctx) // before clients come
 	}
+	srv.backend = newConsole(srv)
 	if err := srv.startAdmin(); err != nil {
 		return err
 	}
@@ -269,13 +270,9 @@ func (srv *Server) startWorkers(info *upstream.Info) error {
 		if err != nil {
 			return err
 		}
-		srv.workers = append(srv.workers, w)
-		srv.byLoop[w.loop] = w
+		srv.loops.add(w)
 	}
-	for _, w := range srv.workers {
-		srv.running.Add(1)
-		go w.run()
-	}
+	srv.loops.begin()
 	srv.hits.start()
 	srv.guard = newGuardKeeper(srv)
 	go srv.guard.run()
@@ -329,10 +326,6 @@ func (srv *Server) warnUnresolved(p *policy.Policy, rules []policy.RuleSpec) {
 
 // listen opens all addresses and begins to accept.
 func (srv *Server) listen() error {
-	loops := make([]*eventloop.Loop, len(srv.workers))
-	for i, w := range srv.workers {
-		loops[i] = w.loop
-	}
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	for _, o := range srv.opts.Listeners {
@@ -346,8 +339,8 @@ func (srv *Server) listen() error {
 		srv.listeners = append(srv.listeners, ln)
 	}
 	for _, ln := range srv.listeners {
-		add := func(l *eventloop.Loop, nc net.Conn) { srv.byLoop[l].accept(nc, ln) }
-		ln.acceptor = eventloop.Accept(ln.net, loops, add, srv.log)
+		add := func(l *eventloop.Loop, nc net.Conn) { srv.loops.of[l].accept(nc, ln) }
+		ln.acceptor = eventloop.Accept(ln.net, srv.loops.all(), add, srv.log)
 		srv.log.Info("listening", "address", ln.net.Addr().String(), "name", ln.name,
 			"tls", ln.secure)
 	}
@@ -402,7 +395,7 @@ func (srv *Server) upstreamChanged(up *upstream.Upstream, info *upstream.Info) {
 	r := srv.recompile(info)
 	srv.tellTrash(srv.inForce, info)
 	srv.reportRoutes(srv.inForce, info)
-	srv.each(func(w *worker) {
+	srv.loops.each(func(w *worker) {
 		w.learn(info)
 		if r != nil {
 			w.setRules(r)
@@ -433,12 +426,12 @@ func (srv *Server) recompile(info *upstream.Info) *rules {
 	return r
 }
 
-// each posts f to every worker.
-func (srv *Server) each(f func(w *worker)) {
-	for _, w := range srv.workers {
-		w.loop.Post(func() { f(w) })
-	}
-}
+// Alive returns nil once every event loop has turned, and else the error of ctx. Call it after the
+// start (Options.Serving).
+func (srv *Server) Alive(ctx context.Context) error { return srv.loops.alive(ctx) }
+
+// Readiness gives the readiness, as /readyz shows it.
+func (srv *Server) Readiness() telemetry.Readiness { return srv.status }
 
 // fail ends the server.
 func (srv *Server) fail(err error) {
@@ -468,7 +461,7 @@ func (srv *Server) clientsPaused(args [][]byte) {
 		ms, _ = strconv.ParseInt(string(args[2]), 10, 64)
 		all = len(args) < 4 || !resp.EqualFold(args[3], "write")
 	}
-	srv.each(func(w *worker) {
+	srv.loops.each(func(w *worker) {
 		w.pauseClients(w.loop.Now()+int64(time.Duration(ms)*time.Millisecond), all, on)
 	})
 }

@@ -65,7 +65,7 @@ func TestSplitAtEveryByte(t *testing.T) {
 }
 
 // sendAndAwait sends bytes and waits until the proxy has read them.
-func sendAndAwait(t *testing.T, p *proxy.Server, c *conn, s string) {
+func sendAndAwait(t *testing.T, p *proxy.Served, c *conn, s string) {
 	t.Helper()
 	before := bytesIn(t, p)
 	c.send(s)
@@ -74,7 +74,7 @@ func sendAndAwait(t *testing.T, p *proxy.Server, c *conn, s string) {
 	})
 }
 
-func bytesIn(t *testing.T, p *proxy.Server) uint64 {
+func bytesIn(t *testing.T, p *proxy.Served) uint64 {
 	t.Helper()
 	st, err := p.Stats(t.Context())
 	if err != nil {

@@ -130,7 +130,7 @@ const (
 func (srv *Server) retireUpstream(up *upstream.Upstream) {
 	defer up.Stop()
 	for pause := unblockFirst; ; pause = min(2*pause, unblockPause) {
-		parts, err := gather(srv.dialCtx, srv, func(w *worker) leftovers { return w.leftovers(up) })
+		parts, err := gather(srv.dialCtx, srv.loops, func(w *worker) leftovers { return w.leftovers(up) })
 		if err != nil {
 			return
 		}

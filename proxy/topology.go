@@ -232,12 +232,12 @@ func (t *topology) suspect(s suspicion) {
 		t.began, t.why = time.Now(), s.why
 	}
 	t.told = s
-	t.srv.each(func(w *worker) { w.outage.suspect(s.why, s.certain) })
+	t.srv.loops.each(func(w *worker) { w.outage.suspect(s.why, s.certain) })
 }
 
 // outageSoFar is for how long workers have had no connection.
 func (t *topology) outageSoFar(ctx context.Context) time.Duration {
-	if o, err := t.srv.outage(ctx); err == nil && o != nil {
+	if o, err := outageOf(ctx, t.srv.loops); err == nil && o != nil {
 		return o.For
 	}
 	return 0

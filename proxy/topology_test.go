@@ -35,7 +35,7 @@ func fakeTrio(t *testing.T, names string) (all []*proxytest.FakeSentinel, addres
 }
 
 // sentinelsOf is what the console says about the sentinels.
-func sentinelsOf(t *testing.T, srv *proxy.Server) *admin.Sentinels {
+func sentinelsOf(t *testing.T, srv *proxy.Served) *admin.Sentinels {
 	t.Helper()
 	st, err := srv.Stats(context.Background())
 	if err != nil {
@@ -44,14 +44,14 @@ func sentinelsOf(t *testing.T, srv *proxy.Server) *admin.Sentinels {
 	return st.Upstream.Sentinels
 }
 
-func awaitMoves(t *testing.T, srv *proxy.Server, n uint64) []admin.Move {
+func awaitMoves(t *testing.T, srv *proxy.Served, n uint64) []admin.Move {
 	t.Helper()
 	proxytest.Poll(t, "the move", func() bool { return sentinelsOf(t, srv).Total == n })
 	return sentinelsOf(t, srv).Moves
 }
 
 // awaitDoubt waits until the workers know of a doubt.
-func awaitDoubt(t *testing.T, srv *proxy.Server, text string) {
+func awaitDoubt(t *testing.T, srv *proxy.Served, text string) {
 	t.Helper()
 	proxytest.Poll(t, "the doubt", func() bool { return strings.Contains(sentinelsOf(t, srv).Doubt, text) })
 	sentinelsOf(t, srv) // each loop answers behind it

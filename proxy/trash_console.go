@@ -25,16 +25,19 @@ func (e errScript) Error() string { return strings.TrimPrefix(string(e), "ERR ")
 // errAmbiguous: the reply is missing. A script is carried out as a whole or not at all.
 var errAmbiguous = errors.New("the link to the server broke; it may have been done: see SHOW TRASH")
 
-// runTrash runs a script of the trash on the control user's link of the first worker. Call it from
+// trashConsole implements admin.TrashBackend.
+type trashConsole struct{ loops *loops }
+
+// run runs a script of the trash on the control user's link of the first worker. Call it from
 // any goroutine but a loop's.
-func (srv *Server) runTrash(ctx context.Context, script string, args ...string) (
+func (c trashConsole) run(ctx context.Context, script string, args ...string) (
 	*resp.Value, error) {
 	type result struct {
 		v   *resp.Value
 		err error
 	}
 	out := make(chan result, 1)
-	w := srv.workers[0]
+	w := c.loops.workers[0]
 	posted := w.loop.Post(func() {
 		w.runTrash(script, args, func(v *resp.Value, err error) { out <- result{v, err} })
 	})
@@ -80,16 +83,16 @@ func (w *worker) runTrash(script string, args []string, done func(*resp.Value, e
 // server's time.
 const trashPage = 200
 
-// Trash implements admin.Backend. It reads page by page: entries added or removed meanwhile may be
+// Trash implements admin.TrashBackend. It reads page by page: entries added or removed meanwhile may be
 // missing or appear twice.
-func (srv *Server) Trash(ctx context.Context, limit int) (*admin.Trash, error) {
+func (c trashConsole) Trash(ctx context.Context, limit int) (*admin.Trash, error) {
 	var ledger, keyed, slots []trashEntry
 	for total := -1; ; {
 		n := trashPage
 		if limit > 0 {
 			n = min(n, limit-len(keyed))
 		}
-		v, err := srv.runTrash(ctx, scriptList, fmt.Sprint(len(keyed)), fmt.Sprint(n))
+		v, err := c.run(ctx, scriptList, fmt.Sprint(len(keyed)), fmt.Sprint(n))
 		if err != nil {
 			return nil, err
 		}
@@ -110,7 +113,7 @@ func (srv *Server) Trash(ctx context.Context, limit int) (*admin.Trash, error) {
 			for _, e := range slices.Concat(ledger, keyed, slots) {
 				out.Entries = append(out.Entries, e.describe())
 			}
-			plans, err := gather(ctx, srv, func(w *worker) *trashPlan { return w.trash })
+			plans, err := gather(ctx, c.loops, func(w *worker) *trashPlan { return w.trash })
 			if err != nil {
 				return nil, err
 			}
@@ -151,14 +154,14 @@ func (e *trashEntry) describe() admin.TrashEntry {
 	return a
 }
 
-// Undo implements admin.Backend.
-func (srv *Server) Undo(ctx context.Context, id uint64, how string) (*admin.Undone, error) {
+// Undo implements admin.TrashBackend.
+func (c trashConsole) Undo(ctx context.Context, id uint64, how string) (*admin.Undone, error) {
 	meta, err := json.Marshal(trashEntry{User: "(operator)",
 		Command: fmt.Sprintf("undo %d replace", id), Rule: "(console)"})
 	if err != nil {
 		return nil, err
 	}
-	v, err := srv.runTrash(ctx, scriptUndo, fmt.Sprint(id), how, string(meta))
+	v, err := c.run(ctx, scriptUndo, fmt.Sprint(id), how, string(meta))
 	if err != nil {
 		return nil, err
 	}
@@ -173,19 +176,19 @@ func (srv *Server) Undo(ctx context.Context, id uint64, how string) (*admin.Undo
 	}
 	switch {
 	case r.Merging:
-		return srv.merge(ctx, scriptMerge, id, fmt.Sprint(mergeKeys))
+		return c.merge(ctx, scriptMerge, id, fmt.Sprint(mergeKeys))
 	case r.Keyed:
-		return srv.merge(ctx, scriptUndoKeys, id, how, fmt.Sprint(mergeKeys))
+		return c.merge(ctx, scriptUndoKeys, id, how, fmt.Sprint(mergeKeys))
 	}
 	return &admin.Undone{Keys: r.Keys, Trash: r.Trash}, nil
 }
 
 // merge completes a merge step by step. If ctx ends before, the sweeps go on with it.
-func (srv *Server) merge(ctx context.Context, script string, id uint64, args ...string) (
+func (c trashConsole) merge(ctx context.Context, script string, id uint64, args ...string) (
 	*admin.Undone, error) {
 	args = append([]string{fmt.Sprint(id)}, args...)
 	for {
-		v, err := srv.runTrash(ctx, script, args...)
+		v, err := c.run(ctx, script, args...)
 		if ctx.Err() != nil {
 			return &admin.Undone{Merging: true}, nil
 		}
@@ -219,10 +222,10 @@ func parseMerge(v *resp.Value) (m mergeStep, err error) {
 	return m, err
 }
 
-// Purge implements admin.Backend.
-func (srv *Server) Purge(ctx context.Context, id uint64) error {
+// Purge implements admin.TrashBackend.
+func (c trashConsole) Purge(ctx context.Context, id uint64) error {
 	for {
-		v, err := srv.runTrash(ctx, scriptPurge, fmt.Sprint(id))
+		v, err := c.run(ctx, scriptPurge, fmt.Sprint(id))
 		if err != nil || string(v.Str) != "MORE" {
 			return err
 		}

@@ -67,7 +67,7 @@ func TestTrashCutAtEveryStep(t *testing.T) {
 }
 
 // undo takes an entry back, on a link that may still have to find out that it was cut.
-func undo(t *testing.T, p *proxy.Server, id uint64) {
+func undo(t *testing.T, p *proxy.Served, id uint64) {
 	t.Helper()
 	proxytest.Poll(t, "UNDO gets through", func() bool {
 		_, err := p.Undo(context.Background(), id, "")
@@ -76,7 +76,7 @@ func undo(t *testing.T, p *proxy.Server, id uint64) {
 }
 
 // dialConsole is another proxy, straight in front of the server.
-func dialConsole(t *testing.T, upstreamAddr string) *proxy.Server {
+func dialConsole(t *testing.T, upstreamAddr string) *proxy.Served {
 	t.Helper()
 	_, p := serveServer(t, upstreamAddr, withTrash)
 	return p

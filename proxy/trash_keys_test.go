@@ -115,7 +115,7 @@ func TestKeyTrashOfEveryVersion(t *testing.T) {
 }
 
 // trashedKeys is how many single keys there are in the trash.
-func trashedKeys(t *testing.T, p *proxy.Server) (n int64) {
+func trashedKeys(t *testing.T, p *proxy.Served) (n int64) {
 	for _, e := range theTrash(t, p) {
 		n += e.Keys
 	}

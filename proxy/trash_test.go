@@ -69,7 +69,7 @@ func sameDigest(t testing.TB, srv *proxytest.Server, db int, want map[string]str
 	}
 }
 
-func theTrash(t testing.TB, p *proxy.Server) []admin.TrashEntry {
+func theTrash(t testing.TB, p *proxy.Served) []admin.TrashEntry {
 	t.Helper()
 	trash, err := p.Trash(context.Background(), 100)
 	if err != nil {

@@ -105,7 +105,7 @@ func TestNoVariantOfADeleteGoesRound(t *testing.T) {
 }
 
 // mustComeBack undoes the newest entry of the trash, which must bring keep back.
-func mustComeBack(t *testing.T, p *proxy.Server, admin *conn, line string, before int) {
+func mustComeBack(t *testing.T, p *proxy.Served, admin *conn, line string, before int) {
 	t.Helper()
 	id, now := newest(t, p)
 	if now != before+1 {
@@ -121,7 +121,7 @@ func mustComeBack(t *testing.T, p *proxy.Server, admin *conn, line string, befor
 }
 
 // newest is the newest entry of the trash, and how many there are.
-func newest(t *testing.T, p *proxy.Server) (id uint64, total int) {
+func newest(t *testing.T, p *proxy.Served) (id uint64, total int) {
 	t.Helper()
 	trash, err := p.Trash(t.Context(), 100)
 	if err != nil {

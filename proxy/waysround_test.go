@@ -55,7 +55,7 @@ func (w *ways) run(t *testing.T, args ...string) {
 	}, args...)
 }
 
-func (row *way) play(t *testing.T, srv *proxytest.Server, addr string, p *proxy.Server) {
+func (row *way) play(t *testing.T, srv *proxytest.Server, addr string, p *proxy.Served) {
 	before := treasure(t, srv)
 	c := dial(t, addr)
 	lines := strings.Split(row.sends, "\n")
@@ -144,7 +144,7 @@ func holdings(t *testing.T, srv *proxytest.Server) map[string]string {
 }
 
 // expectTreasure requires what was there before, if need be by UNDO of all that is in the trash.
-func expectTreasure(t *testing.T, srv *proxytest.Server, p *proxy.Server, before map[string]string) {
+func expectTreasure(t *testing.T, srv *proxytest.Server, p *proxy.Served, before map[string]string) {
 	t.Helper()
 	lost := missing(before, holdings(t, srv))
 	if len(lost) == 0 {

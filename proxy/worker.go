@@ -176,7 +176,6 @@ const (
 
 // run is the worker's goroutine.
 func (w *worker) run() {
-	defer w.srv.running.Done()
 	w.loop.AfterFunc(sweepEvery, w.sweep)
 	w.loop.AfterFunc(0, w.setClock)
 	w.routesChanged()

@@ -87,7 +87,7 @@ func (s *supervision) look(ctx context.Context, srv *proxy.Server, patience time
 	if srv.Alive(ctx) == nil && s.notify.Watchdog() > 0 {
 		s.said(s.notify.Alive())
 	}
-	if status := statusOf(srv.NotReady(), srv.Degraded()); status != s.status {
+	if status := statusOf(srv.Readiness().NotReady(), srv.Readiness().Degraded()); status != s.status {
 		s.said(s.notify.Status(status))
 		s.status = status
 	}

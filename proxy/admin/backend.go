@@ -5,25 +5,27 @@ import (
 	"time"
 )
 
-// Backend is the console's view of the proxy, which implements it. Every method may be called from
-// any goroutine, concurrently, and returns at the end of ctx at the latest. The caller owns the
-// results.
+// Backend is the console's view of the proxy, which implements it, group by group. Every method may
+// be called from any goroutine, concurrently, and returns at the end of ctx at the latest. The
+// caller owns the results.
 type Backend interface {
-	// Sessions returns client connections in the order of their ids, at most q.Limit of those that
-	// q matches, and the number of all matches.
-	Sessions(ctx context.Context, q SessionQuery) (list []Session, total int, err error)
+	ProcessBackend
+	ConnectionBackend
+	RuleBackend
+	BudgetBackend
+	ApprovalBackend
+	TrashBackend
+	RouteBackend
+	JournalBackend
+}
 
-	// Links returns all upstream connections, by loop, then id.
-	Links(ctx context.Context) ([]Link, error)
-
+// ProcessBackend is the process as a whole.
+type ProcessBackend interface {
 	// Stats returns the totals of all loops.
 	Stats(ctx context.Context) (*Stats, error)
 
 	// Config returns the configuration in force, in the order of the file, secrets redacted.
 	Config(ctx context.Context) ([]Setting, error)
-
-	// Rules returns the rules in force, in their order, with their hit counters.
-	Rules(ctx context.Context) ([]Rule, error)
 
 	// Reload reads the configuration file again and puts it in force. The warnings name the changes
 	// that need a restart. An error means that nothing changed.
@@ -35,7 +37,50 @@ type Backend interface {
 	// Drain begins an orderly end of the process: no new clients, and commands in flight finish. It
 	// returns at once; a second call does nothing.
 	Drain(ctx context.Context) error
+}
 
+// ConnectionBackend is the connections of clients and to the server.
+type ConnectionBackend interface {
+	// Sessions returns client connections in the order of their ids, at most q.Limit of those that
+	// q matches, and the number of all matches.
+	Sessions(ctx context.Context, q SessionQuery) (list []Session, total int, err error)
+
+	// Links returns all upstream connections, by loop, then id.
+	Links(ctx context.Context) ([]Link, error)
+
+	// KillSession closes a session; false when there is none with that id.
+	KillSession(ctx context.Context, id uint64) (bool, error)
+}
+
+// RuleBackend is the rules.
+type RuleBackend interface {
+	// Rules returns the rules in force, in their order, with their hit counters.
+	Rules(ctx context.Context) ([]Rule, error)
+}
+
+// BudgetBackend is the delete budgets.
+type BudgetBackend interface {
+	// Budgets returns the delete budgets in force.
+	Budgets(ctx context.Context) ([]Budget, error)
+
+	// ResetBudget closes the open breakers of one budget: of one user if it is per user and user is
+	// not empty, else of all. It returns their number.
+	ResetBudget(ctx context.Context, name, user string) (open int, err error)
+}
+
+// ApprovalBackend is the commands that wait for approval.
+type ApprovalBackend interface {
+	// Pending returns the commands that wait for approval, oldest first.
+	Pending(ctx context.Context) ([]Pending, error)
+
+	// Approve lets the command with that token pass once, and Reject forgets it. nil: no such
+	// command. by is the operator's address: both write to the audit log themselves.
+	Approve(ctx context.Context, token, by string) (*Pending, error)
+	Reject(ctx context.Context, token, by string) (*Pending, error)
+}
+
+// TrashBackend is the trash.
+type TrashBackend interface {
 	// Trash returns the contents of the trash, oldest first: all flushes, and of single keys the
 	// limit entries that are kept longest; 0: all. Entries with the id 0 are keys found in reserved
 	// databases that belong to no entry.
@@ -48,15 +93,20 @@ type Backend interface {
 
 	// Purge empties an entry of the trash for good.
 	Purge(ctx context.Context, id uint64) error
+}
 
+// RouteBackend is the durable routes and their proofs.
+type RouteBackend interface {
 	// Routes returns the durable routes in force, in their order.
 	Routes(ctx context.Context) ([]Route, error)
 
 	// Fences returns the fences, by kind, that routes ask for or asked for earlier.
 	Fences(ctx context.Context) ([]Fences, error)
+}
 
-	// Journal returns the state of the journal. Without a journal it and the three methods that
-	// follow return ErrNoJournal.
+// JournalBackend is the journal. Without one its methods return ErrNoJournal.
+type JournalBackend interface {
+	// Journal returns the state of the journal.
 	Journal(ctx context.Context) (*Journal, error)
 
 	// Timelines returns the histories that the journal holds, oldest first.
@@ -78,23 +128,6 @@ type Backend interface {
 
 	// TakeBase takes a base now and returns when it is durable.
 	TakeBase(ctx context.Context) (*Base, error)
-
-	// KillSession closes a session; false when there is none with that id.
-	KillSession(ctx context.Context, id uint64) (bool, error)
-
-	// Budgets returns the delete budgets in force. ResetBudget closes the open breakers of one: of
-	// one user if the budget is per user and user is not empty, else of all. It returns their
-	// number.
-	Budgets(ctx context.Context) ([]Budget, error)
-	ResetBudget(ctx context.Context, name, user string) (open int, err error)
-
-	// Pending returns the commands that wait for approval, oldest first.
-	Pending(ctx context.Context) ([]Pending, error)
-
-	// Approve lets the command with that token pass once, and Reject forgets it. nil: no such
-	// command. by is the operator's address: both write to the audit log themselves.
-	Approve(ctx context.Context, token, by string) (*Pending, error)
-	Reject(ctx context.Context, token, by string) (*Pending, error)
 }
 
 // Action is one operator command on the console.

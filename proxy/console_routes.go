@@ -11,15 +11,21 @@ import (
 	"holdfast/proxy/telemetry"
 )
 
-// Routes implements admin.Backend.
-func (srv *Server) Routes(ctx context.Context) ([]admin.Route, error) {
+// routeConsole implements admin.RouteBackend.
+type routeConsole struct {
+	loops  *loops
+	proofs *prover
+}
+
+// Routes implements admin.RouteBackend.
+func (c routeConsole) Routes(ctx context.Context) ([]admin.Route, error) {
 	// One loop's routes and counters belong together. A reload may proceed through the loops
 	// meanwhile, so the other loops' counters are matched by name.
 	type part struct {
 		routes []*policy.Route
 		count  *telemetry.Counters
 	}
-	parts, err := gather(ctx, srv, func(w *worker) part {
+	parts, err := gather(ctx, c.loops, func(w *worker) part {
 		return part{w.routes.All(), w.counters.Clone()}
 	})
 	if err != nil {
@@ -29,7 +35,7 @@ func (srv *Server) Routes(ctx context.Context) ([]admin.Route, error) {
 	for _, p := range parts[1:] {
 		sum.Add(p.count)
 	}
-	now := srv.proofs.now.Load()
+	now := c.proofs.now.Load()
 	var out []admin.Route
 	for i, r := range parts[0].routes {
 		a := describeRoute(&r.Spec, sum.Routes[i])
@@ -65,12 +71,13 @@ func describeRoute(s *policy.RouteSpec, n *telemetry.RouteCounters) admin.Route 
 	return a
 }
 
-// Fences implements admin.Backend.
-func (srv *Server) Fences(ctx context.Context) ([]admin.Fences, error) {
-	snap, err := srv.Snapshot(ctx)
+// Fences implements admin.RouteBackend.
+func (c routeConsole) Fences(ctx context.Context) ([]admin.Fences, error) {
+	parts, err := gather(ctx, c.loops, (*worker).snapshot)
 	if err != nil {
 		return nil, err
 	}
+	snap := telemetry.Snapshot{Loops: parts}
 	kinds := map[string]*admin.Fences{}
 	of := func(kind string) *admin.Fences {
 		if kinds[kind] == nil {
@@ -88,7 +95,7 @@ func (srv *Server) Fences(ctx context.Context) ([]admin.Fences, error) {
 			a.Outcomes[telemetry.FenceOutcome(i).String()] = n
 		}
 	}
-	for _, s := range snap.Proofs {
+	for _, s := range c.proofs.snapshot() {
 		a := of(s.Kind)
 		a.Asked, a.Available, a.Unavailable = true, s.Available, s.Unavailable
 		a.Why = s.Why

@@ -37,9 +37,15 @@ func lag(s *telemetry.JournalState, moved int64) time.Duration {
 	return time.Since(since)
 }
 
-// Journal implements admin.Backend.
-func (srv *Server) Journal(context.Context) (*admin.Journal, error) {
-	r := srv.recorder
+// journalConsole implements admin.JournalBackend.
+type journalConsole struct {
+	recorder *recorder // nil without a journal
+	audit    func(admin.Action)
+}
+
+// Journal implements admin.JournalBackend.
+func (c journalConsole) Journal(context.Context) (*admin.Journal, error) {
+	r := c.recorder
 	if r == nil {
 		return nil, admin.ErrNoJournal
 	}
@@ -80,16 +86,16 @@ func errorText(err error) string {
 }
 
 // contents lists the journal's present contents.
-func (srv *Server) contents() (*journal.View, error) {
-	if srv.recorder == nil {
+func (c journalConsole) contents() (*journal.View, error) {
+	if c.recorder == nil {
 		return nil, admin.ErrNoJournal
 	}
-	return srv.recorder.journal.Load().View()
+	return c.recorder.journal.Load().View()
 }
 
-// Timelines implements admin.Backend.
-func (srv *Server) Timelines(context.Context) ([]admin.Timeline, error) {
-	view, err := srv.contents()
+// Timelines implements admin.JournalBackend.
+func (c journalConsole) Timelines(context.Context) ([]admin.Timeline, error) {
+	view, err := c.contents()
 	if err != nil {
 		return nil, err
 	}
@@ -103,12 +109,12 @@ func (srv *Server) Timelines(context.Context) ([]admin.Timeline, error) {
 	return out, nil
 }
 
-// TakeBase implements admin.Backend.
-func (srv *Server) TakeBase(ctx context.Context) (*admin.Base, error) {
-	if srv.recorder == nil {
+// TakeBase implements admin.JournalBackend.
+func (c journalConsole) TakeBase(ctx context.Context) (*admin.Base, error) {
+	if c.recorder == nil {
 		return nil, admin.ErrNoJournal
 	}
-	b, err := srv.recorder.tap.Load().Snapshot(ctx)
+	b, err := c.recorder.tap.Load().Snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -7,9 +7,9 @@ import (
 	"holdfast/proxy/admin"
 )
 
-// outage describes the present outage for the console; nil: there is none.
-func (srv *Server) outage(ctx context.Context) (out *admin.Outage, err error) {
-	parts, err := gather(ctx, srv, func(w *worker) *admin.Outage { return w.outage.describe() })
+// outageOf describes the present outage for the console; nil: there is none.
+func outageOf(ctx context.Context, l *loops) (out *admin.Outage, err error) {
+	parts, err := gather(ctx, l, func(w *worker) *admin.Outage { return w.outage.describe() })
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,57 @@
+package proxy
+
+import (
+	"context"
+
+	"holdfast/proxy/admin"
+)
+
+// console implements admin.Backend. Each group of its methods is a type of its own, which has the
+// parts of the proxy that it needs.
+type console struct {
+	*status
+	processConsole
+	connectionConsole
+	ruleConsole
+	*budgetBook
+	approvalConsole
+	trashConsole
+	routeConsole
+	journalConsole
+}
+
+var _ admin.Backend = (*console)(nil)
+
+// newConsole makes the console of a server whose parts have started.
+func newConsole(srv *Server) *console {
+	return &console{
+		status:            srv.status,
+		processConsole:    processConsole{srv},
+		connectionConsole: connectionConsole{srv.loops, make(chan struct{}, 1)},
+		ruleConsole:       ruleConsole{srv.loops},
+		budgetBook:        srv.budgets,
+		approvalConsole:   approvalConsole{srv.approvals, srv.auditDecision},
+		trashConsole:      trashConsole{srv.loops},
+		routeConsole:      routeConsole{srv.loops, srv.proofs},
+		journalConsole:    journalConsole{srv.recorder, processConsole{srv}.Audit},
+	}
+}
+
+// processConsole implements the rest of admin.ProcessBackend.
+type processConsole struct{ srv *Server }
+
+// Config implements admin.ProcessBackend.
+func (c processConsole) Config(context.Context) ([]admin.Setting, error) {
+	return c.srv.options().Settings, nil
+}
+
+// Reload implements admin.ProcessBackend.
+func (c processConsole) Reload(ctx context.Context) (warnings []string, err error) {
+	return c.srv.Reload(ctx)
+}
+
+// Drain implements admin.ProcessBackend.
+func (c processConsole) Drain(context.Context) error {
+	c.srv.drainOnce.Do(func() { close(c.srv.drainNow) })
+	return nil
+}
