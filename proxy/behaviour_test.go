@@ -57,7 +57,7 @@ func tableOf(t *testing.T, kind string) *policy.Table {
 // What changes the meaning of later commands of its connection goes by a link of the session's own.
 func TestCommandsThatLeaveState(t *testing.T) {
 	for _, name := range []string{
-		"asking", "readonly", "readwrite", "replconf", "client|caching", "client|capa",
+		"asking", "readonly", "readwrite", "client|caching", "client|capa",
 		"client|import-source", "client|no-evict", "client|no-touch", "cluster|syncslots",
 	} {
 		if got := behaviours[name]; got != stateful {
@@ -66,7 +66,7 @@ func TestCommandsThatLeaveState(t *testing.T) {
 	}
 	for name, want := range map[string]behaviour{
 		"script|debug": scriptDebug, "client|reply": clientReply, "client|tracking": clientTracking,
-		"cluster|setslot": blocking,
+		"cluster|setslot": blocking, "replconf": replconf,
 	} {
 		if got := behaviours[name]; got != want {
 			t.Errorf("%s is taken for %d", name, got)
