@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"holdfast/journal/seldom"
 	"holdfast/proxy/admin"
 	"holdfast/proxy/telemetry"
 )
@@ -35,7 +36,7 @@ func (srv *Server) newExporter(o telemetry.Options) (*exporter, error) {
 type operatorHTTP struct {
 	srv      *Server
 	profiler http.Handler
-	told     pace // of refused requests; guarded by srv.mu
+	told     seldom.Pace // of refused requests; guarded by srv.mu
 }
 
 func newOperatorHTTP(srv *Server) *operatorHTTP {
@@ -64,7 +65,7 @@ func (h *operatorHTTP) meant(r *http.Request) bool {
 // refuse logs, at most once a minute, that a request is not meant for this proxy.
 func (h *operatorHTTP) refuse(r *http.Request) {
 	h.srv.mu.Lock()
-	tell := h.told.passes("", time.Now().UnixNano())
+	tell := h.told.Passes("", time.Now().UnixNano(), time.Minute)
 	h.srv.mu.Unlock()
 	if tell {
 		h.srv.log.Warn("an HTTP request is refused: its Host is none of this proxy's, which may be an "+

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"holdfast/journal/seldom"
 	"holdfast/proxy/upstream"
 )
 
@@ -24,7 +25,7 @@ type linkRoom struct {
 	begun   int // links dialled and not closed
 	waiting []*link
 	ticking bool
-	saidAt  int64 // loop time of the last log line; 0: never
+	told    seldom.Pace
 }
 
 // roomLimits is a worker's share of the limits.
@@ -36,8 +37,8 @@ type roomLimits struct {
 const (
 	// roomTick is the pace at which waiting links look for one at rest.
 	roomTick = 20 * time.Millisecond
-	// roomPace is the pace of log lines about waiting links.
-	roomPace = int64(10 * time.Second)
+	// roomPause is the least time between two log lines about waiting links.
+	roomPause = 10 * time.Second
 	// assumedMaxclients is the server's default, used if its value is unknown.
 	assumedMaxclients = 10_000
 )
@@ -234,11 +235,9 @@ func (r *linkRoom) tick() {
 
 // tell logs that links wait, at most every ten seconds.
 func (r *linkRoom) tell(l *link) {
-	now := r.w.loop.Now()
-	if r.saidAt != 0 && now-r.saidAt < roomPace {
+	if !r.told.Passes("", r.w.loop.Now(), roomPause) {
 		return
 	}
-	r.saidAt = now
 	r.w.log.Warn("connections to the server are used up; commands wait for one", "limit",
 		"limits."+r.bound(l), "user", l.ident.userName(), "links", r.begun, "waiting", len(r.waiting))
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"time"
 
+	"holdfast/journal/seldom"
 	"holdfast/policy"
 	"holdfast/proxy/eventloop"
 	"holdfast/proxy/resp"
@@ -38,7 +39,7 @@ type outage struct {
 	trying  *link // the attempt under way; nil: none
 	waiting waitList
 	timer   *eventloop.Timer
-	told    pace
+	told    seldom.Pace
 	doubt   suspicion
 }
 
@@ -191,24 +192,10 @@ func (o *outage) giveUp() {
 // tell logs the outage for operators; attempts that fail for the same reason share one line.
 func (o *outage) tell() {
 	why := reason(o.cause)
-	if o.told.passes(why, o.w.loop.Now()) {
+	if o.told.Passes(why, o.w.loop.Now(), time.Minute) {
 		o.w.log.Warn("no connection to the upstream can be opened", "worker", o.w.id,
 			"reason", why, "held", o.holds(), "open", o.w.open)
 	}
-}
-
-// pace lets a text pass once a minute, and another text at once.
-type pace struct {
-	text string
-	next int64
-}
-
-func (p *pace) passes(text string, now int64) bool {
-	if text == p.text && now < p.next {
-		return false
-	}
-	p.text, p.next = text, now+int64(time.Minute)
-	return true
 }
 
 // withoutLink decides on a frame during an outage, or after its link could not be opened. The frame

@@ -3,6 +3,7 @@ package proxy
 import (
 	"time"
 
+	"holdfast/journal/seldom"
 	"holdfast/proxy/eventloop"
 	"holdfast/proxy/resp"
 )
@@ -17,7 +18,7 @@ type pinPool struct {
 	short []pinWaiter
 	long  []pinWaiter
 	timer *eventloop.Timer
-	logAt int64 // loop time of the next log line about a lack of links
+	told  seldom.Pace // of a lack of links
 }
 
 // pinWaiter is a session that waits for a pinned link.
@@ -127,8 +128,7 @@ func (f *frame) starved() next {
 		return goOn
 	}
 	w.counters.PinsRefused++
-	if now := w.loop.Now(); now >= w.pins.logAt {
-		w.pins.logAt = now + pinLogEvery
+	if w.pins.told.Passes("", w.loop.Now(), pinLogPause) {
 		w.log.Warn("limits.pinned_links is used up: clients wait for a link of their own and are "+
 			"refused", "limit", w.limits.PinnedLinks, "waiting", len(w.pins.short)+len(w.pins.long),
 			"command", cmd.Name, "client", s.conn.RemoteAddr())
@@ -144,5 +144,5 @@ func (f *frame) starved() next {
 	return handled
 }
 
-// pinLogEvery is the pace of log lines about pinned links.
-const pinLogEvery = int64(10 * time.Second)
+// pinLogPause is the least time between two log lines about pinned links.
+const pinLogPause = 10 * time.Second

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"holdfast/journal/seldom"
 	"holdfast/proxy/accept"
 	"holdfast/proxy/certs"
 	"holdfast/proxy/telemetry"
@@ -35,12 +36,12 @@ type handshakeLog struct {
 	log      *slog.Logger
 
 	mu   sync.Mutex
-	told [accept.NumOutcomes]pace // guarded by mu
+	told [accept.NumOutcomes]seldom.Pace // guarded by mu
 }
 
 func (h *handshakeLog) failed(remote net.Addr, o accept.Outcome, err error) {
 	h.mu.Lock()
-	tell := h.told[o].passes("", time.Now().UnixNano())
+	tell := h.told[o].Passes("", time.Now().UnixNano(), time.Minute)
 	h.mu.Unlock()
 	switch {
 	case !tell:
@@ -100,7 +101,7 @@ func saysTLS(p []byte) bool {
 
 // endTLS ends a session whose client speaks TLS on a plain listener.
 func (s *session) endTLS() {
-	if s.w.toldTLS.passes(s.listener.name, s.w.loop.Now()) {
+	if s.w.toldTLS.Passes(s.listener.name, s.w.loop.Now(), time.Minute) {
 		s.w.log.Warn("a client that speaks TLS connected to a listener that does not",
 			"listener", s.listener.name, "client", s.conn.RemoteAddr())
 	}

@@ -5,12 +5,13 @@ import (
 	"slices"
 	"strings"
 
+	"holdfast/journal/seldom"
 	"holdfast/policy"
 	"holdfast/proxy/upstream"
 )
 
-// trashTold holds the last log texts about the trash; each is logged once until it changes.
-type trashTold struct{ evicts, hides, unlimited string }
+// trashTold paces the log lines about the trash; each is logged once until it changes.
+type trashTold struct{ evicts, hides, unlimited seldom.Pace }
 
 // tellTrash logs which databases the trash hides, and what can empty or fill it.
 func (srv *Server) tellTrash(r *rules, info *upstream.Info) {
@@ -19,14 +20,14 @@ func (srv *Server) tellTrash(r *rules, info *upstream.Info) {
 	if t.reserved != nil && info != nil {
 		what = Evicts(info)
 	}
-	if what != "" && what != told.evicts {
+	if told.evicts.Changes(what) {
 		srv.log.Warn("the server's eviction reaches what is in the trash", "evicts", what,
 			"policy", info.MaxMemoryPolicy)
 	}
 	if t.hidden != nil {
 		hides = strings.Trim(fmt.Sprint(t.hidden), "[]")
 	}
-	if hides != told.hides && hides != "" {
+	if told.hides.Changes(hides) {
 		srv.log.Warn("databases are hidden from clients, to whom they are out of range now",
 			"databases", hides, "for", t.purpose(), "instead", "trash.databases names others; "+
 				"give the server more (databases) if applications or tests use these")
@@ -34,12 +35,11 @@ func (srv *Server) tellTrash(r *rules, info *upstream.Info) {
 	if t.reserved != nil {
 		unlimited = strings.Join(UnlimitedFlushes(r.policy), " ")
 	}
-	if unlimited != told.unlimited && unlimited != "" {
+	if told.unlimited.Changes(unlimited) {
 		srv.log.Warn("flushes go to the trash without a limit: when its databases are full, further "+
 			"ones are denied until the oldest was kept long enough", "rules", unlimited,
 			"databases", len(t.reserved)-1)
 	}
-	*told = trashTold{what, hides, unlimited}
 }
 
 // purpose names the use of hidden databases.

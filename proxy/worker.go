@@ -36,10 +36,10 @@ type worker struct {
 	desk     desk
 	pausing
 	assurance
-	guard      *guardUser // user for scripts of the user default; nil: itself
-	spareFrame *frame     // see takeFrame
-	toldTLS    pace       // of clients that speak TLS on plain listeners
-	epoch      int64      // Unix milliseconds at loop time 0
+	guard      *guardUser  // user for scripts of the user default; nil: itself
+	spareFrame *frame      // see takeFrame
+	toldTLS    seldom.Pace // of clients that speak TLS on plain listeners
+	epoch      int64       // Unix milliseconds at loop time 0
 	sampling
 	serverWay
 	draining bool

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"holdfast/journal/seldom"
 )
 
 // maxFile bounds a certificate file: the bundles of operating systems have some 200 KiB.
@@ -50,11 +52,11 @@ type source struct {
 	state    atomic.Pointer[state]
 	unusable atomic.Bool // the files are unusable; state is older
 
-	mu     sync.Mutex // held by a look
-	inUse  contents   // of state
-	seen   contents   // at the last look
-	told   string     // the error logged last; empty: none
-	warned time.Time  // time of the last warning of the certificate's end
+	mu     sync.Mutex  // held by a look
+	inUse  contents    // of state
+	seen   contents    // at the last look
+	told   seldom.Pace // of errors
+	warned time.Time   // time of the last warning of the certificate's end
 }
 
 // newSource reads the files for the first time. It has no older state to fall back on.
@@ -253,16 +255,15 @@ func (s *source) fit(next *state) error {
 
 // usable notes that the files' contents are in force.
 func (s *source) usable() {
-	s.told = ""
+	s.told.Changes("")
 	s.unusable.Store(false)
 }
 
 // refuse notes that the files are unusable. It logs the same error once.
 func (s *source) refuse(err error, firm bool) {
-	if !firm || s.told == err.Error() {
+	if !firm || !s.told.Changes(err.Error()) {
 		return
 	}
-	s.told = err.Error()
 	s.unusable.Store(true)
 	what := "certificate files"
 	if s.files.secret != "" {
