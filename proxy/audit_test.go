@@ -12,6 +12,7 @@ import (
 
 	"holdfast/policy"
 	"holdfast/proxy"
+	"holdfast/proxy/audit"
 	"holdfast/proxy/proxytest"
 )
 
@@ -41,7 +42,7 @@ func auditLines(t *testing.T, file string) (out []auditLine) {
 }
 
 func withAudit(file string) func(*proxy.Options) {
-	return func(o *proxy.Options) { o.Audit = proxy.AuditOptions{File: file} }
+	return func(o *proxy.Options) { o.Audit = audit.Options{File: file} }
 }
 
 func TestAuditLog(t *testing.T) {
@@ -104,7 +105,7 @@ func TestAuditRotates(t *testing.T) {
 	server := proxytest.StartServer(t)
 	file := filepath.Join(t.TempDir(), "audit.log")
 	addr := serve(t, server.Addr, withRules(rule("deny", "flushall")), func(o *proxy.Options) {
-		o.Audit = proxy.AuditOptions{File: file, MaxSize: 20_000, Keep: 3}
+		o.Audit = audit.Options{File: file, MaxSize: 20_000, Keep: 3}
 	})
 	c := dial(t, addr)
 	const n = 400 // of some 170 bytes: four files

@@ -13,6 +13,7 @@ import (
 
 	"holdfast/policy"
 	"holdfast/proxy/admin"
+	"holdfast/proxy/audit"
 )
 
 // A rule with the action confirm holds a command for approval: the client is answered -CONFIRM with
@@ -230,7 +231,7 @@ func (f *frame) confirm(r *policy.Rule) next {
 	token := s.w.srv.approvals.ask(key, time.Now(), func() admin.Pending {
 		return admin.Pending{
 			Rule: r.Name, User: user, Addr: s.conn.RemoteAddr(), Name: s.name, DB: int(db),
-			Command: describeCommand(cmd, f.Args),
+			Command: audit.Describe(cmd, f.Args),
 		}
 	})
 	f.note(r, held, token)
@@ -240,7 +241,7 @@ func (f *frame) confirm(r *policy.Rule) next {
 // approvalConsole implements admin.ApprovalBackend.
 type approvalConsole struct {
 	approvals *approvals
-	decided   func(p *admin.Pending, verdict, token, by string)
+	audit     *audit.Log
 }
 
 // Pending implements admin.ApprovalBackend.
@@ -250,14 +251,24 @@ func (c approvalConsole) Pending(context.Context) ([]admin.Pending, error) {
 
 // Approve implements admin.ApprovalBackend.
 func (c approvalConsole) Approve(_ context.Context, token, by string) (*admin.Pending, error) {
-	p := c.approvals.decide(token, true, time.Now())
-	c.decided(p, "approve", token, by)
-	return p, nil
+	return c.decide("approve", token, by), nil
 }
 
 // Reject implements admin.ApprovalBackend.
 func (c approvalConsole) Reject(_ context.Context, token, by string) (*admin.Pending, error) {
-	p := c.approvals.decide(token, false, time.Now())
-	c.decided(p, "reject", token, by)
-	return p, nil
+	return c.decide("reject", token, by), nil
+}
+
+// decide carries out an operator's decision and notes it; nil: no command has that token.
+func (c approvalConsole) decide(verdict, token, by string) *admin.Pending {
+	p := c.approvals.decide(token, verdict == "approve", time.Now())
+	e := audit.Entry{Verdict: verdict, Token: token, Operator: by, Result: "OK"}
+	if p == nil {
+		e.Result = "nothing waits under this token"
+	} else {
+		e.Rule, e.Command, e.User, e.Client = p.Rule, p.Command, p.User, p.Addr
+		e.Name, e.DB, e.Token = p.Name, p.DB, p.Token
+	}
+	c.audit.Note(e)
+	return p
 }

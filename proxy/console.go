@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"holdfast/proxy/admin"
+	"holdfast/proxy/audit"
 )
 
 // console implements admin.Backend. Each group of its methods is a type of its own, which has the
@@ -30,7 +31,7 @@ func newConsole(srv *Server) *console {
 		connectionConsole: connectionConsole{srv.loops, make(chan struct{}, 1)},
 		ruleConsole:       ruleConsole{srv.loops},
 		budgetBook:        srv.budgets,
-		approvalConsole:   approvalConsole{srv.approvals, srv.auditDecision},
+		approvalConsole:   approvalConsole{srv.approvals, srv.audit},
 		trashConsole:      trashConsole{srv.loops},
 		routeConsole:      routeConsole{srv.loops, srv.proofs},
 		journalConsole:    journalConsole{srv.recorder, processConsole{srv}.Audit},
@@ -54,4 +55,10 @@ func (c processConsole) Reload(ctx context.Context) (warnings []string, err erro
 func (c processConsole) Drain(context.Context) error {
 	c.srv.drainOnce.Do(func() { close(c.srv.drainNow) })
 	return nil
+}
+
+// Audit implements admin.ProcessBackend.
+func (c processConsole) Audit(a admin.Action) {
+	c.srv.audit.Note(audit.Entry{Verdict: a.Name, Command: a.Command, Operator: a.Operator,
+		Result: a.Result})
 }

@@ -32,7 +32,7 @@ func (s *status) Snapshot(ctx context.Context) (*telemetry.Snapshot, error) {
 	snap.Certificates, snap.Handshakes = srv.certificateStates(), srv.handshakeCounts()
 	srv.mu.Unlock()
 	snap.Sentinels = srv.topology.metric()
-	snap.Audit, snap.Budgets = srv.audited.snapshot(), srv.budgets.counts()
+	snap.Audit, snap.Budgets = telemetry.AuditCount(srv.audit.Counts()), srv.budgets.counts()
 	snap.Proofs, snap.Trash = srv.proofs.snapshot(), srv.trashRoom.metric()
 	return snap, nil
 }

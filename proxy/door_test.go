@@ -10,11 +10,12 @@ import (
 
 	"holdfast/policy"
 	"holdfast/proxy"
+	"holdfast/proxy/audit"
 	"holdfast/proxy/proxytest"
 )
 
 // severe has a rule, a budget, a route or the trash for whatever a client may send.
-func severe(audit string) func(*proxy.Options) {
+func severe(auditFile string) func(*proxy.Options) {
 	return func(o *proxy.Options) {
 		o.Rules = []policy.RuleSpec{
 			{Name: "secret-deny", Commands: []string{"flushall", "config", "exec"}, Action: "deny"},
@@ -27,7 +28,7 @@ func severe(audit string) func(*proxy.Options) {
 		o.Budgets = []policy.BudgetSpec{{Name: "secret-budget", Keys: 1, Window: time.Hour}}
 		o.Routes = []policy.RouteSpec{{Name: "secret-route", Keys: []string{"*"},
 			Demand: policy.Demand{Replicas: 3}}}
-		o.Audit = proxy.AuditOptions{File: audit}
+		o.Audit = audit.Options{File: auditFile}
 	}
 }
 
@@ -38,8 +39,8 @@ func TestStrangerCausesNothing(t *testing.T) {
 		t.Run(bin.String(), func(t *testing.T) {
 			t.Parallel()
 			srv := proxytest.Spec{Kind: bin.Kind}.Start(t)
-			audit := filepath.Join(t.TempDir(), "audit.log")
-			addr, p := serveServer(t, srv.Addr, asControl(srv), severe(audit))
+			file := filepath.Join(t.TempDir(), "audit.log")
+			addr, p := serveServer(t, srv.Addr, asControl(srv), severe(file))
 			srv.MustDo("CONFIG", "SET", "requirepass", "right")
 			lines := []string{"GET k", "GET k", "PING", "FLUSHALL", "FLUSHDB", "DEL k", "UNLINK k", "KEYS *",
 				"CONFIG GET x", "SET k v", "MULTI", "SET k v", "EXEC", "BLPOP k 0", "SUBSCRIBE c", "MONITOR",
@@ -62,7 +63,7 @@ func TestStrangerCausesNothing(t *testing.T) {
 			if st, err := p.Stats(t.Context()); err != nil || st.LinksPinnedBusy+st.LinksPinnedIdle > 1 {
 				t.Errorf("there are pinned links: %+v (%v)", st, err)
 			}
-			if lines := auditLines(t, audit); len(lines) != 0 {
+			if lines := auditLines(t, file); len(lines) != 0 {
 				t.Errorf("the audit log has %v", lines)
 			}
 			in := dial(t, addr)

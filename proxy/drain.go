@@ -144,8 +144,8 @@ func (srv *Server) stop() {
 		srv.recorder.close() // after the loops, to record their last writes
 	}
 	srv.up.Load().Stop()
-	srv.hits.stop()
-	srv.audits.Swap(nil).stop()
+	srv.hits.Stop()
+	srv.audit.Swap(nil).Stop()
 	srv.closeExporter(ctx, srv.exporter)
 }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"holdfast/policy"
+	"holdfast/proxy/audit"
 )
 
 // passPause is the minimum time between two lines in the audit log about one route that lets writes
@@ -22,13 +23,13 @@ type passes struct {
 // passed1 is the writes of one route that are not logged yet.
 type passed1 struct {
 	until int64 // earliest loop time of the next line
-	entry auditEntry
+	entry audit.Entry
 	count int
 }
 
 // note adds a command that passes.
 func (p *passes) note(f *frame) {
-	if p.w.srv.audits.Load() == nil {
+	if !p.w.srv.audit.On() {
 		return
 	}
 	rule := policy.Rule{Name: "route " + f.due.Route.Spec.Name, Action: policy.Allow}
@@ -59,7 +60,7 @@ func (p *passes) tick() {
 // tell writes the due lines, or with all every line. It forgets a route without a recent write,
 // whose next write then has its line at once again.
 func (p *passes) tell(all bool) {
-	a, now := p.w.srv.audits.Load(), p.w.loop.Now()
+	now := p.w.loop.Now()
 	for name, r := range p.routes {
 		switch {
 		case now < r.until && !all:
@@ -67,9 +68,7 @@ func (p *passes) tell(all bool) {
 			delete(p.routes, name)
 		default:
 			r.entry.Count = r.count
-			if a != nil {
-				a.put(r.entry)
-			}
+			p.w.srv.audit.Put(r.entry)
 			r.count, r.until = 0, now+passPause
 		}
 	}

@@ -72,6 +72,8 @@ func mayImport(pkg, imp string) bool {
 		return under(imp, "holdfast/journal")
 	case under(pkg, "holdfast/configs"):
 		return under(imp, "holdfast/configs")
+	case pkg == "holdfast/proxy/audit":
+		return under(imp, "holdfast/policy") || imp == "holdfast/journal/seldom"
 	case pkg == "holdfast/proxy":
 		return !under(imp, "holdfast/configs") && !under(imp, "holdfast/cmd")
 	}

@@ -9,6 +9,7 @@ import (
 
 	"holdfast/policy"
 	"holdfast/proxy/admin"
+	"holdfast/proxy/audit"
 	"holdfast/proxy/certs"
 	"holdfast/proxy/sentinel"
 	"holdfast/proxy/telemetry"
@@ -43,7 +44,7 @@ type Options struct {
 	Users *certs.Users
 
 	Budgets []policy.BudgetSpec
-	Audit   AuditOptions
+	Audit   audit.Options
 
 	Drain time.Duration // how long an orderly end waits for commands in flight; 10 s
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast/proxy/admin"
+	"holdfast/proxy/audit"
 	"holdfast/proxy/certs"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
@@ -42,7 +43,7 @@ type change struct {
 	console  *admin.Server     // to take the place of the old one if reconsole
 	http     *telemetry.Server // likewise with rehttp
 	budgets  budgets
-	audit    *auditLog // always reopened: the file may have been moved away
+	audit    *audit.File // always reopened: the file may have been moved away
 
 	reconsole, rehttp bool
 }
@@ -204,7 +205,7 @@ func (c *change) makeBudgets(context.Context) (err error) {
 }
 
 func (c *change) openAudit(context.Context) (err error) {
-	c.audit, err = c.srv.openAudit(c.opts.Audit)
+	c.audit, err = c.srv.audit.Open(c.opts.Audit)
 	return err
 }
 
@@ -214,7 +215,7 @@ func (c *change) undo() {
 	defer cancel()
 	c.srv.closeConsole(ctx, c.console)
 	c.srv.closeHTTP(ctx, c.http)
-	c.audit.stop()
+	c.audit.Stop()
 	if c.exporter != nil {
 		c.srv.closeExporter(ctx, c.exporter)
 	}
@@ -300,7 +301,7 @@ func (c *change) swapParts() (was replaced) {
 		was.exporter, srv.exporter = srv.exporter, c.exporter
 	}
 	srv.budgets.set(c.budgets)
-	was.audit = srv.audits.Swap(c.audit)
+	was.audit = srv.audit.Swap(c.audit)
 	if c.rehttp {
 		was.http, srv.http = srv.http, c.http
 	}
@@ -351,13 +352,13 @@ type replaced struct {
 	exporter *exporter
 	console  *admin.Server
 	http     *telemetry.Server
-	audit    *auditLog
+	audit    *audit.File
 }
 
 // retire closes the replaced parts in the background. The server waits for that at its end.
 func (r *replaced) retire(c *change) {
 	srv := c.srv
-	srv.retired.Go(r.audit.stop)
+	srv.retired.Go(r.audit.Stop)
 	if r.up != nil {
 		srv.retired.Go(func() { srv.retireUpstream(r.up) })
 	}

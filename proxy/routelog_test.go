@@ -2,23 +2,17 @@ package proxy
 
 import (
 	"fmt"
-	"log/slog"
 	"testing"
 
 	"holdfast/policy"
+	"holdfast/proxy/proxytest"
 	"holdfast/proxy/upstream"
 )
 
 func TestRouteLog(t *testing.T) {
 	t.Parallel()
-	var lines lineLog
-	l := routeLog{log: slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{
-		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return a
-		}}))}
+	var lines proxytest.Log
+	l := routeLog{log: proxytest.Untimed(&lines)}
 	routes := []*policy.Route{
 		{Spec: policy.RouteSpec{Name: "a", Demand: policy.Demand{Replicas: 2, AOFLocal: true}}},
 		{Spec: policy.RouteSpec{Name: "b", Demand: policy.Demand{AOFLocal: true}}},
@@ -38,7 +32,7 @@ func TestRouteLog(t *testing.T) {
 	step := func(when string, routes []*policy.Route, info *upstream.Info, want string) {
 		t.Helper()
 		l.report(routes, info, true, "h:1")
-		if got := lines.take(); got != want {
+		if got := lines.Take(); got != want {
 			t.Errorf("%s:\ngot  %s\nwant %s", when, got, want)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"holdfast/policy"
 	"holdfast/proxy/accept"
 	"holdfast/proxy/admin"
+	"holdfast/proxy/audit"
 	"holdfast/proxy/certs"
 	"holdfast/proxy/eventloop"
 	"holdfast/proxy/resp"
@@ -42,7 +43,8 @@ type Server struct {
 	loops   *loops
 	status  *status
 	backend *console // what the operator's side asks; set by start
-	hits    *ruleLog
+	audit   *audit.Log
+	hits    *audit.RuleLog
 
 	up           atomic.Pointer[upstream.Upstream]
 	nextID       atomic.Uint64
@@ -54,8 +56,6 @@ type Server struct {
 	logs         *logKeeper
 	instance     string // distinguishes this process from other proxies of the same server
 	budgets      *budgetBook
-	audits       atomic.Pointer[auditLog] // nil when there is none
-	audited      auditCount
 	recorder     *recorder // nil without a journal; set by start
 	topology     *topology
 	proofs       *prover
@@ -108,7 +108,7 @@ type listener struct {
 func New(opts Options) (*Server, error) {
 	opts.setDefaults()
 	srv := &Server{
-		opts: opts, current: opts, log: opts.Logger, hits: newRuleLog(opts.Logger),
+		opts: opts, current: opts, log: opts.Logger, audit: audit.New(opts.Logger), hits: audit.NewRuleLog(opts.Logger),
 		limits: policy.NewLimits(limitersPerRule), approvals: newApprovals(),
 		scripts: policy.NewScripts(0), proofs: newProver(),
 		routeLog: routeLog{log: opts.Logger},
@@ -197,11 +197,11 @@ func (srv *Server) start(ctx context.Context) error {
 	} else {
 		up.Announce()
 	}
-	audit, err := srv.openAudit(srv.opts.Audit)
+	file, err := srv.audit.Open(srv.opts.Audit)
 	if err != nil {
 		return err
 	}
-	srv.audits.Store(audit)
+	srv.audit.Swap(file)
 	if err := srv.startWorkers(info); err != nil {
 		return err
 	}
@@ -273,7 +273,7 @@ func (srv *Server) startWorkers(info *upstream.Info) error {
 		srv.loops.add(w)
 	}
 	srv.loops.begin()
-	srv.hits.start()
+	srv.hits.Start()
 	srv.guard = newGuardKeeper(srv)
 	go srv.guard.run()
 	return nil

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"holdfast/proxy/audit"
 	"holdfast/proxy/resp"
 )
 
@@ -14,7 +15,7 @@ import (
 // queuedTrash is one audit record that awaits EXEC's reply.
 type queuedTrash struct {
 	mark  string
-	entry auditEntry
+	entry audit.Entry
 }
 
 // marksAsked is the number of ids that one script fetches.
@@ -65,15 +66,11 @@ func (w *worker) tellTrashed(list []queuedTrash, ran bool) {
 
 // putTrashed hands lines to the audit log, with the known ids.
 func (w *worker) putTrashed(list []queuedTrash, ids *resp.Value) {
-	a := w.srv.audits.Load()
-	if a == nil {
-		return
-	}
 	for i := range list {
 		e := list[i].entry
 		if ids != nil && i < len(ids.Elems) {
 			e.Trash = string(ids.Elems[i].Str)
 		}
-		a.put(e)
+		w.srv.audit.Put(e)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast/policy"
+	"holdfast/proxy/audit"
 	"holdfast/proxy/resp"
 )
 
@@ -84,7 +85,7 @@ func (f *frame) trash(r *policy.Rule) next {
 		j.hideReserved() // COPY … DB
 	}
 	j.what = f.flushes()
-	if s.tx != nil && s.w.srv.audits.Load() != nil {
+	if s.tx != nil && s.w.srv.audit.On() {
 		j.mark = s.newMark()
 	}
 	j.meta = f.trashMeta(j.mark)
@@ -142,7 +143,7 @@ func (f *frame) trashMeta(mark string) string {
 	command := string(short(bytes.Join(args, []byte(" "))))
 	switch cmd.Name {
 	case "set", "restore", "restore-asking": // values are the application's
-		command = describeCommand(cmd, args)
+		command = audit.Describe(cmd, args)
 	}
 	text, err := json.Marshal(trashEntry{
 		User: s.ident.userName(), Addr: s.conn.RemoteAddr(), Name: s.name,

@@ -13,6 +13,7 @@ import (
 	"holdfast/policy"
 	"holdfast/proxy"
 	"holdfast/proxy/admin"
+	"holdfast/proxy/audit"
 	"holdfast/proxy/certs"
 	"holdfast/proxy/sentinel"
 	"holdfast/proxy/telemetry"
@@ -45,7 +46,7 @@ func (s *service) options(c *configs.Config) (proxy.Options, error) {
 		Rules:        ruleSpecs(c),
 		Enforcement:  c.Enforcement,
 		Budgets:      budgets(c),
-		Audit: proxy.AuditOptions{
+		Audit: audit.Options{
 			File: c.Audit.File, MaxSize: int64(c.Audit.MaxSize), Keep: c.Audit.Keep,
 		},
 		Journal: s.journalOptions(c),

@@ -1,7 +1,8 @@
-package proxy
+package audit
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha1"
 	"encoding/hex"
 	"fmt"
@@ -28,13 +29,13 @@ type description struct {
 	hidden bool // the last word stands for hidden arguments
 }
 
-// describeCommand makes the description.
-func describeCommand(cmd *policy.Command, args [][]byte) string {
+// Describe makes the description.
+func Describe(cmd *policy.Command, args [][]byte) string {
 	if len(args) == 1 && cmd.ID != 0 {
 		return spoken(cmd.Name) // the common case in a flood
 	}
 	d := &description{}
-	d.word([]byte(spoken(commandName(cmd, args))))
+	d.word([]byte(spoken(cmp.Or(cmd.Name, string(args[0]))))) // the client's own word for an unknown one
 	if cmd.ID == 0 {
 		d.hide(len(args) > 1)
 		return d.out.String()
@@ -65,6 +66,9 @@ func describeCommand(cmd *policy.Command, args [][]byte) string {
 	}
 	return d.out.String()
 }
+
+// spoken is a command with its subcommand as a client writes them.
+func spoken(command string) string { return strings.ReplaceAll(command, "|", " ") }
 
 // administers reports whether the command's arguments contain no application data.
 func administers(cmd *policy.Command) bool {

@@ -1,4 +1,4 @@
-package proxy
+package audit
 
 import (
 	"strings"
@@ -7,7 +7,7 @@ import (
 	"holdfast/policy"
 )
 
-func TestDescribeCommand(t *testing.T) {
+func TestDescribe(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("k", 100)
 	for _, row := range []struct{ args, want string }{
@@ -40,7 +40,7 @@ func TestDescribeCommand(t *testing.T) {
 		for _, a := range strings.Split(row.args, "|") {
 			args = append(args, []byte(a))
 		}
-		got := describeCommand(policy.Builtin().Lookup(args), args)
+		got := Describe(policy.Builtin().Lookup(args), args)
 		if got != row.want {
 			t.Errorf("%s: got %s, want %s", row.args, got, row.want)
 		}

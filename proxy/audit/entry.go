@@ -1,4 +1,4 @@
-package proxy
+package audit
 
 import (
 	"encoding/json"
@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// auditEntry is one line. Its field names are a public interface.
-type auditEntry struct {
+// Entry is one line. Its JSON field names are a public interface.
+type Entry struct {
 	Time     time.Time `json:"time"`
 	Verdict  string    `json:"verdict"`
 	Rule     string    `json:"rule,omitempty"`
@@ -27,7 +27,7 @@ type auditEntry struct {
 
 // appendJSON appends e byte for byte as json.Marshal encodes it. A flood makes a hundred thousand
 // entries, and reflection would cost the loops too much time.
-func (e *auditEntry) appendJSON(b []byte) []byte {
+func (e *Entry) appendJSON(b []byte) []byte {
 	b = append(b, `{"time":"`...)
 	b = e.Time.AppendFormat(b, time.RFC3339Nano)
 	b = append(b, '"')

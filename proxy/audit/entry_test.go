@@ -1,4 +1,4 @@
-package proxy
+package audit
 
 import (
 	"encoding/json"
@@ -10,7 +10,7 @@ import (
 func TestAuditEntryJSON(t *testing.T) {
 	t.Parallel()
 	at := time.UnixMilli(1_763_812_345_120).UTC()
-	for _, e := range []auditEntry{
+	for _, e := range []Entry{
 		{},
 		{Time: at, Verdict: "throttled", Rule: "flush", Command: "flushall", User: "default",
 			Client: "127.0.0.1:39542", Listener: "127.0.0.1:36847"},
