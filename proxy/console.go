@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"holdfast/proxy/admin"
+	"holdfast/proxy/approvals"
 	"holdfast/proxy/audit"
 )
 
@@ -15,7 +16,7 @@ type console struct {
 	connectionConsole
 	ruleConsole
 	*budgetBook
-	approvalConsole
+	*approvals.Book
 	trashConsole
 	routeConsole
 	journalConsole
@@ -31,7 +32,7 @@ func newConsole(srv *Server) *console {
 		connectionConsole: connectionConsole{srv.loops, make(chan struct{}, 1)},
 		ruleConsole:       ruleConsole{srv.loops},
 		budgetBook:        srv.budgets,
-		approvalConsole:   approvalConsole{srv.approvals, srv.audit},
+		Book:              srv.approvals,
 		trashConsole:      trashConsole{srv.loops},
 		routeConsole:      routeConsole{srv.loops, srv.proofs},
 		journalConsole:    journalConsole{srv.recorder, processConsole{srv}.Audit},

@@ -74,6 +74,8 @@ func mayImport(pkg, imp string) bool {
 		return under(imp, "holdfast/configs")
 	case pkg == "holdfast/proxy/audit":
 		return under(imp, "holdfast/policy") || imp == "holdfast/journal/seldom"
+	case pkg == "holdfast/proxy/approvals":
+		return imp == "holdfast/proxy/admin" || imp == "holdfast/proxy/audit"
 	case pkg == "holdfast/proxy":
 		return !under(imp, "holdfast/configs") && !under(imp, "holdfast/cmd")
 	}

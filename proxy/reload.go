@@ -295,7 +295,7 @@ func (c *change) swapParts() (was replaced) {
 		was.up = srv.up.Swap(c.next.up)
 	}
 	if c.moved {
-		srv.approvals.forget() // they concerned another server's data
+		srv.approvals.Forget()
 	}
 	if c.exporter != nil {
 		was.exporter, srv.exporter = srv.exporter, c.exporter

@@ -18,6 +18,7 @@ import (
 	"holdfast/policy"
 	"holdfast/proxy/accept"
 	"holdfast/proxy/admin"
+	"holdfast/proxy/approvals"
 	"holdfast/proxy/audit"
 	"holdfast/proxy/certs"
 	"holdfast/proxy/eventloop"
@@ -49,7 +50,7 @@ type Server struct {
 	up           atomic.Pointer[upstream.Upstream]
 	nextID       atomic.Uint64
 	limits       *policy.Limits // of rules; they outlive reloads
-	approvals    *approvals
+	approvals    *approvals.Book
 	scripts      *policy.Scripts // likewise
 	libraries    libraries
 	guard        *guardKeeper // from startWorkers on
@@ -109,7 +110,7 @@ func New(opts Options) (*Server, error) {
 	opts.setDefaults()
 	srv := &Server{
 		opts: opts, current: opts, log: opts.Logger, audit: audit.New(opts.Logger), hits: audit.NewRuleLog(opts.Logger),
-		limits: policy.NewLimits(limitersPerRule), approvals: newApprovals(),
+		limits:  policy.NewLimits(limitersPerRule),
 		scripts: policy.NewScripts(0), proofs: newProver(),
 		routeLog: routeLog{log: opts.Logger},
 		loops:    newLoops(), failed: make(chan error, 1),
@@ -118,6 +119,7 @@ func New(opts Options) (*Server, error) {
 		turns:    handshakeTurns(opts.Workers), trashRoom: trashRoom{log: opts.Logger},
 	}
 	srv.status, srv.budgets = &status{srv}, &budgetBook{began: srv.startedAt}
+	srv.approvals = approvals.New(srv.audit)
 	srv.logs = newLogKeeper(srv.ownEntry)
 	srv.topology = newTopology(srv)
 	if opts.Sentinels != nil {
