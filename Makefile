@@ -13,11 +13,12 @@ SECONDS  ?= 1
 FUZZTIME ?= 20s
 CUTS     ?= 20
 KILLS    ?= 20
+FAILOVERS ?= 3
 RESTORES ?= 21
 REPAIRS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist dist-check run test test-short fmt vet servers conformance bench bench-rules bench-tls bench-journal bench-durable bench-hostile bench-repair demo drills powercut crash soak restores repairs fuzz lint clean
+.PHONY: help build dist dist-check run test test-short fmt vet servers conformance bench bench-rules bench-tls bench-journal bench-durable bench-hostile bench-repair demo drills powercut crash failover soak restores repairs fuzz lint clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,6 +102,10 @@ powercut: ## Cut the power under a journal, again and again: FUSE, loop, ext4; n
 crash: build ## Kill servers and proxies under load; no acknowledged write may be lost (KILLS=20, CRASHFLAGS=...).
 	@scripts/servers.sh valkey
 	$(GO) run ./loadtest/crash --rounds $(KILLS) --results $(CRASHFLAGS)
+
+failover: servers ## Fail over four kinds of servers under load, and count what is lost (FAILOVERS=3, FAILOVERFLAGS="-only COORDINATED -servers valkey9").
+	HOLDFAST_FAILOVER=$(or $(FAILOVER),$(CURDIR)/loadtest/RESULTS.md) $(GO) test -count=1 -timeout 12h -v -run 'TestFailover$$' \
+		./loadtest/failover -rounds $(FAILOVERS) $(FAILOVERFLAGS)
 
 soak: build ## Churn connections and hold 10,000 idle ones; memory must stay flat.
 	@scripts/servers.sh valkey

@@ -148,7 +148,7 @@ func (w *worker) refuses(v any) bool {
 	if !failed {
 		return false
 	}
-	_, known := outcome(e)
+	_, known := history.OutcomeOf(string(e))
 	return known
 }
 

@@ -139,7 +139,7 @@ func (w *worker) pipeline() {
 		if v, err = c.Reply(); err == nil && v != b.echo {
 			if e, refused := v.(harness.ErrReply); !refused {
 				w.complain("ECHO %s was answered %v, behind %s", b.echo, v, &b.wr)
-			} else if _, known := outcome(e); !known {
+			} else if _, known := history.OutcomeOf(string(e)); !known {
 				w.complain("ECHO: %s", e)
 			}
 		}

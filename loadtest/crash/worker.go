@@ -213,7 +213,7 @@ func (w *worker) finish(s *history.Span, v any, err error) bool {
 		return true
 	}
 	s.Text = string(e)
-	o, known := outcome(e)
+	o, known := history.OutcomeOf(string(e))
 	if !known || w.tooLate(e) {
 		w.complain("%s", e)
 	}

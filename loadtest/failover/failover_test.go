@@ -1,0 +1,112 @@
+package failover
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/loadtest/harness"
+)
+
+// fullEnv makes the run that of `make failover`; its value is the file that gets the table, or "-".
+const fullEnv = "HOLDFAST_FAILOVER"
+
+// The flags are for `make failover` (FAILOVERFLAGS).
+var (
+	serversFlag  = flag.String("servers", "valkey,valkey9,redis,redis7", "kinds of servers in the full form")
+	roundsFlag   = flag.Int("rounds", 1, "rounds of each scenario")
+	clientsFlag  = flag.Int("clients", 50, "clients in the full form")
+	onlyFlag     = flag.String("only", "", "only scenarios whose name contains this")
+	settingsFlag = flag.String("settings", "", "more YAML of the proxies")
+	fedFlag      = flag.Bool("fed", false, "the proxies feed the tail, so journal routes must lose nothing")
+)
+
+// shortClients is the number of clients in the short form.
+const shortClients = 10
+
+// program is the proxy.
+var program string
+
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+
+func runTests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "failover")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	program = filepath.Join(dir, "proxy")
+	build := exec.Command("go", "build", "-trimpath", "-o", program, "holdfast/cmd/proxy")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// holding is the setting of the rounds.
+func holding() variant {
+	return variant{hold: "20s", settings: strings.ReplaceAll(*settingsFlag, `\n`, "\n") + "\n"}
+}
+
+// TestFailover plays the scenarios, and in the full form writes the table.
+func TestFailover(t *testing.T) {
+	full := os.Getenv(fullEnv)
+	servers, clients := []string{""}, shortClients
+	if full != "" {
+		servers, clients = strings.Split(*serversFlag, ","), *clientsFlag
+	}
+	b := &book{began: time.Now(), load: harness.Load(), clients: clients}
+	t.Run("play", func(t *testing.T) {
+		for _, server := range servers {
+			for i := range scenarios {
+				sc := &scenarios[i]
+				if full == "" && !sc.short || !strings.Contains(sc.name, *onlyFlag) ||
+					sc.servers != nil && !slices.Contains(sc.servers, server) {
+					continue
+				}
+				for n := range *roundsFlag {
+					t.Run(fmt.Sprintf("%s/%s/%d", sc.name, server, n), func(t *testing.T) {
+						if full == "" {
+							t.Parallel()
+						}
+						b.enter(t, server, play(t, sc, server, clients, holding(), form{timely: full != "", fed: *fedFlag}))
+					})
+				}
+			}
+		}
+	})
+	if full != "" && full != harness.NoResults && !t.Failed() {
+		if err := harness.WriteSection(full, "failover", b.table()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The harness finds the loss: without the hold, clients write to the old primary of a planned failover
+// until most sentinels name the new one.
+func TestTheHarnessFindsTheLoss(t *testing.T) {
+	t.Parallel()
+	sc := scenarios[0]
+	sc.errorless = false
+	acked := 0
+	for range proofRounds {
+		out := play(t, &sc, "", shortClients, variant{hold: "0s"}, form{})
+		if out.of[plain].lost > 0 {
+			return
+		}
+		acked += out.of[plain].acked
+	}
+	t.Errorf("plain clients lost nothing of %d in %d rounds", acked, proofRounds)
+}
+
+// proofRounds is how often the harness tries to find the loss: on a busy machine, no client may write
+// in the second in which the writes are lost.
+const proofRounds = 5

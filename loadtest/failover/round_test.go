@@ -1,0 +1,157 @@
+package failover
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"holdfast/loadtest/crash/history"
+	"holdfast/proxy/proxytest"
+)
+
+// A round is one scenario on one stack.
+type round struct {
+	*stack
+	sc   *scenario
+	load *load
+	form
+}
+
+// A form says how strictly a round is judged.
+type form struct {
+	timely bool // the proxies get their processor time
+	fed    bool // they feed the tail
+}
+
+// kept reports whether nothing of a kind may be lost.
+func (r *round) kept(k *kind) bool {
+	sc := r.sc
+	return slices.Contains(sc.proven, k) || r.timely && slices.Contains(sc.keeps, k) ||
+		r.fed && slices.Contains(sc.fed, k)
+}
+
+// A tally is what came of one kind's clients.
+type tally struct {
+	acked, lost int
+	pause       time.Duration // the longest of a client
+	errors      map[string]int
+}
+
+// An outcome is what came of a round.
+type outcome struct {
+	sc       *scenario
+	of       map[*kind]*tally
+	problems []string
+	incident bool // a proxy names a loss
+}
+
+// play plays a scenario.
+func play(t *testing.T, sc *scenario, server string, clients int, v variant, f form) *outcome {
+	t.Helper()
+	r := &round{stack: newStack(t, server, sc.proxies, v), sc: sc, form: f}
+	r.load = startLoad(clients, uint64(time.Now().UnixNano()), r.addresses)
+	r.more(10, all...)
+	sc.strike(r)
+	if !sc.stays {
+		r.moved()
+	}
+	r.more(10, plain, journal)
+	settled := r.load.clock()
+	r.load.stop()
+	return r.judge(settled)
+}
+
+// more waits until each client of some kinds, through a proxy that runs, has got n more replies.
+func (r *round) more(n int64, of ...*kind) {
+	r.Helper()
+	want := make([]int64, len(r.load.clients))
+	for i, c := range r.load.clients {
+		want[i] = c.acked.Load() + n
+	}
+	for i, c := range r.load.clients {
+		if slices.Contains(of, c.kind) {
+			proxytest.Poll(r.T, fmt.Sprintf("client %d (%s) to go on", c.id, c.kind.name), func() bool {
+				return c.acked.Load() >= want[i]
+			})
+		}
+	}
+}
+
+// moved waits until another server is the primary.
+func (r *round) moved() {
+	r.Helper()
+	proxytest.Poll(r.T, "the sentinels to name another primary", func() bool {
+		srv := r.named()
+		return srv != nil && srv != r.Primary
+	})
+}
+
+// judge compares what was acknowledged with the primary's data.
+func (r *round) judge(settled time.Duration) *outcome {
+	r.Helper()
+	out := &outcome{sc: r.sc, of: map[*kind]*tally{}}
+	var last *proxytest.Server
+	proxytest.Poll(r.T, "a primary", func() bool { last = r.named(); return last != nil })
+	if r.sc.stays != (last == r.Primary) {
+		out.problems = append(out.problems, "the primary is "+last.Addr)
+	}
+	for _, k := range shownKinds {
+		out.of[k] = r.judgeKind(k, last, settled, out)
+	}
+	if out.of[journal].lost > 0 {
+		proxytest.Poll(r.T, "an incident that names the loss", func() bool {
+			return slices.ContainsFunc(r.proxies, func(f *front) bool { return f.losses() > 0 })
+		})
+		out.incident = true
+	}
+	return out
+}
+
+// judgeKind judges one kind's writes.
+func (r *round) judgeKind(k *kind, last *proxytest.Server, settled time.Duration, out *outcome) *tally {
+	r.Helper()
+	sum := &tally{errors: map[string]int{}}
+	state := history.NewState()
+	var logs []*history.Log
+	for _, c := range r.load.clients {
+		if c.kind != k {
+			continue
+		}
+		logs = append(logs, &c.log)
+		sum.pause = max(sum.pause, c.gap)
+		sum.acked += int(c.acked.Load())
+		for text, n := range c.errors {
+			sum.errors[text] += n
+		}
+		key := fmt.Sprintf("%s:log:%d", k.prefix, c.id)
+		tags, _ := last.MustDo("LRANGE", key, 0, -1).([]any)
+		for _, tag := range tags {
+			state.Add(key, fmt.Sprint(tag))
+		}
+	}
+	log := history.Join(logs)
+	kept := r.kept(k)
+	problem := func(p history.Problem) { out.problems = append(out.problems, k.name+": "+p.String()) }
+	for _, p := range history.CheckLedger(log.Writes, state) {
+		if p.What == history.Lost {
+			sum.lost++
+			if !kept {
+				continue
+			}
+		}
+		problem(p)
+	}
+	if kept {
+		at := time.Duration(r.load.struck.Load())
+		for _, p := range history.Across(log.Ops, []history.Turmoil{{From: at, To: settled}}) {
+			problem(p)
+		}
+	}
+	if r.sc.errorless && r.timely && k == plain {
+		for text, n := range sum.errors {
+			out.problems = append(out.problems, fmt.Sprintf("plain clients saw %d of: %s", n, text))
+		}
+	}
+	return sum
+}

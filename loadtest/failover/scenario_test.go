@@ -1,0 +1,114 @@
+package failover
+
+import (
+	"time"
+
+	"holdfast/proxy/proxytest"
+)
+
+// A scenario is a failure and what must hold after it.
+type scenario struct {
+	name    string
+	short   bool // part of the short form
+	proxies int
+	servers []string // that have it; nil: all
+	// proven lists the kinds of which nothing may be lost, whatever takes how long. Of those of keeps
+	// nothing may be lost if the proxy gets its processor time: it holds the writes back within 100 ms
+	// of the first sign. fed are those that need the feeding of the tail as well.
+	proven, keeps, fed []*kind
+	stays              bool // the primary stays the primary
+	errorless          bool // plain clients see no error, under the condition of keeps
+	strike             func(*round)
+}
+
+// A variant is a setting of the proxies.
+type variant struct {
+	hold     string
+	settings string // YAML
+}
+
+// all are the kinds that go through the proxy.
+var all = []*kind{plain, journal, one, every}
+
+// scenarios in the order of the table. A crash keeps what every replica has; what only the journal
+// has, it keeps where the tail is fed.
+var scenarios = []scenario{
+	{name: "SENTINEL FAILOVER", short: true, proxies: 1, proven: []*kind{every}, keeps: all, errorless: true,
+		strike: planned},
+	{name: "SENTINEL FAILOVER COORDINATED", proxies: 1, servers: []string{"valkey9"}, proven: all, errorless: true,
+		strike: coordinated},
+	{name: "SENTINEL FAILOVER, two proxies", proxies: 2, proven: []*kind{every}, keeps: all, errorless: true,
+		strike: planned},
+	{name: "kill -9 of the primary", short: true, proxies: 1, proven: []*kind{every}, fed: []*kind{journal}, strike: kill},
+	{name: "kill -9, link to the replicas cut before", proxies: 1, proven: []*kind{one, every}, fed: []*kind{journal},
+		strike: cutAndKill},
+	{name: "SIGSTOP of the primary, SIGCONT after the failover", proxies: 1, proven: []*kind{every},
+		fed: []*kind{journal}, strike: stopAndContinue},
+	{name: "SIGSTOP of the primary for half of down-after", proxies: 1, proven: all, stays: true, errorless: true,
+		strike: hiccup},
+	{name: "kill -9 of the primary and of one of two proxies", proxies: 2, proven: []*kind{every}, fed: []*kind{journal},
+		strike: killBoth},
+	{name: "kill -9 of a sentinel, then SENTINEL FAILOVER", proxies: 1, proven: []*kind{every}, keeps: all,
+		errorless: true, strike: killSentinel},
+}
+
+// planned asks a sentinel for a failover.
+func planned(r *round) { r.failOver(1) }
+
+func coordinated(r *round) { r.failOver(1, "COORDINATED") }
+
+// failOver asks a sentinel until it begins: it refuses while it sees no replica that is fit.
+func (r *round) failOver(sentinel int, more ...any) {
+	r.Helper()
+	args := append([]any{"SENTINEL", "FAILOVER", proxytest.TrioName}, more...)
+	proxytest.Poll(r.T, "a sentinel to begin the failover", func() bool {
+		r.load.strike()
+		_, err := r.Sentinels[sentinel].Do(args...)
+		if err != nil {
+			r.Log(err)
+		}
+		return err == nil
+	})
+}
+
+func kill(r *round) {
+	r.load.strike()
+	r.Primary.Kill()
+}
+
+// cutAndKill has the clients write a tail that no replica has.
+func cutAndKill(r *round) {
+	r.Primary.MustDo("ACL", "SETUSER", replicationUser, "off")
+	r.Primary.MustDo("CLIENT", "KILL", "USER", replicationUser)
+	r.more(20, plain, journal)
+	kill(r)
+}
+
+func stopAndContinue(r *round) {
+	r.load.strike()
+	r.Primary.Pause()
+	r.moved()
+	r.more(5, plain)
+	r.Primary.Resume()
+	proxytest.Poll(r.T, "the old primary to be demoted", func() bool { return role(r.Primary) == "slave" })
+}
+
+// hiccup is a false alarm: nothing may come of it.
+func hiccup(r *round) {
+	r.load.strike()
+	r.Primary.Pause()
+	time.Sleep(500 * time.Millisecond) // the time is the failure
+	r.Primary.Resume()
+}
+
+func killBoth(r *round) {
+	r.load.strike()
+	r.proxies[0].proc.Kill()
+	r.Primary.Kill()
+}
+
+func killSentinel(r *round) {
+	r.Sentinels[0].Kill()
+	r.more(5, plain)
+	r.failOver(1)
+}
