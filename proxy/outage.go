@@ -203,7 +203,7 @@ func (o *outage) tell() {
 func (f *frame) withoutLink() next {
 	s, cmd, b := f.s, f.cmd, f.b
 	o, lost := &s.w.outage, s.again.lost
-	if o.suspects() && f.mutates() {
+	if o.suspects() && mutates(f.cmd, f.b) {
 		if n := f.doubted(); n != goOn {
 			return n
 		}

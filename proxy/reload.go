@@ -38,6 +38,8 @@ type change struct {
 	info  *upstream.Info // of up
 	next  inForce
 	moved bool // up is at another address than the one before
+	// failover: the server there has replaced the one before, which may still believe otherwise.
+	failover bool
 
 	exporter *exporter         // nil: stays
 	console  *admin.Server     // to take the place of the old one if reconsole
@@ -52,6 +54,7 @@ type change struct {
 type inForce struct {
 	up         *upstream.Upstream // nil: stays
 	moved      bool
+	failover   bool
 	maxBackoff time.Duration
 	hold       time.Duration
 	rules      *rules
@@ -281,7 +284,8 @@ func (c *change) swap() (was replaced, err error) {
 	srv.askForProofs(next.rules.routes.All())
 	srv.reportRoutes(next.rules, info)
 	srv.lookAtProofs()
-	next.moved, next.limits, next.maxBackoff = c.moved, c.opts.Limits, c.opts.Upstream.MaxBackoff
+	next.moved, next.failover = c.moved, c.failover
+	next.limits, next.maxBackoff = c.opts.Limits, c.opts.Upstream.MaxBackoff
 	next.hold, next.users = c.opts.Hold, c.opts.Users
 	next.tel = srv.exporter.tel
 	srv.loops.each(func(w *worker) { w.takeOver(next) })
@@ -328,7 +332,7 @@ func (c *change) logUpstream() {
 func (w *worker) takeOver(n *inForce) {
 	if n.up != nil {
 		w.dialer.backoff.Max = n.maxBackoff
-		w.switchTo(n.up, n.moved)
+		w.switchTo(n.up, n.moved, n.failover)
 	}
 	w.outage.setHold(n.hold)
 	w.setLimits(n.limits)
@@ -360,7 +364,7 @@ func (r *replaced) retire(c *change) {
 	srv := c.srv
 	srv.retired.Go(r.audit.Stop)
 	if r.up != nil {
-		srv.retired.Go(func() { srv.retireUpstream(r.up) })
+		srv.retired.Go(func() { srv.retireUpstream(r.up, c.moved && c.failover) })
 	}
 	if r.exporter != nil {
 		srv.retired.Go(func() { srv.retireExporter(r.exporter) })

@@ -3,6 +3,7 @@ package proxy
 import (
 	"time"
 
+	"holdfast/policy"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
 )
@@ -80,13 +81,13 @@ func (o *outage) reconsider() {
 		"reason", o.doubt.why, "hold", time.Duration(o.hold), "refused", o.doubt.certain)
 }
 
-// mutates reports whether a frame may write, or begins what ends in a write on the same connection.
-func (f *frame) mutates() bool {
-	switch f.b {
+// mutates reports whether a command may write, or begins what ends in a write on the same connection.
+func mutates(cmd *policy.Command, b behaviour) bool {
+	switch b {
 	case multi, exec, watch:
 		return true
 	}
-	return f.cmd.Name == "" || f.cmd.RunsCode() || isHeldByPause(f.cmd)
+	return cmd.Name == "" || cmd.RunsCode() || isHeldByPause(cmd)
 }
 
 // doubted decides on a frame that may write while the primary is in doubt.

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"context"
+	"errors"
 	"time"
 
 	"holdfast/proxy/telemetry"
@@ -23,12 +25,18 @@ import (
 // its timeout. The command may still be on its way at that time, so retireUpstream repeats the
 // search until no link is left.
 //
+// After a failover, the old server's word on a write is worth nothing: it may have been stopped or cut
+// off, and says OK to what its successor will never have. So at the switch each link that owes the
+// reply to a command that may write is broken, and the command is answered: it may have been executed
+// (disown). Reads and blocking commands have until disownAfter, also on a server that is stopped.
+//
 // All the while invariant 1 holds: a session with commands outstanding on an old link waits for
 // their replies before it goes on with the new server.
 
 // switchTo makes up the server of new links. moved: it is at another address; otherwise the present
-// links stay.
-func (w *worker) switchTo(up *upstream.Upstream, moved bool) {
+// links stay. failover: the server there has replaced the old one.
+func (w *worker) switchTo(up *upstream.Upstream, moved, failover bool) {
+	old := w.up
 	w.up = up
 	if !moved {
 		return
@@ -43,6 +51,39 @@ func (w *worker) switchTo(up *upstream.Upstream, moved bool) {
 	for l := range w.links {
 		l.leave(up)
 	}
+	if failover {
+		w.disown(old, (*link).owesWrite)
+	}
+}
+
+// errDisowned ends a link to a server that a failover has replaced.
+var errDisowned = errors.New("a failover has replaced the server")
+
+// disown breaks links to a server that a failover has replaced.
+func (w *worker) disown(up *upstream.Upstream, which func(*link) bool) {
+	var lost []*link // the end of one may open another
+	for l := range w.links {
+		if l.retiring && l.up == up && which(l) {
+			lost = append(lost, l)
+		}
+	}
+	for _, l := range lost {
+		l.fail(errDisowned)
+	}
+}
+
+// owesWrite reports whether a reply to a command that may write is outstanding. A blocking command is
+// ended by CLIENT UNBLOCK.
+func (l *link) owesWrite() bool {
+	if l.owner != nil && l.owner.blocked() {
+		return false
+	}
+	for i := range l.reqs.len() {
+		if cmd := l.reqs.at(i).cmd; cmd != nil && mutates(cmd, l.w.behaviours[cmd.ID]) {
+			return true
+		}
+	}
+	return false
 }
 
 // leave sends a link to the old server on its way out; up is the new one.
@@ -125,36 +166,46 @@ const (
 	unblockPause = time.Second
 )
 
+// disownAfter is how long a server that a failover has replaced may take for its last replies.
+const disownAfter = time.Second
+
 // retireUpstream closes a replaced upstream: it waits until no link leads there, or the proxy ends.
-// One of srv.retired.
-func (srv *Server) retireUpstream(up *upstream.Upstream) {
+// One of srv.retired. failover: the links end after disownAfter at the latest.
+func (srv *Server) retireUpstream(up *upstream.Upstream, failover bool) {
 	defer up.Stop()
+	ctx := srv.dialCtx
+	if failover {
+		var done context.CancelFunc
+		ctx, done = context.WithTimeout(ctx, disownAfter)
+		defer done()
+		defer srv.loops.each(func(w *worker) { w.disown(up, func(*link) bool { return true }) })
+	}
 	for pause := unblockFirst; ; pause = min(2*pause, unblockPause) {
-		parts, err := gather(srv.dialCtx, srv.loops, func(w *worker) leftovers { return w.leftovers(up) })
+		parts, err := gather(ctx, srv.loops, func(w *worker) leftovers { return w.leftovers(up) })
 		if err != nil {
 			return
 		}
 		links := 0
 		for _, p := range parts {
 			links += p.links
-			srv.unblockAll(up, p.blocked)
+			srv.unblockAll(ctx, up, p.blocked)
 		}
 		if links == 0 {
 			return
 		}
-		if !sleep(srv.dialCtx, pause) {
+		if !sleep(ctx, pause) {
 			return
 		}
 	}
 }
 
 // unblockAll ends blocking commands by the control connection.
-func (srv *Server) unblockAll(up *upstream.Upstream, ids []int64) {
+func (srv *Server) unblockAll(ctx context.Context, up *upstream.Upstream, ids []int64) {
 	for _, id := range ids {
-		if _, err := up.Do(srv.dialCtx, "CLIENT", "UNBLOCK", id); err != nil {
+		if _, err := up.Do(ctx, "CLIENT", "UNBLOCK", id); err != nil {
 			srv.log.Debug("a command that blocks on the old upstream cannot be ended",
 				"upstream", up.Address(), "error", err)
-			if srv.dialCtx.Err() != nil {
+			if ctx.Err() != nil {
 				return
 			}
 		}

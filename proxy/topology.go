@@ -23,8 +23,8 @@ import (
 //     placeholder: an upstream that cannot be reached.
 //  2. While the primary is in doubt, every worker has commands that may write wait (suspicion.go).
 //  3. When there is another primary, it is put in force like a reload of upstream.address
-//     (reload.go, switch.go): it is probed, workers send it what has not been sent, the old one
-//     answers what has been, and the journal judges what the new one lacks.
+//     (reload.go, switch.go): it is probed, workers send it what has not been sent, and the
+//     journal judges what the new one lacks. What the old one owes is no OK any more (switch.go).
 //
 // Each data connection checks the role of its server by the reply to HELLO (handshake.go), which
 // covers the time between a demotion and its discovery.
@@ -304,7 +304,7 @@ func (srv *Server) moveTo(ctx context.Context, w *sentinel.Watcher, address stri
 	o := srv.options()
 	o.Upstream = located(&o, address)
 	o.InForce = nil // nothing else changes
-	c := &change{srv: srv, opts: o}
+	c := &change{srv: srv, opts: o, failover: true}
 	err = c.carryOut(ctx)
 	return err == nil, err
 }

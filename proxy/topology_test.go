@@ -205,3 +205,78 @@ func TestReloadBetweenAddressAndSentinels(t *testing.T) {
 		t.Errorf("by the address: %q", got)
 	}
 }
+
+// A server that was stopped goes on after its failover, and answers OK to what its successor will never
+// have: nothing of that reaches a client.
+func TestAReplacedServerIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	a, b, clients := replaced(t)
+	a.Resume()
+	for _, c := range clients[:3] {
+		expectDisowned(t, c)
+	}
+	if got := clients[4].reply(); got != "*-1\r\n" { // on a slow machine it has not been ended in time
+		expectCode(t, "UPSTREAM", got)
+	}
+	for _, c := range clients {
+		c.send("SET n 2\r\n")
+	}
+	clients[0].expect("+OK\r\n")
+	if got := b.MustDo("GET", "n"); got != "2" {
+		t.Errorf("the new server has %v", got)
+	}
+	expectLeft(t, a)
+}
+
+// Clients do not wait for a server that has been replaced and stays stopped.
+func TestAReplacedServerIsNotAwaited(t *testing.T) {
+	t.Parallel()
+	_, _, clients := replaced(t)
+	for _, c := range clients {
+		expectDisowned(t, c)
+	}
+	for _, c := range clients {
+		if got := c.do("SET n 2"); got != "+OK\r\n" {
+			t.Errorf("afterwards: %q", got)
+		}
+	}
+}
+
+func expectDisowned(t *testing.T, c *conn) {
+	t.Helper()
+	const want = "-UPSTREAM the link to the server broke (a failover has replaced the server); the command may have " +
+		"been executed; check before sending it again\r\n"
+	if got := c.reply(); got != want {
+		t.Errorf("got %q", got)
+	}
+}
+
+// replaced stops a server with commands in flight, and then has another one be the primary. The
+// clients wait for their replies to SET, EVAL, EXEC, GET and BLPOP.
+func replaced(t *testing.T) (a, b *proxytest.Server, clients []*conn) {
+	t.Helper()
+	a, b = proxytest.StartServer(t), proxytest.StartServer(t)
+	all, addresses := fakeTrio(t, a.Addr)
+	addr, srv := serveServer(t, "", bySentinels(addresses...), func(o *proxy.Options) { o.Hold = time.Minute })
+	for _, first := range []string{"GET n", "EVAL \"return 1\" 0", "MULTI", "GET n"} {
+		c := dial(t, addr)
+		c.do(first)
+		clients = append(clients, c)
+	}
+	clients[2].do("INCR n")
+	blocked := dial(t, addr)
+	blocked.send("BLPOP list 0\r\n")
+	proxytest.Poll(t, "a client to block", func() bool { return a.Info("clients")["blocked_clients"] == "1" })
+	a.Pause()
+	for i, command := range []string{"SET n 1", "EVAL \"return redis.call('INCR', 'n')\" 0", "EXEC", "GET n"} {
+		clients[i].send(command + "\r\n")
+	}
+	clients = append(clients, blocked)
+	proxytest.Poll(t, "the commands to be sent", func() bool {
+		st, err := srv.Stats(context.Background())
+		return err == nil && st.Outstanding >= int64(len(clients))
+	})
+	named(b.Addr, all...)
+	awaitMoves(t, srv, 1)
+	return a, b, clients
+}
