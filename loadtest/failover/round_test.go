@@ -49,6 +49,7 @@ type outcome struct {
 // play plays a scenario.
 func play(t *testing.T, sc *scenario, server string, clients int, v variant, f form) *outcome {
 	t.Helper()
+	v.settings += sc.settings
 	r := &round{stack: newStack(t, server, sc.proxies, v), sc: sc, form: f}
 	r.load = startLoad(clients, uint64(time.Now().UnixNano()), r.addresses)
 	r.more(10, all...)

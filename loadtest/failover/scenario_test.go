@@ -16,8 +16,9 @@ type scenario struct {
 	// nothing may be lost if the proxy gets its processor time: it holds the writes back within 100 ms
 	// of the first sign. fed are those that need the feeding of the tail as well.
 	proven, keeps, fed []*kind
-	stays              bool // the primary stays the primary
-	errorless          bool // plain clients see no error, under the condition of keeps
+	stays              bool   // the primary stays the primary
+	errorless          bool   // plain clients see no error, under the condition of keeps
+	settings           string // of the proxies, YAML
 	strike             func(*round)
 }
 
@@ -39,6 +40,10 @@ var scenarios = []scenario{
 		strike: coordinated},
 	{name: "SENTINEL FAILOVER, two proxies", proxies: 2, proven: []*kind{every}, keeps: all, errorless: true,
 		strike: planned},
+	{name: "SENTINEL FAILOVER, until the old primary is demoted", proxies: 1, proven: []*kind{every}, keeps: all,
+		errorless: true, strike: untilDemoted},
+	{name: "the same with failover.fence: off", proxies: 1, proven: []*kind{every}, keeps: all, errorless: true,
+		settings: "failover: {fence: off}\n", strike: untilDemoted},
 	{name: "kill -9 of the primary", short: true, proxies: 1, proven: []*kind{every}, fed: []*kind{journal}, strike: kill},
 	{name: "kill -9, link to the replicas cut before", proxies: 1, proven: []*kind{one, every}, fed: []*kind{journal},
 		strike: cutAndKill},
@@ -54,6 +59,18 @@ var scenarios = []scenario{
 
 // planned asks a sentinel for a failover.
 func planned(r *round) { r.failOver(1) }
+
+// untilDemoted lasts as long as clients that go round the proxy can write to the old primary.
+func untilDemoted(r *round) {
+	planned(r)
+	r.demoted()
+}
+
+// demoted waits until the old primary is a replica.
+func (r *round) demoted() {
+	r.Helper()
+	proxytest.Poll(r.T, "the old primary to be demoted", func() bool { return role(r.Primary) == "slave" })
+}
 
 func coordinated(r *round) { r.failOver(1, "COORDINATED") }
 
@@ -90,7 +107,7 @@ func stopAndContinue(r *round) {
 	r.moved()
 	r.more(5, plain)
 	r.Primary.Resume()
-	proxytest.Poll(r.T, "the old primary to be demoted", func() bool { return role(r.Primary) == "slave" })
+	r.demoted()
 }
 
 // hiccup is a false alarm: nothing may come of it.
