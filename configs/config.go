@@ -108,7 +108,8 @@ type ClientTLS struct {
 
 // Failover is the proxy's own part in a failover. It needs sentinels.
 type Failover struct {
-	Feed string `yaml:"feed"` // auto | off: replicas are given the writes that only the journal has
+	Feed  string `yaml:"feed"`  // auto | off: replicas are given the writes that only the journal has
+	Fence string `yaml:"fence"` // auto | off: the old primary takes no more writes
 }
 
 // Auto is the value of a step that is taken where it is possible; off is the other.
@@ -297,7 +298,7 @@ func Default() *Config {
 			OnLoss:    OnLossHold,
 			Scrub:     JournalScrub{Every: day, Rate: Rate(20 * MiB)},
 		},
-		Failover:    Failover{Feed: Auto},
+		Failover:    Failover{Feed: Auto, Fence: Auto},
 		Enforcement: Enforce,
 		Audit:       Audit{MaxSize: 64 * MiB, Keep: 8},
 		Trash:       Trash{Memory: 0.8},

@@ -156,6 +156,7 @@ var parseCases = []struct {
 	{"journal required but absent", "journal: {dir: \"\", required: true}\n",
 		[]string{`f:1:30: journal.required: needs journal.dir`}},
 	{"failover", "failover: {feed: on}\n", []string{`f:1:18: failover.feed: must be auto or off, got "on"`}},
+	{"fence", "failover: {fence: on}\n", []string{`f:1:19: failover.fence: must be auto or off, got "on"`}},
 	{"sentinels", "upstream:\n  sentinels: [\"h:1\", \"i:1\"]\n  sentinel_name: m\n  sentinel_password_file: p\n", nil},
 	{"sentinels and an address", "upstream: {address: \"a:1\", sentinels: [\"h:1\"], sentinel_name: m}\n",
 		[]string{`f:1:21: upstream.address: give either address or sentinels`}},
@@ -403,7 +404,7 @@ admin: {address: off, password: other, http: "localhost:1", pprof: true, http_ho
 journal: {dir: /j, base: {every: 1h, bytes: 1MiB}, retention: {age: 2h, bytes: 1GiB},
   disk: {warn: 1, stop: 2}, backlog: 3s, fack: true, required: true,
   mark: 4s, on_loss: continue, scrub: {every: 3h, rate: 2MiB/s}}
-failover: {feed: off}
+failover: {feed: off, fence: off}
 enforcement: observe
 rules:
   - {name: r, commands: [keys, "@admin"], except: [info], action: allow, enforcement: enforce}
@@ -445,7 +446,7 @@ drain: 7d
 			Mark: 4 * time.Second, OnLoss: OnLossContinue,
 			Scrub:    JournalScrub{Every: 3 * time.Hour, Rate: Rate(2 * MiB)},
 			Required: true},
-		Failover:    Failover{Feed: off},
+		Failover:    Failover{Feed: off, Fence: off},
 		Enforcement: Observe,
 		Rules: []Rule{{Name: "r", Commands: []string{"keys", "@admin"},
 			Except: []string{"info"}, Action: "allow", Enforcement: Enforce},

@@ -315,6 +315,7 @@ var actions = []string{"allow", "deny", "confirm", "trash", "rewrite"}
 
 func (v *validator) failover() {
 	v.oneOf("failover.feed", v.c.Failover.Feed, Auto, off)
+	v.oneOf("failover.fence", v.c.Failover.Fence, Auto, off)
 }
 
 func (v *validator) journal() {

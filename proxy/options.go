@@ -27,6 +27,7 @@ type Options struct {
 	Sentinels *sentinel.Options
 	// Hold is how long unsent commands wait while the server is unreachable; 0: they fail at once.
 	Hold   time.Duration
+	Fence  bool // with Sentinels: the old primary of a failover is demoted at once
 	Guard  bool // keep a restricted user on the server for scripts of the user default
 	Limits Limits
 
@@ -189,7 +190,7 @@ func (o *Options) fixed(n *Options) []string {
 // take puts in force the options that can change while serving.
 func (o *Options) take(n *Options) {
 	o.Upstream, o.Hold, o.Limits = n.Upstream, n.Hold, n.Limits
-	o.Sentinels = n.Sentinels
+	o.Sentinels, o.Fence = n.Sentinels, n.Fence
 	o.Rules, o.Enforcement, o.Trash = n.Rules, n.Enforcement, n.Trash
 	o.Routes = n.Routes
 	o.Admin, o.HTTP, o.Pprof, o.Telemetry = n.Admin, n.HTTP, n.Pprof, n.Telemetry

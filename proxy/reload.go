@@ -40,6 +40,8 @@ type change struct {
 	moved bool // up is at another address than the one before
 	// failover: the server there has replaced the one before, which may still believe otherwise.
 	failover bool
+	oldRunID string        // of the server before, when it was replaced
+	gone     chan struct{} // closed when no link leads there; nil: the server stays
 
 	exporter *exporter         // nil: stays
 	console  *admin.Server     // to take the place of the old one if reconsole
@@ -364,7 +366,12 @@ func (r *replaced) retire(c *change) {
 	srv := c.srv
 	srv.retired.Go(r.audit.Stop)
 	if r.up != nil {
-		srv.retired.Go(func() { srv.retireUpstream(r.up, c.moved && c.failover) })
+		gone := make(chan struct{})
+		c.oldRunID, c.gone = r.up.Info().RunID, gone
+		srv.retired.Go(func() {
+			defer close(gone)
+			srv.retireUpstream(r.up, c.moved && c.failover)
+		})
 	}
 	if r.exporter != nil {
 		srv.retired.Go(func() { srv.retireExporter(r.exporter) })

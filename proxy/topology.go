@@ -25,6 +25,7 @@ import (
 //  3. When there is another primary, it is put in force like a reload of upstream.address
 //     (reload.go, switch.go): it is probed, workers send it what has not been sent, and the
 //     journal judges what the new one lacks. What the old one owes is no OK any more (switch.go).
+//  4. The old one takes no more writes (demote.go).
 //
 // Each data connection checks the role of its server by the reply to HELLO (handshake.go), which
 // covers the time between a demotion and its discovery.
@@ -211,9 +212,10 @@ func (t *topology) look(ctx context.Context) error {
 	}
 	t.suspect(suspicion{why: "the primary is " + v.Primary + " now", certain: true})
 	waited := t.outageSoFar(ctx)
-	done, err := t.srv.moveTo(ctx, w, v.Primary)
-	if done {
+	c, err := t.srv.moveTo(ctx, w, v.Primary)
+	if c != nil {
 		t.moved(from, v, waited)
+		t.demote(c)
 	}
 	return err
 }
@@ -261,6 +263,36 @@ func (t *topology) moved(from string, v *sentinel.View, waited time.Duration) {
 	t.poke() // the View may have a doubt about the new one already
 }
 
+// demote has the old primary of a change take no more writes (demote.go).
+func (t *topology) demote(c *change) {
+	if !c.opts.Fence || c.gone == nil || c.oldRunID == "" {
+		return
+	}
+	t.mu.Lock()
+	n := t.total // the number of this move
+	t.mu.Unlock()
+	d := &demotion{log: t.srv.log, old: c.old.Upstream, new: c.opts.Upstream, runID: c.oldRunID, gone: c.gone}
+	d.stands = func() bool {
+		w := t.current()
+		if w == nil || t.srv.up.Load().Address() != d.new.Address {
+			return false
+		}
+		v := w.View()
+		return v.Primary == d.new.Address && !v.Certain
+	}
+	d.told = func(text string) { t.note(n, text) }
+	t.srv.retired.Go(func() { d.run(t.srv.serving) })
+}
+
+// note records what became of the old primary of the n-th move.
+func (t *topology) note(n uint64, text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if back := t.total - n; back < uint64(len(t.moves)) {
+		t.moves[len(t.moves)-1-int(back)].Old = text
+	}
+}
+
 // resolve completes the options of a reload: with sentinels, it finds the primary. next is the
 // Watcher to adopt once the options are in force; started: it is a new one.
 func (t *topology) resolve(ctx context.Context, o *Options) (next *sentinel.Watcher, started bool, err error) {
@@ -294,17 +326,20 @@ func sameSentinels(a, b *Options) bool {
 		x.TLS == y.TLS && x.ConnectTimeout == y.ConnectTimeout
 }
 
-// moveTo puts the primary at another address in force, if w is still the Watcher.
-func (srv *Server) moveTo(ctx context.Context, w *sentinel.Watcher, address string) (done bool, err error) {
+// moveTo puts the primary at another address in force, if w is still the Watcher. Without a change it
+// returns nil.
+func (srv *Server) moveTo(ctx context.Context, w *sentinel.Watcher, address string) (*change, error) {
 	srv.reloading.Lock()
 	defer srv.reloading.Unlock()
 	if srv.topology.current() != w {
-		return false, nil
+		return nil, nil
 	}
 	o := srv.options()
 	o.Upstream = located(&o, address)
 	o.InForce = nil // nothing else changes
 	c := &change{srv: srv, opts: o, failover: true}
-	err = c.carryOut(ctx)
-	return err == nil, err
+	if err := c.carryOut(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
 }

@@ -221,6 +221,7 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 		checkLimits(r, c, info)
 	}
 	checkReplication(ctx, r, c, u)
+	checkFence(ctx, r, c, u)
 	if p := checkTable(r, c, info); p != nil {
 		checkNames(ctx, r, u, p)
 		checkForgotten(r, p)

@@ -30,7 +30,18 @@ func TestCheckSentinels(t *testing.T) {
 	expectCheck(t, exitDone, sentinelFile("", all[:3]...), nil,
 		"ok    config: FILE: 1 listener, upstream mymaster of 3 sentinels",
 		"ok    sentinels: 3 of 3 name "+srv.Addr+", which says that it is a primary",
-		"warn  sentinels: they see no replica", "ok    role: primary")
+		"warn  sentinels: they see no replica", "ok    role: primary",
+		"ok    failover: the control user default may demote the old primary",
+		"warn  failover: min-replicas-to-write is 0: a primary that is cut off from its replicas goes on taking writes")
+	expectCheck(t, exitDone, sentinelFile("", all[:3]...)+"failover: {fence: off}\n", nil,
+		"warn  failover: failover.fence is off: clients that go round the proxy write to the old primary")
+	srv.MustDo("ACL", "SETUSER", "default", "-replicaof", "-config|rewrite")
+	srv.MustDo("CONFIG", "SET", "min-replicas-to-write", "1")
+	expectCheck(t, exitDone, sentinelFile("", all[:3]...), nil,
+		"warn  failover: the control user default may not run REPLICAOF, CONFIG REWRITE: after a failover the old primary "+
+			"is not demoted at once. On every server: ACL SETUSER default +replicaof +config|rewrite")
+	srv.MustDo("ACL", "SETUSER", "default", "+@all")
+	srv.MustDo("CONFIG", "SET", "min-replicas-to-write", "0")
 	expectCheck(t, exitDone, sentinelFile("  hold: 1s\n", all[0]), nil,
 		"warn  sentinels: upstream.hold is 1s, and a failover",
 		"warn  sentinels: "+all[1].Addr+" is listed by the others: add it to upstream.sentinels")

@@ -41,6 +41,7 @@ func (s *service) options(c *configs.Config) (proxy.Options, error) {
 		Upstream:     upstreamOptions(c, secured.upstream, s.log),
 		Sentinels:    sentinelOptions(c, secured.sentinel),
 		Hold:         c.Upstream.Hold,
+		Fence:        c.Failover.Fence == configs.Auto,
 		Guard:        c.Upstream.Guard == configs.GuardACL,
 		Limits:       limits(&inForce),
 		Rules:        ruleSpecs(c),

@@ -81,7 +81,11 @@ func sentinelLines(n *Sentinels) []string {
 		t.row(moment(m.At), m.From, m.To, m.Paused, fmt.Sprintf("%d of %d", m.Votes, m.Of),
 			m.Why)
 	}
-	return append(out, t.lines()...)
+	out = append(out, t.lines()...)
+	if m := &n.Moves[len(n.Moves)-1]; m.Old != "" {
+		out = append(out, fmt.Sprintf("the old server %s: %s", m.From, clean(m.Old)))
+	}
+	return out
 }
 
 func sentinelState(s *Sentinel) string {
