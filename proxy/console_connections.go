@@ -83,7 +83,7 @@ func (s *session) state() string {
 		return "no upstream"
 	case s.wait == waitProof:
 		return "no proof"
-	case s.pin == nil && s.gate != nil && s.gate.holds.len() > 0:
+	case s.pin == nil && s.gate != nil && s.gate.Holds() > 0:
 		return "held"
 	case s.pin == nil:
 		return ""

@@ -8,13 +8,14 @@ import (
 
 	"holdfast/policy"
 	"holdfast/proxy/admin"
+	"holdfast/proxy/durable"
 	"holdfast/proxy/telemetry"
 )
 
 // routeConsole implements admin.RouteBackend.
 type routeConsole struct {
 	loops  *loops
-	proofs *prover
+	proofs *durable.Monitor
 }
 
 // Routes implements admin.RouteBackend.
@@ -35,11 +36,11 @@ func (c routeConsole) Routes(ctx context.Context) ([]admin.Route, error) {
 	for _, p := range parts[1:] {
 		sum.Add(p.count)
 	}
-	now := c.proofs.now.Load()
+	now := c.proofs.Now()
 	var out []admin.Route
 	for i, r := range parts[0].routes {
 		a := describeRoute(&r.Spec, sum.Routes[i])
-		a.Why = now.why(r.Spec.Demand)
+		a.Why = now.Why(r.Spec.Demand)
 		a.Available = a.Why == ""
 		out = append(out, a)
 	}
@@ -95,7 +96,7 @@ func (c routeConsole) Fences(ctx context.Context) ([]admin.Fences, error) {
 			a.Outcomes[telemetry.FenceOutcome(i).String()] = n
 		}
 	}
-	for _, s := range c.proofs.snapshot() {
+	for _, s := range c.proofs.Snapshot() {
 		a := of(s.Kind)
 		a.Asked, a.Available, a.Unavailable = true, s.Available, s.Unavailable
 		a.Why = s.Why

@@ -33,7 +33,7 @@ func (s *status) Snapshot(ctx context.Context) (*telemetry.Snapshot, error) {
 	srv.mu.Unlock()
 	snap.Sentinels = srv.topology.metric()
 	snap.Audit, snap.Budgets = telemetry.AuditCount(srv.audit.Counts()), srv.budgets.counts()
-	snap.Proofs, snap.Trash = srv.proofs.snapshot(), srv.trashRoom.metric()
+	snap.Proofs, snap.Trash = srv.proofs.Snapshot(), srv.trashRoom.metric()
 	return snap, nil
 }
 
@@ -79,7 +79,7 @@ func (s *status) Degraded() []string {
 	if silent, grave := srv.topology.troubles(); !grave {
 		troubles = append(troubles, silent...)
 	}
-	troubles = append(troubles, srv.proofs.troubles()...)
+	troubles = append(troubles, srv.proofs.Troubles()...)
 	troubles = append(troubles, srv.trashRoom.troubles()...)
 	up := srv.up.Load()
 	for _, trouble := range up.Info().Shortcomings() {

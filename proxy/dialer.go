@@ -34,7 +34,7 @@ func (d *dialer) succeeded() {
 // success or failure.
 func (w *worker) beginDial(l *link, ended func()) {
 	w.dialSeq++
-	l.dialNo, l.runID = w.dialSeq, w.knownRunID()
+	l.DialNo, l.RunID = w.dialSeq, w.knownRunID()
 	w.dials.Add(1)
 	go w.dialLink(w.ctx, l, l.up, ended)
 }

@@ -1,6 +1,9 @@
 package proxy
 
-import "holdfast/proxy/resp"
+import (
+	"holdfast/proxy/durable"
+	"holdfast/proxy/resp"
+)
 
 // dispatch decides about one frame and carries the decision out. It returns false, with s.wait set,
 // if the frame has to wait; the frame is presented again later.
@@ -33,7 +36,7 @@ func (f *frame) carryOut() next {
 			return n
 		}
 	}
-	if s.gate != nil && s.gate.full() {
+	if s.gate != nil && s.gate.Full() {
 		return waitGate
 	}
 	if withOwn[f.b] {
@@ -173,7 +176,7 @@ func (f *frame) noteSent(l *link, m mode, k *call) {
 	if f.deleting != nil && cmd != nil {
 		m, k = f.watchReply(m, k)
 	}
-	var h *hold
+	var h *durable.Hold
 	if f.due.Route != nil && cmd != nil && m != modeReplace {
 		if h = f.hold(l); h != nil && m == modeForward {
 			m = modeGated

@@ -36,8 +36,8 @@
 //
 // # Durable acknowledgements
 //
-// On a route that asks for it, a write's reply is held in its session's gate (gate.go) until fences
-// (fence.go) have proven the write: by the journal's position, by WAIT or by WAITAOF. The links are
+// On a route that asks for it, a write's reply is held in its session's gate until fences have proven
+// the write: by the journal's position, by WAIT or by WAITAOF. Package durable does both. The links are
 // not involved: later commands are still executed, and their replies wait their turn.
 //
 // # Invariants

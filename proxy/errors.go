@@ -217,25 +217,6 @@ func textNoDurable(command, route, why string) string {
 		spoken(command), route, why)
 }
 
-// textUnconfirmedTimeout answers a write that was not proven in time. proofs lists the state of
-// each proof.
-func textUnconfirmedTimeout(after time.Duration, proofs string) string {
-	return fmt.Sprintf("UNCONFIRMED executed, but not proven durable within %v: %s; check before "+
-		"sending it again", after, proofs)
-}
-
-// textUnconfirmedPrimary answers a write whose primary has changed since it executed the write.
-func textUnconfirmedPrimary(proofs string) string {
-	return "UNCONFIRMED executed, but the primary changed before it was proven durable: " + proofs +
-		"; it may be lost; check before sending it again"
-}
-
-// textUnconfirmedLink answers a write whose link broke after the reply.
-func textUnconfirmedLink(proofs string) string {
-	return "UNCONFIRMED executed, but the link to the server broke before it was proven durable: " +
-		proofs + "; check before sending it again"
-}
-
 // executed is the fate of a command whose reply will never come.
 type executed uint8
 

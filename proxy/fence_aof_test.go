@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast/policy"
+	"holdfast/proxy/durable"
 )
 
 const fsynced = "*2\r\n:1\r\n:0\r\n" // what WAITAOF says
@@ -140,7 +141,7 @@ func TestAOFFenceWithoutAWriteThatFallsShort(t *testing.T) {
 func TestAOFFenceOfReplicasWrites(t *testing.T) {
 	t.Parallel()
 	inBubble(t, onRoute(policy.Demand{AOFLocal: true, AOFReplicas: 1}), func(b *bubble) {
-		b.srv.proofs.now.Store(&provable{replicas: 1, aofReplicas: 1})
+		b.provable(durable.Availability{Replicas: 1, AOFReplicas: 1})
 		c := b.client()
 		for i := range 2 {
 			c.send("SET pay:1 a")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast/policy"
+	"holdfast/proxy/durable"
 	"holdfast/proxy/telemetry"
 )
 
@@ -20,6 +21,13 @@ func onRoute(d policy.Demand, change ...func(*policy.RouteSpec)) []policy.RouteS
 }
 
 var oneReplica = policy.Demand{Replicas: 1}
+
+// Constants of package durable.
+const (
+	maxFences  = 4
+	retryPause = 5 * time.Millisecond
+	gateHolds  = 16 << 10
+)
 
 func TestReplyIsHeldUntilTheFence(t *testing.T) {
 	t.Parallel()
@@ -284,11 +292,11 @@ func TestAThousandSessionsOnOneFence(t *testing.T) {
 			c.send(fmt.Sprintf("SET pay:%d a", i))
 			rest = append(rest, c)
 		}
-		for range maxFlights { // those of the first sessions
+		for range maxFences { // those of the first sessions
 			b.prove()
 		}
 		first.expect("+OK\r\n")
-		for _, c := range rest[maxFlights-1:] {
+		for _, c := range rest[maxFences-1:] {
 			c.expect("")
 		}
 		b.prove()
@@ -296,7 +304,7 @@ func TestAThousandSessionsOnOneFence(t *testing.T) {
 			c.expect("+OK\r\n")
 		}
 		b.expectOutcome(telemetry.HoldConfirmed, 1000)
-		if n := b.server.sent("wait "); n != maxFlights+1 {
+		if n := b.server.sent("wait "); n != maxFences+1 {
 			t.Errorf("%d fences", n)
 		}
 	})
@@ -342,20 +350,20 @@ type fakeJournal struct {
 	offset int64
 }
 
-func (j *fakeJournal) confirmed() (string, int64) { return j.replID, j.offset }
-func (j *fakeJournal) hurry()                     {}
-func (j *fakeJournal) facks() bool                { return false }
+func (j *fakeJournal) Confirmed() (string, int64) { return j.replID, j.offset }
+func (j *fakeJournal) Hurry()                     {}
+func (j *fakeJournal) FACKs() bool                { return false }
 
 // withFakeJournal has the journal be available, and say what j says.
 func (b *bubble) withFakeJournal(j *fakeJournal) {
-	b.srv.proofs.now.Store(&provable{replicas: 1})
-	b.onLoop(func() { b.w.recorder = j })
+	b.provable(durable.Availability{Replicas: 1})
+	b.onLoop(func() { b.w.durable.SetJournal(j) })
 }
 
 // moved is what the journal's goroutines do.
 func (b *bubble) moved(j *fakeJournal, replID string, offset int64) {
 	b.onLoop(func() { j.replID, j.offset = replID, offset })
-	b.w.journalNotified()
+	b.w.durable.JournalMoved()
 	b.settle()
 }
 

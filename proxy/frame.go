@@ -40,7 +40,7 @@ const (
 	waitWindow                  // for replies: the window of outstanding commands is full
 	waitTurn                    // after a refusal: see backseat
 	waitGate                    // for held replies
-	waitProof                   // for its proof to become available: see gate_await.go
+	waitProof                   // for its proof to become available: see durable_await.go
 	waitSubscribers             // see subscribing.go
 	waitDoor                    // for the server's answer whether it must log in: see door.go
 	waitLink                    // for its link to be ready

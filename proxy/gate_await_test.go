@@ -6,15 +6,13 @@ import (
 	"time"
 
 	"holdfast/policy"
+	"holdfast/proxy/durable"
 	"holdfast/proxy/telemetry"
 )
 
 // provable has the proxy learn what can be proven now.
-func (b *bubble) provable(now provable) {
-	p := b.srv.proofs
-	p.mu.Lock()
-	p.follow(&now, time.Now())
-	p.mu.Unlock()
+func (b *bubble) provable(now durable.Availability) {
+	b.srv.proofs.Update(func() *durable.Availability { return &now })
 	b.srv.loops.each((*worker).proofsMoved)
 	b.settle()
 }
@@ -23,15 +21,15 @@ func (b *bubble) provable(now provable) {
 func TestWriteAwaitsItsProof(t *testing.T) {
 	for name, d := range map[string]struct {
 		demand policy.Demand
-		away   provable
+		away   durable.Availability
 	}{
-		"replica": {oneReplica, provable{}},
-		"server":  {oneReplica, provable{server: passing("it loads"), replicas: 1}},
+		"replica": {oneReplica, durable.Availability{}},
+		"server":  {oneReplica, durable.Availability{Server: durable.Passing("it loads"), Replicas: 1}},
 		"journal": {policy.Demand{Journal: true, Replicas: 1},
-			provable{journal: passing("away"), replicas: 1}},
+			durable.Availability{Journal: durable.Passing("away"), Replicas: 1}},
 	} {
 		inBubble(t, onRoute(d.demand), func(b *bubble) {
-			b.provable(provable{replicas: 1})
+			b.provable(durable.Availability{Replicas: 1})
 			b.provable(d.away)
 			c, other := b.client(), b.client()
 			c.send("SET pay:1 a", "GET x")
@@ -44,7 +42,7 @@ func TestWriteAwaitsItsProof(t *testing.T) {
 			if d.demand.Journal {
 				return // this server has no journal to prove anything
 			}
-			b.provable(provable{replicas: 1})
+			b.provable(durable.Availability{Replicas: 1})
 			b.prove()
 			c.expect("+OK\r\n$1\r\nx\r\n")
 			b.expectOutcome(telemetry.HoldConfirmed, 1)
@@ -54,8 +52,8 @@ func TestWriteAwaitsItsProof(t *testing.T) {
 
 func TestWriteIsRefusedOnceItsProofIsOutOfReach(t *testing.T) {
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
-		b.provable(provable{replicas: 1})
-		b.provable(provable{})
+		b.provable(durable.Availability{Replicas: 1})
+		b.provable(durable.Availability{})
 		b.sleep(200 * time.Millisecond)
 		c := b.client()
 		c.send("SET pay:1 a", "GET x")
@@ -78,19 +76,19 @@ func TestWriteIsRefusedOnceItsProofIsOutOfReach(t *testing.T) {
 func TestWriteDoesNotAwaitWhatDoesNotComeByItself(t *testing.T) {
 	inBubble(t, onRoute(policy.Demand{Journal: true, Replicas: 1}), func(b *bubble) {
 		c := b.client()
-		b.provable(provable{replicas: 1})
-		for _, p := range []provable{
-			{journal: lasting("lost"), replicas: 1}, {server: lasting("login"), replicas: 1},
-			{journal: passing("away"), marks: lasting("cluster")},
+		b.provable(durable.Availability{Replicas: 1})
+		for _, p := range []durable.Availability{
+			{Journal: durable.Lasting("lost"), Replicas: 1}, {Server: durable.Lasting("login"), Replicas: 1},
+			{Journal: durable.Passing("away"), Marks: durable.Lasting("cluster")},
 		} {
 			b.provable(p)
 			c.send("SET pay:1 a")
 			c.expectError("NODURABLE")
 		}
-		b.provable(provable{journal: passing("away"), replicas: 1})
+		b.provable(durable.Availability{Journal: durable.Passing("away"), Replicas: 1})
 		c.send("SET pay:1 a")
 		c.expect("")
-		b.provable(provable{journal: lasting("failed"), replicas: 1}) // worse than it looked
+		b.provable(durable.Availability{Journal: durable.Lasting("failed"), Replicas: 1}) // worse than it looked
 		c.expectError("NODURABLE", "failed")
 	})
 }
@@ -98,18 +96,18 @@ func TestWriteDoesNotAwaitWhatDoesNotComeByItself(t *testing.T) {
 func TestTransactionAwaitsItsProof(t *testing.T) {
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
-		b.provable(provable{replicas: 1})
+		b.provable(durable.Availability{Replicas: 1})
 		c.send("MULTI", "SET pay:1 a")
 		c.expect("+OK\r\n+OK\r\n")
-		b.provable(provable{})
+		b.provable(durable.Availability{})
 		c.send("EXEC")
 		c.expect("")
-		b.provable(provable{replicas: 1})
+		b.provable(durable.Availability{Replicas: 1})
 		b.prove()
 		c.expect("*1\r\n+OK\r\n")
 		c.send("MULTI", "SET pay:1 a")
 		c.take()
-		b.provable(provable{})
+		b.provable(durable.Availability{})
 		c.send("EXEC", "GET x")
 		b.sleep(510 * time.Millisecond)
 		if got := c.take(); !strings.HasPrefix(got, "-NODURABLE ") ||
@@ -122,8 +120,8 @@ func TestTransactionAwaitsItsProof(t *testing.T) {
 // A client that leaves may have sent its write again elsewhere.
 func TestAwaitingWriteIsDroppedWithItsClient(t *testing.T) {
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
-		b.provable(provable{replicas: 1})
-		b.provable(provable{})
+		b.provable(durable.Availability{Replicas: 1})
+		b.provable(durable.Availability{})
 		c, d := b.client(), b.client()
 		c.send("SET pay:1 a")
 		c.conn.Close()
@@ -134,7 +132,7 @@ func TestAwaitingWriteIsDroppedWithItsClient(t *testing.T) {
 			"command was not executed") {
 			t.Errorf("drained: got %q", got)
 		}
-		b.provable(provable{replicas: 1})
+		b.provable(durable.Availability{Replicas: 1})
 		if b.server.sent("set pay") != 0 {
 			t.Error("it was executed")
 		}

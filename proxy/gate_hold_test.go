@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast/policy"
+	"holdfast/proxy/durable"
 	"holdfast/proxy/telemetry"
 )
 
@@ -77,7 +78,8 @@ func TestTransactionWhoseProofCannotBeHad(t *testing.T) {
 		c := b.client()
 		c.send("MULTI", "SET pay:1 b")
 		c.expect("+OK\r\n+OK\r\n")
-		b.srv.proofs.now.Store(&provable{})
+		b.provable(durable.Availability{})
+		b.sleep(501 * time.Millisecond) // for longer than the write would wait
 		c.send("EXEC", "GET x")
 		b.sleep(5 * time.Millisecond)
 		got := c.take()
@@ -99,7 +101,8 @@ func TestTransactionWhoseProofCannotBeHad(t *testing.T) {
 func TestRefusedBeforeItIsExecuted(t *testing.T) {
 	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
-		b.srv.proofs.now.Store(&provable{})
+		b.provable(durable.Availability{})
+		b.sleep(501 * time.Millisecond) // for longer than the write would wait
 		c := b.client()
 		c.send("SET pay:1 a")
 		c.expectError("NODURABLE", "payments", "0 of 1 replicas", "nothing was executed")
@@ -118,7 +121,7 @@ func TestPassedWhileTheProofCannotBeHad(t *testing.T) {
 	pass := func(r *policy.RouteSpec) { r.PassUnavailable = true }
 	inBubble(t, onRoute(policy.Demand{Replicas: 1, AOFLocal: true}, pass), func(b *bubble) {
 		c := b.client()
-		b.srv.proofs.now.Store(&provable{aof: lasting("off")})
+		b.provable(durable.Availability{AOF: durable.Lasting("off")})
 		c.send("SET pay:1 a")
 		c.expect("+OK\r\n")
 		b.expectOutcome(telemetry.HoldPassed, 1)
@@ -126,12 +129,12 @@ func TestPassedWhileTheProofCannotBeHad(t *testing.T) {
 		if got := c.take(); !strings.Contains(got, "passed") {
 			t.Errorf("got %q", got)
 		}
-		b.srv.proofs.now.Store(&provable{aof: lasting("off"), replicas: 1})
+		b.provable(durable.Availability{AOF: durable.Lasting("off"), Replicas: 1})
 		c.send("SET pay:1 a") // held for what can be had
 		c.expect("")
 		b.prove()
 		c.expect("+OK\r\n")
-		b.srv.proofs.now.Store(&provable{replicas: 1})
+		b.provable(durable.Availability{Replicas: 1})
 		c.send("SET pay:1 a")
 		b.server.catchUp()
 		b.server.answerTo("wait", ":1\r\n")
@@ -188,10 +191,9 @@ func TestKillDoesNotWaitForTheGate(t *testing.T) {
 		b.prove()
 		b.sleep(time.Second)
 		b.onLoop(func() {
-			d := b.w.durable
-			if d.kinds[0].live != 0 || d.kinds[0].waiting.len() != 0 || d.timeouts[0].holds.len() != 0 {
-				t.Errorf("left: live %d, waiting %d, timeouts %d", d.kinds[0].live,
-					d.kinds[0].waiting.len(), d.timeouts[0].holds.len())
+			b.w.durable.Gauges()
+			if f := b.w.counters.Fences[0]; f.Waiting != 0 || f.InFlight != 0 {
+				t.Errorf("left: waiting %d, in flight %d", f.Waiting, f.InFlight)
 			}
 		})
 	})
@@ -326,11 +328,9 @@ func TestNoReplyNothingHeld(t *testing.T) {
 		b.server.change(func() { b.server.instead["set pay:1 a"] = "" })
 		c.send("CLIENT REPLY OFF", "SET pay:1 a", "CLIENT REPLY ON", "GET x")
 		c.expect("+OK\r\n$1\r\nx\r\n")
-		b.onLoop(func() {
-			if n := len(b.w.durable.free); b.w.durable.seq != 0 || n > 1 {
-				t.Errorf("seq %d", b.w.durable.seq)
-			}
-		})
+		if n := b.outcomes(); n.Held != 0 || n.Hold.Count() != 0 {
+			t.Errorf("held: %d, released: %d", n.Held, n.Hold.Count())
+		}
 	})
 }
 
@@ -342,7 +342,7 @@ func TestOthersPayNothing(t *testing.T) {
 		c.send("SET x a", "GET pay:1", "DEL y", "EVAL x 1 y")
 		c.take()
 		b.onLoop(func() {
-			if d := b.w.durable; d.seq != 0 || len(d.free) != 0 || len(d.plans) != 0 {
+			if n := b.w.counters; len(n.Demands) != 0 || n.Routes[0].Hold.Count() != 0 {
 				t.Error("something was held")
 			}
 		})

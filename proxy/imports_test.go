@@ -76,6 +76,10 @@ func mayImport(pkg, imp string) bool {
 		return under(imp, "holdfast/policy") || imp == "holdfast/journal/seldom"
 	case pkg == "holdfast/proxy/approvals":
 		return imp == "holdfast/proxy/admin" || imp == "holdfast/proxy/audit"
+	case pkg == "holdfast/proxy/durable":
+		// Loop and sessions come through its Env and Client.
+		return under(imp, "holdfast/policy") || imp == "holdfast/journal/tap" || imp == "holdfast/proxy/queue" ||
+			imp == "holdfast/proxy/resp" || imp == "holdfast/proxy/telemetry" || imp == "holdfast/proxy/upstream"
 	case pkg == "holdfast/proxy":
 		return !under(imp, "holdfast/configs") && !under(imp, "holdfast/cmd")
 	}

@@ -7,61 +7,54 @@ import (
 
 	"holdfast/journal"
 	"holdfast/policy"
+	"holdfast/proxy/durable"
 	"holdfast/proxy/upstream"
 )
 
 // The journal's answers to durable routes. All functions here but watch may be called from event
 // loops: they take no lock and never wait.
-//
-// A waiter must not miss its offset. Both sides use atomics, so this order is enough:
-//
-//	event loop                                journal's goroutine
-//	waiting.Store(true)                       the durable position moves
-//	confirmed(): there? then do not wait      watcher: waiting.Load()? then post to the loop
 
-// confirmed returns the proven position: the journal holds, fsynced and with a base that leads to
-// it, all of the history replID below offset. replID is the primary's master_replid. "" proves
-// nothing.
-func (r *recorder) confirmed() (replID string, offset int64) {
+// Confirmed implements durable.Journal. replID is the primary's master_replid.
+func (r *recorder) Confirmed() (replID string, offset int64) {
 	return r.tap.Load().ConfirmedIn()
 }
 
 // unavailable says why the journal cannot prove a write made now.
-func (r *recorder) unavailable() lack {
+func (r *recorder) unavailable() durable.Lack {
 	switch r.journal.Load().State() {
 	case journal.StateFailed:
-		return lasting("the journal has failed")
+		return durable.Lasting("the journal has failed")
 	case journal.StateFull:
-		return lasting("the journal's disk is full")
+		return durable.Lasting("the journal's disk is full")
 	}
 	if why := r.heldBack(); why != "" {
-		return lasting(why)
+		return durable.Lasting(why)
 	}
 	switch t := r.tap.Load(); {
 	case !t.Attached():
-		return passing("the journal does not follow the server")
+		return durable.Passing("the journal does not follow the server")
 	case !t.Covered():
-		return passing("the journal has no snapshot that leads to the present yet")
+		return durable.Passing("the journal has no snapshot that leads to the present yet")
 	}
-	return lack{}
+	return durable.Lack{}
 }
 
 // elsewhere: after a feed or a failover the server is on a history that the journal follows already
 // and the control connection has not seen yet.
-var elsewhere = passing("the server goes on under another replication id, which is being looked at")
+var elsewhere = durable.Passing("the server goes on under another replication id, which is being looked at")
 
 // lacks says why the journal cannot prove a write made now to the server that the control
 // connection sees. Until that connection sees the journal's history, a write would be answered
 // -UNCONFIRMED.
-func (r *recorder) lacks(i *upstream.Info) lack {
+func (r *recorder) lacks(i *upstream.Info) durable.Lack {
 	why := r.unavailable()
-	if why.is() || i.ReplID == "" {
+	if why.Is() || i.ReplID == "" {
 		return why
 	}
-	if replID, _ := r.confirmed(); replID != "" && replID != i.ReplID {
+	if replID, _ := r.Confirmed(); replID != "" && replID != i.ReplID {
 		return elsewhere
 	}
-	return lack{}
+	return durable.Lack{}
 }
 
 var errNewJournal = errors.New("this proxy was started without a journal, and a reload does not " +
@@ -81,13 +74,13 @@ func (srv *Server) refuseNewJournal(routes []*policy.Route) error {
 	return nil
 }
 
-// facks reports whether the journal's fsyncs count in the server's own WAITAOF.
-func (r *recorder) facks() bool { return r.options().FACK }
+// FACKs implements durable.Journal.
+func (r *recorder) FACKs() bool { return r.options().FACK }
 
-// hurry asks for the proof of a write that was just sent.
-func (r *recorder) hurry() { r.tap.Load().Hurry() }
+// Hurry implements durable.Journal.
+func (r *recorder) Hurry() { r.tap.Load().Hurry() }
 
-// watch has fn called whenever the answer of confirmed or unavailable may have changed: right after
+// watch has fn called whenever the answer of Confirmed or unavailable may have changed: right after
 // each fsync, when the journal attaches or detaches, becomes restorable, fails, fills its disk or
 // goes on, and when the history changes. Several goroutines may call fn concurrently; it must not
 // block, and should only load a flag while there is no waiter.

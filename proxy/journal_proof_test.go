@@ -45,29 +45,29 @@ func TestRecorderProves(t *testing.T) {
 			select {
 			case <-told:
 			case <-deadline:
-				t.Fatalf("waited in vain for %s; unavailable %q", what, r.unavailable().why)
+				t.Fatalf("waited in vain for %s; unavailable %q", what, r.unavailable().Why)
 			}
 		}
 	}
 	because := func(reason string) func() bool {
-		return func() bool { return r.unavailable().why == reason }
+		return func() bool { return r.unavailable().Why == reason }
 	}
 	until("the journal to be available", because(""))
 	server.MustDo("SET", "a", 1)
-	r.hurry()
+	r.Hurry()
 	info := server.Info("replication")
 	end, err := strconv.ParseInt(info["master_repl_offset"], 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
 	until("the offset", func() bool {
-		id, offset := r.confirmed()
+		id, offset := r.Confirmed()
 		return id == info["master_replid"] && offset >= end
 	})
 	broken.Store(true)
 	server.MustDo("SET", "a", 2)
 	until("the failure", because("the journal has failed"))
-	if id, offset := r.confirmed(); id != info["master_replid"] || offset < end {
+	if id, offset := r.Confirmed(); id != info["master_replid"] || offset < end {
 		t.Errorf("a failed journal confirms %d of %s, no more what it has", offset, id)
 	}
 	broken.Store(false)

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,15 +115,55 @@ func TestRestartBreaksPromises(t *testing.T) {
 	})
 }
 
+// replace has another process take the server's place, without cutting connections to the old one but the
+// control connection, which finds out. The first side link to it is asked who it is, and not answered yet.
+func (b *bubble) replace() {
+	b.server.change(func() {
+		b.server.held["info server replication"] = true
+		b.server.runID, b.server.replID = "run-2", otherID
+	})
+	b.server.cut("holdfast-control")
+	b.sleep(2 * time.Second)
+}
+
+// identify answers the side links, and those to come.
+func (b *bubble) identify() {
+	b.server.change(func() { clear(b.server.held) })
+	for slices.Contains(b.server.waiting(), "info server replication") {
+		b.server.answerTo("info", proxytest.Bulk(b.server.info("run-2")))
+		b.settle()
+	}
+}
+
+// carried reports whether one open connection has carried all these commands.
+func (f *fakeServer) carried(lines ...string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range f.conns {
+		if !slices.ContainsFunc(lines, func(l string) bool { return !strings.Contains(c.did, l+"\n") }) {
+			return true
+		}
+	}
+	return false
+}
+
 // Between the control connection's first look at another process and a side link's, a write waits: sent
 // at once, it would be answered -UNCONFIRMED when the side link says where it leads.
 func TestWritesWaitForTheIdentity(t *testing.T) {
 	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
-		b.onLoop(func() { b.w.durable.runID = "run-0" })
+		c.send("GET x") // opens a link to the old process
+		c.expect("$1\r\nx\r\n")
+		b.replace()
 		c.send("SET pay:1 a")
-		b.prove()
+		if c.expect(""); b.server.sent("set pay:1") != 0 {
+			t.Fatal("it was sent before the process was identified")
+		}
+		b.identify()
+		for len(b.server.waiting()) > 0 {
+			b.prove()
+		}
 		c.expect("+OK\r\n")
 		b.expectOutcome(telemetry.HoldPrimary, 0)
 		b.expectOutcome(telemetry.HoldConfirmed, 1)
@@ -137,35 +179,28 @@ func TestLinkOpenedDuringAHello(t *testing.T) {
 			inBubble(t, onRoute(oneReplica), func(b *bubble) {
 				c := b.client()
 				dials := make(chan struct{})
-				b.server.change(func() {
-					b.server.held["info server replication"], b.server.hold = true, dials
-				})
-				open := func() {
-					b.onLoop(func() {
-						b.w.durable.closeSides()
-						b.w.durable.runID = "run-0"
-						b.w.durable.sides.open(b.w.durable)
-					})
-				}
+				b.server.change(func() { b.server.hold = dials })
 				if earlier {
 					c.send("GET x")
-					open()
-					close(dials)
-				} else {
-					open()
-					close(dials)
-					b.settle()
+				}
+				b.replace()
+				close(dials)
+				b.sleep(2 * time.Second)
+				if !earlier {
 					c.send("GET x")
 				}
 				c.expect("$1\r\nx\r\n")
-				b.server.answerTo("info", proxytest.Bulk(b.server.info("run-1")))
-				b.server.change(func() { clear(b.server.held) })
+				b.identify()
+				b.sleep(100 * time.Millisecond)
 				c.send("SET pay:1 a")
 				for len(b.server.waiting()) > 0 {
 					b.prove()
 				}
 				c.expect("+OK\r\n")
 				b.expectOutcome(telemetry.HoldPrimary, 0)
+				if replaced := !b.server.carried("get x", "set pay:1 a"); replaced != earlier {
+					t.Errorf("the link was replaced: %v, want %v", replaced, earlier)
+				}
 			})
 		})
 	}
@@ -176,7 +211,7 @@ func TestIdentityThatIsNotFound(t *testing.T) {
 	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {
 		c := b.client()
-		b.onLoop(func() { b.w.durable.runID, b.w.durable.sides.opening = "run-0", true })
+		b.replace()
 		c.send("SET pay:1 a")
 		c.expect("")
 		b.sleep(time.Minute)

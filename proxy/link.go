@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 
+	"holdfast/proxy/durable"
 	"holdfast/proxy/eventloop"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
@@ -27,7 +28,7 @@ type link struct {
 	// Its role: one of lane, owner and side is set, or it is a pinned link at rest.
 	lane  *lane      // shared links
 	owner *session   // pinned links on loan
-	side  *sideLink  // links of fences
+	side  *fenceLink // links of fences
 	guard *guardUser // as whom it has logged in instead of its identity; nil: as that
 
 	admission
@@ -57,12 +58,10 @@ type setting struct {
 	lib   library
 }
 
-// process identifies the server process at the link's other end; see lineage.go.
+// process identifies the server process at the link's other end.
 type process struct {
-	up     *upstream.Upstream
-	runID  string // known when it was dialled
-	dialNo uint64 // of the dial
-	connNo uint64 // dials begun until it was connected; 0: not yet
+	up *upstream.Upstream
+	durable.Origin
 }
 
 // admission is the link's place in linkRoom.
@@ -189,7 +188,7 @@ func (l *link) connected(up *upstream.Upstream, nc net.Conn, err error) {
 	l.w.counters.LinksOpened[l.kind()]++
 	l.w.srv.linkCount.Add(1)
 	l.w.open++
-	l.conn, l.localAddr, l.connNo = c, c.LocalAddr(), l.w.dialSeq
+	l.conn, l.localAddr, l.ConnNo = c, c.LocalAddr(), l.w.dialSeq
 	steps := append(l.openSteps(), l.later...)
 	l.later = nil
 	l.prepare(steps)
@@ -307,7 +306,7 @@ func (l *link) delist() {
 		l.lane.remove(l)
 	}
 	if l.side != nil {
-		l.side.broke()
+		l.side.Broken()
 	}
 	l.w.confirmed(l)
 	l.tellReady()

@@ -16,8 +16,8 @@ func (l *link) fail(cause error) {
 	ready, opening, unused, connected := l.ready, l.opening(), l.unused(), l.conn != nil
 	l.close()
 	l.wayLost(cause, opening)
-	if d := l.w.durable; d != nil && l.side == nil && !l.retiring {
-		d.linkBroke(l)
+	if l.side == nil && !l.retiring {
+		l.w.durable.LinkBroke(&l.Origin)
 	}
 	if l.streaming && l.reqs.len() > 0 {
 		// The client has a part of this reply: only the rest of it may follow.
@@ -128,7 +128,7 @@ func (l *link) answerBroken(r *request, cause error, sent uint64) {
 	}
 	reply := resp.AppendError(nil, textOf(cause, e))
 	if r.hold != nil {
-		l.w.durable.drop(r.hold) // its outcome is unknown, as the reply says
+		r.hold.Drop() // its outcome is unknown, as the reply says
 		r.hold = nil
 	}
 	if r.mode == modeCall {

@@ -91,7 +91,7 @@ func (l *link) forwardRun(p []byte) int {
 	var to *session
 	var newest int64 // when the newest answered request was sent, and its command
 	var cmd *policy.Command
-	for pos < len(p) && l.reqs.n > 0 {
+	for pos < len(p) && l.reqs.len() > 0 {
 		r := l.reqs.front()
 		if r.mode > modeGated || l.guard != nil && p[pos] == '-' {
 			break
@@ -123,7 +123,7 @@ func (l *link) forwardRun(p []byte) int {
 			if pos > from {
 				to.deliver(p[from:pos])
 			}
-			to.answer(r.hold, p[pos:pos+n])
+			gated{to}.answer(r.hold, p[pos:pos+n])
 			from = pos + n
 		}
 		pos += n
@@ -178,7 +178,7 @@ func (l *link) gather(p []byte) {
 // letDrop gives up a reply that is too large to hold, and its client with it.
 func (l *link) letDrop() {
 	r := l.reqs.front()
-	l.w.durable.drop(r.hold)
+	r.hold.Drop()
 	r.hold, r.mode = nil, modeSwallow
 	l.partial, l.streaming = nil, true
 	if r.s != nil {
@@ -277,12 +277,12 @@ func (l *link) carryOut(r *request, reply []byte) {
 			r.s.deliver(l.unguarded(reply))
 		}
 	case modeGated:
-		r.s.answer(r.hold, l.unguarded(reply))
+		gated{r.s}.answer(r.hold, l.unguarded(reply))
 	case modeReplace:
 		r.s.deliver(r.call.local)
 	case modeCall:
 		if r.hold != nil {
-			r.s.answerBy(r.hold, func() { r.call.done(reply, false) })
+			gated{r.s}.answerBy(r.hold, func() { r.call.done(reply, false) })
 		} else {
 			r.call.done(reply, false)
 		}
@@ -291,7 +291,7 @@ func (l *link) carryOut(r *request, reply []byte) {
 			reply = r.call.edit(reply)
 		}
 		if r.hold != nil {
-			r.s.answer(r.hold, reply)
+			gated{r.s}.answer(r.hold, reply)
 		} else if reply != nil {
 			r.s.deliver(reply)
 		}

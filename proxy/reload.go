@@ -9,6 +9,7 @@ import (
 	"holdfast/proxy/admin"
 	"holdfast/proxy/audit"
 	"holdfast/proxy/certs"
+	"holdfast/proxy/durable"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
 )
@@ -272,7 +273,7 @@ func (c *change) swap() (was replaced, err error) {
 	if next.rules.trash.definitive() {
 		return was, fmt.Errorf("trash: %w", next.rules.trash.off)
 	}
-	if err := refuseMarks(next.rules.routes.All(), info); err != nil {
+	if err := durable.RefuseMarks(next.rules.routes.All(), info); err != nil {
 		return was, err
 	}
 	if err := srv.refuseNewJournal(next.rules.routes.All()); err != nil {

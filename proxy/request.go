@@ -1,6 +1,10 @@
 package proxy
 
-import "holdfast/policy"
+import (
+	"holdfast/policy"
+	"holdfast/proxy/durable"
+	"holdfast/proxy/queue"
+)
 
 // mode says how a reply is handled.
 type mode uint8
@@ -8,7 +12,7 @@ type mode uint8
 const (
 	// modeForward: the reply goes to the session as it is.
 	modeForward mode = iota
-	// modeGated: like modeForward, but the reply is held until the write is proven (gate.go).
+	// modeGated: like modeForward, but the reply is held until the write is proven (durable_gate.go).
 	modeGated
 	// modeLocal: there is no upstream reply; call.local takes its place in the order.
 	modeLocal
@@ -29,11 +33,11 @@ const (
 type request struct {
 	s     *session // nil for the proxy's own
 	cmd   *policy.Command
-	call  *call        // for the modes that need more; nil for plain forwarding
-	hold  *hold        // set where a route asks for a proof
-	rule  *policy.Rule // that decided on it; nil: none
-	start int64        // loop time when the frame was found, nanoseconds
-	end   uint64       // position in the link's request stream just after this command
+	call  *call         // for the modes that need more; nil for plain forwarding
+	hold  *durable.Hold // set where a route asks for a proof
+	rule  *policy.Rule  // that decided on it; nil: none
+	start int64         // loop time when the frame was found, nanoseconds
+	end   uint64        // position in the link's request stream just after this command
 	mode  mode
 	moved uint8 // times it was resent, see stall_move.go
 }
@@ -59,16 +63,18 @@ type call struct {
 }
 
 // ring is a queue of requests, which are too large to be copied in and out.
-type ring struct{ queue[request] }
+type ring struct{ q queue.Queue[request] }
+
+func (r *ring) len() int { return r.q.Len() }
 
 // push returns the new last entry for the caller to fill in.
-func (r *ring) push() *request { return r.add() }
+func (r *ring) push() *request { return r.q.Add() }
 
 // at returns the i-th oldest entry.
-func (r *ring) at(i int) *request { return &r.buf[(r.head+i)&(len(r.buf)-1)] }
+func (r *ring) at(i int) *request { return r.q.At(i) }
 
 // front returns the oldest entry; the ring must not be empty.
-func (r *ring) front() *request { return &r.buf[r.head] }
+func (r *ring) front() *request { return r.q.Front() }
 
 // pop drops the oldest entry.
-func (r *ring) pop() { r.drop() }
+func (r *ring) pop() { r.q.Drop() }

@@ -21,6 +21,7 @@ import (
 	"holdfast/proxy/approvals"
 	"holdfast/proxy/audit"
 	"holdfast/proxy/certs"
+	"holdfast/proxy/durable"
 	"holdfast/proxy/eventloop"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
@@ -59,7 +60,7 @@ type Server struct {
 	budgets      *budgetBook
 	recorder     *recorder // nil without a journal; set by start
 	topology     *topology
-	proofs       *prover
+	proofs       *durable.Monitor
 	turns        chan struct{} // of TLS handshakes that compute
 	trashRoom    trashRoom
 	sessionCount atomic.Int64
@@ -86,7 +87,7 @@ type Server struct {
 	read      reading
 	compiled  basis
 	inForce   *rules // compiled from it
-	routeLog  routeLog
+	routeLog  durable.TroubleLog
 	listeners []*listener
 	reloads   telemetry.ReloadCount
 	exporter  *exporter
@@ -111,8 +112,8 @@ func New(opts Options) (*Server, error) {
 	srv := &Server{
 		opts: opts, current: opts, log: opts.Logger, audit: audit.New(opts.Logger), hits: audit.NewRuleLog(opts.Logger),
 		limits:  policy.NewLimits(limitersPerRule),
-		scripts: policy.NewScripts(0), proofs: newProver(),
-		routeLog: routeLog{log: opts.Logger},
+		scripts: policy.NewScripts(0), proofs: durable.NewMonitor(),
+		routeLog: durable.TroubleLog{Log: opts.Logger},
 		loops:    newLoops(), failed: make(chan error, 1),
 		started: make(chan struct{}), drainNow: make(chan struct{}), startedAt: time.Now(),
 		instance: newInstance(),
@@ -216,9 +217,9 @@ func (srv *Server) start(ctx context.Context) error {
 	if srv.recorder != nil {
 		srv.recorder.watch(srv.journalMoved)
 		for _, w := range srv.loops.workers {
-			srv.recorder.watch(w.journalNotified)
+			srv.recorder.watch(w.durable.JournalMoved)
 		}
-		srv.loops.each(func(w *worker) { w.recorder = srv.recorder })
+		srv.loops.each(func(w *worker) { w.durable.SetJournal(srv.recorder) })
 	}
 	srv.lookAtProofs()
 	srv.watch(up)
@@ -259,7 +260,7 @@ func (srv *Server) startWorkers(info *upstream.Info) error {
 	if r.trash.definitive() {
 		return fmt.Errorf("trash: %w", r.trash.off)
 	}
-	if err := refuseMarks(r.routes.All(), now); err != nil {
+	if err := durable.RefuseMarks(r.routes.All(), now); err != nil {
 		return err
 	}
 	srv.inForce, srv.compiled = r, basisOf(srv.table, now)

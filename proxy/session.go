@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"holdfast/policy"
+	"holdfast/proxy/durable"
 	"holdfast/proxy/eventloop"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
@@ -45,9 +46,8 @@ type session struct {
 
 // proving is a session's state for durable routes.
 type proving struct {
-	gate      *gate // nil unless replies are held; see gate.go
-	releasing bool  // it is in durability.released
-	ack       *ack  // outcome of the last write; nil: no route ever asked
+	gate *durable.Gate // nil unless replies are held; see durable_gate.go
+	ack  *durable.Ack  // outcome of the last write; nil: no route ever asked
 }
 
 // closing is the progress of the session's end.
@@ -124,7 +124,7 @@ func (s *session) deliver(p []byte) {
 		return
 	}
 	if s.gate != nil {
-		s.behindGate(p)
+		gated{s}.put(p)
 		return
 	}
 	s.write(p)
@@ -217,7 +217,7 @@ func (s *session) maybeEnd() {
 		return
 	}
 	if s.gate != nil {
-		return // release calls maybeEnd again
+		return // Wake has it called again
 	}
 	if s.eof && s.blocked() {
 		s.close(telemetry.CloseClient)
@@ -347,7 +347,7 @@ func (s *session) detach(reason telemetry.CloseReason) {
 		}
 	}
 	s.releaseInput()
-	s.dropGate()
+	gated{s}.drop()
 	s.w.outBytes -= s.outHeld
 	s.outHeld = 0
 	s.gather(-s.gathered)

@@ -70,7 +70,7 @@ func (w *worker) span(r *request, outcome telemetry.Outcome, reply []byte, now i
 		rec.Rule = r.rule.Name
 	}
 	if r.hold != nil {
-		r.hold.span = rec // it ends when the client has its reply
+		r.hold.Span = rec // it ends when the client has its reply
 		return
 	}
 	w.tel.RecordSpan(*rec)
@@ -104,9 +104,7 @@ func (w *worker) snapshot() *telemetry.Counters {
 			g.SessionsHeld++
 		}
 	}
-	if w.durable != nil {
-		w.durable.gauges()
-	}
+	w.durable.Gauges()
 	g.LinksWaiting = int64(len(w.room.waiting))
 	for l := range w.links {
 		g.Outstanding += int64(l.reqs.len())

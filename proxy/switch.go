@@ -45,9 +45,7 @@ func (w *worker) switchTo(up *upstream.Upstream, moved, failover bool) {
 	w.outage.over()
 	w.outage.trust()
 	w.paused, w.pausedAll = false, false
-	if w.durable != nil {
-		w.durable.upstreamMoved()
-	}
+	w.durable.ServerReplaced(w.dialSeq)
 	for l := range w.links {
 		l.leave(up)
 	}

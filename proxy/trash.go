@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"holdfast/policy"
+	"holdfast/proxy/durable"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/upstream"
 )
@@ -119,7 +120,7 @@ func planTrash(o *Options, p *policy.Policy, info *upstream.Info) *trashPlan {
 	list, err := PlanTrash(o.Trash, p, info)
 	if err != nil || list == nil {
 		t := &trashPlan{off: err, count: info.Databases}
-		if last, ok := MarkDatabase(o.Routes, info); ok {
+		if last, ok := durable.MarkDatabase(o.Routes, info); ok {
 			t.hidden, t.mark = []int{last}, int32(last)
 		}
 		return t

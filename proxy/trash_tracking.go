@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"holdfast/proxy/durable"
 	"holdfast/proxy/resp"
 )
 
@@ -11,7 +12,7 @@ import (
 // mark are removed.
 
 // hiddenKeys are the prefixes of the keys of the trash and of the mark, in any database.
-var hiddenKeys = [][]byte{[]byte("holdfast:trash"), []byte(watermark), []byte("holdfast:mark")}
+var hiddenKeys = [][]byte{[]byte("holdfast:trash"), []byte(durable.Watermark), []byte("holdfast:mark")}
 
 func isHiddenKey(key []byte) bool {
 	return slices.ContainsFunc(hiddenKeys, func(p []byte) bool { return bytes.HasPrefix(key, p) })

@@ -5,12 +5,12 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"holdfast/journal/seldom"
 	"holdfast/proxy/accept"
 	"holdfast/proxy/certs"
+	"holdfast/proxy/durable"
 	"holdfast/proxy/eventloop"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
@@ -98,11 +98,9 @@ type pausing struct {
 
 // assurance proves writes on durable routes.
 type assurance struct {
-	durable  *durability  // from the first route on; see fence.go
-	recorder journalProof // nil without a journal
-	// journalWaits: a fence waits for the journal's position. Any goroutine.
-	journalWaits atomic.Bool
-	onJournal    func() // journalMoved
+	durable  *durable.Pipeline
+	awaiting proofWait // sessions whose write waits for an available proof
+	passes   passes    // writes that go without one
 }
 
 // sampling chooses the commands that have a span.
@@ -142,6 +140,7 @@ func newWorker(srv *Server, id int, r *rules) (*worker, error) {
 	w.stranger.refs++ // it never goes away
 	w.door.w, w.room.w, w.taker.w = w, w, w
 	w.outage = outage{w: w, hold: int64(srv.opts.Hold)}
+	w.durable, w.passes.w = newPipeline(w), w
 	w.setLimits(srv.opts.Limits)
 	w.sources.start = w.startReading
 	w.desk.free = make(chan struct{}, 1)
@@ -150,11 +149,8 @@ func newWorker(srv *Server, id int, r *rules) (*worker, error) {
 	loop, err := eventloop.New(eventloop.Options{
 		Driver: srv.opts.Driver, ReadBuffer: readBuffer, Logger: srv.log, BeforeFlush: w.endTurn,
 	})
-	w.loop, w.onJournal = loop, w.journalMoved
+	w.loop = loop
 	w.sources.after = func(d time.Duration, f func()) { w.loop.AfterFunc(d, f) }
-	if w.routes != nil {
-		w.durable = newDurability(w)
-	}
 	return w, err
 }
 
@@ -178,7 +174,7 @@ const (
 func (w *worker) run() {
 	w.loop.AfterFunc(sweepEvery, w.sweep)
 	w.loop.AfterFunc(0, w.setClock)
-	w.routesChanged()
+	w.setRoutes()
 	if w.id == 0 {
 		w.loop.AfterFunc(0, w.sweepTrash) // finish the work of an earlier proxy
 	}
@@ -186,9 +182,7 @@ func (w *worker) run() {
 		w.log.Error("an event loop ended", "worker", w.id, "error", err)
 		w.srv.fail(err)
 	}
-	if w.durable != nil {
-		w.durable.passes.tell(true)
-	}
+	w.passes.tell(true)
 	w.dials.Wait()
 }
 
@@ -305,10 +299,8 @@ func (w *worker) endTurn() {
 	if len(w.ready) > 0 {
 		w.resume()
 	}
-	if w.durable != nil {
-		w.durable.turn()
-		w.resume()
-	}
+	w.durable.Turn()
+	w.resume()
 	if len(w.back.queue) > 0 {
 		w.comeBack()
 	}

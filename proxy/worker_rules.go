@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"holdfast/policy"
+	"holdfast/proxy/durable"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
@@ -46,7 +47,7 @@ func newRules(p *policy.Policy, routes *policy.Routes, trash *trashPlan) *rules 
 func (w *worker) setRules(r *rules) {
 	w.rules = *r
 	w.counters.Relabel(r.labels)
-	w.routesChanged()
+	w.setRoutes()
 	for l := range w.links {
 		for i := 0; i < l.reqs.len(); i++ {
 			if q := l.reqs.at(i); q.cmd != nil {
@@ -62,6 +63,14 @@ func (w *worker) setRules(r *rules) {
 			s.endLater(telemetry.CloseUpstream) // its database is hidden now
 		}
 	}
+}
+
+// setRoutes puts the routes among the rules in force.
+func (w *worker) setRoutes() {
+	t := w.trash
+	w.durable.SetRoutes(w.routes, durable.Mark{
+		DB: t.mark, Count: w.id == 0 && t.reserved == nil && t.hides(int(t.mark)),
+	})
 }
 
 func (w *worker) command(name string) *policy.Command {
@@ -92,7 +101,5 @@ func (w *worker) learn(info *upstream.Info) {
 	if info.Up {
 		w.outage.look()
 	}
-	if w.durable != nil {
-		w.durable.sighted(info)
-	}
+	w.durable.Sighted(info)
 }

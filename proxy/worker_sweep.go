@@ -43,9 +43,7 @@ func (w *worker) sweep() {
 		}
 	}
 	w.lookAtPins()
-	if w.durable != nil {
-		w.durable.sweepSides()
-	}
+	w.durable.Sweep()
 	if w.paused && now > w.pausedUntil {
 		w.paused, w.pausedAll = false, false
 	}

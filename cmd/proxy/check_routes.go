@@ -9,7 +9,7 @@ import (
 
 	"holdfast/configs"
 	"holdfast/policy"
-	"holdfast/proxy"
+	"holdfast/proxy/durable"
 	"holdfast/proxy/upstream"
 )
 
@@ -37,8 +37,8 @@ func checkRoutesServer(
 	trash bool,
 ) {
 	routes := checkRoutes(r, c)
-	troubles := map[*policy.Route][]proxy.RouteTrouble{}
-	all := proxy.RouteTroubles(routes, info, c.Journal.Dir != "", c.Upstream.Address)
+	troubles := map[*policy.Route][]durable.Trouble{}
+	all := durable.Troubles(routes, info, c.Journal.Dir != "", c.Upstream.Address)
 	for _, t := range all {
 		troubles[t.Route] = append(troubles[t.Route], t)
 	}
@@ -77,7 +77,7 @@ func routeFinding(c *configs.Config, route *policy.Route, level, text string) fi
 
 // troubleFinding fails a demand that the present setup can never meet, and warns of one that it may
 // meet later.
-func troubleFinding(c *configs.Config, t proxy.RouteTrouble) finding {
+func troubleFinding(c *configs.Config, t durable.Trouble) finding {
 	level := levelWarn
 	text := fmt.Sprintf("demands %v, which cannot be proven now: %s", t.Part, t.Why)
 	if t.Never {
@@ -95,8 +95,8 @@ func troubleFinding(c *configs.Config, t proxy.RouteTrouble) finding {
 }
 
 // sends reports whether a remedy contains these words.
-func sends(troubles []proxy.RouteTrouble, words string) bool {
-	return slices.ContainsFunc(troubles, func(t proxy.RouteTrouble) bool {
+func sends(troubles []durable.Trouble, words string) bool {
+	return slices.ContainsFunc(troubles, func(t durable.Trouble) bool {
 		return slices.ContainsFunc(t.Do, func(do string) bool { return strings.Contains(do, words) })
 	})
 }
@@ -133,7 +133,7 @@ func checkFenceLogin(
 ) {
 	user := controlUser(c)
 	var names, grants []string
-	for _, words := range proxy.FenceNeeds(d) {
+	for _, words := range durable.Needs(d) {
 		args := []any{"ACL", "DRYRUN", user}
 		for _, word := range words {
 			args = append(args, word)
@@ -196,17 +196,17 @@ func reachesAllKeys(ctx context.Context, u *upstream.Upstream, user string) bool
 func checkMark(
 	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, info *upstream.Info,
 ) {
-	db, ok := proxy.MarkDatabase(routeSpecs(c), info)
+	db, ok := durable.MarkDatabase(routeSpecs(c), info)
 	if !ok {
 		return
 	}
-	reply, err := u.Do(ctx, "EVAL", proxy.MarkLua, 2, proxy.MarkKeys[0], proxy.MarkKeys[1], db)
+	reply, err := u.Do(ctx, "EVAL", durable.MarkLua, 2, durable.MarkKeys[0], durable.MarkKeys[1], db)
 	keys, counted := reply.(int64)
 	switch {
 	case err != nil || !counted:
 		r.warn("routes", "whether there are keys in database %d, which is hidden from clients for "+
 			"the mark that proofs write, is unknown: %v", db, err)
 	case keys > 0:
-		r.warn("routes", "%s", proxy.HiddenKeys(db, keys))
+		r.warn("routes", "%s", durable.HiddenKeys(db, keys))
 	}
 }

@@ -1,4 +1,4 @@
-package proxy
+package durable
 
 import (
 	"reflect"
@@ -24,7 +24,7 @@ func primaryOf(edit func(*upstream.Info)) *upstream.Info {
 	return i
 }
 
-func TestRouteTroubles(t *testing.T) {
+func TestTroubles(t *testing.T) {
 	t.Parallel()
 	all := policy.Demand{Journal: true, Replicas: 2, AOFLocal: true, AOFReplicas: 2}
 	aof := policy.Demand{AOFLocal: true}
@@ -103,7 +103,7 @@ func TestRouteTroubles(t *testing.T) {
 	} {
 		routes := []*policy.Route{{Spec: policy.RouteSpec{Demand: row.demand}}}
 		var got []string
-		for _, tr := range RouteTroubles(routes, primaryOf(row.edit), true, "h:7000") {
+		for _, tr := range Troubles(routes, primaryOf(row.edit), true, "h:7000") {
 			if tr.Route != routes[0] {
 				t.Errorf("%s: about %v", name, tr.Route)
 			}
@@ -118,14 +118,14 @@ func TestRouteTroubles(t *testing.T) {
 		}
 	}
 	routes := []*policy.Route{{Spec: policy.RouteSpec{Demand: all}}}
-	got := RouteTroubles(routes, primaryOf(nil), false, "unix:/s")
+	got := Troubles(routes, primaryOf(nil), false, "unix:/s")
 	if len(got) != 1 || !got[0].Never || !strings.Contains(got[0].Why, "journal.dir") {
-		t.Errorf("without a journal: %+v", got)
+		t.Errorf("without a Journal: %+v", got)
 	}
 }
 
-// TestRouteTroublesAgree: what check says of a server is what the gate goes by.
-func TestRouteTroublesAgree(t *testing.T) {
+// TestTroublesAgree: what check says of a server is what the gate goes by.
+func TestTroublesAgree(t *testing.T) {
 	t.Parallel()
 	demands := []policy.Demand{{Replicas: 1}, {Replicas: 3}, {AOFLocal: true}, {AOFReplicas: 1},
 		{AOFReplicas: 3}, {Replicas: 2, AOFLocal: true, AOFReplicas: 2}}
@@ -139,20 +139,20 @@ func TestRouteTroublesAgree(t *testing.T) {
 		func(i *upstream.Info) { i.Server, i.Version, i.VersionNum = "redis", "7.0.15", 70015 },
 	} {
 		info := primaryOf(edit)
-		now := newProvable(info, nil)
+		now := Available(info, NoJournal)
 		for _, d := range demands {
 			var parts policy.Demand
 			for _, tr := range demandTroubles(d, info, false, "") {
 				parts = parts.With(tr.Part)
 			}
-			if lacks := now.lacks(d); lacks != parts {
+			if lacks := now.Lacks(d); lacks != parts {
 				t.Errorf("%v of %+v: lacks %v, in trouble %v", d, info, lacks, parts)
 			}
 		}
 	}
 }
 
-func TestFenceNeeds(t *testing.T) {
+func TestNeeds(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[policy.Demand]string{
 		{Journal: true}:  "INFO PSYNC REPLCONF",
@@ -162,7 +162,7 @@ func TestFenceNeeds(t *testing.T) {
 			"WAITAOF CONFIG",
 	} {
 		var names []string
-		for _, words := range FenceNeeds(d) {
+		for _, words := range Needs(d) {
 			names = append(names, words[0])
 		}
 		if got := strings.Join(names, " "); got != want {

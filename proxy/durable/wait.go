@@ -1,4 +1,4 @@
-package proxy
+package durable
 
 import (
 	"bytes"
@@ -56,40 +56,40 @@ import (
 // Under everysec the fsync happens in the background, and the SET identifies the one to wait for.
 
 // take handles the reply to one step of a fence.
-func (fl *flight) take(sl *sideLink, st step, reply []byte) {
+func (fc *fence) take(side *sideLink, st step, reply []byte) {
 	if text, bad := errorOf(reply); bad {
-		fl.refused(sl, st, text)
+		fc.refused(side, st, text)
 		return
 	}
 	switch st {
 	case stepBefore:
-		fl.before(sl, reply)
+		fc.before(side, reply)
 	case stepSet:
-		fl.marked(sl, reply)
+		fc.marked(side, reply)
 	case stepWait:
-		fl.counted(reply)
+		fc.counted(reply)
 	case stepConfig:
-		fl.configured(sl, reply)
+		fc.configured(side, reply)
 	case stepAfter:
-		fl.after(sl, reply)
+		fc.after(side, reply)
 	}
 }
 
 // refused handles an error reply.
-func (fl *flight) refused(sl *sideLink, st step, text string) {
+func (fc *fence) refused(side *sideLink, st step, text string) {
 	if st == stepSet {
 		// A server with full memory refuses SET but accepts deletes, whose proof is also needed.
-		sl.d.sides.oom = strings.HasPrefix(text, "OOM") && !sl.d.sides.oom
+		side.p.sides.oom = strings.HasPrefix(text, "OOM") && !side.p.sides.oom
 	}
-	fl.fail(telemetry.FenceError, text)
-	sl.d.w.up.Recheck()
+	fc.fail(telemetry.FenceError, text)
+	side.p.env.Recheck()
 }
 
 // marked checks that the write happened: WAIT succeeds at once on a connection without one.
-func (fl *flight) marked(sl *sideLink, reply []byte) {
+func (fc *fence) marked(side *sideLink, reply []byte) {
 	if reply[0] != '+' && string(reply) != ":1\r\n" {
-		sl.d.sides.oom = false
-		fl.fail(telemetry.FenceError, "the mark of the proof is missing")
+		side.p.sides.oom = false
+		fc.fail(telemetry.FenceError, "the mark of the proof is missing")
 	}
 }
 
@@ -108,25 +108,25 @@ func bulkText(reply []byte) ([]byte, bool) {
 	return reply[i+1 : len(reply)-2], true
 }
 
-func (fl *flight) before(sl *sideLink, reply []byte) {
+func (fc *fence) before(side *sideLink, reply []byte) {
 	r, ok := replication(reply)
-	if !ok || !sl.d.samePrimary(&r) {
-		fl.fail(telemetry.FencePrimary, "the primary changed")
+	if !ok || !side.p.samePrimary(&r) {
+		fc.fail(telemetry.FencePrimary, "the primary changed")
 		return
 	}
-	fl.offset = r.Offset
-	copy(fl.replID[:], r.ReplID)
-	if fl.f.kind.aof && sl.d.journalsFacked() != fl.journals {
-		fl.fail(telemetry.FenceShort, "a journal came or went")
+	fc.offset = r.Offset
+	copy(fc.replID[:], r.ReplID)
+	if fc.f.kind.aof && side.p.journalsFacked() != fc.journals {
+		fc.fail(telemetry.FenceShort, "a journal came or went")
 	}
-	if fl.f.kind.journal {
-		fl.f.d.awaitJournal()
+	if fc.f.kind.journal {
+		fc.f.p.awaitJournal()
 	}
 }
 
 // counted takes the count of WAIT or WAITAOF.
-func (fl *flight) counted(reply []byte) {
-	k := fl.f.kind
+func (fc *fence) counted(reply []byte) {
+	k := fc.f.kind
 	rest, local, ok := reply, int64(0), true
 	if k.aof {
 		if rest, ok = bytes.CutPrefix(rest, []byte("*2\r\n")); ok {
@@ -134,27 +134,27 @@ func (fl *flight) counted(reply []byte) {
 		}
 	}
 	if ok {
-		fl.answered, rest, ok = cutInteger(rest)
+		fc.answered, rest, ok = cutInteger(rest)
 	}
 	switch {
 	case !ok || len(rest) > 0:
-		fl.answered = 0
-		fl.fail(telemetry.FenceError, "the server's answer cannot be read")
+		fc.answered = 0
+		fc.fail(telemetry.FenceError, "the server's answer cannot be read")
 	case k.local && local < 1:
-		fl.fail(telemetry.FenceShort, "it was not fsynced in time")
-	case k.aof && fl.answered < fl.asked:
-		fl.fail(telemetry.FenceShort, "too few replicas have fsynced")
+		fc.fail(telemetry.FenceShort, "it was not fsynced in time")
+	case k.aof && fc.answered < fc.asked:
+		fc.fail(telemetry.FenceShort, "too few replicas have fsynced")
 	}
 }
 
 // configured takes the settings on which WAITAOF's answer depends.
-func (fl *flight) configured(sl *sideLink, reply []byte) {
-	ok, why := sl.d.aofWorth(reply)
+func (fc *fence) configured(side *sideLink, reply []byte) {
+	ok, why := side.p.aofWorth(reply)
 	switch {
-	case !ok && fl.f.kind.local:
-		fl.fail(telemetry.FenceError, why)
-	case fl.unmarked && !sl.d.facts.always:
-		fl.fail(telemetry.FenceError, "appendfsync was changed")
+	case !ok && fc.f.kind.local:
+		fc.fail(telemetry.FenceError, why)
+	case fc.unmarked && !side.p.facts.always:
+		fc.fail(telemetry.FenceError, "appendfsync was changed")
 	}
 }
 
@@ -176,26 +176,26 @@ func cutInteger(b []byte) (n int64, rest []byte, ok bool) {
 	return 0, nil, false
 }
 
-func (fl *flight) after(sl *sideLink, reply []byte) {
+func (fc *fence) after(side *sideLink, reply []byte) {
 	r, ok := replication(reply)
-	if !ok || !sl.d.samePrimary(&r) {
-		fl.fail(telemetry.FencePrimary, "the primary changed")
+	if !ok || !side.p.samePrimary(&r) {
+		fc.fail(telemetry.FencePrimary, "the primary changed")
 		return
 	}
-	k := fl.f.kind
+	k := fc.f.kind
 	if k.aof {
-		if k.replicas > 0 && sl.d.journalsFacked() != fl.journals {
-			fl.fail(telemetry.FenceShort, "a journal came or went")
+		if k.replicas > 0 && side.p.journalsFacked() != fc.journals {
+			fc.fail(telemetry.FenceShort, "a journal came or went")
 		}
 		return
 	}
-	fl.f.acked = r.Acked(fl.offset)
-	if fl.f.acked >= k.replicas && fl.answered >= int64(k.replicas) {
+	fc.f.acked = r.Acked(fc.offset)
+	if fc.f.acked >= k.replicas && fc.answered >= int64(k.replicas) {
 		return
 	}
-	if fl.answered >= fl.asked && sl.d.w.loop.Now()-fl.began < int64(fenceWait) {
-		sl.wait(fl.answered + 1) // WAIT counted a journal
+	if fc.answered >= fc.asked && side.p.env.Now()-fc.began < int64(fenceWait) {
+		side.wait(fc.answered + 1) // WAIT counted a journal
 		return
 	}
-	fl.fail(telemetry.FenceShort, "too few replicas")
+	fc.fail(telemetry.FenceShort, "too few replicas")
 }

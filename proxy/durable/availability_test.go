@@ -1,4 +1,4 @@
-package proxy
+package durable
 
 import (
 	"strings"
@@ -9,52 +9,52 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-func TestProvable(t *testing.T) {
+func TestAvailability(t *testing.T) {
 	t.Parallel()
-	good := provable{replicas: 2, aofReplicas: 1}
+	good := Availability{Replicas: 2, AOFReplicas: 1}
 	all := policy.Demand{Journal: true, Replicas: 2, AOFLocal: true, AOFReplicas: 1}
 	for name, row := range map[string]struct {
-		edit    func(*provable)
+		edit    func(*Availability)
 		missing policy.Demand
 		why     string // part of it
 	}{
-		"all is well": {func(*provable) {}, policy.Demand{}, ""},
-		"journal": {func(p *provable) { p.journal = lasting("it has failed") },
+		"all is well": {func(*Availability) {}, policy.Demand{}, ""},
+		"journal": {func(p *Availability) { p.Journal = Lasting("it has failed") },
 			policy.Demand{Journal: true}, "it has failed"},
-		"one replica": {func(p *provable) { p.replicas = 1 },
+		"one replica": {func(p *Availability) { p.Replicas = 1 },
 			policy.Demand{Replicas: 2}, "1 of 2 replicas are online"},
-		"aof": {func(p *provable) { p.aof = lasting("set it") }, policy.Demand{AOFLocal: true}, "set it"},
-		"no aof there": {func(p *provable) { p.aofReplicas, p.aofDoubt = 0, "r1: off" },
+		"aof": {func(p *Availability) { p.AOF = Lasting("set it") }, policy.Demand{AOFLocal: true}, "set it"},
+		"no aof there": {func(p *Availability) { p.AOFReplicas, p.AOFDoubt = 0, "r1: off" },
 			policy.Demand{AOFReplicas: 1}, "(r1: off)"},
-		"a replica": {func(p *provable) { p.server = lasting("it is a replica") }, all, "it is a replica"},
-		"no place for marks": {func(p *provable) { p.marks = lasting("C") },
+		"a replica": {func(p *Availability) { p.Server = Lasting("it is a replica") }, all, "it is a replica"},
+		"no place for marks": {func(p *Availability) { p.Marks = Lasting("C") },
 			policy.Demand{Replicas: 2, AOFLocal: true, AOFReplicas: 1}, "C"},
-		"nor a journal": {func(p *provable) { p.journal, p.marks = lasting("J"), lasting("C") }, all, "J; C"},
-		"two reasons": {func(p *provable) { p.journal, p.aof = lasting("J"), lasting("A") },
+		"nor a journal": {func(p *Availability) { p.Journal, p.Marks = Lasting("J"), Lasting("C") }, all, "J; C"},
+		"two reasons": {func(p *Availability) { p.Journal, p.AOF = Lasting("J"), Lasting("A") },
 			policy.Demand{Journal: true, AOFLocal: true}, "J; A"},
 	} {
 		p := good
 		row.edit(&p)
-		if got := p.lacks(all); got != row.missing {
+		if got := p.Lacks(all); got != row.missing {
 			t.Errorf("%s: lacks %v, want %v", name, got, row.missing)
 		}
-		if why := p.why(all); !strings.Contains(why, row.why) || (why == "") != (row.why == "") {
+		if why := p.Why(all); !strings.Contains(why, row.why) || (why == "") != (row.why == "") {
 			t.Errorf("%s: got %q", name, why)
 		}
-		if got := p.lacks(policy.Demand{}); !got.IsZero() {
+		if got := p.Lacks(policy.Demand{}); !got.IsZero() {
 			t.Errorf("%s: who asks for nothing lacks %v", name, got)
 		}
 	}
 }
 
-func TestNewProvable(t *testing.T) {
+func TestAvailable(t *testing.T) {
 	t.Parallel()
 	primary := upstream.Info{Up: true, Role: "master", Server: "valkey", Version: "8.0.1",
 		VersionNum: 80001, AppendOnly: true, AppendFsync: "everysec", LastAOFWrite: "ok",
 		Replicas: []upstream.Replica{{Port: 6380, State: "online"}, {State: "online"}}}
-	p := newProvable(&primary, nil)
-	if p.server.is() || p.replicas != 1 || !strings.Contains(p.journal.why, "journal.dir") ||
-		!strings.Contains(p.aof.why, "appendfsync always") {
+	p := Available(&primary, NoJournal)
+	if p.Server.Is() || p.Replicas != 1 || !strings.Contains(p.Journal.Why, "journal.dir") ||
+		!strings.Contains(p.AOF.Why, "appendfsync always") {
 		t.Errorf("got %+v", p)
 	}
 	for want, edit := range map[string]func(*upstream.Info){
@@ -66,38 +66,38 @@ func TestNewProvable(t *testing.T) {
 	} {
 		i := primary
 		edit(&i)
-		if p := newProvable(&i, nil); !strings.Contains(p.server.why, want) {
-			t.Errorf("%s: got %q", want, p.server.why)
+		if p := Available(&i, NoJournal); !strings.Contains(p.Server.Why, want) {
+			t.Errorf("%s: got %q", want, p.Server.Why)
 		}
 	}
 }
 
 // The seconds during which a proof could not be had are those during which somebody asked for it.
-func TestProverCountsUnavailability(t *testing.T) {
+func TestMonitorCountsUnavailability(t *testing.T) {
 	t.Parallel()
-	p, at := newProver(), time.Unix(1000, 0)
-	step := func(now *provable, after time.Duration) {
+	p, at := NewMonitor(), time.Unix(1000, 0)
+	step := func(now *Availability, after time.Duration) {
 		at = at.Add(after)
 		p.now.Store(now)
 		p.account(at)
 	}
-	p.setRoutes([]*policy.Route{{Spec: policy.RouteSpec{Demand: policy.Demand{Replicas: 1}}}})
+	p.SetRoutes([]*policy.Route{{Spec: policy.RouteSpec{Demand: policy.Demand{Replicas: 1}}}})
 	p.kinds[0].since = at // the server was not asked yet
-	step(&provable{replicas: 1}, 2*time.Second)
-	step(&provable{}, 10*time.Second)
-	step(&provable{}, time.Second)
-	step(&provable{replicas: 3}, 2*time.Second)
-	got := p.snapshot()
+	step(&Availability{Replicas: 1}, 2*time.Second)
+	step(&Availability{}, 10*time.Second)
+	step(&Availability{}, time.Second)
+	step(&Availability{Replicas: 3}, 2*time.Second)
+	got := p.Snapshot()
 	if len(got) != 1 || got[0].Kind != "replicas 1" || !got[0].Available ||
 		got[0].Unavailable != 5*time.Second {
 		t.Errorf("got %+v, want replicas 1, available, 5s", got)
 	}
-	step(&provable{}, time.Second)
-	if got := p.snapshot(); got[0].Available || got[0].Unavailable <= 5*time.Second {
+	step(&Availability{}, time.Second)
+	if got := p.Snapshot(); got[0].Available || got[0].Unavailable <= 5*time.Second {
 		t.Errorf("while it is away: got %+v", got)
 	}
-	p.setRoutes(nil)
-	if got := p.snapshot(); len(got) != 0 {
+	p.SetRoutes(nil)
+	if got := p.Snapshot(); len(got) != 0 {
 		t.Errorf("nobody asks: got %+v", got)
 	}
 }
@@ -116,7 +116,7 @@ func TestPartsOf(t *testing.T) {
 
 func TestRoutesInTrouble(t *testing.T) {
 	t.Parallel()
-	p := newProver()
+	p := NewMonitor()
 	route := func(name string, d policy.Demand, pass bool) *policy.Route {
 		return &policy.Route{Spec: policy.RouteSpec{Name: name, Demand: d, PassUnavailable: pass}}
 	}
@@ -126,15 +126,15 @@ func TestRoutesInTrouble(t *testing.T) {
 	for _, name := range []string{"c", "d", "e", "f", "g", "h"} {
 		routes = append(routes, route(name, replica, false))
 	}
-	p.setRoutes(routes)
-	p.now.Store(&provable{})
+	p.SetRoutes(routes)
+	p.now.Store(&Availability{})
 	want := "route a, c, d, e, f and 2 more: writes are refused: 0 of 1 replicas are online\n" +
 		"route b: writes are not proven: 0 of 1 replicas are online"
-	if got := strings.Join(p.troubles(), "\n"); got != want {
+	if got := strings.Join(p.Troubles(), "\n"); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	p.now.Store(&provable{replicas: 1})
-	if got := p.troubles(); len(got) != 0 {
+	p.now.Store(&Availability{Replicas: 1})
+	if got := p.Troubles(); len(got) != 0 {
 		t.Errorf("got %q", got)
 	}
 }

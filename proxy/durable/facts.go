@@ -1,14 +1,13 @@
-package proxy
+package durable
 
 import (
 	"bytes"
-	"fmt"
 
 	"holdfast/proxy/resp"
 	"holdfast/proxy/upstream"
 )
 
-// facts are the fences' observations of the server. provable.go decides, before a write is sent,
+// facts are the fences' observations of the server. A Monitor decides, before a write is sent,
 // whether its proof is available.
 type facts struct {
 	replicas int // online, without journals
@@ -21,22 +20,10 @@ type facts struct {
 	why    string
 }
 
-// lacks describes the missing proof of a kind.
-func (f *fencer) lacks() string {
-	why := ""
-	if f.short != "" {
-		why = " (" + reason(errNotNow(f.short)) + ")"
-	}
-	if f.kind.replicas == 0 || f.kind.aof {
-		return f.name + " not confirmed" + why
-	}
-	return fmt.Sprintf("replicas %d of %d", min(f.acked, f.kind.replicas-1), f.kind.replicas)
-}
-
 // aofWorth reads the CONFIG GET that accompanies a WAITAOF, and reports whether WAITAOF's answer is
 // reliable.
-func (d *durability) aofWorth(reply []byte) (ok bool, why string) {
-	f, info := &d.facts, d.w.up.Info()
+func (p *Pipeline) aofWorth(reply []byte) (ok bool, why string) {
+	f, info := &p.facts, p.env.Info()
 	if f.of == info && bytes.Equal(f.config, reply) {
 		return f.worth, f.why // the server's version and disk errors count, too, hence info
 	}
@@ -60,17 +47,17 @@ func (d *durability) aofWorth(reply []byte) (ok bool, why string) {
 	f.always = f.worth && string(appendFsync) == "always"
 	f.of, f.config = info, append(f.config[:0], reply...)
 	if !f.worth {
-		d.w.up.Recheck()
+		p.env.Recheck()
 	}
 	return f.worth, f.why
 }
 
 // journalsFacked returns the number of journals that acknowledge fsyncs like replicas, and of
 // replicas whose acknowledgements are unreliable: WAITAOF counts both.
-func (d *durability) journalsFacked() int {
-	n := d.w.up.Info().AOFDoubtful()
-	if r := d.w.recorder; r != nil && r.facks() {
-		n += d.facts.journals
+func (p *Pipeline) journalsFacked() int {
+	n := p.env.Info().AOFDoubtful()
+	if p.journal != nil && p.journal.FACKs() {
+		n += p.facts.journals
 	}
 	return n
 }

@@ -1,4 +1,4 @@
-package proxy
+package durable
 
 import (
 	"fmt"
@@ -9,10 +9,10 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-func TestRouteLog(t *testing.T) {
+func TestTroubleLog(t *testing.T) {
 	t.Parallel()
 	var lines proxytest.Log
-	l := routeLog{log: proxytest.Untimed(&lines)}
+	l := TroubleLog{Log: proxytest.Untimed(&lines)}
 	routes := []*policy.Route{
 		{Spec: policy.RouteSpec{Name: "a", Demand: policy.Demand{Replicas: 2, AOFLocal: true}}},
 		{Spec: policy.RouteSpec{Name: "b", Demand: policy.Demand{AOFLocal: true}}},
@@ -31,7 +31,7 @@ func TestRouteLog(t *testing.T) {
 		`do="CONFIG SET appendonly yes"`
 	step := func(when string, routes []*policy.Route, info *upstream.Info, want string) {
 		t.Helper()
-		l.report(routes, info, true, "h:1")
+		l.Report(routes, info, true, "h:1")
 		if got := lines.Take(); got != want {
 			t.Errorf("%s:\ngot  %s\nwant %s", when, got, want)
 		}

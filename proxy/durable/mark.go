@@ -1,4 +1,4 @@
-package proxy
+package durable
 
 import (
 	"errors"
@@ -39,7 +39,7 @@ const MarkLua = "redis.call('SELECT', ARGV[1]) " +
 	"return redis.call('DBSIZE') - redis.call('EXISTS', KEYS[1], KEYS[2])"
 
 // MarkKeys are the proxy's own keys there: the fences' and the journal's.
-var MarkKeys = [2]string{watermark, tap.MarkKey}
+var MarkKeys = [2]string{Watermark, tap.MarkKey}
 
 // routesMark reports whether a route needs fences that write.
 func routesMark(routes []policy.RouteSpec) bool {
@@ -49,9 +49,9 @@ func routesMark(routes []policy.RouteSpec) bool {
 // marks reports whether a demand needs fences that write.
 func marks(d policy.Demand) bool { return d.Replicas > 0 || d.AOFLocal || d.AOFReplicas > 0 }
 
-// refuseMarks returns the reason why the routes cannot be in force on a server like info; nil if
+// RefuseMarks returns the reason why the routes cannot be in force on a server like info; nil if
 // they can.
-func refuseMarks(routes []*policy.Route, info *upstream.Info) error {
+func RefuseMarks(routes []*policy.Route, info *upstream.Info) error {
 	if !info.Cluster {
 		return nil
 	}
@@ -65,7 +65,7 @@ func refuseMarks(routes []*policy.Route, info *upstream.Info) error {
 
 var (
 	frameSize   = resp.AppendCommandStrings(nil, "dBsIzE")
-	frameExists = resp.AppendCommandStrings(nil, "eXiStS", watermark, tap.MarkKey)
+	frameExists = resp.AppendCommandStrings(nil, "eXiStS", Watermark, tap.MarkKey)
 )
 
 // hiddenCount is the count of keys in the watermark's database.
@@ -75,30 +75,29 @@ type hiddenCount struct {
 }
 
 // countHidden asks on a new side link for clients' keys in the watermark's database: once for each
-// server process, for one worker.
-func (sl *sideLink) countHidden() {
-	d := sl.d
-	t := d.w.trash
-	if d.w.id != 0 || t.reserved != nil || !t.hides(int(d.db)) || d.hidden.runID == d.runID {
+// server process.
+func (side *sideLink) countHidden() {
+	p := side.p
+	if !p.mark.Count || p.sides.hidden.runID == p.runID {
 		return
 	}
-	d.hidden.runID = d.runID
-	sl.send(stepSize, frameSize)
-	sl.send(stepExists, frameExists)
+	p.sides.hidden.runID = p.runID
+	side.send(stepSize, frameSize)
+	side.send(stepExists, frameExists)
 }
 
 // counts takes the replies. An error means that the control user may not ask.
-func (sl *sideLink) counts(st step, reply []byte) {
+func (side *sideLink) counts(st step, reply []byte) {
 	n, rest, ok := cutInteger(reply)
 	if !ok || len(rest) > 0 {
 		n = 0
 	}
-	d := sl.d
+	p := side.p
 	if st == stepSize {
-		d.hidden.keys = n
+		p.sides.hidden.keys = n
 		return
 	}
-	if keys := d.hidden.keys - n; keys > 0 {
-		d.w.log.Warn(HiddenKeys(int(d.db), keys))
+	if keys := p.sides.hidden.keys - n; keys > 0 {
+		p.log.Warn(HiddenKeys(int(p.mark.DB), keys))
 	}
 }

@@ -1,4 +1,4 @@
-package proxy
+package durable
 
 import (
 	"fmt"
@@ -9,28 +9,28 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// routeLog logs which routes lack their proofs, once for as long as that lasts. Its owner makes
-// sure that one goroutine uses it at a time.
-type routeLog struct {
-	log  *slog.Logger
+// TroubleLog logs which routes lack their proofs, once for as long as that lasts. One goroutine at a
+// time may use it.
+type TroubleLog struct {
+	Log  *slog.Logger
 	said map[string]bool // by routeGroup.key
 }
 
 // routeGroup is the routes that have the same trouble.
 type routeGroup struct {
-	RouteTrouble
+	Trouble
 	names []string
 }
 
 func (g *routeGroup) key() string { return g.Part.String() + ": " + g.Why }
 
-// report checks the routes again. A server that is down or not seen yet is reported elsewhere, and
+// Report checks the routes again. A server that is down or not seen yet is reported elsewhere, and
 // its proofs are unknown.
-func (l *routeLog) report(routes []*policy.Route, info *upstream.Info, journal bool, at string) {
+func (l *TroubleLog) Report(routes []*policy.Route, info *upstream.Info, journal bool, at string) {
 	if !info.Up || info.Generation == 0 {
 		return
 	}
-	groups := groupTroubles(RouteTroubles(routes, info, journal, at))
+	groups := groupTroubles(Troubles(routes, info, journal, at))
 	said := map[string]bool{}
 	for _, g := range groups {
 		key := g.key()
@@ -39,15 +39,15 @@ func (l *routeLog) report(routes []*policy.Route, info *upstream.Info, journal b
 		}
 	}
 	if len(l.said) > 0 && len(said) == 0 {
-		l.log.Info("everything that routes demand can be proven")
+		l.Log.Info("everything that routes demand can be proven")
 	}
 	l.said = said
 }
 
-func (l *routeLog) say(g *routeGroup) {
-	text, say := "what routes demand cannot be proven now", l.log.Warn
+func (l *TroubleLog) say(g *routeGroup) {
+	text, say := "what routes demand cannot be proven now", l.Log.Warn
 	if g.Never {
-		text, say = "what routes demand can never be proven like this", l.log.Error
+		text, say = "what routes demand can never be proven like this", l.Log.Error
 	}
 	args := []any{"routes", nameRoutes(g.names), "demand", g.Part.String(), "why", g.Why}
 	if len(g.Do) > 0 {
@@ -57,10 +57,10 @@ func (l *routeLog) say(g *routeGroup) {
 }
 
 // groupTroubles merges the troubles that differ only in the route, in the order of the first.
-func groupTroubles(troubles []RouteTrouble) (groups []*routeGroup) {
+func groupTroubles(troubles []Trouble) (groups []*routeGroup) {
 	byKey := map[string]*routeGroup{}
 	for _, t := range troubles {
-		g := &routeGroup{RouteTrouble: t}
+		g := &routeGroup{Trouble: t}
 		if first := byKey[g.key()]; first != nil {
 			g = first
 		} else {
@@ -82,10 +82,4 @@ func nameRoutes(names []string) string {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	return text
-}
-
-// reportRoutes is routeLog.report for the routes in force. With mu held.
-func (srv *Server) reportRoutes(r *rules, info *upstream.Info) {
-	srv.routeLog.report(r.routes.All(), info, srv.current.Journal.Dir != "",
-		srv.current.Upstream.Address)
 }

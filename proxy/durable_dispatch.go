@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"holdfast/policy"
+	"holdfast/proxy/durable"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
 )
@@ -27,7 +28,7 @@ func (f *frame) match() {
 	f.due = s.w.routes.Match(&f.asked)
 	if f.due.Route == nil {
 		if s.ack != nil && f.asked.Cmd.Flags.Has(policy.FlagWrite) {
-			*s.ack = ack{}
+			*s.ack = durable.Ack{}
 		}
 	}
 }
@@ -36,7 +37,7 @@ func (f *frame) match() {
 // otherwise it proceeds. In a transaction the commands' demands are collected for EXEC.
 func (f *frame) undurable() next {
 	s := f.s
-	if !f.canProve() {
+	if !s.w.durable.CanProve(f.due.Demand) {
 		if !f.due.Pass && f.awaitProof() {
 			return waitProof
 		}
@@ -52,28 +53,18 @@ func (f *frame) undurable() next {
 	return goOn
 }
 
-// canProve reports whether the proof of the command in hand is available.
-func (f *frame) canProve() bool {
-	w := f.s.w
-	return w.srv.proofs.now.Load().lacks(f.due.Demand).IsZero() && !w.durable.unidentified()
-}
-
 // refuseUndurable answers -NODURABLE, without a backseat: the refusal is no fault of the client,
 // which sends no more than usual, and reads may follow the write.
 func (f *frame) refuseUndurable() next {
 	n := f.refuseInPlace(f.textUndurable())
 	if n == handled {
-		f.s.w.durable.routeCounters(f.due.Route).Outcomes[telemetry.HoldRejected]++
+		f.s.w.durable.RouteCounters(f.due.Route).Outcomes[telemetry.HoldRejected]++
 	}
 	return n
 }
 
 func (f *frame) textUndurable() string {
-	w := f.s.w
-	why := w.srv.proofs.now.Load().why(f.due.Demand)
-	if why == "" && w.durable.unidentified() {
-		why = whyUnidentified
-	}
+	why := f.s.w.durable.Why(f.due.Demand)
 	return textNoDurable(commandName(f.cmd, f.Args), f.due.Route.Spec.Name, why)
 }
 
@@ -87,7 +78,7 @@ func (f *frame) pass() {
 
 func (f *frame) auditPass() {
 	if !f.s.again.waited {
-		f.s.w.durable.passes.note(f)
+		f.s.w.passes.note(f)
 	}
 }
 
@@ -100,7 +91,7 @@ func (f *frame) dueAtExec() next {
 	}
 	f.due = s.tx.due
 	switch {
-	case f.canProve():
+	case s.w.durable.CanProve(f.due.Demand):
 		return goOn
 	case f.due.Pass:
 		f.auditPass()
@@ -118,7 +109,7 @@ func (f *frame) discardUndurable() next {
 	if n := s.awaitRoom(l); n != goOn {
 		return n
 	}
-	s.w.durable.routeCounters(f.due.Route).Outcomes[telemetry.HoldRejected]++
+	s.w.durable.RouteCounters(f.due.Route).Outcomes[telemetry.HoldRejected]++
 	f.due = policy.Match{}
 	l.send(resp.AppendCommandStrings(nil, "dIsCaRd"))
 	f.noteSent(l, modeCall, &call{done: func(reply []byte, broken bool) {
@@ -135,44 +126,13 @@ func (f *frame) discardUndurable() next {
 
 // hold makes a hold for the command that was just appended to l. nil: its reply is not held, since
 // no proof is available.
-func (f *frame) hold(l *link) *hold {
+func (f *frame) hold(l *link) *durable.Hold {
 	s, cmd := f.s, f.cmd
-	w := s.w
-	d := w.durable
-	demand := f.due.Demand
-	route := d.routeCounters(f.due.Route)
-	if missing := w.srv.proofs.now.Load().lacks(demand); !missing.IsZero() && f.due.Pass {
-		demand = without(demand, missing)
-		if demand.IsZero() {
-			route.Outcomes[telemetry.HoldPassed]++
-			f.notePassed()
-			return nil
-		}
+	if s.ack == nil {
+		s.ack = &durable.Ack{}
 	}
-	h := d.take()
-	h.s, h.link, h.match, h.route, h.epoch = s, l, f.due, route, d.epoch
-	h.plan, h.sent = d.plan(demand), w.loop.Now()
-	h.exec = cmd.Name == "exec"
-	h.strict = cmd.RunsCode() || cmd.Name == "" || cmd.Flags.Has(policy.FlagModule)
-	if demand.Journal && w.recorder != nil {
-		w.recorder.hurry()
-	}
-	return h
-}
-
-// without removes the kinds in missing from a demand.
-func without(d, missing policy.Demand) policy.Demand {
-	if missing.Journal {
-		d.Journal = false
-	}
-	if missing.Replicas > 0 {
-		d.Replicas = 0
-	}
-	if missing.AOFLocal {
-		d.AOFLocal = false
-	}
-	if missing.AOFReplicas > 0 {
-		d.AOFReplicas = 0
-	}
-	return d
+	return s.w.durable.Hold(durable.Sent{
+		Due: f.due, Origin: &l.Origin, Ack: s.ack, Exec: cmd.Name == "exec",
+		Strict: cmd.RunsCode() || cmd.Name == "" || cmd.Flags.Has(policy.FlagModule),
+	})
 }

@@ -1,4 +1,4 @@
-package proxy
+package durable
 
 import (
 	"fmt"
@@ -10,8 +10,8 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// RouteTrouble is one reason why a route's demand cannot be proven.
-type RouteTrouble struct {
+// Trouble is one reason why a route's demand cannot be proven.
+type Trouble struct {
 	Route *policy.Route
 	Part  policy.Demand // the part of its demand that cannot be met
 	Why   string
@@ -25,12 +25,12 @@ type RouteTrouble struct {
 	Never bool
 }
 
-// RouteTroubles lists the parts of the routes' demands that cannot be proven with a server like
+// Troubles lists the parts of the routes' demands that cannot be proven with a server like
 // info, and with or without a journal. It does not check the control user's permissions
-// (FenceNeeds). address is the server's, for the texts of Do.
-func RouteTroubles(
+// (Needs). address is the server's, for the texts of Do.
+func Troubles(
 	routes []*policy.Route, info *upstream.Info, journal bool, address string,
-) (troubles []RouteTrouble) {
+) (troubles []Trouble) {
 	for _, r := range routes {
 		for _, t := range demandTroubles(r.Spec.Demand, info, journal, address) {
 			t.Route = r
@@ -42,27 +42,27 @@ func RouteTroubles(
 
 func demandTroubles(
 	d policy.Demand, info *upstream.Info, journal bool, address string,
-) (troubles []RouteTrouble) {
-	if why := whyNotPrimary(info); why.is() {
-		return []RouteTrouble{{Part: d, Why: why.why, Never: info.Up && info.Role == ""}}
+) (troubles []Trouble) {
+	if why := whyNotPrimary(info); why.Is() {
+		return []Trouble{{Part: d, Why: why.Why, Never: info.Up && info.Role == ""}}
 	}
 	if d.Journal && !journal {
-		troubles = append(troubles, RouteTrouble{Part: policy.Demand{Journal: true}, Never: true,
+		troubles = append(troubles, Trouble{Part: policy.Demand{Journal: true}, Never: true,
 			Why: "there is no journal: set journal.dir and start the proxy anew"})
 	}
 	if info.Cluster && marks(d) {
 		d.Journal = false
-		return append(troubles, RouteTrouble{Part: d, Why: errMarkCluster.Error(), Never: true})
+		return append(troubles, Trouble{Part: d, Why: errMarkCluster.Error(), Never: true})
 	}
 	if have := info.OnlineReplicas(); d.Replicas > have {
-		troubles = append(troubles, RouteTrouble{Part: policy.Demand{Replicas: d.Replicas},
+		troubles = append(troubles, Trouble{Part: policy.Demand{Replicas: d.Replicas},
 			Why: fmt.Sprintf("%d of %d replicas are online", have, d.Replicas),
 			Do:  startReplicas(d.Replicas-have, address)})
 	}
 	if ok, why := info.AOFProof(); d.AOFLocal && !ok {
 		p := info.Persistence()
 		remedies := aofRemedies(p)
-		troubles = append(troubles, RouteTrouble{Part: policy.Demand{AOFLocal: true}, Why: why,
+		troubles = append(troubles, Trouble{Part: policy.Demand{AOFLocal: true}, Why: why,
 			Do: remedies, Never: lacksWaitAOF(p) || len(remedies) > 0 || p.AppendFsync == ""})
 	}
 	if d.AOFReplicas > 0 {
@@ -73,8 +73,8 @@ func demandTroubles(
 
 // aofReplicaTroubles checks the append-only files of replicas. They acknowledge their fsyncs to the
 // primary, which must support WAITAOF.
-func aofReplicaTroubles(n int, info *upstream.Info, address string) []RouteTrouble {
-	t := RouteTrouble{Part: policy.Demand{AOFReplicas: n}}
+func aofReplicaTroubles(n int, info *upstream.Info, address string) []Trouble {
+	t := Trouble{Part: policy.Demand{AOFReplicas: n}}
 	have, doubt := info.AOFReplicas()
 	switch online := info.OnlineReplicas(); {
 	case lacksWaitAOF(info.Persistence()):
@@ -99,7 +99,7 @@ func aofReplicaTroubles(n int, info *upstream.Info, address string) []RouteTroub
 			t.Do = append(t.Do, startReplicas(n-online, address)...)
 		}
 	}
-	return []RouteTrouble{t}
+	return []Trouble{t}
 }
 
 // replicaRemedies lists the requests to a replica that make its fsyncs trustworthy.
@@ -151,9 +151,9 @@ func aofRemedies(p upstream.Persistence) (do []string) {
 	return do
 }
 
-// FenceNeeds lists the requests of a demand's proofs, as arguments for ACL DRYRUN: the control user
+// Needs lists the requests of a demand's proofs, as arguments for ACL DRYRUN: the control user
 // needs their permissions.
-func FenceNeeds(d policy.Demand) (needs [][]string) {
+func Needs(d policy.Demand) (needs [][]string) {
 	need := func(request string) { needs = append(needs, strings.Fields(request)) }
 	need("INFO replication")
 	if d.Journal {
@@ -162,8 +162,8 @@ func FenceNeeds(d policy.Demand) (needs [][]string) {
 	}
 	if d.Replicas > 0 || d.AOFLocal || d.AOFReplicas > 0 {
 		need("SELECT 1")
-		need("SET " + watermark + " 1")
-		need("PEXPIREAT " + watermark + " 1") // used when a full memory refuses SET
+		need("SET " + Watermark + " 1")
+		need("PEXPIREAT " + Watermark + " 1") // used when a full memory refuses SET
 	}
 	if d.Replicas > 0 {
 		need("WAIT 1 1")

@@ -3,7 +3,6 @@ package proxy
 import (
 	"time"
 
-	"holdfast/policy"
 	"holdfast/proxy/eventloop"
 )
 
@@ -22,7 +21,7 @@ type proofWait struct {
 func (f *frame) awaitProof() bool {
 	s := f.s
 	w := s.w
-	until := w.hopeUntil(f.due)
+	until := w.durable.HopeUntil(f.due)
 	if until.IsZero() || s.eof || s.ending || w.draining {
 		return false
 	}
@@ -34,19 +33,8 @@ func (f *frame) awaitProof() bool {
 	if s.again.proofBy <= now {
 		return false
 	}
-	w.durable.awaiting.add(s)
+	w.awaiting.add(s)
 	return true
-}
-
-// hopeUntil returns until when a write may wait, unsent, for its route's proof; the zero time: no
-// wait.
-func (w *worker) hopeUntil(due policy.Match) time.Time {
-	now := w.srv.proofs.now.Load()
-	if now.lacks(due.Demand).IsZero() && w.durable.unidentified() {
-		w.durable.sides.open(w.durable)
-		return time.Now().Add(due.Timeout)
-	}
-	return now.hopeUntil(due.Demand, due.Timeout)
 }
 
 func (p *proofWait) add(s *session) {
@@ -71,7 +59,7 @@ func (p *proofWait) wake() {
 
 // proofsMoved is called when the available proofs may have changed.
 func (w *worker) proofsMoved() {
-	if d := w.durable; d != nil && len(d.awaiting.list.sessions) > 0 {
-		d.awaiting.wake()
+	if len(w.awaiting.list.sessions) > 0 {
+		w.awaiting.wake()
 	}
 }
