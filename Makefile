@@ -18,7 +18,7 @@ RESTORES ?= 21
 REPAIRS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist dist-check run test test-short fmt vet servers conformance bench bench-rules bench-tls bench-journal bench-durable bench-hostile bench-repair demo drills powercut crash failover soak restores repairs fuzz lint clean
+.PHONY: help build dist dist-check run test test-short fmt vet servers conformance bench bench-rules bench-tls bench-journal bench-durable bench-hostile bench-repair page-test demo drills powercut crash failover soak restores repairs fuzz lint clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,10 @@ bench-repair: build ## Measure repair and diff at scale, and the clients meanwhi
 	@scripts/servers.sh valkey valkey9 redis
 	$(GO) run ./loadtest/repairbench $(RBENCHFLAGS)
 	HOLDFAST_TEST_LARGE_MB=100 $(GO) test -count=1 -run 'TestLargeValuesAndFields$$' ./journal/repair  # exact at 100 MB, too
+
+page-test: build ## Play an incident on the operator's page in headless Chromium (107 MB fetched); SHOTS=docs for new pictures.
+	@scripts/servers.sh valkey chromium
+	$(GO) run ./loadtest/pagetest $(if $(SHOTS),--shots $(SHOTS)) $(PAGEFLAGS)
 
 demo: build ## Play the incident: a million keys, 100,000 FLUSHALLs, UNDO (DEMOFLAGS=--keys=10000).
 	@scripts/servers.sh valkey

@@ -4,11 +4,12 @@ import (
 	"context"
 
 	"holdfast/proxy/admin"
+	"holdfast/proxy/admin/page"
 	"holdfast/proxy/approvals"
 	"holdfast/proxy/audit"
 )
 
-// console implements admin.Backend. Each group of its methods is a type of its own, which has the
+// console implements admin.Backend and page.Backend. Each group of its methods is a type of its own, which has the
 // parts of the proxy that it needs.
 type console struct {
 	*status
@@ -20,9 +21,13 @@ type console struct {
 	trashConsole
 	routeConsole
 	journalConsole
+	auditConsole
 }
 
-var _ admin.Backend = (*console)(nil)
+var (
+	_ admin.Backend = (*console)(nil)
+	_ page.Backend  = (*console)(nil)
+)
 
 // newConsole makes the console of a server whose parts have started.
 func newConsole(srv *Server) *console {
@@ -36,7 +41,16 @@ func newConsole(srv *Server) *console {
 		trashConsole:      trashConsole{srv.loops},
 		routeConsole:      routeConsole{srv.loops, srv.proofs},
 		journalConsole:    journalConsole{srv.recorder, processConsole{srv}.Audit},
+		auditConsole:      auditConsole{srv.audit},
 	}
+}
+
+// auditConsole implements the page's view of the audit log.
+type auditConsole struct{ log *audit.Log }
+
+// AuditTail implements page.Backend.
+func (c auditConsole) AuditTail(ctx context.Context, q audit.Query) (*audit.Tail, error) {
+	return c.log.Tail(ctx, q)
 }
 
 // processConsole implements the rest of admin.ProcessBackend.

@@ -12,6 +12,7 @@ import (
 
 	"holdfast/journal/seldom"
 	"holdfast/proxy/admin"
+	"holdfast/proxy/admin/page"
 	"holdfast/proxy/telemetry"
 )
 
@@ -31,22 +32,23 @@ func (srv *Server) newExporter(o telemetry.Options) (*exporter, error) {
 	return &exporter{tel: tel, handler: tel.Handler()}, nil
 }
 
-// operatorHTTP is the operator's HTTP side: telemetry and, if enabled, the profiler. It outlives
-// reloads.
+// operatorHTTP is the operator's HTTP side: the page, telemetry and, if enabled, the profiler. It
+// outlives reloads that leave its address.
 type operatorHTTP struct {
 	srv      *Server
+	page     *page.Page
 	profiler http.Handler
 	told     seldom.Pace // of refused requests; guarded by srv.mu
 }
 
-func newOperatorHTTP(srv *Server) *operatorHTTP {
+func newOperatorHTTP(srv *Server, p *page.Page) *operatorHTTP {
 	mux := http.NewServeMux()
 	mux.HandleFunc(profilerPath, pprof.Index)
 	mux.HandleFunc(profilerPath+"cmdline", pprof.Cmdline)
 	mux.HandleFunc(profilerPath+"profile", pprof.Profile)
 	mux.HandleFunc(profilerPath+"symbol", pprof.Symbol)
 	mux.HandleFunc(profilerPath+"trace", pprof.Trace)
-	return &operatorHTTP{srv: srv, profiler: mux}
+	return &operatorHTTP{srv: srv, page: p, profiler: mux}
 }
 
 const profilerPath = "/debug/pprof/"
@@ -83,6 +85,10 @@ func (h *operatorHTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if strings.HasPrefix(r.URL.Path+"/", profilerPath) && h.srv.profiling() {
 		h.profiler.ServeHTTP(w, r)
+		return
+	}
+	if h.page.Serves(r) {
+		h.page.ServeHTTP(w, r)
 		return
 	}
 	e := h.srv.askExporter()
@@ -124,13 +130,19 @@ func (srv *Server) openHTTP(address string) (*telemetry.Server, error) {
 	if srv.opts.AdminTLS != nil {
 		scheme, secure = "https://", srv.opts.AdminTLS.Config()
 	}
-	s := telemetry.NewServer(address, secure, newOperatorHTTP(srv), srv.log)
+	p := page.New(page.Options{Password: srv.operatorPassword, Attempts: &srv.attempts, Secure: secure != nil,
+		Local: admin.Local(address), Logger: srv.log}, srv.backend)
+	s := telemetry.NewServer(address, secure, newOperatorHTTP(srv, p), srv.log)
+	s.OnStop(p.Close)
 	if err := s.Start(); err != nil {
 		return nil, err
 	}
-	srv.log.Info("serving metrics and health", "url", scheme+address)
+	srv.log.Info("serving the operator's page, metrics and health", "url", scheme+address)
 	return s, nil
 }
+
+// operatorPassword is the one of console and page that is in force.
+func (srv *Server) operatorPassword() string { return srv.options().Admin.Password }
 
 // openConsole begins to serve the console; nil: none configured.
 func (srv *Server) openConsole(o admin.Options) (*admin.Server, error) {
@@ -140,6 +152,7 @@ func (srv *Server) openConsole(o admin.Options) (*admin.Server, error) {
 	if srv.opts.AdminTLS != nil {
 		o.TLS = srv.opts.AdminTLS.Config()
 	}
+	o.Attempts = &srv.attempts
 	c, err := admin.New(o, srv.backend)
 	if err != nil {
 		return nil, err

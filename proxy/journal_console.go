@@ -7,6 +7,7 @@ import (
 	"holdfast/journal"
 	"holdfast/journal/tap"
 	"holdfast/proxy/admin"
+	"holdfast/proxy/admin/page"
 	"holdfast/proxy/telemetry"
 )
 
@@ -105,6 +106,26 @@ func (c journalConsole) Timelines(context.Context) ([]admin.Timeline, error) {
 			ID: uint32(t.ID), ReplID: t.ReplID, Start: t.Start, End: t.End, Parent: uint32(t.Parent),
 			Fork: t.Fork, Why: t.Why, Opened: t.Opened, Last: t.Last,
 		})
+	}
+	return out, nil
+}
+
+// History implements page.Backend.
+func (c journalConsole) History(context.Context) (*page.History, error) {
+	view, err := c.contents()
+	if err != nil {
+		return nil, err
+	}
+	out := &page.History{}
+	for _, b := range view.Bases() {
+		if !b.Missing {
+			out.Bases = append(out.Bases, admin.Base{File: b.File, Timeline: uint32(b.Timeline), Offset: b.Offset,
+				Size: b.Size, Time: b.Time})
+		}
+	}
+	for _, g := range view.Gaps() {
+		out.Gaps = append(out.Gaps, page.Gap{Timeline: uint32(g.Timeline), From: g.From, To: g.To, Why: g.Why,
+			Time: g.Time})
 	}
 	return out, nil
 }

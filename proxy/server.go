@@ -93,6 +93,7 @@ type Server struct {
 	exporter  *exporter
 	http      *telemetry.Server // nil when there is none
 	console   *admin.Server     // nil when there is none
+	attempts  admin.Attempts    // wrong passwords, on console and page
 	drainOnce sync.Once
 }
 

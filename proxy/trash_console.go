@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"holdfast/proxy/admin"
+	"holdfast/proxy/admin/page"
 	"holdfast/proxy/resp"
 )
 
@@ -83,46 +84,88 @@ func (w *worker) runTrash(script string, args []string, done func(*resp.Value, e
 // server's time.
 const trashPage = 200
 
+// trashList is the reply to one page of the trash. ledger and slots come with the first page.
+type trashList struct {
+	keyed, ledger, slots []trashEntry
+	total                int // of entries of single keys
+}
+
+// list lists n entries of single keys, behind those before from.
+func (c trashConsole) list(ctx context.Context, from, n int) (l trashList, err error) {
+	v, err := c.run(ctx, scriptList, fmt.Sprint(from), fmt.Sprint(n))
+	if err != nil {
+		return l, err
+	}
+	l.keyed, err = listed(v, 1)
+	if err == nil {
+		l.ledger, err = listed(v, 2)
+	}
+	if err == nil {
+		l.slots, err = listed(v, 3)
+	}
+	if err != nil {
+		return l, fmt.Errorf("the ledger of the trash: %w", err)
+	}
+	l.total = int(v.Elems[0].Int)
+	return l, nil
+}
+
 // Trash implements admin.TrashBackend. It reads page by page: entries added or removed meanwhile may be
 // missing or appear twice.
 func (c trashConsole) Trash(ctx context.Context, limit int) (*admin.Trash, error) {
-	var ledger, keyed, slots []trashEntry
-	for total := -1; ; {
+	var keyed []trashEntry
+	var first *trashList
+	for {
 		n := trashPage
 		if limit > 0 {
 			n = min(n, limit-len(keyed))
 		}
-		v, err := c.run(ctx, scriptList, fmt.Sprint(len(keyed)), fmt.Sprint(n))
+		l, err := c.list(ctx, len(keyed), n)
 		if err != nil {
 			return nil, err
 		}
-		page, err := listed(v, 1)
-		if err == nil && total < 0 {
-			if ledger, err = listed(v, 2); err == nil {
-				slots, err = listed(v, 3)
-			}
+		if first == nil {
+			first = &l
 		}
-		if err != nil {
-			return nil, fmt.Errorf("the ledger of the trash: %w", err)
+		keyed = append(keyed, l.keyed...)
+		if len(l.keyed) == n && len(keyed) != limit {
+			continue
 		}
-		total = int(v.Elems[0].Int)
-		keyed = append(keyed, page...)
-		if len(page) < n || len(keyed) == limit {
-			slices.Reverse(keyed) // oldest first, as the ledger
-			out := &admin.Trash{Total: total + len(ledger) + len(slots)}
-			for _, e := range slices.Concat(ledger, keyed, slots) {
-				out.Entries = append(out.Entries, e.describe())
-			}
-			plans, err := gather(ctx, c.loops, func(w *worker) *trashPlan { return w.trash })
-			if err != nil {
-				return nil, err
-			}
-			if plans[0].reserved != nil {
-				plans[0].describeRoom(out, slices.Concat(ledger, slots))
-			}
-			return out, nil
-		}
+		slices.Reverse(keyed) // oldest first, as the ledger
+		out := &admin.Trash{Total: l.total + len(first.ledger) + len(first.slots),
+			Entries: describeEntries(first.ledger, keyed, first.slots)}
+		return out, c.describeRoom(ctx, out, first)
 	}
+}
+
+// TrashPage implements page.Backend.
+func (c trashConsole) TrashPage(ctx context.Context, from, limit int) (*page.Trash, error) {
+	l, err := c.list(ctx, from, min(limit, trashPage))
+	if err != nil {
+		return nil, err
+	}
+	out := &page.Trash{Keys: describeEntries(l.keyed), From: from, KeysTotal: l.total}
+	out.Entries, out.Total = describeEntries(l.ledger, l.slots), len(l.ledger)+len(l.slots)
+	if from > 0 {
+		return out, nil
+	}
+	return out, c.describeRoom(ctx, &out.Trash, &l)
+}
+
+func describeEntries(lists ...[]trashEntry) (out []admin.TrashEntry) {
+	for _, e := range slices.Concat(lists...) {
+		out = append(out, e.describe())
+	}
+	return out
+}
+
+// describeRoom fills in the databases of the trash, and how many of them are free.
+func (c trashConsole) describeRoom(ctx context.Context, out *admin.Trash, l *trashList) error {
+	plans, err := gather(ctx, c.loops, func(w *worker) *trashPlan { return w.trash })
+	if err == nil && plans[0].reserved != nil {
+		plans[0].describeRoom(out, slices.Concat(l.ledger, l.slots))
+	}
+	return err
 }
 
 // listed parses one of the lists in the script's reply.

@@ -17,6 +17,7 @@
 #   tcl          Tcl 8.6            what the servers' own test suites run on
 #   tcltls       Tcl 8.6 with TLS   likewise, for suites through TLS
 #   gcc          GCC 12             for the race detector, where there is no C compiler
+#   chromium     Chromium's headless shell, for the test of the operator's page
 #   suite        the test suite of Redis 8.0.2: .tools/servers/suite/tests
 #   suite-valkey the test suite of Valkey 8.0.1, or of 8.1 where that has left the mirror
 #   suite7       the test suite of Redis 7.0.15
@@ -200,6 +201,33 @@ wrap_compiler() {
 	chmod +x "$dir/bin/gcc"
 }
 
+# wrap_browser <folder> writes a starter for Chromium. It looks for its files beside the program that the
+# system has started, which is the loader, and starts itself by --browser-subprocess-path.
+wrap_browser() {
+	local dir=$1 loader
+	loader=$(cd "$dir" && find root -name 'ld-linux*.so*' -type f | head -n 1)
+	[ -n "$loader" ] || fail "no loader in $dir" || return 1
+	mkdir -p "$dir/bin"
+	cp "$dir/$loader" "$dir/root/usr/lib/chromium/loader"
+	cat >"$dir/bin/chromium" <<-WRAP
+		#!/bin/sh
+		here=\$(readlink -f "\$0") && root=\${here%/bin/*}/root
+		libs=\$root/$(dirname "${loader#root/}"):\$root/usr/lib/$(basename "$(dirname "$loader")")
+		export FONTCONFIG_FILE="\$root/fonts.conf"
+		exec "\$root/usr/lib/chromium/loader" --argv0 chromium --library-path "\$libs:\${libs##*:}/pulseaudio" \\
+			"\$root/usr/lib/chromium/chromium-headless-shell" --browser-subprocess-path="\$here" "\$@"
+	WRAP
+	cat >"$dir/root/fonts.conf" <<-'CONF'
+		<?xml version="1.0"?>
+		<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+		<fontconfig>
+			<dir prefix="relative">usr/share/fonts</dir>
+			<alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>
+		</fontconfig>
+	CONF
+	chmod +x "$dir/bin/chromium"
+}
+
 # from_debian <name> <suites> <pattern of programs> <package>… unpacks packages with their
 # libraries and starters.
 from_debian() {
@@ -222,6 +250,7 @@ from_debian() {
 	rm -rf "$dir/debs" "$dir/root/usr/share/doc" "$dir/root/usr/share/man"
 	case $pattern in
 	compiler) wrap_compiler "$dir" ;;
+	browser) wrap_browser "$dir" ;;
 	*) wrap "$dir" "$pattern" ;;
 	esac && publish "$dir" "$name" "$number"
 }
@@ -318,6 +347,7 @@ get() {
 	tcl) from_debian tcl bookworm '^tclsh' tcl8.6 ;;
 	tcltls) from_debian tcltls bookworm '^tclsh' tcl8.6 tcl-tls ;;
 	gcc) from_debian gcc bookworm compiler gcc-12 libc6-dev ;;
+	chromium) from_debian chromium bookworm browser chromium-headless-shell chromium-common fonts-dejavu-core ;;
 	suite) source_from_debian suite trixie redis ;;
 	suite-valkey9) source_from_debian suite-valkey9 forky valkey ;;
 	suite-redis8new) source_from_debian suite-redis8new forky redis ;;

@@ -28,7 +28,12 @@ func printGuide(w io.Writer, c *configs.Config) {
 		if c.Admin.TLS != nil {
 			scheme = "https"
 		}
-		fmt.Fprintf(w, "  metrics    %s://%s/metrics, readiness at /readyz\n", scheme, reachable(c.Admin.HTTP))
+		if path, unix := strings.CutPrefix(c.Admin.HTTP, "unix:"); unix {
+			fmt.Fprintf(w, "  metrics    curl --unix-socket %s http://holdfast/metrics\n", path)
+		} else {
+			fmt.Fprintf(w, "  page       %s://%s/\n", scheme, reachable(c.Admin.HTTP))
+			fmt.Fprintf(w, "  metrics    %s://%s/metrics, readiness at /readyz\n", scheme, reachable(c.Admin.HTTP))
+		}
 	}
 	fmt.Fprint(w, "  reference  proxy help config; proxy help\n")
 	if open := unprotected(c); len(open) > 0 {

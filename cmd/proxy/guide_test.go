@@ -30,7 +30,7 @@ func TestGuide(t *testing.T) {
 		want, not []string
 	}{
 		{"", []string{"Holdfast serves redis://127.0.0.1:6380 in front of 127.0.0.1:6379.", "redis-cli -p 6390 SHOW",
-			"http://127.0.0.1:9390/metrics", "- deletes are final", "- overwritten or lost data", "- OK means",
+			"page       http://127.0.0.1:9390/\n", "http://127.0.0.1:9390/metrics", "- deletes are final", "- overwritten or lost data", "- OK means",
 			"- no record says later", "- every program that reaches the console"},
 			[]string{"in the clear", "every command passes", "observe"}},
 		{all, []string{"- clients that connect to 127.0.0.1:6379 directly"}, []string{"deletes", "overwritten", "OK means",
@@ -39,7 +39,9 @@ func TestGuide(t *testing.T) {
 		{"enforcement: observe\n", []string{"- rules only count"}, nil},
 		{"listeners: [{address: \":7000\"}, {address: \"unix:/run/h.sock\"}]\n",
 			[]string{"redis://127.0.0.1:7000, unix:///run/h.sock", "- clients of :7000 send in the clear"}, nil},
-		{"admin: {address: off, http: off}\n", nil, []string{"console", "metrics"}},
+		{"admin: {address: off, http: off}\n", nil, []string{"console", "metrics", "page  "}},
+		{"admin: {http: \"unix:/run/h.sock\"}\n", []string{"curl --unix-socket /run/h.sock http://holdfast/metrics"},
+			[]string{"page  "}},
 		{"admin: {address: \"unix:/run/c.sock\"}\n", []string{"redis-cli -s /run/c.sock SHOW"}, nil},
 		{"admin: {address: \"10.0.0.1:6390\", password: secret}\n", []string{"redis-cli -h 10.0.0.1 -p 6390 SHOW"}, nil},
 	} {

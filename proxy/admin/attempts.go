@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// attempts throttles wrong passwords, per address. An address without a recent wrong password is
+// Attempts throttles wrong passwords, per address (HostOf). The zero value is ready, and serves the console
+// and the page alike, so that one is no way around the other. An address without a recent wrong password is
 // checked at once. After a wrong one, its attempts are checked one after the other, wrongDelay
 // apart, and the delay grows with each wrong one. An attempt takes its turn before the check of the
 // password, so disconnecting early or opening many connections gains nothing.
-type attempts struct {
+type Attempts struct {
 	mu    sync.Mutex
 	hosts map[string]*hostAttempts
 }
@@ -37,9 +38,9 @@ func (h *hostAttempts) delay() time.Duration {
 	return min(wrongDelay<<min(max(h.wrong-1, 0), 10), wrongDelayMax)
 }
 
-// check runs ok when it is the address's turn, and returns its result. A wrong attempt returns
-// late. The error is errTooManyAttempts, or of ctx.
-func (a *attempts) check(ctx context.Context, host string, ok func() bool) (bool, error) {
+// Check runs ok when it is the address's turn, and returns its result. A wrong attempt returns
+// late. The error, for people, says that too many attempts wait; or it is of ctx.
+func (a *Attempts) Check(ctx context.Context, host string, ok func() bool) (bool, error) {
 	wait, queued, err := a.turn(host)
 	if err == nil {
 		err = pause(ctx, wait)
@@ -55,7 +56,7 @@ func (a *attempts) check(ctx context.Context, host string, ok func() bool) (bool
 }
 
 // turn reserves a turn, and returns the wait for it. queued: it counts as waiting.
-func (a *attempts) turn(host string) (wait time.Duration, queued bool, err error) {
+func (a *Attempts) turn(host string) (wait time.Duration, queued bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := time.Now()
@@ -76,7 +77,7 @@ func (a *attempts) turn(host string) (wait time.Duration, queued bool, err error
 }
 
 // done notes the outcome, and returns the delay of the answer to a wrong attempt.
-func (a *attempts) done(host string, queued, right bool) time.Duration {
+func (a *Attempts) done(host string, queued, right bool) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	h := a.hosts[host]
@@ -105,7 +106,7 @@ func (a *attempts) done(host string, queued, right bool) time.Duration {
 }
 
 // forget drops addresses without a recent wrong attempt.
-func (a *attempts) forget(now time.Time) {
+func (a *Attempts) forget(now time.Time) {
 	for host, h := range a.hosts {
 		if now.Sub(h.last) > wrongForgotten && h.waiting == 0 {
 			delete(a.hosts, host)

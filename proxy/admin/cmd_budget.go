@@ -39,7 +39,7 @@ func budgetLines(list []Budget) []string {
 		for _, s := range b.Breakers[:min(len(b.Breakers), budgetRows)] {
 			open := ""
 			if s.Open > 0 {
-				open = duration(s.Open)
+				open = Duration(s.Open)
 			}
 			t.row(b.Name, s.Who, s.Deleted, b.Keys, b.Window, open, s.Trips)
 		}

@@ -51,7 +51,7 @@ func approve(ctx context.Context, c *client, args []string) (reply, error) {
 	c.server.log.Info("console: approved", "addr", c.addr, "token", p.Token, "user", p.User,
 		"command", p.Command)
 	return lines([]string{fmt.Sprintf("OK: user %s may send this once within five minutes: %s",
-		clean(p.User), clean(p.Command))}), nil
+		Clean(p.User), Clean(p.Command))}), nil
 }
 
 func reject(ctx context.Context, c *client, args []string) (reply, error) {

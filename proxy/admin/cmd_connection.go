@@ -87,7 +87,7 @@ func hello(ctx context.Context, c *client, args []string) (reply, error) {
 			name, args = args[1], args[2:]
 		default:
 			return nil, replyError(fmt.Sprintf("ERR Syntax error in HELLO option '%s'",
-				clean(truncate(args[0], 64))))
+				Clean(truncate(args[0], 64))))
 		}
 	}
 	if login != nil {
@@ -151,7 +151,7 @@ func info(ctx context.Context, c *client, _ []string) (reply, error) {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\r\n", args...) }
 	line("# Server")
-	line("holdfast_version:%s", clean(s.Version))
+	line("holdfast_version:%s", Clean(s.Version))
 	line("process_id:%d", s.PID)
 	line("uptime_in_seconds:%d", int64(s.Uptime.Seconds()))
 	line("state:%s", stateText(s))
@@ -160,9 +160,9 @@ func info(ctx context.Context, c *client, _ []string) (reply, error) {
 	line("\r\n# Upstream")
 	line("upstream_address:%s", s.Upstream.Address)
 	line("upstream_up:%t", s.Upstream.Up)
-	line("upstream_server:%s", clean(s.Upstream.Server))
-	line("upstream_version:%s", clean(s.Upstream.Version))
-	line("upstream_role:%s", clean(s.Upstream.Role))
+	line("upstream_server:%s", Clean(s.Upstream.Server))
+	line("upstream_version:%s", Clean(s.Upstream.Version))
+	line("upstream_role:%s", Clean(s.Upstream.Role))
 	line("\r\n# Stats")
 	line("total_connections_received:%d", s.SessionsAccepted)
 	line("total_commands_processed:%d", s.Commands)

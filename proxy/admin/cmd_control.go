@@ -32,7 +32,7 @@ func reload(ctx context.Context, c *client, _ []string) (reply, error) {
 	}
 	text := []string{"OK, but these need a restart:"}
 	for _, w := range warnings {
-		text = append(text, clean(w))
+		text = append(text, Clean(w))
 	}
 	c.result = strings.Join(text, " ")
 	return lines(text), nil

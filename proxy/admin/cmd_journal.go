@@ -16,35 +16,35 @@ func showJournal(ctx context.Context, c *client, args []string) (reply, error) {
 
 func journalLines(j *Journal) []string {
 	var p pairs
-	p.add("folder", "%s, state %s", clean(j.Dir), j.State)
+	p.add("folder", "%s, state %s", Clean(j.Dir), j.State)
 	if j.Error != "" {
-		p.add("failed", "%s", clean(j.Error))
+		p.add("failed", "%s", Clean(j.Error))
 	}
 	if j.DiskErrors > 0 {
-		p.add("disk errors", "%d, the first: %s", j.DiskErrors, clean(j.FirstError))
+		p.add("disk errors", "%d, the first: %s", j.DiskErrors, Clean(j.FirstError))
 	}
 	if j.Reopens > 0 {
 		p.add("reopened", "%d times, after it had failed", j.Reopens)
 	}
 	if a := j.Aside; a != nil {
-		p.add("moved aside", "at %s, a damaged folder, now %s: %s", moment(a.Time), clean(a.Dir), clean(a.Why))
+		p.add("moved aside", "at %s, a damaged folder, now %s: %s", moment(a.Time), Clean(a.Dir), Clean(a.Why))
 	}
-	p.add("server", "%s, %s for %s, %s", j.Server, j.Attached, duration(j.Since), restorable(j))
+	p.add("server", "%s, %s for %s, %s", j.Server, j.Attached, Duration(j.Since), restorable(j))
 	if j.LastError != "" {
-		p.add("last error", "%s", clean(j.LastError))
+		p.add("last error", "%s", Clean(j.LastError))
 	}
 	p.add("position", "timeline %d, offset %d durable, %d received (%d behind)", j.Timeline,
 		j.Durable, j.Received, max(0, j.Received-j.Durable))
-	p.add("last byte", "%s ago", duration(j.Quiet))
+	p.add("last byte", "%s ago", Duration(j.Quiet))
 	p.add("log", "%d segments, %s; %d bases, %s", j.Segments, size(j.SegmentBytes), j.Bases,
 		size(j.BaseBytes))
 	if j.BaseError != "" {
 		p.add("no base", "since %s, %d attempts: %s%s", cell(moment(j.BaseSince)), j.BaseFailing,
-			clean(j.BaseError), above(j))
+			Clean(j.BaseError), above(j))
 	}
 	p.add("restorable", "since %s", cell(moment(j.Oldest)))
 	p.add("fsyncs", "%d, mean %s, last %s, slowest %s; %s of stream in %d batches", j.Fsyncs,
-		duration(j.FsyncMean), duration(j.FsyncLast), duration(j.FsyncMax), size(j.StreamBytes),
+		Duration(j.FsyncMean), Duration(j.FsyncLast), Duration(j.FsyncMax), size(j.StreamBytes),
 		j.Batches)
 	p.add("rate", "%s/s%s", size(j.Rate), backlog(j))
 	p.add("disk", "%.1f %% taken, %s free%s", j.DiskPercent, size(j.DiskFree), toFull(j))
@@ -79,7 +79,7 @@ func backlog(j *Journal) string {
 	}
 	text := "; the server's backlog is " + size(j.BacklogSize).String()
 	if j.BacklogTime > 0 {
-		text += ", " + duration(j.BacklogTime) + " at the highest rate seen"
+		text += ", " + Duration(j.BacklogTime) + " at the highest rate seen"
 	}
 	return text
 }
@@ -88,7 +88,7 @@ func toFull(j *Journal) string {
 	if j.TimeToFull <= 0 {
 		return ""
 	}
-	return "; full in " + duration(j.TimeToFull) + " at this rate"
+	return "; full in " + Duration(j.TimeToFull) + " at this rate"
 }
 
 func showTimelines(ctx context.Context, c *client, args []string) (reply, error) {

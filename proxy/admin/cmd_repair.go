@@ -78,27 +78,27 @@ func repairLines(r *Repair) []string {
 	p.add("incident", "%d", r.Incident)
 	switch {
 	case r.Running:
-		p.add("state", "%s, %d keys, for %s", r.Phase, r.Keys, duration(r.Took))
+		p.add("state", "%s, %d keys, for %s", r.Phase, r.Keys, Duration(r.Took))
 	case r.Error != "":
-		p.add("state", "failed after %s: %s", duration(r.Took), clean(r.Error))
+		p.add("state", "failed after %s: %s", Duration(r.Took), Clean(r.Error))
 	case r.DryRun && !r.Done:
-		p.add("state", "a dry run, after %s", duration(r.Took))
+		p.add("state", "a dry run, after %s", Duration(r.Took))
 	case r.Done:
-		p.add("state", "done after %s; the incident is closed", duration(r.Took))
+		p.add("state", "done after %s; the incident is closed", Duration(r.Took))
 	default:
-		p.add("state", "ended after %s; the incident stays open", duration(r.Took))
+		p.add("state", "ended after %s; the incident stays open", Duration(r.Took))
 	}
 	if r.Paused > 0 {
-		p.add("paused", "%s, while the server was slow", duration(r.Paused))
+		p.add("paused", "%s, while the server was slow", Duration(r.Paused))
 	}
 	for _, line := range r.Items {
-		p.add("key", "%s", clean(line))
+		p.add("key", "%s", Clean(line))
 	}
 	if r.More > 0 {
 		p.add("key", "and %d more", r.More)
 	}
 	for _, line := range r.Lines {
-		p.add("report", "%s", clean(line))
+		p.add("report", "%s", Clean(line))
 	}
 	return p.lines()
 }

@@ -218,11 +218,11 @@ func showStats(ctx context.Context, c *client, args []string) (reply, error) {
 
 func statsLines(s *Stats) []string {
 	var p pairs
-	p.add("holdfast", "version %s, pid %d, up %s", clean(s.Version), s.PID, duration(s.Uptime))
+	p.add("holdfast", "version %s, pid %d, up %s", Clean(s.Version), s.PID, Duration(s.Uptime))
 	p.add("workers", "%d, %s", s.Workers, s.Driver)
 	p.add("state", "%s", stateText(s))
 	for _, line := range s.Degraded {
-		p.add("degraded", "%s", clean(line))
+		p.add("degraded", "%s", Clean(line))
 	}
 	p.add("upstream", "%s", upstreamText(&s.Upstream))
 	if o := s.Upstream.Outage; o != nil {
@@ -258,36 +258,36 @@ func stateText(s *Stats) string {
 	case s.Draining:
 		return "draining"
 	case len(s.NotReady) > 0:
-		return "not ready: " + clean(strings.Join(s.NotReady, "; "))
+		return "not ready: " + Clean(strings.Join(s.NotReady, "; "))
 	default:
 		return "ready"
 	}
 }
 
 func upstreamText(u *Upstream) string {
-	what := clean(strings.TrimSpace(u.Server + " " + u.Version + " " + u.Role))
+	what := Clean(strings.TrimSpace(u.Server + " " + u.Version + " " + u.Role))
 	if what == "" {
 		what = "not seen yet"
 	}
 	if u.Up {
-		return fmt.Sprintf("%s, %s, up for %s", u.Address, what, duration(u.Since))
+		return fmt.Sprintf("%s, %s, up for %s", u.Address, what, Duration(u.Since))
 	}
-	text := fmt.Sprintf("%s, %s, DOWN for %s", u.Address, what, duration(u.Since))
+	text := fmt.Sprintf("%s, %s, DOWN for %s", u.Address, what, Duration(u.Since))
 	if u.Error != "" {
-		text += ": " + clean(u.Error)
+		text += ": " + Clean(u.Error)
 	}
 	return text
 }
 
 func outageText(o *Outage) string {
-	text := fmt.Sprintf("no connection for %s: %s", duration(o.For), clean(o.Why))
+	text := fmt.Sprintf("no connection for %s: %s", Duration(o.For), Clean(o.Why))
 	if o.Next > 0 {
-		text += "; next attempt in " + duration(o.Next)
+		text += "; next attempt in " + Duration(o.Next)
 	} else {
 		text += "; next attempt with the next command"
 	}
 	if o.Left > 0 {
-		text += fmt.Sprintf("; %d commands wait, for %s at most", o.Held, duration(o.Left))
+		text += fmt.Sprintf("; %d commands wait, for %s at most", o.Held, Duration(o.Left))
 	}
 	return text
 }

@@ -105,11 +105,12 @@ func undo(ctx context.Context, c *client, args []string) (reply, error) {
 	}
 	c.server.log.Info("console: undone", "addr", c.addr, "id", id, "how", how, "keys", u.Keys,
 		"trash", u.Trash)
-	c.result = undoneText(u)
+	c.result = u.Text()
 	return simple(c.result), nil
 }
 
-func undoneText(u *Undone) string {
+// Text says what an Undo has done.
+func (u *Undone) Text() string {
 	switch {
 	case u.Merging:
 		return "OK, and it goes on by itself: see SHOW TRASH"

@@ -32,7 +32,7 @@ func upstreamLines(u *Upstream) []string {
 	if n := u.Sentinels; n != nil {
 		p.add("sentinels", "%s", sentinelsText(n))
 		if n.Doubt != "" {
-			p.add("doubt", "%s", clean(n.Doubt))
+			p.add("doubt", "%s", Clean(n.Doubt))
 		}
 	}
 	out := p.lines()
@@ -83,7 +83,7 @@ func sentinelLines(n *Sentinels) []string {
 	}
 	out = append(out, t.lines()...)
 	if m := &n.Moves[len(n.Moves)-1]; m.Old != "" {
-		out = append(out, fmt.Sprintf("the old server %s: %s", m.From, clean(m.Old)))
+		out = append(out, fmt.Sprintf("the old server %s: %s", m.From, Clean(m.Old)))
 	}
 	return out
 }

@@ -22,6 +22,8 @@ type Options struct {
 	// Password, if not empty, is required of every client. An address that is not on loopback
 	// requires one.
 	Password string
+	// Attempts throttles wrong passwords; nil: those on this console alone.
+	Attempts *Attempts
 	// TLS secures a network address; a unix socket stays plain. nil: plain.
 	TLS *tls.Config
 	// Version of the proxy, for HELLO and INFO; "unknown" by default.
@@ -47,6 +49,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	if o.Attempts == nil {
+		o.Attempts = &Attempts{}
+	}
 	if network, addr := splitAddress(o.Address); network == "unix" && addr == "" {
 		return o, fmt.Errorf("%w: %q: no path", ErrAddress, o.Address)
 	} else if network == "tcp" {
@@ -59,15 +64,15 @@ func (o Options) withDefaults() (Options, error) {
 
 // checkPassword requires a password on a network address, where any host could stop the proxy.
 func checkPassword(address, password string) error {
-	if password == "" && !local(address) {
+	if password == "" && !Local(address) {
 		return fmt.Errorf("%w: %s is not on loopback", ErrNoPassword, address)
 	}
 	return nil
 }
 
-// local reports whether only this machine reaches address. A host name other than localhost is not
+// Local reports whether only this machine reaches address. A host name other than localhost is not
 // resolved, since its address can change later.
-func local(address string) bool {
+func Local(address string) bool {
 	network, addr := splitAddress(address)
 	if network == "unix" {
 		return true

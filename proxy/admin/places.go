@@ -124,9 +124,9 @@ func (p *places) remove(c *framedConn) {
 	}
 }
 
-// hostOf returns the address of a peer without its port; of IPv6, the network of one customer.
-func hostOf(nc net.Conn) string {
-	tcp, ok := nc.RemoteAddr().(*net.TCPAddr)
+// HostOf returns the address of a peer without its port; of IPv6, the network of one customer.
+func HostOf(remote net.Addr) string {
+	tcp, ok := remote.(*net.TCPAddr)
 	if !ok {
 		return "unix"
 	}

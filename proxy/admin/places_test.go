@@ -83,14 +83,14 @@ func TestWhoMakesRoom(t *testing.T) {
 // up no other address.
 func TestWrongPasswordsAreSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var a attempts
+		var a Attempts
 		var tried atomic.Int64
 		ctx, stop := context.WithCancel(t.Context())
 		var all sync.WaitGroup
 		for range 100 {
 			all.Go(func() {
 				for ctx.Err() == nil {
-					_, err := a.check(ctx, "evil", func() bool { tried.Add(1); return false })
+					_, err := a.Check(ctx, "evil", func() bool { tried.Add(1); return false })
 					if errors.Is(err, errTooManyAttempts) {
 						time.Sleep(time.Millisecond)
 					}
@@ -100,17 +100,17 @@ func TestWrongPasswordsAreSlow(t *testing.T) {
 		time.Sleep(time.Minute)
 		began := time.Now()
 		for range 10 {
-			if ok, err := a.check(ctx, "good", func() bool { return true }); !ok || err != nil {
+			if ok, err := a.Check(ctx, "good", func() bool { return true }); !ok || err != nil {
 				t.Errorf("another address: %v, %v", ok, err)
 			}
 		}
 		if time.Since(began) > 0 {
 			t.Errorf("another address waits for %v", time.Since(began))
 		}
-		if ok, _ := a.check(ctx, "typo", func() bool { return false }); ok || time.Since(began) != wrongDelay {
+		if ok, _ := a.Check(ctx, "typo", func() bool { return false }); ok || time.Since(began) != wrongDelay {
 			t.Errorf("the first wrong one takes %v", time.Since(began))
 		}
-		if ok, _ := a.check(ctx, "typo", func() bool { return true }); !ok || time.Since(began) > 2*wrongDelay {
+		if ok, _ := a.Check(ctx, "typo", func() bool { return true }); !ok || time.Since(began) > 2*wrongDelay {
 			t.Errorf("the right one after it takes %v", time.Since(began))
 		}
 		stop()

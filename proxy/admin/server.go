@@ -34,7 +34,6 @@ type Server struct {
 	cancel  context.CancelFunc
 
 	password   atomic.Pointer[string]
-	attempts   attempts
 	places     *places
 	strangers  strangerPace
 	handshakes seldom.Log // of TLS that fail

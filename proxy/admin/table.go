@@ -70,9 +70,9 @@ func cell(v any) string {
 		if v == "" {
 			return "-"
 		}
-		return clean(v)
+		return Clean(v)
 	case time.Duration:
-		return duration(v)
+		return Duration(v)
 	case byteSize:
 		return v.String()
 	case ref:
@@ -110,8 +110,11 @@ func (n byteSize) String() string {
 	return strconv.FormatFloat(f, 'f', digits, 64) + "KMGTPE"[unit:unit+1] + "iB"
 }
 
-// duration formats a length of time in at most two units.
-func duration(d time.Duration) string {
+// Size formats a number of bytes.
+func Size(n int64) string { return size(n).String() }
+
+// Duration formats a length of time in at most two units.
+func Duration(d time.Duration) string {
 	switch {
 	case d < 0:
 		return "0s"
@@ -137,9 +140,9 @@ func precision(d time.Duration) time.Duration {
 	return p
 }
 
-// clean makes a client's string harmless to a terminal: an unprintable character, as in an escape
-// sequence, becomes '?'.
-func clean(s string) string {
+// Clean makes a client's string harmless to a terminal and to a page: an unprintable character, as in an
+// escape sequence or one that turns the direction of writing, becomes '?'.
+func Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || !unicode.IsPrint(r) {
 			return '?'

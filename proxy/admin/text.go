@@ -40,7 +40,7 @@ const (
 
 func errUnknown(words []string) error {
 	return replyError(fmt.Sprintf("ERR unknown command '%s'. Try HELP (in redis-cli: SHOW HELP)",
-		clean(truncate(strings.Join(words, " "), 64))))
+		Clean(truncate(strings.Join(words, " "), 64))))
 }
 
 func errArgs(c *command) error {
@@ -57,7 +57,7 @@ func errNoSession(id uint64) error {
 
 func errNoPending(token string) error {
 	return replyError(fmt.Sprintf("ERR nothing waits under the token '%s': see SHOW PENDING",
-		clean(truncate(token, 64))))
+		Clean(truncate(token, 64))))
 }
 
 // errorText returns the reply for an error: a replyError unchanged, any other with the code ERR.

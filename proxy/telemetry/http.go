@@ -14,6 +14,7 @@ import (
 const maxScrapes = 4
 
 const indexText = `holdfast
+/         the operator's page, for clients that ask for HTML
 /metrics  figures in the Prometheus text format
 /healthz  200 while the process is alive
 /readyz   200 when traffic should be sent here, else 503 with the reasons, one a line; behind

@@ -50,6 +50,9 @@ func NewServer(address string, secure *tls.Config, h http.Handler, log *slog.Log
 	}}
 }
 
+// OnStop has f called when Stop begins, so that long responses can end. Call it before Start.
+func (s *Server) OnStop(f func()) { s.http.RegisterOnShutdown(f) }
+
 // Start binds the address, so that its error is known at once, and serves from a goroutine. A
 // socket file that a killed process left behind is replaced. The error is an ErrListen.
 func (s *Server) Start() error {

@@ -1,0 +1,60 @@
+package page
+
+import (
+	"context"
+	"time"
+
+	"holdfast/proxy/admin"
+	"holdfast/proxy/audit"
+)
+
+// Backend is the page's view of the proxy, which implements it; the methods that admin.Backend has, too, are
+// the same. Each may be called from any goroutine, concurrently, and returns at the end of ctx at the latest.
+type Backend interface {
+	Stats(ctx context.Context) (*admin.Stats, error)
+	Routes(ctx context.Context) ([]admin.Route, error)
+	Rules(ctx context.Context) ([]admin.Rule, error)
+	Budgets(ctx context.Context) ([]admin.Budget, error)
+	Pending(ctx context.Context) ([]admin.Pending, error)
+
+	// Journal and the methods that follow it return admin.ErrNoJournal without a journal.
+	Journal(ctx context.Context) (*admin.Journal, error)
+	Incidents(ctx context.Context) ([]admin.Incident, error)
+	Events(ctx context.Context) ([]admin.Event, error)
+	// History returns the snapshots that the journal holds and the stretches that it lacks.
+	History(ctx context.Context) (*History, error)
+
+	// TrashPage returns one page of the trash.
+	TrashPage(ctx context.Context, from, limit int) (*Trash, error)
+
+	// AuditTail returns the newest lines of the audit log; audit.ErrOff without one.
+	AuditTail(ctx context.Context, q audit.Query) (*audit.Tail, error)
+
+	Undo(ctx context.Context, id uint64, how string) (*admin.Undone, error)
+	Approve(ctx context.Context, token, by string) (*admin.Pending, error)
+	Reject(ctx context.Context, token, by string) (*admin.Pending, error)
+	Audit(a admin.Action)
+}
+
+// History lists the journal's snapshots and gaps, oldest first.
+type History struct {
+	Bases []admin.Base
+	Gaps  []Gap
+}
+
+// Gap is a stretch that the journal never received.
+type Gap struct {
+	Timeline uint32
+	From, To int64
+	Why      string
+	Time     time.Time // when it was noticed
+}
+
+// Trash is a part of the trash.
+type Trash struct {
+	admin.Trash // Entries: the flushes, oldest first, on the first page; Total: their number
+
+	Keys      []admin.TrashEntry // of single keys, the one that is kept longest first
+	From      int                // number of entries of single keys before these
+	KeysTotal int
+}

@@ -1,0 +1,239 @@
+package page
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast/proxy/admin"
+)
+
+// The numbers of moments shown of each kind: the newest.
+const (
+	maxEvents    = 40
+	maxIncidents = 20
+	maxGaps      = 20
+	maxBases     = 40
+)
+
+// A moment is a mark on the timeline.
+type moment struct {
+	ID    string // in the page
+	Kind  string // "base", "event", "incident", "gap", "now", "chosen"
+	At    time.Time
+	X     string // place on the axis in percent
+	Title string
+	Notes []string
+	Runs  []run
+}
+
+// A run is a command to copy, and what it does.
+type run struct{ What, Command string }
+
+// line is the timeline of the journal.
+type line struct {
+	None     string    // why there is none
+	From, To time.Time // the ends of the axis
+	Moments  []moment  // newest first
+	Omitted  []string  // older ones of each kind, and where they are listed
+	Problems []string
+}
+
+func lineOf(st *state) (l line) {
+	if st.Journal.V == nil {
+		return line{None: st.Journal.Err}
+	}
+	l.To = st.At
+	dir := word(st.Journal.V.Dir)
+	l.add(momentsOf(&st.Events, &l, maxEvents, "event", "SHOW EVENTS", func(e *admin.Event) moment {
+		return eventMoment(e, dir, st.Stats.V)
+	}))
+	l.add(momentsOf(&st.Incidents, &l, maxIncidents, "incident", "SHOW INCIDENTS", incidentMoment))
+	if h := st.History.V; h != nil {
+		gaps, bases := part[[]Gap]{V: h.Gaps}, part[[]admin.Base]{V: h.Bases}
+		l.add(momentsOf(&gaps, &l, maxGaps, "gap", "proxy journal ls --dir "+dir, gapMoment))
+		l.add(momentsOf(&bases, &l, maxBases, "snapshot", "proxy journal ls --dir "+dir, func(b *admin.Base) moment {
+			return baseMoment(b, dir)
+		}))
+	} else {
+		l.Problems = append(l.Problems, st.History.Err)
+	}
+	l.add([]moment{nowMoment(st, dir)})
+	slices.SortStableFunc(l.Moments, func(a, b moment) int { return b.At.Compare(a.At) })
+	l.place(st.Journal.V.Oldest)
+	return l
+}
+
+func (l *line) add(list []moment) { l.Moments = append(l.Moments, list...) }
+
+// momentsOf describes the newest entries of a list that is oldest first.
+func momentsOf[T any](p *part[[]T], l *line, most int, noun, where string, describe func(*T) moment) (out []moment) {
+	if p.Err != "" {
+		l.Problems = append(l.Problems, p.Err)
+	}
+	list := p.V
+	if n := len(list) - most; n > 0 {
+		l.Omitted = append(l.Omitted, fmt.Sprintf("%s: %s", counted(int64(n), "older "+noun), where))
+		list = list[n:]
+	}
+	for i := range list {
+		out = append(out, describe(&list[i]))
+	}
+	return out
+}
+
+// place puts the moments on the axis, which begins with the oldest one or with what can be restored.
+func (l *line) place(oldest time.Time) {
+	l.From = l.To
+	for i := range l.Moments {
+		if at := l.Moments[i].At; at.Before(l.From) && !at.IsZero() {
+			l.From = at
+		}
+	}
+	if !oldest.IsZero() && oldest.Before(l.From) {
+		l.From = oldest
+	}
+	span := max(l.To.Sub(l.From), time.Second)
+	for i := range l.Moments {
+		m := &l.Moments[i]
+		m.X = fmt.Sprintf("%.2f%%", 1+98*min(1, max(0, float64(m.At.Sub(l.From))/float64(span))))
+	}
+}
+
+func eventMoment(e *admin.Event, dir string, s *admin.Stats) moment {
+	m := moment{ID: fmt.Sprintf("event-%d", e.N), Kind: "event", At: e.First,
+		Title: fmt.Sprintf("Event %d: %s", e.N, name(e.What))}
+	if e.Open {
+		m.Title += " (so far)"
+	}
+	m.Notes = []string{
+		"Keys before: " + cmp.Or(name(e.Before), "unknown") + ". After: " + cmp.Or(name(e.After), "unknown") + ".",
+		"Last command: " + stamp(e.Last) + " UTC."}
+	m.Runs = []run{{"Rebuild the moment before it in an empty server",
+		fmt.Sprintf("proxy restore --dir %s --event %d --target ADDRESS", dir, e.N)}}
+	if s != nil && s.Upstream.Address != "" {
+		m.Runs = append(m.Runs, run{"Bring the data back into this server, with every later write",
+			fmt.Sprintf("proxy restore --dir %s --event %d --keep-later --force --target %s", dir, e.N,
+				word(s.Upstream.Address))})
+	}
+	return m
+}
+
+func incidentMoment(i *admin.Incident) moment {
+	m := moment{ID: fmt.Sprintf("incident-%d", i.N), Kind: "incident", At: i.Noticed,
+		Title: fmt.Sprintf("Incident %d: %s", i.N, name(i.State))}
+	if i.Commands >= 0 {
+		m.Notes = append(m.Notes, fmt.Sprintf("Writes from offset %d to %d of timeline %d: %s.", i.From, i.To,
+			i.Timeline, counted(max(i.Commands, i.Most), "command")))
+	}
+	m.Notes = append(m.Notes, "Why: "+name(i.Why)+".")
+	if i.Run != "" {
+		m.Runs = []run{{"Settle it: compare key by key, and put back what was lost", i.Run}}
+	}
+	return m
+}
+
+func gapMoment(g *Gap) moment {
+	return moment{ID: fmt.Sprintf("gap-%d-%d", g.Timeline, g.From), Kind: "gap", At: g.Time, Title: "Gap: " + name(g.Why),
+		Notes: []string{fmt.Sprintf("The journal lacks the stream from offset %d to %d of timeline %d. No moment within "+
+			"it can be rebuilt; the next snapshot ends it.", g.From, g.To, g.Timeline)}}
+}
+
+func baseMoment(b *admin.Base, dir string) moment {
+	return moment{ID: fmt.Sprintf("base-%d-%d", b.Timeline, b.Offset), Kind: "base", At: b.Time,
+		Title: "Snapshot of " + admin.Size(b.Size), Notes: []string{name(b.File)},
+		Runs: []run{{"Rebuild this moment in an empty server", fmt.Sprintf(
+			"proxy restore --dir %s --timeline %d --to %d --target ADDRESS", dir, b.Timeline, b.Offset)}}}
+}
+
+func nowMoment(st *state, dir string) moment {
+	j := st.Journal.V
+	m := moment{ID: "now", Kind: "now", At: st.At, Title: fmt.Sprintf("On disk up to offset %d of timeline %d", j.Durable,
+		j.Timeline)}
+	if n := j.Received - j.Durable; n > 0 {
+		m.Title += fmt.Sprintf(", %s behind", counted(n, "byte"))
+	}
+	if !j.Restorable {
+		m.Notes = append(m.Notes, "The present cannot be rebuilt yet: no snapshot leads to it.")
+	}
+	m.Runs = []run{{"Rebuild the last byte on disk in an empty server",
+		fmt.Sprintf("proxy restore --dir %s --end --target ADDRESS", dir)}}
+	if s := st.Stats.V; s != nil && s.Config != "" {
+		m.Runs = append(m.Runs, run{"The server is gone: continue on an empty one", fmt.Sprintf(
+			"proxy recover --config %s --to redis://ADDRESS", word(s.Config))})
+	}
+	return m
+}
+
+// momentForms are the forms of a typed moment, in UTC. RFC 3339 comes first.
+var momentForms = []string{"2006-01-02 15:04:05.999", "2006-01-02T15:04:05.999", "2006-01-02 15:04", "2006-01-02T15:04"}
+
+func parseMoment(text string) (time.Time, bool) {
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, true
+	}
+	text = strings.TrimSuffix(strings.TrimSuffix(text, "Z"), " UTC")
+	for _, form := range momentForms {
+		if t, err := time.Parse(form, text); err == nil {
+			return t, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// at describes a moment that the reader has typed or clicked.
+func (l *line) at(text string, st *state) *moment {
+	m := &moment{ID: "chosen", Kind: "chosen", Title: "This is no time: " + name(text)}
+	t, ok := parseMoment(text)
+	if !ok {
+		m.Notes = []string{"Write it as 2026-03-01 14:03:05, in UTC."}
+		return m
+	}
+	m.At, m.Title = t, "The moment "+stamp(t)+" UTC"
+	j := st.Journal.V
+	switch {
+	case j == nil:
+		m.Notes = []string{st.Journal.Err}
+		return m
+	case j.Oldest.IsZero() || t.Before(j.Oldest):
+		m.Notes = []string{"The journal does not reach back to it."}
+		if !j.Oldest.IsZero() {
+			m.Notes[0] += " The oldest moment that can be rebuilt is " + stamp(j.Oldest) + " UTC."
+		}
+		return m
+	case t.After(st.At):
+		m.Notes = []string{"It has not come yet."}
+		return m
+	}
+	dir, to := word(j.Dir), t.UTC().Format("2006-01-02T15:04:05.999Z")
+	m.Runs = []run{
+		{"Look at it: the commands on either side; nothing is touched",
+			fmt.Sprintf("proxy restore --dir %s --to %s --dry-run", dir, to)},
+		{"Rebuild it in an empty server", fmt.Sprintf("proxy restore --dir %s --to %s --target ADDRESS", dir, to)}}
+	if s := st.Stats.V; s != nil && s.Config != "" {
+		m.Runs = append(m.Runs, run{"Put back single keys, while clients go on", fmt.Sprintf(
+			"proxy restore --config %s --keys 'PATTERN' --to %s --into live", word(s.Config), to)})
+	}
+	for i := range l.Moments {
+		if o := &l.Moments[i]; o.Kind == "event" && !o.At.After(t) {
+			m.Notes = append(m.Notes, "It is after "+o.Title+", of "+stamp(o.At)+" UTC.")
+			break
+		}
+	}
+	return m
+}
+
+// word is a word as a shell takes it.
+func word(s string) string {
+	plain := s != "" && !strings.HasPrefix(s, "-")
+	for _, r := range s {
+		plain = plain && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+			strings.ContainsRune("/._-+:,@%", r))
+	}
+	if plain {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
