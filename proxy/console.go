@@ -22,6 +22,7 @@ type console struct {
 	routeConsole
 	journalConsole
 	auditConsole
+	failoverConsole
 }
 
 var (
@@ -42,6 +43,7 @@ func newConsole(srv *Server) *console {
 		routeConsole:      routeConsole{srv.loops, srv.proofs},
 		journalConsole:    journalConsole{srv.recorder, processConsole{srv}.Audit},
 		auditConsole:      auditConsole{srv.audit},
+		failoverConsole:   failoverConsole{srv},
 	}
 }
 

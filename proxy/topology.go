@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,9 +38,12 @@ type topology struct {
 	wake chan struct{} // one token: look at the View
 	done chan struct{} // closed when run has ended; nil before
 
+	handing sync.Mutex // held by a handover (handover.go)
+
 	mu      sync.Mutex
 	watcher *sentinel.Watcher // nil: upstream.address names the server
 	told    suspicion         // as the workers have it
+	planned string            // the doubt of a handover; "": none
 	began   time.Time         // of the doubt, or of the move; zero: neither
 	why     string            // its first reason
 	moves   []admin.Move      // the last ones, oldest first
@@ -207,7 +211,7 @@ func (t *topology) look(ctx context.Context) error {
 	v := w.View()
 	from := t.srv.up.Load().Address()
 	if v.Primary == "" || v.Primary == from {
-		t.suspect(suspicion{why: v.Doubt, certain: v.Certain})
+		t.suspect(suspicion{why: cmp.Or(v.Doubt, t.plannedDoubt()), certain: v.Certain})
 		return nil
 	}
 	t.suspect(suspicion{why: "the primary is " + v.Primary + " now", certain: true})
@@ -237,6 +241,31 @@ func (t *topology) suspect(s suspicion) {
 	t.srv.loops.each(func(w *worker) { w.outage.suspect(s.why, s.certain) })
 }
 
+// plan has commands that may write wait for a handover; "": no more.
+func (t *topology) plan(why string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.planned = why
+	t.poke()
+}
+
+// plannedDoubt is the doubt of a handover.
+func (t *topology) plannedDoubt() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.planned
+}
+
+// move is the n-th move; false: there was none so far, or it is forgotten.
+func (t *topology) move(n uint64) (admin.Move, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if back := t.total - n; n > 0 && n <= t.total && back < uint64(len(t.moves)) {
+		return t.moves[len(t.moves)-1-int(back)], true
+	}
+	return admin.Move{}, false
+}
+
 // outageSoFar is for how long workers have had no connection.
 func (t *topology) outageSoFar(ctx context.Context) time.Duration {
 	if o, err := outageOf(ctx, t.srv.loops); err == nil && o != nil {
@@ -251,7 +280,7 @@ func (t *topology) moved(from string, v *sentinel.View, waited time.Duration) {
 	defer t.mu.Unlock()
 	m := admin.Move{At: time.Now(), From: from, To: v.Primary, Why: t.why,
 		Paused: max(time.Since(t.began), waited), Votes: v.Votes, Of: v.Of}
-	t.told, t.began, t.why = suspicion{}, time.Time{}, "" // switchTo has ended the workers' doubt
+	t.told, t.began, t.why, t.planned = suspicion{}, time.Time{}, "", "" // switchTo has ended the workers' doubt
 	if from == v.Name {
 		return // the placeholder
 	}

@@ -40,6 +40,9 @@ var scenarios = []scenario{
 		strike: coordinated},
 	{name: "SENTINEL FAILOVER, two proxies", proxies: 2, proven: []*kind{every}, keeps: all, errorless: true,
 		strike: planned},
+	{name: "FAILOVER on the console", short: true, proxies: 1, proven: all, keeps: []*kind{direct}, errorless: true,
+		strike: byConsole},
+	{name: "FAILOVER on the console, two proxies", proxies: 2, proven: all, keeps: []*kind{direct}, strike: byConsole},
 	{name: "SENTINEL FAILOVER, until the old primary is demoted", proxies: 1, proven: []*kind{every}, keeps: all,
 		errorless: true, strike: untilDemoted},
 	{name: "the same with failover.fence: off", proxies: 1, proven: []*kind{every}, keeps: all, errorless: true,
@@ -59,6 +62,20 @@ var scenarios = []scenario{
 
 // planned asks a sentinel for a failover.
 func planned(r *round) { r.failOver(1) }
+
+// byConsole asks a proxy for a failover, once it knows of the replicas.
+func byConsole(r *round) {
+	r.Helper()
+	proxytest.Poll(r.T, "the failover on the console", func() bool {
+		r.load.strike()
+		text, err := r.proxies[0].ask("FAILOVER")
+		if err != nil {
+			r.Log(err)
+		}
+		r.Log(text)
+		return err == nil
+	})
+}
 
 // untilDemoted lasts as long as clients that go round the proxy can write to the old primary.
 func untilDemoted(r *round) {

@@ -24,6 +24,7 @@ func TestActionsAreAudited(t *testing.T) {
 		{"SNAPSHOT", "snapshot", "base-2.rdb"},
 		{"ACKNOWLEDGE INCIDENTS", "acknowledge incidents", "OK"},
 		{"DRAIN", "drain", "OK"},
+		{"FAILOVER", "failover", "OK, from a:1 to b:1, coordinated by the servers; writes waited for 20ms"},
 	} {
 		c.do(row.command)
 		var got Action

@@ -17,6 +17,22 @@ type Backend interface {
 	TrashBackend
 	RouteBackend
 	JournalBackend
+	FailoverBackend
+}
+
+// FailoverBackend is the sentinels' part that an operator can ask for.
+type FailoverBackend interface {
+	// Failover has the sentinels promote a replica, without a loss, and waits for the end. An error
+	// says whether anything was done.
+	Failover(ctx context.Context) (*Failover, error)
+}
+
+// Failover is the end of a planned failover.
+type Failover struct {
+	From, To, How string
+	Paused        time.Duration // of commands that may write
+	Took          time.Duration // all of it
+	Old           string        // what became of the old primary; "": it is left to the sentinels
 }
 
 // ProcessBackend is the process as a whole.

@@ -334,6 +334,11 @@ func (b *fakeBackend) Reload(ctx context.Context) ([]string, error) {
 	return warnings, b.check(ctx)
 }
 
+func (b *fakeBackend) Failover(ctx context.Context) (*Failover, error) {
+	return &Failover{From: "a:1", To: "b:1", How: "coordinated by the servers", Paused: 20 * time.Millisecond,
+		Took: time.Second, Old: "demoted by the proxy"}, b.check(ctx)
+}
+
 func (b *fakeBackend) Drain(ctx context.Context) error {
 	b.mu.Lock()
 	b.drains++

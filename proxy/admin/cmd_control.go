@@ -16,6 +16,8 @@ var controlCommands = []*command{
 		help: "take a fresh base of the journal now; answers when it is on disk"},
 	{name: "ACKNOWLEDGE INCIDENTS", acts: true, run: acknowledge,
 		help: "close the incidents so far: routes and readiness go on"},
+	{name: "FAILOVER", acts: true, slow: true, run: failover,
+		help: "have the sentinels promote a replica, without losing a write; answers when it is over"},
 	{name: "KILL SESSION", acts: true, args: "id", help: "close a client connection", min: 1, max: 1,
 		run: killSession},
 }
@@ -44,6 +46,20 @@ func drain(ctx context.Context, c *client, _ []string) (reply, error) {
 		return nil, err
 	}
 	return simple("OK"), nil
+}
+
+func failover(ctx context.Context, c *client, _ []string) (reply, error) {
+	c.server.log.Info("console: failover", "addr", c.addr)
+	f, err := c.server.backend.Failover(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.result = fmt.Sprintf("OK, from %s to %s, %s; writes waited for %s", f.From, f.To, f.How, Duration(f.Paused))
+	old := "the sentinels demote it"
+	if f.Old != "" {
+		old = Clean(f.Old)
+	}
+	return lines([]string{c.result, "the old primary " + f.From + ": " + old}), nil
 }
 
 func killSession(ctx context.Context, c *client, args []string) (reply, error) {

@@ -22,6 +22,8 @@ type FakeSentinel struct {
 	master  string // that SENTINEL MASTER shows
 	flags   string
 	peers   [][2]string // id and address
+	below   []string    // addresses of the primary's replicas
+	onFail  func(words []string) (reply string)
 	silent  bool
 	refuses string // an error in place of each reply
 	conns   map[net.Conn]struct{}
@@ -82,6 +84,21 @@ func (s *FakeSentinel) List(others ...*FakeSentinel) {
 	for _, o := range others {
 		s.peers = append(s.peers, [2]string{o.ID, o.Addr})
 	}
+}
+
+// Replicas makes it list replicas of the primary.
+func (s *FakeSentinel) Replicas(addresses ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.below = addresses
+}
+
+// OnFailover makes it answer SENTINEL FAILOVER name with what do returns; words follow the name. do may
+// use the sentinel.
+func (s *FakeSentinel) OnFailover(do func(words []string) (reply string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onFail = do
 }
 
 // Silence makes it answer nothing, or go on.
@@ -195,7 +212,19 @@ func (s *FakeSentinel) answer(args []string) string {
 		}
 		return out
 	case "SENTINEL REPLICAS":
-		return "*0\r\n"
+		out := fmt.Sprintf("*%d\r\n", len(s.below))
+		for _, address := range s.below {
+			host, port, _ := net.SplitHostPort(address)
+			out += record("ip", host, "port", port, "flags", "slave", "master-link-status", "ok")
+		}
+		return out
+	case "SENTINEL FAILOVER":
+		if s.onFail != nil {
+			do := s.onFail
+			s.mu.Unlock()
+			defer s.mu.Lock()
+			return do(args[3:])
+		}
 	}
 	return "-ERR unknown command\r\n"
 }

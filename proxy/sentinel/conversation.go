@@ -83,8 +83,8 @@ func (o *Options) converse(ctx context.Context, address string, pace *pace, repo
 	return c.follow(ctx, pace, report)
 }
 
-// begin takes the steps before the first question.
-func (c *conversation) begin(ctx context.Context) error {
+// greet says hello and logs in.
+func (c *conversation) greet(ctx context.Context) error {
 	greeting := []string{"HELLO", "3"}
 	if c.o.Password != "" {
 		user := c.o.Username
@@ -93,7 +93,13 @@ func (c *conversation) begin(ctx context.Context) error {
 		}
 		greeting = append(greeting, "AUTH", user, c.o.Password)
 	}
-	if _, err := c.call(ctx, append(greeting, "SETNAME", "holdfast")...); err != nil {
+	_, err := c.call(ctx, append(greeting, "SETNAME", "holdfast")...)
+	return err
+}
+
+// begin takes the steps before the first question.
+func (c *conversation) begin(ctx context.Context) error {
+	if err := c.greet(ctx); err != nil {
 		return err
 	}
 	// A refusal of SUBSCRIBE is a reply, and the server's own text names the command.

@@ -1,0 +1,155 @@
+package proxy_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"holdfast/proxy"
+	"holdfast/proxy/proxytest"
+)
+
+// wrongWords is the reply of a sentinel that does not know COORDINATED.
+const wrongWords = "-ERR wrong number of arguments for 'sentinel|failover' command\r\n"
+
+// startPlanned is a handover whose sentinels answer SENTINEL FAILOVER by do, which may promote.
+func startPlanned(t *testing.T, do func(h *handover, words []string) (reply string), mods ...func(*proxy.Options)) *handover {
+	t.Helper()
+	h := startHandover(t, true, mods...)
+	for _, s := range h.all {
+		s.Replicas(h.new.Addr)
+		s.OnFailover(func(words []string) string { return do(h, words) })
+	}
+	return h
+}
+
+// follow makes the new server the primary, as sentinels do.
+func (h *handover) follow() string {
+	if _, err := h.new.Do("REPLICAOF", "NO", "ONE"); err != nil {
+		return "-ERR " + err.Error() + "\r\n"
+	}
+	named(h.new.Addr, h.all...)
+	return "+OK\r\n"
+}
+
+// failover asks for it until the proxy knows of the replica.
+func (h *handover) failover(t *testing.T) (how, old string, err error) {
+	t.Helper()
+	proxytest.Poll(t, "the end of the failover", func() bool {
+		f, failed := h.srv.Failover(t.Context())
+		if err = failed; f != nil {
+			how, old = f.How, f.Old
+		}
+		return err == nil || !strings.Contains(err.Error(), "the sentinels see no replica")
+	})
+	return how, old, err
+}
+
+// By the proxy: the old primary takes no write once the sentinels are asked, and the new one has all.
+func TestAnOperatorsFailover(t *testing.T) {
+	t.Parallel()
+	h := startPlanned(t, func(h *handover, words []string) string {
+		if len(words) > 0 {
+			return wrongWords
+		}
+		if h.old.Info("commandstats")["cmdstat_client|pause"] == "" {
+			return "-ERR the primary is not paused\r\n"
+		}
+		if at := h.new.Info("replication")["slave_repl_offset"]; at != h.old.Info("replication")["master_repl_offset"] {
+			return "-ERR the replica lacks something\r\n"
+		}
+		return h.follow()
+	})
+	c := dial(t, h.addr)
+	var done sync.WaitGroup
+	stop := make(chan struct{})
+	written := 0
+	done.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if got := c.do("INCR n"); !strings.HasPrefix(got, ":") {
+				t.Errorf("a write got %q", got)
+				return
+			}
+			written++
+		}
+	})
+	how, old, err := h.failover(t)
+	if err != nil || !strings.Contains(how, "held back by the proxy") || !strings.Contains(old, "demoted by the proxy; ") {
+		t.Errorf("got %q, %q, %v", how, old, err)
+	}
+	if got := dial(t, h.addr).do("INCR n"); !strings.HasPrefix(got, ":") {
+		t.Errorf("afterwards a write got %q", got)
+	}
+	close(stop)
+	done.Wait()
+	if got := dial(t, h.addr).do("INCRBY n 0"); got != fmt.Sprintf(":%d\r\n", written+1) {
+		t.Errorf("%d writes were acknowledged, and the new primary has %q", written, got)
+	}
+}
+
+func TestAnOperatorsFailoverByTheServers(t *testing.T) {
+	t.Parallel()
+	h := startPlanned(t, func(h *handover, words []string) string {
+		if len(words) != 1 || words[0] != "COORDINATED" {
+			return wrongWords
+		}
+		return h.follow()
+	})
+	if how, _, err := h.failover(t); err != nil || how != "coordinated by the servers" {
+		t.Errorf("got %q, %v", how, err)
+	}
+}
+
+// What fails before the sentinels begin is undone: writes go on.
+func TestAFailoverThatCannotBegin(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, want string
+		prepare    func(*testing.T, *handover)
+		mod        func(*proxy.Options)
+	}{
+		{name: "the sentinels refuse", want: "nothing was done: the sentinels refuse: NOGOODSLAVE"},
+		{name: "the replica does not answer", want: "nothing was done: the replica ", prepare: func(t *testing.T, h *handover) {
+			h.new.Pause()
+			t.Cleanup(h.new.Resume)
+		}},
+		{name: "no permission", want: "nothing was done: CLIENT: NOPERM", prepare: func(_ *testing.T, h *handover) {
+			h.old.MustDo("ACL", "SETUSER", "default", "-client|pause")
+		}},
+		{name: "writes cannot wait", want: "nothing was done: upstream.hold is 0", mod: func(o *proxy.Options) { o.Hold = 0 }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if tt.mod == nil {
+				tt.mod = func(*proxy.Options) {}
+			}
+			h := startPlanned(t, func(_ *handover, words []string) string {
+				if len(words) > 0 {
+					return wrongWords
+				}
+				return "-NOGOODSLAVE No suitable replica to promote\r\n"
+			}, tt.mod)
+			if tt.prepare != nil {
+				tt.prepare(t, h)
+			}
+			began := time.Now()
+			if _, _, err := h.failover(t); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v", err)
+			}
+			if got := dial(t, h.addr).do("SET where still"); got != "+OK\r\n" {
+				t.Errorf("%v later a write got %q", time.Since(began), got)
+			}
+			if s := sentinelsOf(t, h.srv); s.Total != 0 {
+				t.Errorf("it moved: %+v", s.Moves)
+			}
+		})
+	}
+}
