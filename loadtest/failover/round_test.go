@@ -88,7 +88,7 @@ func (r *round) moved() {
 	})
 }
 
-// judge compares what was acknowledged with the primary's data.
+// judge compares the acknowledged writes with the data of the primary.
 func (r *round) judge(settled time.Duration) *outcome {
 	r.Helper()
 	out := &outcome{sc: r.sc, of: map[*kind]*tally{}}
