@@ -84,7 +84,7 @@ func (w *worker) countAll(done func(*census)) {
 	}
 	if r := w.srv.recorder; r != nil {
 		c.journal = true
-		for _, a := range r.addrs.List() {
+		for _, a := range r.Addrs() {
 			c.control[a] = struct{}{}
 		}
 	}

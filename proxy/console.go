@@ -7,6 +7,7 @@ import (
 	"holdfast/proxy/admin/page"
 	"holdfast/proxy/approvals"
 	"holdfast/proxy/audit"
+	"holdfast/proxy/recorder"
 )
 
 // console implements admin.Backend and page.Backend. Each group of its methods is a type of its own, which has the
@@ -20,7 +21,7 @@ type console struct {
 	*approvals.Book
 	trashConsole
 	routeConsole
-	journalConsole
+	recorder.Console
 	auditConsole
 	failoverConsole
 }
@@ -41,7 +42,7 @@ func newConsole(srv *Server) *console {
 		Book:              srv.approvals,
 		trashConsole:      trashConsole{srv.loops},
 		routeConsole:      routeConsole{srv.loops, srv.proofs},
-		journalConsole:    journalConsole{srv.recorder, processConsole{srv}.Audit},
+		Console:           srv.recorder.Console(processConsole{srv}.Audit),
 		auditConsole:      auditConsole{srv.audit},
 		failoverConsole:   failoverConsole{srv},
 	}

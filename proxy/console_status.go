@@ -25,7 +25,7 @@ func (s *status) Snapshot(ctx context.Context) (*telemetry.Snapshot, error) {
 		Up: info.Up, Server: info.Server, Version: info.Version, Role: info.Role,
 	}}
 	if srv.recorder != nil {
-		snap.Journal = srv.recorder.state()
+		snap.Journal = srv.recorder.State()
 	}
 	srv.mu.Lock()
 	snap.Reloads = srv.reloads
@@ -72,9 +72,7 @@ func (s *status) Degraded() []string {
 		troubles = nil
 	}
 	if srv.recorder != nil {
-		troubles = append(troubles, srv.recorder.incidents(false)...)
-		troubles = append(troubles, srv.recorder.baseTroubles()...)
-		troubles = append(troubles, srv.recorder.roomTroubles()...)
+		troubles = append(troubles, srv.recorder.Degraded()...)
 	}
 	if silent, grave := srv.topology.troubles(); !grave {
 		troubles = append(troubles, silent...)
@@ -94,7 +92,7 @@ func (s *status) journalTroubles() (troubles []string, required bool) {
 	if srv.recorder == nil {
 		return nil, false
 	}
-	return srv.recorder.troubles(), srv.recorder.options().Required
+	return srv.recorder.Troubles(), srv.recorder.Required()
 }
 
 // Stats implements admin.ProcessBackend.

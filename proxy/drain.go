@@ -141,7 +141,7 @@ func (srv *Server) stop() {
 	srv.loops.stop()
 	srv.retired.Wait()
 	if srv.recorder != nil {
-		srv.recorder.close() // after the loops, to record their last writes
+		srv.recorder.Close() // after the loops, to record their last writes
 	}
 	srv.up.Load().Stop()
 	srv.hits.Stop()

@@ -1,10 +1,13 @@
 package proxy
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 
 	"holdfast/policy"
 	"holdfast/proxy/durable"
+	"holdfast/proxy/recorder"
 	"holdfast/proxy/upstream"
 )
 
@@ -16,7 +19,7 @@ func (srv *Server) lookAtProofs() {
 	srv.proofs.Update(func() *durable.Availability {
 		info, journal := up.Info(), durable.NoJournal
 		if srv.recorder != nil {
-			journal = srv.recorder.lacks(info)
+			journal = srv.recorder.Lacks(info)
 		}
 		return durable.Available(info, journal)
 	})
@@ -27,11 +30,11 @@ func (srv *Server) lookAtProofs() {
 // change.
 func (srv *Server) journalMoved() {
 	up := srv.up.Load()
-	now := srv.recorder.lacks(up.Info())
+	now := srv.recorder.Lacks(up.Info())
 	if now == srv.proofs.Now().Journal {
 		return
 	}
-	if now == elsewhere {
+	if now == recorder.Elsewhere {
 		up.Recheck()
 	}
 	srv.lookAtProofs()
@@ -45,6 +48,23 @@ func (srv *Server) askForProofs(routes []*policy.Route) {
 		return r.Spec.Demand.AOFReplicas > 0
 	}))
 	srv.proofs.SetRoutes(routes)
+}
+
+var errNewJournal = errors.New("this proxy was started without a journal, and a reload does not " +
+	"open one: set journal.dir and start the proxy anew")
+
+// refuseNewJournal says why a reload cannot put the routes in force; nil: it can. Only a start
+// opens a journal: until the next one its routes would refuse every write.
+func (srv *Server) refuseNewJournal(routes []*policy.Route) error {
+	if srv.recorder != nil {
+		return nil
+	}
+	for _, r := range routes {
+		if r.Spec.Demand.Journal {
+			return fmt.Errorf("route %q demands the journal: %w", r.Spec.Name, errNewJournal)
+		}
+	}
+	return nil
 }
 
 // reportRoutes logs changes of the routes that lack their proofs. With mu held.

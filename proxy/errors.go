@@ -284,11 +284,3 @@ func reason(err error) string {
 		return r
 	}, err.Error())
 }
-
-// Reasons for refusing routes that demand the journal after an incident; part of a -NODURABLE.
-const (
-	heldLost = "the server lost writes that the journal holds; SHOW INCIDENTS on the console says " +
-		"what to do"
-	heldQuestion = "whether the server lost writes that the journal holds is in question; SHOW " +
-		"INCIDENTS on the console says what to do"
-)

@@ -80,6 +80,9 @@ func mayImport(pkg, imp string) bool {
 		// Loop and sessions come through its Env and Client.
 		return under(imp, "holdfast/policy") || imp == "holdfast/journal/tap" || imp == "holdfast/proxy/queue" ||
 			imp == "holdfast/proxy/resp" || imp == "holdfast/proxy/telemetry" || imp == "holdfast/proxy/upstream"
+	case pkg == "holdfast/proxy/recorder":
+		return under(imp, "holdfast/journal") || under(imp, "holdfast/proxy/admin") || imp == "holdfast/proxy/durable" ||
+			imp == "holdfast/proxy/telemetry" || imp == "holdfast/proxy/upstream"
 	case pkg == "holdfast/proxy":
 		return !under(imp, "holdfast/configs") && !under(imp, "holdfast/cmd")
 	}

@@ -10,6 +10,7 @@ import (
 	"holdfast/journal"
 	"holdfast/proxy"
 	"holdfast/proxy/proxytest"
+	"holdfast/proxy/recorder"
 )
 
 // A base that rots is found, named at /readyz, and a fresh one is taken at once.
@@ -17,7 +18,7 @@ func TestJournalScrub(t *testing.T) {
 	t.Parallel()
 	server, dir := journalServer(t), t.TempDir()
 	addr, srv := serveServer(t, server.Addr, withJournal(dir), func(o *proxy.Options) {
-		o.Journal.Scrub = proxy.ScrubOptions{Every: 20 * time.Millisecond}
+		o.Journal.Scrub = recorder.ScrubOptions{Every: 20 * time.Millisecond}
 	})
 	dial(t, addr).do("SET a 1")
 	recorded(t, srv, server)

@@ -12,6 +12,7 @@ import (
 	"holdfast/proxy"
 	"holdfast/proxy/admin"
 	"holdfast/proxy/proxytest"
+	"holdfast/proxy/recorder"
 	"holdfast/proxy/upstream"
 )
 
@@ -109,7 +110,7 @@ func TestJournalContinuesAfterARestart(t *testing.T) {
 		o := proxy.Options{
 			Listeners: []proxy.Listener{{Address: "127.0.0.1:0"}},
 			Upstream:  upstream.Options{Address: server.Addr},
-			Journal:   proxy.JournalOptions{Dir: dir}, Logger: testLog(t),
+			Journal:   recorder.Options{Dir: dir}, Logger: testLog(t),
 		}
 		srv, err := proxy.New(o)
 		if err != nil {
@@ -138,7 +139,7 @@ func TestJournalIsLocked(t *testing.T) {
 	server, dir := journalServer(t), t.TempDir()
 	serve(t, server.Addr, withJournal(dir))
 	srv, err := proxy.New(proxy.Options{Upstream: upstream.Options{Address: server.Addr},
-		Journal: proxy.JournalOptions{Dir: dir}, Logger: testLog(t)})
+		Journal: recorder.Options{Dir: dir}, Logger: testLog(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +184,7 @@ func TestJournalReload(t *testing.T) {
 	_, srv := serveServer(t, server.Addr, withJournal(dir), func(o *proxy.Options) {
 		next = *o
 		next.Upstream.Username, next.Upstream.Password = "other", "x"
-		next.Journal = proxy.JournalOptions{Dir: t.TempDir(), FACK: true, Required: true,
+		next.Journal = recorder.Options{Dir: t.TempDir(), FACK: true, Required: true,
 			Base:      tap.BasePolicy{Every: time.Hour},
 			Retention: journal.Retention{Age: time.Hour}}
 		o.LoadOptions = func() (proxy.Options, error) { return next, nil }

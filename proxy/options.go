@@ -11,6 +11,7 @@ import (
 	"holdfast/proxy/admin"
 	"holdfast/proxy/audit"
 	"holdfast/proxy/certs"
+	"holdfast/proxy/recorder"
 	"holdfast/proxy/sentinel"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
@@ -36,7 +37,7 @@ type Options struct {
 	Trash       Trash
 	Routes      []policy.RouteSpec // writes acknowledged only when durable
 
-	Journal JournalOptions // no Dir: no journal
+	Journal recorder.Options // no Dir: no journal
 
 	// Certificates has the TLS of everything below; changes of their files are picked up while the
 	// server runs.

@@ -226,7 +226,7 @@ func (srv *Server) ownAddr(addr string) bool {
 	if slices.Contains(srv.up.Load().ControlAddrs(), addr) {
 		return true
 	}
-	return srv.recorder != nil && slices.Contains(srv.recorder.addrs.List(), addr)
+	return srv.recorder != nil && slices.Contains(srv.recorder.Addrs(), addr)
 }
 
 // monitoredName is the command's name in a line of MONITOR.

@@ -247,7 +247,7 @@ func (c *change) commit() error {
 	_ = srv.loops.alive(srv.dialCtx)
 	srv.limits.Retain(c.next.rules.policy)
 	if srv.recorder != nil {
-		srv.recorder.change(c.opts.Journal, c.opts.Upstream)
+		srv.recorder.Change(c.opts.Journal, c.opts.Upstream)
 	}
 	srv.guard.await(srv.serving)
 	was.retire(c)

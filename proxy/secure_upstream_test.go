@@ -14,6 +14,7 @@ import (
 	"holdfast/proxy"
 	"holdfast/proxy/certs"
 	"holdfast/proxy/proxytest"
+	"holdfast/proxy/recorder"
 	"holdfast/proxy/upstream"
 )
 
@@ -97,7 +98,7 @@ func TestNothingInClear(t *testing.T) {
 		addr := serve(t, behind.addr, driver, func(o *proxy.Options) {
 			o.Upstream.TLS, o.Upstream.Password = k.upstream(), password
 			o.Listeners[0].TLS = k.server(certs.ClientAuthRequire)
-			o.Journal = proxy.JournalOptions{Dir: t.TempDir(), Mark: time.Second}
+			o.Journal = recorder.Options{Dir: t.TempDir(), Mark: time.Second}
 		})
 		front := newWiretap(t, addr)
 		config := k.client("app", "")

@@ -23,6 +23,7 @@ import (
 	"holdfast/proxy/certs"
 	"holdfast/proxy/durable"
 	"holdfast/proxy/eventloop"
+	"holdfast/proxy/recorder"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
@@ -58,7 +59,7 @@ type Server struct {
 	logs         *logKeeper
 	instance     string // distinguishes this process from other proxies of the same server
 	budgets      *budgetBook
-	recorder     *recorder // nil without a journal; set by start
+	recorder     *recorder.Recorder // nil without a journal; set by start
 	topology     *topology
 	proofs       *durable.Monitor
 	turns        chan struct{} // of TLS handshakes that compute
@@ -211,14 +212,14 @@ func (srv *Server) start(ctx context.Context) error {
 	}
 	recorded := srv.current.Upstream
 	recorded.ClientName = cmp.Or(recorded.ClientName, controlName(srv.instance))
-	srv.recorder, err = openRecorder(srv.opts.Journal, recorded, srv.log)
+	srv.recorder, err = recorder.Open(srv.opts.Journal, recorded, srv.log)
 	if err != nil {
 		return err
 	}
 	if srv.recorder != nil {
-		srv.recorder.watch(srv.journalMoved)
+		srv.recorder.Watch(srv.journalMoved)
 		for _, w := range srv.loops.workers {
-			srv.recorder.watch(w.durable.JournalMoved)
+			srv.recorder.Watch(w.durable.JournalMoved)
 		}
 		srv.loops.each(func(w *worker) { w.durable.SetJournal(srv.recorder) })
 	}

@@ -209,3 +209,15 @@ func (srv *Server) unblockAll(ctx context.Context, up *upstream.Upstream, ids []
 		}
 	}
 }
+
+// sleep waits for d; false: the context ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"holdfast/proxy/admin"
 	"holdfast/proxy/audit"
 	"holdfast/proxy/certs"
+	"holdfast/proxy/recorder"
 	"holdfast/proxy/sentinel"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
@@ -126,7 +127,7 @@ func sentinelOptions(c *configs.Config, secure *certs.Client) *sentinel.Options 
 }
 
 // journalOptions translates the journal part of a configuration.
-func (s *service) journalOptions(c *configs.Config) proxy.JournalOptions {
+func (s *service) journalOptions(c *configs.Config) recorder.Options {
 	j := c.Journal
 	config, err := filepath.Abs(s.path)
 	if err != nil || s.path == "" {
@@ -139,7 +140,7 @@ func (s *service) journalOptions(c *configs.Config) proxy.JournalOptions {
 	for _, db := range c.Trash.Databases {
 		ledger = max(ledger, db)
 	}
-	return proxy.JournalOptions{
+	return recorder.Options{
 		Dir:       j.Dir,
 		Config:    config,
 		Base:      tap.BasePolicy{Every: j.Base.Every, Bytes: int64(j.Base.Bytes)},
@@ -152,7 +153,7 @@ func (s *service) journalOptions(c *configs.Config) proxy.JournalOptions {
 		Mark:      j.Mark,
 		Ledger:    ledger,
 		GoOn:      j.OnLoss == configs.OnLossContinue,
-		Scrub:     proxy.ScrubOptions{Every: j.Scrub.Every, Rate: int64(j.Scrub.Rate)},
+		Scrub:     recorder.ScrubOptions{Every: j.Scrub.Every, Rate: int64(j.Scrub.Rate)},
 	}
 }
 

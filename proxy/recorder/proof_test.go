@@ -1,4 +1,4 @@
-package proxy
+package recorder
 
 import (
 	"log/slog"
@@ -25,14 +25,14 @@ func TestRecorderProves(t *testing.T) {
 		}
 		return nil
 	})
-	o := JournalOptions{Dir: t.TempDir(), FS: disk, Retry: time.Millisecond}
-	r, err := openRecorder(o, upstream.Options{Address: server.Addr}, slog.New(slog.DiscardHandler))
+	o := Options{Dir: t.TempDir(), FS: disk, Retry: time.Millisecond}
+	r, err := Open(o, upstream.Options{Address: server.Addr}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.close()
+	defer r.Close()
 	told := make(chan struct{}, 1)
-	r.watch(func() {
+	r.Watch(func() {
 		select {
 		case told <- struct{}{}:
 		default:

@@ -1,4 +1,4 @@
-package proxy
+package recorder
 
 import (
 	"cmp"
@@ -18,8 +18,16 @@ import (
 // incidentShown is how long readiness reports an incident for which no route waits.
 const incidentShown = 24 * time.Hour
 
+// Reasons for refusing routes that demand the journal after an incident; part of a -NODURABLE.
+const (
+	heldLost = "the server lost writes that the journal holds; SHOW INCIDENTS on the console says " +
+		"what to do"
+	heldQuestion = "whether the server lost writes that the journal holds is in question; SHOW " +
+		"INCIDENTS on the console says what to do"
+)
+
 // heldBack says why an incident denies routes their proof; "": none does. It takes no lock.
-func (r *recorder) heldBack() string {
+func (r *Recorder) heldBack() string {
 	i := r.journal.Load().Held()
 	switch {
 	case i == nil || r.goOn.Load():
@@ -32,7 +40,7 @@ func (r *recorder) heldBack() string {
 
 // incidents describes the open incidents for readiness: those that concern the whole deployment
 // (grave), or the others.
-func (r *recorder) incidents(grave bool) (out []string) {
+func (r *Recorder) incidents(grave bool) (out []string) {
 	for _, i := range r.journal.Load().Incidents() {
 		shown := i.Hold || time.Since(i.Time) < incidentShown
 		judged := i.Verdict != "" || !i.Replaced
@@ -55,7 +63,7 @@ func incidentText(i *journal.Incident) string {
 }
 
 // acknowledge closes the open incidents.
-func (r *recorder) acknowledge(ctx context.Context) error {
+func (r *Recorder) acknowledge(ctx context.Context) error {
 	j := r.journal.Load()
 	for _, i := range j.Incidents() {
 		if i.Open() {
@@ -69,7 +77,7 @@ func (r *recorder) acknowledge(ctx context.Context) error {
 }
 
 // remedy is the command that settles an incident or brings the data back.
-func (r *recorder) remedy(i *journal.Incident) string {
+func (r *Recorder) remedy(i *journal.Incident) string {
 	if !i.Open() {
 		return ""
 	}
@@ -77,7 +85,7 @@ func (r *recorder) remedy(i *journal.Incident) string {
 }
 
 // Incidents implements admin.JournalBackend.
-func (c journalConsole) Incidents(context.Context) ([]admin.Incident, error) {
+func (c Console) Incidents(context.Context) ([]admin.Incident, error) {
 	if c.recorder == nil {
 		return nil, admin.ErrNoJournal
 	}
@@ -97,7 +105,7 @@ func (c journalConsole) Incidents(context.Context) ([]admin.Incident, error) {
 }
 
 // AcknowledgeIncidents implements admin.JournalBackend.
-func (c journalConsole) AcknowledgeIncidents(ctx context.Context) error {
+func (c Console) AcknowledgeIncidents(ctx context.Context) error {
 	if c.recorder == nil {
 		return admin.ErrNoJournal
 	}

@@ -1,4 +1,4 @@
-package proxy
+package recorder
 
 import (
 	"cmp"
@@ -17,8 +17,8 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// JournalOptions configure the proxy's journal. Without Dir there is none.
-type JournalOptions struct {
+// Options configure the proxy's journal. Without Dir there is none.
+type Options struct {
 	Dir       string
 	Config    string // the configuration's file, for the commands that log and console name
 	Base      tap.BasePolicy
@@ -36,17 +36,17 @@ type JournalOptions struct {
 	Retry     time.Duration // first pause before a failed journal is reopened; 0: a second
 }
 
-// recorder keeps the journal attached to the server, on its own goroutines: the data path never
+// Recorder keeps the journal attached to the server, on its own goroutines: the data path never
 // waits for it.
 //
 // The journal stays open for as long as the proxy runs. The tap, which attaches it, is replaced
 // when a reload changes the server or the connection's options; the next tap continues at the
 // position of the last one, without a gap.
 //
-// A failed journal is closed and reopened, until that succeeds (journal_reopen.go). If its folder
+// A failed journal is closed and reopened, until that succeeds (reopen.go). If its folder
 // cannot be opened, the start fails: a proxy configured to keep a journal does not serve without
-// one. A damaged folder is moved aside, unless the journal is required (journal_aside.go).
-type recorder struct {
+// one. A damaged folder is moved aside, unless the journal is required (aside.go).
+type Recorder struct {
 	log     *slog.Logger
 	journal atomic.Pointer[journal.Journal]
 	moved   atomic.Int64          // when the durable position last moved, nanoseconds since 1970
@@ -55,32 +55,32 @@ type recorder struct {
 	addrs   upstream.AddrSet      // of the tap's connections, for CLIENT LIST
 	name    string                // theirs there, by which they are known on a unix socket
 
-	// Changed under Server.reloading only, and read there.
+	// Changed by Open, Change and Close only, of which one runs at a time.
 	up   upstream.Options
 	stop context.CancelFunc
 	done chan struct{} // closed when run has returned
 
 	tap      atomic.Pointer[tap.Tap]
-	watchers atomic.Pointer[[]func()] // journal_proof.go
+	watchers atomic.Pointer[[]func()] // proof.go
 
 	events *eventLog
 
-	goOn atomic.Bool // JournalOptions.GoOn, for event loops
+	goOn atomic.Bool // Options.GoOn, for event loops
 
 	scrub   scrubber
 	repairs repairer
 	aside   atomic.Pointer[journal.Asided] // a damaged folder moved aside; nil: none
 
 	mu   sync.Mutex
-	opts JournalOptions // in force
+	opts Options // in force
 }
 
-// openRecorder opens the journal and attaches it; nil if none is configured.
-func openRecorder(o JournalOptions, up upstream.Options, log *slog.Logger) (*recorder, error) {
+// Open opens the journal and attaches it; nil if none is configured.
+func Open(o Options, up upstream.Options, log *slog.Logger) (*Recorder, error) {
 	if o.Dir == "" {
 		return nil, nil
 	}
-	r := &recorder{log: log, name: up.ClientName, events: &eventLog{log: log, dir: o.Dir}}
+	r := &Recorder{log: log, name: up.ClientName, events: &eventLog{log: log, dir: o.Dir}}
 	if err := r.openOrMove(o); err != nil {
 		return nil, fmt.Errorf("journal in %s: %w", o.Dir, err)
 	}
@@ -91,7 +91,7 @@ func openRecorder(o JournalOptions, up upstream.Options, log *slog.Logger) (*rec
 }
 
 // open opens the journal and puts it in the place of the last one.
-func (r *recorder) open(o JournalOptions) error {
+func (r *Recorder) open(o Options) error {
 	j, err := journal.Open(journal.Options{Dir: o.Dir, FS: o.FS, Retention: o.Retention,
 		Disk: o.Disk, Logger: r.log, OnState: r.notify, OnEvent: r.events.tell})
 	if err != nil {
@@ -111,7 +111,7 @@ func (r *recorder) open(o JournalOptions) error {
 }
 
 // attach starts a new tap.
-func (r *recorder) attach(o JournalOptions, up upstream.Options) error {
+func (r *Recorder) attach(o Options, up upstream.Options) error {
 	t, err := r.newTap(o, up)
 	if err != nil {
 		return err
@@ -127,7 +127,7 @@ func (r *recorder) attach(o JournalOptions, up upstream.Options) error {
 }
 
 // newTap makes the tap of the present journal and puts it in the place of the last one.
-func (r *recorder) newTap(o JournalOptions, up upstream.Options) (*tap.Tap, error) {
+func (r *Recorder) newTap(o Options, up upstream.Options) (*tap.Tap, error) {
 	t, err := tap.New(tap.Options{
 		Journal: r.journal.Load(), Address: up.Address, Username: up.Username,
 		Password: up.Password, FACK: o.FACK, Base: o.Base, BacklogTime: o.Backlog, Logger: r.log,
@@ -140,11 +140,11 @@ func (r *recorder) newTap(o JournalOptions, up upstream.Options) (*tap.Tap, erro
 	return t, err
 }
 
-// dialer opens connections of the tap's; nil: plain ones.
-func (r *recorder) dialer(up upstream.Options) func(ctx context.Context, network, address string) (net.Conn, error) {
+// dialer opens the tap's connections.
+func (r *Recorder) dialer(up upstream.Options) func(ctx context.Context, network, address string) (net.Conn, error) {
 	dial := (&net.Dialer{}).DialContext
-	if d, ok := up.Dialer.(noPrimary); ok {
-		dial = d.DialContext
+	if up.Dialer != nil {
+		dial = up.Dialer.DialContext
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := up.TLS.Dial(ctx, dial, network, address)
@@ -156,13 +156,13 @@ func (r *recorder) dialer(up upstream.Options) func(ctx context.Context, network
 }
 
 // detach ends the tap.
-func (r *recorder) detach() {
+func (r *Recorder) detach() {
 	r.stop()
 	<-r.done
 }
 
-// change puts a reload's options in force, except the folder. They have been validated.
-func (r *recorder) change(o JournalOptions, up upstream.Options) {
+// Change puts a reload's options in force, except the folder. They have been validated. Reloads take turns.
+func (r *Recorder) Change(o Options, up upstream.Options) {
 	old, o := r.changeOptions(o)
 	sameServer := up.Address == r.up.Address && up.Username == r.up.Username &&
 		up.Password == r.up.Password && up.TLS == r.up.TLS
@@ -177,7 +177,7 @@ func (r *recorder) change(o JournalOptions, up upstream.Options) {
 }
 
 // changeOptions puts the journal's own options in force.
-func (r *recorder) changeOptions(o JournalOptions) (old, now JournalOptions) {
+func (r *Recorder) changeOptions(o Options) (old, now Options) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old = r.opts
@@ -191,8 +191,8 @@ func (r *recorder) changeOptions(o JournalOptions) (old, now JournalOptions) {
 	return old, o
 }
 
-// close ends the recording and makes all received data durable.
-func (r *recorder) close() {
+// Close ends the recording and makes all received data durable.
+func (r *Recorder) Close() {
 	r.repairs.close()
 	r.detach()
 	if err := r.journal.Load().Close(); err != nil && !errors.Is(err, journal.ErrClosed) {
@@ -201,14 +201,25 @@ func (r *recorder) close() {
 }
 
 // options returns the options in force.
-func (r *recorder) options() JournalOptions {
+func (r *Recorder) options() Options {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.opts
 }
 
-// troubles lists the journal's faults, for readiness.
-func (r *recorder) troubles() []string {
+// Addrs are the addresses of its connections to the server.
+func (r *Recorder) Addrs() []string { return r.addrs.List() }
+
+// Required reports whether Troubles make the proxy not ready.
+func (r *Recorder) Required() bool { return r.options().Required }
+
+// Degraded lists the faults that never make the proxy not ready, for readiness.
+func (r *Recorder) Degraded() []string {
+	return append(append(r.incidents(false), r.baseTroubles()...), r.roomTroubles()...)
+}
+
+// Troubles lists the journal's other faults, for readiness.
+func (r *Recorder) Troubles() []string {
 	var out []string
 	j := r.journal.Load()
 	if err := r.failure(); err != nil {

@@ -1,4 +1,4 @@
-package proxy
+package recorder
 
 import (
 	"context"
@@ -18,7 +18,7 @@ const (
 )
 
 // roomFindings lists the present shortages; nil until the server's figures are known.
-func (r *recorder) roomFindings() []journal.RoomFinding {
+func (r *Recorder) roomFindings() []journal.RoomFinding {
 	st := r.tap.Load().Stats()
 	if st.Dataset == 0 {
 		return nil
@@ -32,7 +32,7 @@ func (r *recorder) roomFindings() []journal.RoomFinding {
 }
 
 // roomTroubles reports, for readiness, that a base may not fit.
-func (r *recorder) roomTroubles() (out []string) {
+func (r *Recorder) roomTroubles() (out []string) {
 	for _, f := range r.roomFindings() {
 		if f.NoBase {
 			out = append(out, "journal: "+f.Text)
@@ -42,8 +42,8 @@ func (r *recorder) roomTroubles() (out []string) {
 }
 
 // logRoom logs shortages until the context ends, and repeats none until their kinds change. Joined
-// by recorder.run.
-func (r *recorder) logRoom(ctx context.Context) {
+// by Recorder.run.
+func (r *Recorder) logRoom(ctx context.Context) {
 	var said []string
 	for wait := roomFirst; sleep(ctx, wait); {
 		if r.tap.Load().Stats().Dataset != 0 {

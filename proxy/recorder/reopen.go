@@ -1,4 +1,4 @@
-package proxy
+package recorder
 
 import (
 	"context"
@@ -25,7 +25,7 @@ import (
 const retryMost = time.Minute
 
 // run keeps a tap attached and the journal open. It is a goroutine, ended and joined by detach.
-func (r *recorder) run(ctx context.Context, t *tap.Tap, up upstream.Options, done chan struct{}) {
+func (r *Recorder) run(ctx context.Context, t *tap.Tap, up upstream.Options, done chan struct{}) {
 	defer close(done)
 	var beside sync.WaitGroup
 	defer beside.Wait()
@@ -44,7 +44,7 @@ func (r *recorder) run(ctx context.Context, t *tap.Tap, up upstream.Options, don
 
 // resume retries until the journal works again, and returns its new tap; nil if the context ends,
 // or if only a person can help.
-func (r *recorder) resume(ctx context.Context, pause time.Duration, up upstream.Options) *tap.Tap {
+func (r *Recorder) resume(ctx context.Context, pause time.Duration, up upstream.Options) *tap.Tap {
 	if pause <= 0 {
 		pause = time.Second
 	}
@@ -72,7 +72,7 @@ func (r *recorder) resume(ctx context.Context, pause time.Duration, up upstream.
 }
 
 // failure says why the journal failed and why it could not be reopened.
-func (r *recorder) failure() error {
+func (r *Recorder) failure() error {
 	err := r.journal.Load().Err()
 	if why := r.closed.Load(); err != nil && why != nil {
 		return fmt.Errorf("%w; since then: %w", err, *why)
@@ -81,7 +81,7 @@ func (r *recorder) failure() error {
 }
 
 // again reopens a failed journal, and makes a new tap.
-func (r *recorder) again(up upstream.Options) (*tap.Tap, error) {
+func (r *Recorder) again(up upstream.Options) (*tap.Tap, error) {
 	o := r.options()
 	if old := r.journal.Load(); old.Err() != nil {
 		_ = old.Close() // its error is known already; closing frees the folder

@@ -1,4 +1,4 @@
-package proxy
+package recorder
 
 import (
 	"errors"
@@ -18,7 +18,7 @@ import (
 const asideShown = 24 * time.Hour
 
 // openOrMove opens the journal, or a new one in the place of a damaged one.
-func (r *recorder) openOrMove(o JournalOptions) error {
+func (r *Recorder) openOrMove(o Options) error {
 	err := r.open(o)
 	var damage *journal.DamageError
 	switch {
@@ -52,7 +52,7 @@ func (r *recorder) openOrMove(o JournalOptions) error {
 
 // recallAside recalls, from the journal, a folder that an earlier process moved aside. If the
 // folder is gone the matter is settled.
-func (r *recorder) recallAside() {
+func (r *Recorder) recallAside() {
 	a, ok, err := r.journal.Load().Asided()
 	if err != nil {
 		r.log.Warn("journal: whether a folder was moved aside lately is unknown", "error", err)
@@ -64,7 +64,7 @@ func (r *recorder) recallAside() {
 
 // asideNow is the folder that was moved aside and is still there; nil: none. Moving or deleting it
 // settles the matter.
-func (r *recorder) asideNow() *journal.Asided {
+func (r *Recorder) asideNow() *journal.Asided {
 	a := r.aside.Load()
 	if a == nil {
 		return nil
@@ -76,7 +76,7 @@ func (r *recorder) asideNow() *journal.Asided {
 }
 
 // movedAside reports the folder moved aside, for readiness.
-func (r *recorder) movedAside() []string {
+func (r *Recorder) movedAside() []string {
 	a := r.asideNow()
 	if a == nil || time.Since(a.Time) > asideShown {
 		return nil

@@ -1,4 +1,4 @@
-package proxy
+package recorder
 
 import (
 	"cmp"
@@ -26,7 +26,7 @@ type repairer struct {
 const repairItems = 20
 
 // begin starts a repair, and passes its result to the callback at the end.
-func (p *repairer) begin(r *recorder, q admin.RepairRequest, told func(result string)) error {
+func (p *repairer) begin(r *Recorder, q admin.RepairRequest, told func(result string)) error {
 	conflicts := repair.List
 	if q.Conflicts != "" {
 		var err error
@@ -58,7 +58,7 @@ func (p *repairer) begin(r *recorder, q admin.RepairRequest, told func(result st
 }
 
 // run repairs, and closes the incident when that is done.
-func (p *repairer) run(ctx context.Context, r *recorder, o repair.Options, told func(string)) {
+func (p *repairer) run(ctx context.Context, r *Recorder, o repair.Options, told func(string)) {
 	rep, err := repair.Run(ctx, o)
 	what := rep.Settlement()
 	if err == nil && what != (journal.Settlement{}) {
@@ -131,8 +131,8 @@ func (p *repairer) close() {
 const roleEvery = 500 * time.Millisecond
 
 // guardRole makes the server a primary again if a repair was killed while it fed the server, by
-// this process or another. It runs until the context ends. Joined by recorder.run.
-func (p *repairer) guardRole(ctx context.Context, r *recorder) {
+// this process or another. It runs until the context ends. Joined by Recorder.run.
+func (p *repairer) guardRole(ctx context.Context, r *Recorder) {
 	said := ""
 	for ; ; sleep(ctx, roleEvery) {
 		if ctx.Err() != nil {
@@ -167,7 +167,7 @@ func (p *repairer) look() *admin.Repair {
 }
 
 // Repair implements admin.JournalBackend.
-func (c journalConsole) Repair(_ context.Context, q admin.RepairRequest) error {
+func (c Console) Repair(_ context.Context, q admin.RepairRequest) error {
 	r := c.recorder
 	if r == nil {
 		return admin.ErrNoJournal
@@ -183,7 +183,7 @@ func (c journalConsole) Repair(_ context.Context, q admin.RepairRequest) error {
 }
 
 // RepairState implements admin.JournalBackend.
-func (c journalConsole) RepairState(context.Context) (*admin.Repair, error) {
+func (c Console) RepairState(context.Context) (*admin.Repair, error) {
 	if c.recorder == nil {
 		return nil, admin.ErrNoJournal
 	}

@@ -1,4 +1,4 @@
-package proxy
+package recorder
 
 import (
 	"context"
@@ -67,7 +67,7 @@ func restoreCommand(dir string, n int) string {
 }
 
 // Events implements admin.JournalBackend.
-func (c journalConsole) Events(context.Context) ([]admin.Event, error) {
+func (c Console) Events(context.Context) ([]admin.Event, error) {
 	r := c.recorder
 	if r == nil {
 		return nil, admin.ErrNoJournal

@@ -1,4 +1,4 @@
-package proxy
+package recorder
 
 import (
 	"context"
@@ -47,8 +47,8 @@ func (s *scrubber) troubles() []string {
 		"proxy journal verify", len(all), all[0].File, all[0].Err)}
 }
 
-// run goes on until the context ends. Joined by recorder.run.
-func (s *scrubber) run(ctx context.Context, r *recorder) {
+// run goes on until the context ends. Joined by Recorder.run.
+func (s *scrubber) run(ctx context.Context, r *Recorder) {
 	o := r.options()
 	for wait := s.first(r, o.Scrub.Every); o.Scrub.Every > 0; wait = o.Scrub.Every {
 		if !sleep(ctx, wait) {
@@ -76,7 +76,7 @@ func (s *scrubber) run(ctx context.Context, r *recorder) {
 }
 
 // first is the wait after the start.
-func (s *scrubber) first(r *recorder, every time.Duration) time.Duration {
+func (s *scrubber) first(r *Recorder, every time.Duration) time.Duration {
 	due, begun := r.journal.Load().ScrubDue(every)
 	if begun {
 		return min(every, scrubAgain)

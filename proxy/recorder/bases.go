@@ -1,4 +1,4 @@
-package proxy
+package recorder
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 // baseTroubles reports, for readiness, that fresh bases fail: restores take ever longer, and the
 // segments up to the present grow beyond journal.retention. An older base still leads to the
 // present, so the proxy is degraded and not unready.
-func (r *recorder) baseTroubles() []string {
+func (r *Recorder) baseTroubles() []string {
 	return describeBases(r.tap.Load().Stats(), r.journal.Load().Stats())
 }
 

@@ -1,4 +1,4 @@
-package proxy
+package recorder
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"holdfast/proxy/telemetry"
 )
 
-// state gives the journal's metrics.
-func (r *recorder) state() *telemetry.JournalState {
+// State gives the journal's metrics.
+func (r *Recorder) State() *telemetry.JournalState {
 	s := &telemetry.JournalState{Journal: r.journal.Load().Stats(), Tap: r.tap.Load().Stats(),
 		Reopens: r.reopens.Load(), Scrubs: r.scrub.rounds.Load(),
 		Damaged: int64(len(r.scrub.damaged())), Held: r.heldBack() != "", Events: r.events.counts()}
@@ -38,14 +38,17 @@ func lag(s *telemetry.JournalState, moved int64) time.Duration {
 	return time.Since(since)
 }
 
-// journalConsole implements admin.JournalBackend.
-type journalConsole struct {
-	recorder *recorder // nil without a journal
+// Console implements admin.JournalBackend.
+type Console struct {
+	recorder *Recorder // nil without a journal
 	audit    func(admin.Action)
 }
 
+// Console returns the console's view. audit records the end of a repair. r is nil without a journal.
+func (r *Recorder) Console(audit func(admin.Action)) Console { return Console{r, audit} }
+
 // Journal implements admin.JournalBackend.
-func (c journalConsole) Journal(context.Context) (*admin.Journal, error) {
+func (c Console) Journal(context.Context) (*admin.Journal, error) {
 	r := c.recorder
 	if r == nil {
 		return nil, admin.ErrNoJournal
@@ -87,7 +90,7 @@ func errorText(err error) string {
 }
 
 // contents lists the journal's present contents.
-func (c journalConsole) contents() (*journal.View, error) {
+func (c Console) contents() (*journal.View, error) {
 	if c.recorder == nil {
 		return nil, admin.ErrNoJournal
 	}
@@ -95,7 +98,7 @@ func (c journalConsole) contents() (*journal.View, error) {
 }
 
 // Timelines implements admin.JournalBackend.
-func (c journalConsole) Timelines(context.Context) ([]admin.Timeline, error) {
+func (c Console) Timelines(context.Context) ([]admin.Timeline, error) {
 	view, err := c.contents()
 	if err != nil {
 		return nil, err
@@ -111,7 +114,7 @@ func (c journalConsole) Timelines(context.Context) ([]admin.Timeline, error) {
 }
 
 // History implements page.Backend.
-func (c journalConsole) History(context.Context) (*page.History, error) {
+func (c Console) History(context.Context) (*page.History, error) {
 	view, err := c.contents()
 	if err != nil {
 		return nil, err
@@ -131,7 +134,7 @@ func (c journalConsole) History(context.Context) (*page.History, error) {
 }
 
 // TakeBase implements admin.JournalBackend.
-func (c journalConsole) TakeBase(ctx context.Context) (*admin.Base, error) {
+func (c Console) TakeBase(ctx context.Context) (*admin.Base, error) {
 	if c.recorder == nil {
 		return nil, admin.ErrNoJournal
 	}
