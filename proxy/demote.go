@@ -44,7 +44,7 @@ type demotion struct {
 	runID  string           // of the old one
 	gone   <-chan struct{}  // closed when none of the proxy's links leads to the old one
 	stands func() bool      // the new primary is still the one in force
-	told   func(string)     // what became of the old primary
+	told   func(string)     // the end of the old primary
 }
 
 const (

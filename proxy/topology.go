@@ -313,7 +313,7 @@ func (t *topology) demote(c *change) {
 	t.srv.retired.Go(func() { d.run(t.srv.serving) })
 }
 
-// note records what became of the old primary of the n-th move.
+// note records the end of the old primary of the n-th move.
 func (t *topology) note(n uint64, text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

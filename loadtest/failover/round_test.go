@@ -31,14 +31,14 @@ func (r *round) kept(k *kind) bool {
 		r.fed && slices.Contains(sc.fed, k)
 }
 
-// A tally is what came of one kind's clients.
+// A tally counts the results of one kind's clients.
 type tally struct {
 	acked, lost int
 	pause       time.Duration // the longest of a client
 	errors      map[string]int
 }
 
-// An outcome is what came of a round.
+// An outcome is the result of a round.
 type outcome struct {
 	sc       *scenario
 	of       map[*kind]*tally

@@ -266,7 +266,7 @@ func (p *play) outlast() error {
 	})
 }
 
-// checks are what a reader without eyes or a mouse needs; each expression lists the faults.
+// checks find faults for a reader without eyes or a mouse; each expression lists the faults.
 var checks = map[string]string{
 	"ids that occur twice": `[...document.querySelectorAll("[id]")].map((e) => e.id).filter((id, i, all) => all.indexOf(id) !== i)`,
 	"fields without a label": `[...document.querySelectorAll("input:not([type=hidden]), meter, select")]

@@ -32,7 +32,7 @@ type Failover struct {
 	From, To, How string
 	Paused        time.Duration // of commands that may write
 	Took          time.Duration // all of it
-	Old           string        // what became of the old primary; "": it is left to the sentinels
+	Old           string        // the end of the old primary; "": it is left to the sentinels
 }
 
 // ProcessBackend is the process as a whole.

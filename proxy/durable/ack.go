@@ -37,7 +37,7 @@ func (a *Ack) Route() string {
 	return a.route.Spec.Name
 }
 
-// Demand is what the routes demand.
+// Demand is the routes' demand.
 func (a *Ack) Demand() policy.Demand { return a.demand }
 
 // Proven lists the proofs that were obtained.

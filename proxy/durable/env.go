@@ -7,7 +7,7 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// Env is what a Pipeline needs of its event loop and of the server. All methods are called on the loop,
+// Env is a Pipeline's view of its event loop and of the server. All methods are called on the loop,
 // except Post.
 type Env interface {
 	// Now is the loop's time in nanoseconds.
@@ -60,7 +60,7 @@ type Origin struct {
 	ConnNo uint64 // dials begun until the link was connected; 0: it is not yet
 }
 
-// Journal is what proofs need of the journal. Its methods take no lock for long.
+// Journal is a proof's view of the journal. Its methods take no lock for long.
 type Journal interface {
 	// Confirmed returns the proven position: the journal holds, fsynced and with a base that leads to it,
 	// all of the history replID below offset. "" proves nothing.
@@ -71,7 +71,7 @@ type Journal interface {
 	FACKs() bool
 }
 
-// Client is what a Gate needs of its session.
+// Client is a Gate's view of its session.
 type Client interface {
 	// Write gives bytes to the client. It keeps no part of p. It returns false once the session has
 	// ended, which closes the Gate.

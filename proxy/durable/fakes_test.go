@@ -260,7 +260,7 @@ func (c *fakeClient) Wake(open bool) {
 	}
 }
 
-// end is what a session does at its end.
+// end runs at the session's end.
 func (c *fakeClient) end() {
 	c.over = true
 	if c.gate != nil {

@@ -72,7 +72,7 @@ type spares struct {
 	gates []*Gate
 }
 
-// Options are what a Pipeline is made of. All fields but the durations are required.
+// Options are the parts of a Pipeline. All fields but the durations are required.
 type Options struct {
 	Env      Env
 	Monitor  *Monitor

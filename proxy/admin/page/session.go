@@ -107,7 +107,7 @@ func (s *sessions) take(id string) (n notice) {
 	return n
 }
 
-// A viewer is what the reader of a page may do.
+// A viewer holds the rights of a page's reader.
 type viewer struct {
 	Login bool // a password is configured, with which the reader has not logged in
 	Acts  bool // it has logged in

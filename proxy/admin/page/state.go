@@ -29,7 +29,7 @@ type part[T any] struct {
 	Err string // why there is none
 }
 
-// state is what the page shows, as of one time. It is immutable.
+// state is the page's content as of one time. It is immutable.
 type state struct {
 	At        time.Time
 	Stats     part[*admin.Stats]

@@ -14,7 +14,7 @@ import (
 	"holdfast/proxy/audit"
 )
 
-// query is what the reader of a page asks for.
+// query is a reader's choice of content.
 type query struct {
 	Who  string // text in the lines of the audit log
 	From int    // first entry of single keys in the trash
@@ -34,7 +34,7 @@ func queryOf(r *http.Request) (q query) {
 
 func limited(s string) string { return strings.TrimSpace(s[:min(len(s), maxQuery)]) }
 
-// view is what the templates show.
+// view is the templates' data.
 type view struct {
 	viewer
 	*state
