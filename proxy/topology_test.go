@@ -151,19 +151,19 @@ func TestTheProxyStartsBeforeThePrimaryIsKnown(t *testing.T) {
 		o.Hold, o.Upstream.ConnectTimeout = 0, 50*time.Millisecond
 	})
 	c := dial(t, addr)
-	got := c.do("SET n 1")
-	expectCode(t, "UPSTREAM", got)
-	if !strings.Contains(got, "(the sentinels name no primary)") {
-		t.Error(got)
-	}
-	why := strings.Join(srv.NotReady(), "\n")
-	if !strings.Contains(why, "3 of 3 sentinels answer, and 0 know \"mymaster\"") {
-		t.Errorf("not ready: %s", why)
-	}
+	proxytest.Poll(t, "the refusal has the reason", func() bool {
+		got := c.do("SET n 1")
+		expectCode(t, "UPSTREAM", got)
+		return strings.Contains(got, "(the sentinels name no primary)")
+	})
+	proxytest.Poll(t, "the readiness has the reason", func() bool {
+		return strings.Contains(strings.Join(srv.NotReady(), "\n"), "3 of 3 sentinels answer, and 0 know \"mymaster\"")
+	})
 	named(a.Addr, all...)
 	proxytest.Poll(t, "the primary is found", func() bool { return c.do("SET n 1") == "+OK\r\n" })
 	recorded(t, srv, a)
-	if s := sentinelsOf(t, srv); s.Total != 0 || s.Votes != 3 {
+	proxytest.Poll(t, "three votes", func() bool { return sentinelsOf(t, srv).Votes == 3 })
+	if s := sentinelsOf(t, srv); s.Total != 0 {
 		t.Errorf("got %+v", s)
 	}
 }
