@@ -144,6 +144,7 @@ func (c *killCase) killedAt(at point, p *process, srv *proxytest.Server, relay *
 		relay.arm(at, p.kill)
 		fromTheStart := c.isReady(p.t, srv)
 		c.act(p, srv)
+		proxytest.Poll(p.t, "the server's answers pass", func() bool { return relay.answered() || p.hasExited() })
 		if killed := relay.disarm(); killed || fromTheStart {
 			return killed
 		}

@@ -27,6 +27,7 @@ type killRelay struct {
 	links []string // addresses of the connections to the server so far
 	kill  func()   // nil: not armed
 	fired bool
+	owed  int // counted links on which the last piece went to the server
 
 	running sync.WaitGroup
 }
@@ -81,6 +82,13 @@ func (r *killRelay) disarm() bool {
 	return r.fired
 }
 
+// answered reports whether the server's last pieces have passed, too.
+func (r *killRelay) answered() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.owed == 0
+}
+
 // forget has settle look at later links only.
 func (r *killRelay) forget() {
 	r.mu.Lock()
@@ -123,10 +131,11 @@ func (r *killRelay) relay(client net.Conn) {
 	r.mu.Unlock()
 	l := &killLink{r: r}
 	var both sync.WaitGroup
-	both.Go(func() { l.copy(server, client) })
-	both.Go(func() { l.copy(client, server) })
+	both.Go(func() { l.copy(server, client, true) })
+	both.Go(func() { l.copy(client, server, false) })
 	both.Wait()
 	r.mu.Lock()
+	l.owe(false)
 	delete(r.conns, client)
 	delete(r.conns, server)
 	r.mu.Unlock()
@@ -136,17 +145,28 @@ func (r *killRelay) relay(client net.Conn) {
 type killLink struct {
 	r      *killRelay
 	marked bool // it carries a trash request
+	owes   bool // its last piece went to the server
+}
+
+func (l *killLink) owe(owes bool) {
+	switch {
+	case owes && !l.owes:
+		l.r.owed++
+	case !owes && l.owes:
+		l.r.owed--
+	}
+	l.owes = owes
 }
 
 // copy passes what comes from one end to the other, and ends both.
-func (l *killLink) copy(to io.WriteCloser, from io.ReadCloser) {
+func (l *killLink) copy(to io.WriteCloser, from io.ReadCloser, asks bool) {
 	defer to.Close()
 	defer from.Close()
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {
-			if pass, ends := l.judge(buf[:n]); ends {
+			if pass, ends := l.judge(buf[:n], asks); ends {
 				_, _ = to.Write(pass)
 				return
 			}
@@ -160,8 +180,9 @@ func (l *killLink) copy(to io.WriteCloser, from io.ReadCloser) {
 	}
 }
 
-// judge counts a piece. Where the proxy dies at it, the result is what of it still passes.
-func (l *killLink) judge(piece []byte) (pass []byte, ends bool) {
+// judge counts a piece, which asks or answers. Where the proxy dies at it, the result is what of it
+// still passes.
+func (l *killLink) judge(piece []byte, asks bool) (pass []byte, ends bool) {
 	r := l.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -171,7 +192,11 @@ func (l *killLink) judge(piece []byte) (pass []byte, ends bool) {
 	for _, mark := range r.marks {
 		l.marked = l.marked || bytes.Contains(piece, mark)
 	}
-	if r.kill == nil || !l.marked {
+	if !l.marked {
+		return nil, false
+	}
+	l.owe(asks)
+	if r.kill == nil {
 		return nil, false
 	}
 	if r.seen < r.at.piece {
