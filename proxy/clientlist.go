@@ -177,7 +177,7 @@ func (f *frame) changesLogin() next {
 		})
 	}
 	// The guard copies the user default, and the control user's login may have changed.
-	s.whenIdle = append(s.whenIdle, s.w.srv.guard.wake, s.w.up.DoubtLogin)
+	s.whenIdle = append(s.whenIdle, s.w.srv.guard.Wake, s.w.up.DoubtLogin)
 	return handled
 }
 

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"holdfast/policy"
+	"holdfast/proxy/guard"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
 )
@@ -58,7 +59,7 @@ func (f *frame) debuggerEvadesRules() bool {
 	if len(p.Rules()) == 0 {
 		return false
 	}
-	g, err := GuardFor(p, s.ident.userName())
+	g, err := guard.For(p, s.ident.userName())
 	if err != nil || !resp.EqualFold(f.Args[2], "yes") {
 		return true
 	}

@@ -136,7 +136,7 @@ func (srv *Server) stop() {
 	}
 	srv.closeConsole(ctx, srv.console)
 	srv.closeHTTP(ctx, srv.http)
-	srv.guard.stop()
+	srv.guard.Stop()
 	srv.stopDial()
 	srv.loops.stop()
 	srv.retired.Wait()

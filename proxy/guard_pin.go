@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"holdfast/policy"
+	"holdfast/proxy/guard"
 	"holdfast/proxy/resp"
 )
 
@@ -103,7 +104,7 @@ func (t *transaction) noteError(r *request) {
 
 // guarded reports whether the session's link is logged in as the current guard's user.
 func (s *session) guarded() bool {
-	return s.pin != nil && s.pin.guard != nil && sameGuard(s.pin.guard, s.w.guard)
+	return s.pin != nil && s.pin.guard != nil && guard.Same(s.pin.guard, s.w.guard)
 }
 
 // unguardedWhy returns the reason why the guard cannot bind the code in hand; "" if it can.
@@ -113,7 +114,7 @@ func (f *frame) unguardedWhy() string {
 	switch {
 	case !w.guardsIdentity(s.ident):
 		return whyUser
-	case w.guard == nil || w.guard.of != w.up:
+	case w.guard == nil || !w.guard.On(w.up):
 		return whyNoGuard
 	case s.tx == nil && s.held&^holdNoMulti == 0 || l == nil:
 		return "" // on the script lane
@@ -168,7 +169,7 @@ func (f *frame) needsSelf(v policy.Verdict) bool {
 	}
 	g := s.w.guard
 	return v.Effective() == policy.Trash || cmd.Name == "acl|whoami" ||
-		g == nil || g.policy.Refuses(cmd)
+		g == nil || g.Policy.Refuses(cmd)
 }
 
 // fitUser logs the session's link in as the user of the command in hand.
@@ -208,7 +209,7 @@ func (f *frame) expectsCode() bool {
 }
 
 // becomeGuard and becomeSelf log a pinned link in as another user.
-func (l *link) becomeGuard(g *guardUser) prepStep {
+func (l *link) becomeGuard(g *guard.User) prepStep {
 	l.guard = g
 	return prepStep{args: l.guardAuth(), must: true, instead: (*link).guardMissing}
 }
@@ -248,7 +249,7 @@ func (s *session) forgetGuard() {
 
 // unguardedErrors is unguarded for each error in the reply to EXEC.
 func (l *link) unguardedErrors(reply []byte) []byte {
-	if l.guard == nil || !bytes.Contains(reply, []byte(l.guard.name)) {
+	if l.guard == nil || !bytes.Contains(reply, []byte(l.guard.Name)) {
 		return reply
 	}
 	out := make([]byte, 0, len(reply))

@@ -9,6 +9,7 @@ import (
 
 	"holdfast/policy"
 	"holdfast/proxy"
+	"holdfast/proxy/guard"
 	"holdfast/proxy/proxytest"
 )
 
@@ -248,8 +249,8 @@ func TestGuardLetsNobodyIn(t *testing.T) {
 func TestGuardsOfTheDeadAreDeleted(t *testing.T) {
 	t.Parallel()
 	srv := proxytest.StartServer(t)
-	dead, living := proxy.GuardPrefix+"00000000-dead0000", proxy.GuardPrefix+"00000000-cafe0000"
-	foreign := proxy.GuardPrefix + "mine"
+	dead, living := guard.Prefix+"00000000-dead0000", guard.Prefix+"00000000-cafe0000"
+	foreign := guard.Prefix + "mine"
 	for _, name := range []string{dead, living, foreign} {
 		srv.MustDo("ACL", "SETUSER", name, "on", ">x")
 	}

@@ -29,7 +29,7 @@ type prepStep struct {
 // distinguishes the proxy's own commands from the clients' in a MONITOR stream (pubsub.go).
 func (l *link) openSteps() []prepStep {
 	var steps []prepStep
-	if g := l.w.guard; g != nil && g.of == l.up && l.w.guards(l) {
+	if g := l.w.guard; g != nil && g.On(l.up) && l.w.guards(l) {
 		l.guard = g
 		steps = append(steps, prepStep{args: l.guardAuth(), must: true, instead: (*link).guardMissing})
 	} else if auth := l.authArgs(); auth != nil {

@@ -83,6 +83,8 @@ func mayImport(pkg, imp string) bool {
 	case pkg == "holdfast/proxy/recorder":
 		return under(imp, "holdfast/journal") || under(imp, "holdfast/proxy/admin") || imp == "holdfast/proxy/durable" ||
 			imp == "holdfast/proxy/telemetry" || imp == "holdfast/proxy/upstream"
+	case pkg == "holdfast/proxy/guard":
+		return under(imp, "holdfast/policy") || imp == "holdfast/journal/seldom"
 	case pkg == "holdfast/proxy":
 		return !under(imp, "holdfast/configs") && !under(imp, "holdfast/cmd")
 	}

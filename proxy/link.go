@@ -6,6 +6,7 @@ import (
 
 	"holdfast/proxy/durable"
 	"holdfast/proxy/eventloop"
+	"holdfast/proxy/guard"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
@@ -26,10 +27,10 @@ type link struct {
 	process
 
 	// Its role: one of lane, owner and side is set, or it is a pinned link at rest.
-	lane  *lane      // shared links
-	owner *session   // pinned links on loan
-	side  *fenceLink // links of fences
-	guard *guardUser // as whom it has logged in instead of its identity; nil: as that
+	lane  *lane       // shared links
+	owner *session    // pinned links on loan
+	side  *fenceLink  // links of fences
+	guard *guard.User // as whom it has logged in instead of its identity; nil: as that
 
 	admission
 	handshake

@@ -21,7 +21,7 @@ func TestRecompile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer srv.stopDial()
-	srv.guard = newGuardKeeper(srv)
+	srv.guard = newGuard(srv)
 	commands := func(names ...string) any {
 		var reply []any
 		for _, name := range names {

@@ -249,7 +249,7 @@ func (c *change) commit() error {
 	if srv.recorder != nil {
 		srv.recorder.Change(c.opts.Journal, c.opts.Upstream)
 	}
-	srv.guard.await(srv.serving)
+	srv.guard.Await(srv.serving)
 	was.retire(c)
 	if c.opts.InForce != nil {
 		c.opts.InForce()

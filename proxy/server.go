@@ -23,6 +23,7 @@ import (
 	"holdfast/proxy/certs"
 	"holdfast/proxy/durable"
 	"holdfast/proxy/eventloop"
+	"holdfast/proxy/guard"
 	"holdfast/proxy/recorder"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
@@ -55,7 +56,7 @@ type Server struct {
 	approvals    *approvals.Book
 	scripts      *policy.Scripts // likewise
 	libraries    libraries
-	guard        *guardKeeper // from startWorkers on
+	guard        *guard.Keeper // from startWorkers on
 	logs         *logKeeper
 	instance     string // distinguishes this process from other proxies of the same server
 	budgets      *budgetBook
@@ -228,7 +229,7 @@ func (srv *Server) start(ctx context.Context) error {
 	srv.topology.start()
 	srv.retired.Go(srv.watchCertificates)
 	if info != nil {
-		srv.guard.await(ctx) // before clients come
+		srv.guard.Await(ctx) // before clients come
 	}
 	srv.backend = newConsole(srv)
 	if err := srv.startAdmin(); err != nil {
@@ -279,8 +280,8 @@ func (srv *Server) startWorkers(info *upstream.Info) error {
 	}
 	srv.loops.begin()
 	srv.hits.Start()
-	srv.guard = newGuardKeeper(srv)
-	go srv.guard.run()
+	srv.guard = newGuard(srv)
+	go srv.guard.Run(srv.dialCtx)
 	return nil
 }
 
@@ -406,7 +407,7 @@ func (srv *Server) upstreamChanged(up *upstream.Upstream, info *upstream.Info) {
 			w.setRules(r)
 		}
 	})
-	srv.guard.wake()
+	srv.guard.Wake()
 }
 
 // recompile returns the rules for a changed server; nil: they stay. Most changes, such as those of

@@ -241,7 +241,7 @@ func (f *frame) runScript() next {
 		return f.pinned()
 	}
 	kind := laneScript
-	if g := s.w.guard; g != nil && (g.policy.Refuses(f.cmd) || f.staysInSight()) {
+	if g := s.w.guard; g != nil && (g.Policy.Refuses(f.cmd) || f.staysInSight()) {
 		kind = s.dataKind() // for instance a module's command that the rules let pass
 	}
 	return f.forwardShared(f.laneFor(kind))

@@ -119,18 +119,6 @@ func (t *trashPlan) hideInfo(reply []byte) []byte {
 	return textReply(v.Type, text)
 }
 
-// hideFromCode lists the commands denied to code, to keep it out of the reserved databases;
-// guardKeeper.mayLeave grants the databases that it may still select.
-func (t *trashPlan) hideFromCode() (hide []string) {
-	if t.hidden == nil {
-		return nil
-	}
-	for _, name := range policy.LeavingDatabase() {
-		hide = append(hide, "-"+name)
-	}
-	return hide
-}
-
 // reachesTrash refuses code that may reach a reserved database: numbers in code cannot be replaced.
 func (f *frame) reachesTrash() next {
 	s, cmd := f.s, f.cmd

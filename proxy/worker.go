@@ -12,6 +12,7 @@ import (
 	"holdfast/proxy/certs"
 	"holdfast/proxy/durable"
 	"holdfast/proxy/eventloop"
+	"holdfast/proxy/guard"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
@@ -36,7 +37,7 @@ type worker struct {
 	desk     desk
 	pausing
 	assurance
-	guard      *guardUser  // user for scripts of the user default; nil: itself
+	guard      *guard.User // user for scripts of the user default; nil: itself
 	spareFrame *frame      // see takeFrame
 	toldTLS    seldom.Pace // of clients that speak TLS on plain listeners
 	epoch      int64       // Unix milliseconds at loop time 0

@@ -9,7 +9,7 @@ import (
 
 	"holdfast/configs"
 	"holdfast/policy"
-	"holdfast/proxy"
+	"holdfast/proxy/guard"
 	"holdfast/proxy/upstream"
 )
 
@@ -18,7 +18,7 @@ import (
 func checkGuard(ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream,
 	p *policy.Policy) {
 	control := controlUser(c)
-	g, err := proxy.GuardFor(p, "default")
+	g, err := guard.For(p, "default")
 	if err != nil {
 		r.warn("guard", "%v", err)
 		return
@@ -46,7 +46,7 @@ func checkGuard(ctx context.Context, r *report, c *configs.Config, u *upstream.U
 	for _, v := range users {
 		name, _ := v.(string)
 		own := name == "default" && guarded || name == control && name != "default"
-		if !own && !strings.HasPrefix(name, proxy.GuardPrefix) {
+		if !own && !strings.HasPrefix(name, guard.Prefix) {
 			checkUser(ctx, r, u, p, name)
 		}
 	}
@@ -83,7 +83,7 @@ func mayKeepGuard(ctx context.Context, r *report, u *upstream.Upstream, control 
 	v, err := u.Do(ctx, "ACL", "DRYRUN", control, "CLIENT", "LIST")
 	if text, _ := v.(string); err != nil || text != "OK" {
 		r.warn("guard", "the control user %s may not run CLIENT LIST: the users that killed proxies "+
-			"leave behind stay on the server (%s…)", control, proxy.GuardPrefix)
+			"leave behind stay on the server (%s…)", control, guard.Prefix)
 	}
 	return true
 }
@@ -91,7 +91,7 @@ func mayKeepGuard(ctx context.Context, r *report, u *upstream.Upstream, control 
 // checkUser reports the commands that scripts of one user may run against the rules, and the
 // remedy.
 func checkUser(ctx context.Context, r *report, u *upstream.Upstream, p *policy.Policy, name string) {
-	g, err := proxy.GuardFor(p, name)
+	g, err := guard.For(p, name)
 	if err != nil || !enabled(ctx, u, name) {
 		return
 	}

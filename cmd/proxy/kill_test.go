@@ -13,7 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"holdfast/proxy"
+	"holdfast/proxy/guard"
 	"holdfast/proxy/proxytest"
 )
 
@@ -133,7 +133,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 func expectOneGuard(t *testing.T, srv *proxytest.Server) {
 	t.Helper()
 	proxytest.Poll(t, "the dead proxies' users are deleted", func() bool {
-		return strings.Count(fmt.Sprint(srv.MustDo("ACL", "USERS")), proxy.GuardPrefix) == 1
+		return strings.Count(fmt.Sprint(srv.MustDo("ACL", "USERS")), guard.Prefix) == 1
 	})
 }
 

@@ -1,11 +1,9 @@
-package proxy
+package guard
 
 import (
 	"context"
 	"strconv"
 	"strings"
-
-	"holdfast/proxy/upstream"
 )
 
 // aclCalls counts the server's executions of commands that change users, from INFO commandstats.
@@ -18,8 +16,8 @@ type aclCalls struct {
 }
 
 // readACLCalls asks the server; false: no counts.
-func readACLCalls(ctx context.Context, up *upstream.Upstream) (c aclCalls, ok bool) {
-	reply, err := up.Do(ctx, "INFO", "commandstats")
+func readACLCalls(ctx context.Context, on Server) (c aclCalls, ok bool) {
+	reply, err := on.Do(ctx, "INFO", "commandstats")
 	text, _ := reply.(string)
 	if err != nil {
 		return c, false

@@ -1,4 +1,4 @@
-package proxy
+package guard
 
 import (
 	"context"
@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"holdfast/proxy/upstream"
 )
 
 // The guard's user is a copy of another user with some rights removed. ACL GETUSER returns all
@@ -196,14 +194,14 @@ func (p *aclPart) within(c *aclPart, grants []string) bool {
 		p.hasDatabases == c.hasDatabases
 }
 
-// guardCopy is the recipe of the guard's user: another user, and the changes.
-type guardCopy struct {
+// recipe is the recipe of the guard's user: another user, and the changes.
+type recipe struct {
 	of               *aclUser
 	restrict, grants []string
 }
 
 // hash identifies a copy by its rights.
-func (c *guardCopy) hash() string {
+func (c *recipe) hash() string {
 	sum := sha256.Sum256([]byte(strings.Join(c.of.words(c.restrict, c.grants), "\n")))
 	return hex.EncodeToString(sum[:4])
 }
@@ -211,18 +209,18 @@ func (c *guardCopy) hash() string {
 // write makes the user, which must not exist, and returns the server's description of it. The user
 // is first an exact copy that is off, which proves that the server understands the words as
 // intended. Then the restrictions follow, and only then can a link log in.
-func (c *guardCopy) write(ctx context.Context, up *upstream.Upstream, g *guardUser) (
+func (c *recipe) write(ctx context.Context, on Server, u *User) (
 	is string, err error) {
-	exact, _, err := c.set(ctx, up, g.name, c.of.words(nil, nil))
+	exact, _, err := c.set(ctx, on, u.Name, c.of.words(nil, nil))
 	if err != nil {
 		return "", err
 	}
 	if exact.on || !c.of.equal(exact) {
 		return "", fmt.Errorf("%w: the server has made something else of it", errNoCopy)
 	}
-	sum := sha256.Sum256([]byte(g.password))
+	sum := sha256.Sum256([]byte(u.Password))
 	words := append(c.of.words(c.restrict, c.grants), "on", "#"+hex.EncodeToString(sum[:]))
-	made, is, err := c.set(ctx, up, g.name, words)
+	made, is, err := c.set(ctx, on, u.Name, words)
 	if err == nil && !c.of.within(made, c.grants) {
 		err = fmt.Errorf("%w: the copy has more rights", errNoCopy)
 	}
@@ -230,16 +228,16 @@ func (c *guardCopy) write(ctx context.Context, up *upstream.Upstream, g *guardUs
 }
 
 // set applies words to the user, and reads it back.
-func (c *guardCopy) set(ctx context.Context, up *upstream.Upstream, name string, words []string) (
+func (c *recipe) set(ctx context.Context, on Server, name string, words []string) (
 	*aclUser, string, error) {
 	args := []any{"ACL", "SETUSER", name, "reset"}
 	for _, w := range words {
 		args = append(args, w)
 	}
-	if _, err := up.Do(ctx, args...); err != nil {
+	if _, err := on.Do(ctx, args...); err != nil {
 		return nil, "", fmt.Errorf("ACL SETUSER: %w", err)
 	}
-	reply, err := up.Do(ctx, "ACL", "GETUSER", name)
+	reply, err := on.Do(ctx, "ACL", "GETUSER", name)
 	if err != nil {
 		return nil, "", fmt.Errorf("ACL GETUSER: %w", err)
 	}
