@@ -254,6 +254,10 @@ func TestKeeperMakesUser(t *testing.T) {
 func TestKeeperFollowsTheRules(t *testing.T) {
 	guarding(t, func(p *fakeProxy) {
 		first := p.used
+		p.change(func() { p.want.Policy = denying(t, "flushall") }) // of a new command table
+		if !Same(first, p.used) || !p.used.Policy.Of(p.want.Policy) {
+			t.Error("the same rights, and the user is another one or of the old policy")
+		}
 		p.change(func() { p.want.Policy = denying(t, "flushall", "keys") })
 		if second := p.used; second == nil || Same(first, second) {
 			t.Errorf("%v became %v", first, second)
@@ -381,7 +385,7 @@ func TestKeeperMovesAndLeaves(t *testing.T) {
 	var old, now *fakeServer
 	guarding(t, func(p *fakeProxy) {
 		old, now = p.server, newFakeServer()
-		p.change(func() { p.server = now })
+		p.change(func() { p.server, p.want.Policy = now, denying(t, "keys") })
 		p.theUser()
 		if p.used.On(old) {
 			t.Error("the user is on the old server")
