@@ -69,7 +69,8 @@ type fakeServer struct {
 	infos   int    // and of INFO
 	clients string // CLIENT LIST
 	err     error  // of every command
-	lax     string // a word that each ACL SETUSER gets in addition
+	lax     string // a word that an ACL SETUSER with on, or each one (always), gets in addition
+	always  bool
 }
 
 func newFakeServer() *fakeServer {
@@ -106,7 +107,7 @@ func (s *fakeServer) Do(_ context.Context, args ...any) (any, error) {
 		if s.users[words[2]] == nil {
 			s.users[words[2]] = &fakeUser{commands: "-@all"}
 		}
-		if words = words[2:]; s.lax != "" && slices.Contains(words, "on") {
+		if words = words[2:]; s.lax != "" && (s.always || slices.Contains(words, "on")) {
 			words = append(words, s.lax)
 		}
 		s.users[words[0]].set(words[1:])
@@ -329,20 +330,31 @@ func TestKeeperWithoutServer(t *testing.T) {
 	})
 }
 
-// A copy with more rights than its original is deleted, and never in force.
+// A copy other than its original is deleted, and never in force. It is proven before it is on.
 func TestKeeperRefusesLaxCopy(t *testing.T) {
-	guarding(t, func(p *fakeProxy) {
-		p.server.change(func() { p.server.lax = "+config" })
-		p.change(func() { p.want.Policy = denying(t, "flushall", "keys") })
-		if p.used != nil || p.log.Count("the copy has more rights") != 1 {
-			t.Errorf("used %+v, log %q", p.used, p.log.String())
-		}
-		for _, name := range p.server.names() {
-			if p.server.users[name].on && strings.Contains(p.server.users[name].commands, "+config") {
-				t.Errorf("%s stays", name)
-			}
-		}
-	})
+	for name, row := range map[string]struct {
+		word   string
+		always bool
+		want   string
+	}{
+		"more rights":           {"+config", false, "the copy has more rights"},
+		"more rights from then": {"+config", true, "the server has made something else of it"},
+		"on at once":            {"on", true, "the server has made something else of it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			guarding(t, func(p *fakeProxy) {
+				before := p.used.Name
+				p.server.change(func() { p.server.lax, p.server.always = row.word, row.always })
+				p.change(func() { p.want.Policy = denying(t, "flushall", "keys") })
+				if p.used != nil || p.log.Count(row.want) != 1 {
+					t.Errorf("used %+v, log %q", p.used, p.log.String())
+				}
+				if names := p.server.names(); !slices.Equal(names, []string{before}) {
+					t.Errorf("users: %q", names)
+				}
+			})
+		})
+	}
 }
 
 // The user of a process without a connection goes after two looks, and that of a live one stays.
