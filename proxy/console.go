@@ -71,7 +71,7 @@ func (c processConsole) Reload(ctx context.Context) (warnings []string, err erro
 
 // Drain implements admin.ProcessBackend.
 func (c processConsole) Drain(context.Context) error {
-	c.srv.drainOnce.Do(func() { close(c.srv.drainNow) })
+	c.srv.askDrain()
 	return nil
 }
 

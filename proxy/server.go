@@ -39,64 +39,75 @@ const idBase = uint64(1) << 50
 
 // Server is one proxy in front of one upstream. New makes it, Run serves.
 //
-// Workers and other goroutines share its own fields: they are immutable after New (some
-// after start), atomic, or guarded by mu.
+// Workers and other goroutines share its fields: they are immutable after New (some after start),
+// guard themselves, or are guarded by mu.
 type Server struct {
-	opts    Options // as passed to New; current has those in force
-	log     *slog.Logger
-	loops   *loops
-	status  *status
-	backend *console // what the operator's side asks; set by start
-	audit   *audit.Log
-	hits    *audit.RuleLog
+	opts     Options // as passed to New; current has those in force
+	log      *slog.Logger
+	instance string // distinguishes this process from other proxies of the same server
+	loops    *loops
+	up       atomic.Pointer[upstream.Upstream]
+	topology *topology
+	recorder *recorder.Recorder // nil without a journal; set by start
+	lifetime
+	connNumbers
+	shared
 
-	up           atomic.Pointer[upstream.Upstream]
+	reloading sync.Mutex // held during a reload, and by stop
+	mu        sync.Mutex // guards the groups that follow
+	configured
+	entrances
+	operatorSide
+}
+
+// connNumbers count connections, on all loops.
+type connNumbers struct {
 	nextID       atomic.Uint64
-	limits       *policy.Limits // of rules; they outlive reloads
-	approvals    *approvals.Book
-	scripts      *policy.Scripts // likewise
-	libraries    libraries
-	guard        *guard.Keeper // from startWorkers on
-	logs         *logKeeper
-	instance     string // distinguishes this process from other proxies of the same server
-	budgets      *budgetBook
-	recorder     *recorder.Recorder // nil without a journal; set by start
-	topology     *topology
-	proofs       *durable.Monitor
-	turns        chan struct{} // of TLS handshakes that compute
-	trashRoom    trashRoom
 	sessionCount atomic.Int64
 	linkCount    atomic.Int64
-	draining     atomic.Bool
-	listening    atomic.Bool
-	startedAt    time.Time
+}
 
-	dialCtx  context.Context
-	stopDial context.CancelFunc
-	failed   chan error    // the first error that ends the server
-	started  chan struct{} // closed when everything is up
-	drainNow chan struct{} // closed when the console asks for the end
+// shared is what all workers share, and what outlives reloads. Each part guards itself.
+type shared struct {
+	limits    *policy.Limits // of rules
+	budgets   *budgetBook
+	approvals *approvals.Book
+	audit     *audit.Log
+	hits      *audit.RuleLog
+	scripts   *policy.Scripts
+	libraries libraries
+	guard     *guard.Keeper // from startWorkers on
+	logs      *logKeeper
+	proofs    *durable.Monitor
+	trashRoom trashRoom
+}
 
-	serving     context.Context // ends when the drain begins
-	stopServing context.CancelFunc
-	reloading   sync.Mutex     // held during a reload, and by stop
-	retired     sync.WaitGroup // goroutines that retire replaced parts, or watch certificates
-
-	mu        sync.Mutex
-	trashTold trashTold
-	current   Options // in force now
+// configured is the configuration in force, and what follows from it.
+type configured struct {
+	current   Options
 	table     *policy.Table
 	read      reading
 	compiled  basis
 	inForce   *rules // compiled from it
 	routeLog  durable.TroubleLog
+	trashTold trashTold
+}
+
+// entrances is the listeners for clients.
+type entrances struct {
 	listeners []*listener
-	reloads   telemetry.ReloadCount
-	exporter  *exporter
-	http      *telemetry.Server // nil when there is none
-	console   *admin.Server     // nil when there is none
-	attempts  admin.Attempts    // wrong passwords, on console and page
-	drainOnce sync.Once
+	turns     chan struct{} // of TLS handshakes that compute; immutable
+}
+
+// operatorSide is the part of the server that the operator's programs talk to.
+type operatorSide struct {
+	status   *status  // immutable
+	backend  *console // immutable; set by start
+	reloads  telemetry.ReloadCount
+	exporter *exporter
+	http     *telemetry.Server // nil when there is none
+	console  *admin.Server     // nil when there is none
+	attempts admin.Attempts    // wrong passwords, on console and page; it guards itself
 }
 
 // listener is one address with its acceptor.
@@ -112,29 +123,26 @@ type listener struct {
 // New prepares a server; nothing is opened before Run. The error is about the options.
 func New(opts Options) (*Server, error) {
 	opts.setDefaults()
-	srv := &Server{
-		opts: opts, current: opts, log: opts.Logger, audit: audit.New(opts.Logger), hits: audit.NewRuleLog(opts.Logger),
-		limits:  policy.NewLimits(limitersPerRule),
-		scripts: policy.NewScripts(0), proofs: durable.NewMonitor(),
-		routeLog: durable.TroubleLog{Log: opts.Logger},
-		loops:    newLoops(), failed: make(chan error, 1),
-		started: make(chan struct{}), drainNow: make(chan struct{}), startedAt: time.Now(),
-		instance: newInstance(),
-		turns:    handshakeTurns(opts.Workers), trashRoom: trashRoom{log: opts.Logger},
+	srv := &Server{opts: opts, log: opts.Logger, loops: newLoops(), instance: newInstance()}
+	srv.begin()
+	srv.current, srv.routeLog = opts, durable.TroubleLog{Log: srv.log}
+	srv.turns = handshakeTurns(opts.Workers)
+	srv.status = &status{srv}
+	srv.reloads.Last = srv.startedAt
+	log := audit.New(srv.log)
+	srv.shared = shared{
+		limits: policy.NewLimits(limitersPerRule), budgets: &budgetBook{began: srv.startedAt},
+		approvals: approvals.New(log), audit: log, hits: audit.NewRuleLog(srv.log),
+		scripts: policy.NewScripts(0), logs: newLogKeeper(srv.ownEntry), proofs: durable.NewMonitor(),
+		trashRoom: trashRoom{log: srv.log},
 	}
-	srv.status, srv.budgets = &status{srv}, &budgetBook{began: srv.startedAt}
-	srv.approvals = approvals.New(srv.audit)
-	srv.logs = newLogKeeper(srv.ownEntry)
 	srv.topology = newTopology(srv)
 	if opts.Sentinels != nil {
 		srv.current.Upstream = located(&opts, "")
 	}
 	srv.up.Store(srv.newUpstream(srv.current.Upstream))
-	srv.reloads.Last = srv.startedAt
 	// Two proxies, or one before and after a restart, give out different ids.
 	srv.nextID.Store(idBase + uint64(time.Now().Unix())%(1<<29)<<20)
-	srv.dialCtx, srv.stopDial = context.WithCancel(context.Background())
-	srv.serving, srv.stopServing = context.WithCancel(srv.dialCtx)
 	if _, err := srv.compile(opts, nil, srv.up.Load().Info()); err != nil {
 		return nil, err
 	}
@@ -179,12 +187,7 @@ func (srv *Server) Run(ctx context.Context) error {
 		srv.stop()
 		return err
 	}
-	var err error
-	select {
-	case <-ctx.Done():
-	case <-srv.drainNow:
-	case err = <-srv.failed:
-	}
+	err := srv.wait(ctx)
 	srv.drain()
 	srv.stop()
 	return err
@@ -438,14 +441,6 @@ func (srv *Server) Alive(ctx context.Context) error { return srv.loops.alive(ctx
 
 // Readiness gives the readiness, as /readyz shows it.
 func (srv *Server) Readiness() telemetry.Readiness { return srv.status }
-
-// fail ends the server.
-func (srv *Server) fail(err error) {
-	select {
-	case srv.failed <- err:
-	default:
-	}
-}
 
 // driver names the event loops' driver.
 func (srv *Server) driver() string {
