@@ -18,6 +18,7 @@ type disk interface {
 type file interface {
 	io.Writer
 	io.Closer
+	Size() (int64, error)
 	Truncate(size int64) error
 }
 
@@ -34,7 +35,17 @@ func (osDisk) open(path string) (file, int64, error) {
 		f.Close()
 		return nil, 0, err
 	}
-	return f, info.Size(), nil
+	return osFile{f}, info.Size(), nil
+}
+
+type osFile struct{ *os.File }
+
+func (f osFile) Size() (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
 }
 
 func (osDisk) rename(oldPath, newPath string) error { return os.Rename(oldPath, newPath) }

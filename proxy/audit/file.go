@@ -37,6 +37,7 @@ type File struct {
 	size  int64  // of the file
 	buf   []byte // unwritten lines
 	lines uint64 // number of lines in buf
+	torn  bool   // the file may end in a half line
 	told  seldom.Pace
 }
 
@@ -142,24 +143,21 @@ func (f *File) add(e *Entry) {
 	f.flush()
 	if over {
 		f.close()
-		f.check(f.rotate()) // after a failure the file grows, since lines matter more
+		if f.check(f.rotate()) { // after a failure the file grows, since lines matter more
+			f.torn = false
+		}
 	}
 	f.buf, f.lines = append(f.buf, line...), 1
 }
 
-// flush writes the lines. Lines that fail are counted, and leave no half line.
+// flush writes the lines. Lines that fail are counted.
 func (f *File) flush() {
 	if f.lines == 0 {
 		return
 	}
 	err := f.open()
 	if err == nil {
-		var n int
-		if n, err = f.file.Write(f.buf); err == nil {
-			f.size += int64(n)
-		} else if n > 0 {
-			err = errors.Join(err, f.file.Truncate(f.size))
-		}
+		err = f.write()
 	}
 	if f.check(err) {
 		f.counts.written.Add(f.lines)
@@ -167,6 +165,37 @@ func (f *File) flush() {
 		f.counts.failed.Add(f.lines)
 	}
 	f.buf, f.lines = f.buf[:0], 0
+}
+
+// write writes buf, on a new line if there is a half one before it.
+func (f *File) write() error {
+	text := f.buf
+	if f.torn {
+		text = append([]byte("\n"), text...)
+	}
+	n, err := f.file.Write(text)
+	if err == nil {
+		f.size, f.torn = f.size+int64(n), false
+		return nil
+	}
+	if n > 0 {
+		err = errors.Join(err, f.cut(int64(n)))
+	}
+	return err
+}
+
+// cut removes the n bytes of a failed write. They stay if another program, or the File that a
+// reload has put in force, has written to the file or shortened it: to cut it at the known size
+// would remove whole lines, or add zeros.
+func (f *File) cut(n int64) error {
+	size, err := f.file.Size()
+	if err == nil && size == f.size+n {
+		if err = f.file.Truncate(f.size); err == nil {
+			return nil
+		}
+	}
+	f.torn = true
+	return err
 }
 
 // check logs an error, at most once per failurePause, and closes the file; the next entry opens it

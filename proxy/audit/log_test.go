@@ -103,6 +103,12 @@ func (f *fakeFile) Truncate(size int64) error {
 	return nil
 }
 
+func (f *fakeFile) Size() (int64, error) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	return int64(len(f.d.files[f.path])), nil
+}
+
 func (f *fakeFile) Close() error { return nil }
 
 // onDisk runs a test with a log on a disk in memory, under a fake clock. put puts entries with these
@@ -180,6 +186,42 @@ func TestFullDisk(t *testing.T) {
 		expect(t, "opened", d.opened, 4)
 		expect(t, "counts", l.Counts(), Counts{Written: 2, Failed: 4})
 	})
+}
+
+// A failed write to a file that another writer has changed removes none of its lines: the half line
+// stays, and the next line is a line of its own.
+func TestFullDiskOfTwoWriters(t *testing.T) {
+	const others = `{"verdict":"other"}` + "\n"
+	for name, row := range map[string]struct {
+		change func(text []byte) []byte
+		want   int // whole lines
+	}{
+		"more lines": {func(text []byte) []byte { return append(text, others...) }, 4},
+		"emptied":    {func([]byte) []byte { return nil }, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onDisk(t, Options{File: "a"}, func(d *fakeDisk, l *Log, put func(...string), _ *proxytest.Log) {
+				put("one")
+				d.files["a"] = row.change(d.files["a"])
+				d.room = 10
+				put("two")
+				d.room = -1
+				put("three")
+				put("four")
+				whole := 0
+				for line := range bytes.Lines(d.files["a"]) {
+					if json.Valid(line) {
+						whole++
+					}
+				}
+				if whole != row.want || bytes.Contains(d.files["a"], []byte{0}) || bytes.Contains(d.files["a"], []byte("\n\n")) ||
+					!bytes.Contains(d.files["a"], []byte("\n{\"time\":\"0001-01-01T00:00:00Z\",\"verdict\":\"three\"")) {
+					t.Errorf("%d whole lines in %q", whole, d.files["a"])
+				}
+				expect(t, "counts", l.Counts(), Counts{Written: 3, Failed: 1})
+			})
+		})
+	}
 }
 
 // The oldest of the files goes, and no line is over the size.
