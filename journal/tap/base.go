@@ -151,7 +151,8 @@ func (t *Tap) fetchBase(ctx context.Context) (journal.Base, error) {
 
 // snapshotAlone is fetchBase's connection.
 func (t *Tap) snapshotAlone(ctx context.Context) (journal.Base, error) {
-	l, err := t.connect(ctx, "?", -1, "rdb-only", "1")
+	snapshot := func(*primaryInfo) psync { return psync{"?", -1, false} }
+	l, err := t.connect(ctx, snapshot, "rdb-only", "1")
 	if err != nil {
 		return journal.Base{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/journal"
 	"holdfast/journal/internal/wire"
 )
 
@@ -20,6 +21,28 @@ type link struct {
 	primary primaryInfo
 	answer  answer
 	trash   map[int64][]int // the result of readLedger
+	forked  bool            // the request was for the primary's history from its fork on
+}
+
+// psync is what PSYNC asks for: the stream of a history from an offset on.
+type psync struct {
+	replID string
+	offset int64 // of the first byte; -1: a snapshot
+	forked bool  // the history parts from the journal's there, before the journal's end
+}
+
+// psyncFor is the request to a primary. One whose history parts from the journal's before the journal's
+// end would have to send a snapshot for the bytes behind that end; from the fork on, its backlog mostly has
+// its own.
+func psyncFor(cur journal.Timeline, ok bool, p *primaryInfo) psync {
+	switch {
+	case !ok:
+		return psync{"?", -1, false}
+	case p.known && !p.loading && p.primary == "" && p.replID2 == cur.ReplID && p.replID != cur.ReplID &&
+		cur.Start <= p.secondEnd && p.secondEnd < cur.End:
+		return psync{p.replID, p.secondEnd + 1, true}
+	}
+	return psync{cur.ReplID, cur.End + 1, false}
 }
 
 // answer is the primary's answer to PSYNC.
@@ -43,10 +66,10 @@ type primaryInfo struct {
 	loading     bool  // it was loading its data, and did not know yet which history that continues
 }
 
-// connect dials the primary and goes through the handshake up to its answer to PSYNC. The options
-// are additional REPLCONF pairs. The context's end closes the connection, then or later; close must
+// connect dials the primary and goes through the handshake up to its answer to PSYNC, which asks for
+// the answer of ask. The options are additional REPLCONF pairs. The context's end closes the connection, then or later; close must
 // be called in any case.
-func (t *Tap) connect(ctx context.Context, replID string, offset int64, options ...string) (
+func (t *Tap) connect(ctx context.Context, ask func(*primaryInfo) psync, options ...string) (
 	*link, error,
 ) {
 	dialing, cancel := context.WithTimeout(ctx, t.opts.Timeout)
@@ -60,7 +83,9 @@ func (t *Tap) connect(ctx context.Context, replID string, offset int64, options 
 	err = introduce(dialing, l, options)
 	t.noteLoaded(l.primary)
 	if err == nil {
-		err = l.Send("PSYNC", replID, strconv.FormatInt(offset, 10))
+		q := ask(&l.primary)
+		l.forked = q.forked
+		err = l.Send("PSYNC", q.replID, strconv.FormatInt(q.offset, 10))
 	}
 	if err == nil {
 		l.answer, err = readAnswer(l.Conn, t.opts.Timeout)

@@ -48,7 +48,7 @@ func TestLostTail(t *testing.T) {
 		end := r.caughtUp(srv)
 		srv.Kill()
 		srv.Restart()
-		proxytest.Poll(t, "a full resync", func() bool { return r.tap.Stats().FullResyncs == 2 })
+		proxytest.Poll(t, "a new timeline", func() bool { return len(r.view().Timelines()) == 2 })
 		r.attached()
 		srv.MustDo("SET", "new", 1)
 		r.caughtUp(srv)
@@ -60,6 +60,9 @@ func TestLostTail(t *testing.T) {
 		tls := r.view().Timelines()
 		if len(tls) != 2 || tls[1].Parent != 1 || tls[1].Fork != fork || tls[0].End != end {
 			t.Errorf("timelines %+v, want a child at %d and the branch kept to %d", tls, fork, end)
+		}
+		if r.tap.Stats().FullResyncs != 1 || len(r.view().Gaps()) > 0 {
+			t.Errorf("%+v, gaps %+v: the backlog has all since the fork", r.tap.Stats(), r.view().Gaps())
 		}
 		if r.tap.Stats().LostTails != 1 || !r.log.contains("lost writes that the journal holds") {
 			t.Errorf("stats %+v", r.tap.Stats())
@@ -110,7 +113,7 @@ func TestOnlyPingsLost(t *testing.T) {
 	proxytest.Poll(t, "a PING", func() bool { return r.j.Durable().Offset > said })
 	srv.Kill()
 	srv.Restart()
-	proxytest.Poll(t, "a full resync", func() bool { return r.tap.Stats().FullResyncs == 2 })
+	proxytest.Poll(t, "a new timeline", func() bool { return len(r.view().Timelines()) == 2 })
 	r.attached()
 	if in := r.view().Incidents(); len(in) != 0 {
 		t.Errorf("incidents %+v, want none", in)
@@ -158,7 +161,7 @@ func TestFailover(t *testing.T) {
 		srv.MustDo("SET", "old", 2)
 		end := r.caughtUp(srv)
 		r.tap.Redirect(other.Addr)
-		proxytest.Poll(t, "the new primary", func() bool { return r.tap.Stats().FullResyncs == 2 })
+		proxytest.Poll(t, "the new primary", func() bool { return len(r.view().Timelines()) == 2 })
 		r.attached()
 		other.MustDo("SET", "new", 1)
 		r.caughtUp(other)
@@ -168,7 +171,7 @@ func TestFailover(t *testing.T) {
 		}
 		// And back: the first timeline's history goes on where it was left.
 		r.tap.Redirect(srv.Addr)
-		proxytest.Poll(t, "the old primary", func() bool { return r.tap.Stats().FullResyncs == 3 })
+		proxytest.Poll(t, "the old primary", func() bool { return len(r.view().Timelines()) == 3 })
 		r.attached()
 		r.caughtUp(srv)
 		tls, in := r.view().Timelines(), r.view().Incidents()

@@ -13,16 +13,12 @@ import (
 
 // connection runs one connection: PSYNC, and the consequence of its answer.
 func (t *Tap) connection(ctx context.Context) error {
-	replID, offset := "?", int64(-1)
 	cur, ok := t.opts.Journal.Current()
-	if ok {
-		replID, offset = cur.ReplID, cur.End+1
-	}
 	var words serverLog
 	if t.failing() { // the next one may fail before its answer arrives
 		words = t.openLog(ctx)
 	}
-	l, err := t.connect(ctx, replID, offset)
+	l, err := t.connect(ctx, func(p *primaryInfo) psync { return psyncFor(cur, ok, p) })
 	if err != nil {
 		return err
 	}
@@ -35,6 +31,9 @@ func (t *Tap) connection(ctx context.Context) error {
 		return fmt.Errorf("%w: +CONTINUE where nothing was there to continue", ErrHandshake)
 	}
 	t.stats.update(func(s *Stats) { s.Continues++ })
+	if l.forked {
+		return t.followFork(ctx, l)
+	}
 	if id := l.answer.replID; id != "" && id != cur.ReplID {
 		if cur, err = t.rename(ctx, cur, id); err != nil {
 			return err
@@ -43,6 +42,24 @@ func (t *Tap) connection(ctx context.Context) error {
 	t.log.Info("journal: continued", "primary", t.address(), "timeline", cur.ID,
 		"replid", cur.ReplID, "offset", cur.End)
 	return t.stream(ctx, l, cur, cur.End)
+}
+
+// followFork follows a history that parts from the journal's before the journal's end, from there on. A base
+// before that place leads to it.
+func (t *Tap) followFork(ctx context.Context, l *link) error {
+	if id := l.answer.replID; id != "" && id != l.primary.replID {
+		return fmt.Errorf("%w: +CONTINUE %s, and INFO said %s", ErrHandshake, id, l.primary.replID)
+	}
+	l.answer = answer{replID: l.primary.replID, offset: l.primary.secondEnd}
+	l.trash = t.readLedger(ctx)
+	tl, err := t.turn(ctx, l, nil)
+	if err == nil {
+		err = t.refreshCovered()
+	}
+	if err != nil {
+		return err
+	}
+	return t.stream(ctx, l, tl, l.answer.offset)
 }
 
 // rename goes on under a new replication id: the base that covered the old timeline covers the new

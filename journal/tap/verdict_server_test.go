@@ -492,16 +492,16 @@ func TestVerdictOfABranch(t *testing.T) {
 	srv.MustDo("SET", "only:here", 1)
 	marked(t, r, srv, before)
 	r.caughtUp(srv)
-	syncs := r.tap.Stats().FullResyncs
+	before = int64(len(r.view().Timelines()))
 	r.tap.Redirect(other.Addr)
-	proxytest.Poll(t, "the promoted one", func() bool { return r.tap.Stats().FullResyncs > syncs })
+	proxytest.Poll(t, "the promoted one", func() bool { return int64(len(r.view().Timelines())) > before })
 	r.attached()
 	before = offset(other)
 	other.MustDo("SET", "only:there", 1)
 	marked(t, r, other, before)
 	r.caughtUp(other)
 	srv.Restart()
-	syncs = r.tap.Stats().FullResyncs
+	syncs := r.tap.Stats().FullResyncs
 	r.tap.Redirect(srv.Addr)
 	proxytest.Poll(t, "the old one", func() bool { return r.tap.Stats().FullResyncs > syncs })
 	r.attached()
