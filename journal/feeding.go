@@ -19,8 +19,9 @@ type Feeding struct {
 	N        int        `json:"n"` // the incident, with its timeline and moment
 	Timeline TimelineID `json:"timeline"`
 	Noticed  time.Time  `json:"noticed"`
-	RunID    string     `json:"run_id"`  // of the server process
-	Address  string     `json:"address"` // the server replicates from it; "": its role is restored
+	Server   string     `json:"server,omitempty"` // its address; "", in older folders: that of the recorded one
+	RunID    string     `json:"run_id"`           // of the server process
+	Address  string     `json:"address"`          // the server replicates from it; "": its role is restored
 	Parts    []FedPart  `json:"parts,omitempty"`
 	// Diverged: the server answered some of it with an error, or may have, so its data differs from the
 	// feed.

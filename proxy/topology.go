@@ -37,6 +37,7 @@ type topology struct {
 	srv  *Server
 	wake chan struct{} // one token: look at the View
 	done chan struct{} // closed when run has ended; nil before
+	feed *feeder
 
 	handing sync.Mutex // held by a handover (handover.go)
 
@@ -65,7 +66,7 @@ func (noPrimary) DialContext(context.Context, string, string) (net.Conn, error) 
 }
 
 func newTopology(srv *Server) *topology {
-	return &topology{srv: srv, wake: make(chan struct{}, 1)}
+	return &topology{srv: srv, wake: make(chan struct{}, 1), feed: newFeeder(srv)}
 }
 
 // located completes the upstream of options with sentinels: address is the primary's; "": there is
@@ -86,7 +87,7 @@ func located(o *Options, address string) upstream.Options {
 // connection. After an error the Watcher goes on.
 func (t *topology) watch(ctx context.Context, o *Options) (w *sentinel.Watcher, address string, err error) {
 	so, up := *o.Sentinels, o.Upstream
-	so.Logger, so.OnChange = t.srv.log, func(*sentinel.View) { t.poke() }
+	so.Logger, so.OnChange = t.srv.log, func(*sentinel.View) { t.poke(); t.feed.poke() }
 	so.Role = func(ctx context.Context, address string) (string, error) {
 		return t.role(ctx, up, address)
 	}
@@ -143,6 +144,7 @@ func (t *topology) begin(ctx context.Context) {
 func (t *topology) start() {
 	t.done = make(chan struct{})
 	go t.run()
+	t.feed.start()
 	t.poke()
 }
 
@@ -150,6 +152,7 @@ func (t *topology) start() {
 func (t *topology) stop() {
 	if t.done != nil {
 		<-t.done
+		t.feed.joined.Wait()
 	}
 	if w := t.adopt(nil); w != nil {
 		w.Stop()
@@ -212,10 +215,15 @@ func (t *topology) look(ctx context.Context) error {
 	from := t.srv.up.Load().Address()
 	if v.Primary == "" || v.Primary == from {
 		t.suspect(suspicion{why: cmp.Or(v.Doubt, t.plannedDoubt()), certain: v.Certain})
+		t.feed.stay(from, w)
 		return nil
 	}
 	t.suspect(suspicion{why: "the primary is " + v.Primary + " now", certain: true})
 	waited := t.outageSoFar(ctx)
+	defer t.feed.pause(ctx)()
+	if from != v.Name { // the placeholder
+		t.feed.follow(ctx, v.Primary, w)
+	}
 	c, err := t.srv.moveTo(ctx, w, v.Primary)
 	if c != nil {
 		t.moved(from, v, waited)
@@ -278,7 +286,7 @@ func (t *topology) outageSoFar(ctx context.Context) time.Duration {
 func (t *topology) moved(from string, v *sentinel.View, waited time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	m := admin.Move{At: time.Now(), From: from, To: v.Primary, Why: t.why,
+	m := admin.Move{At: time.Now(), From: from, To: v.Primary, Why: t.why, Fed: t.feed.total(v.Primary),
 		Paused: max(time.Since(t.began), waited), Votes: v.Votes, Of: v.Of}
 	t.told, t.began, t.why, t.planned = suspicion{}, time.Time{}, "", "" // switchTo has ended the workers' doubt
 	if from == v.Name {
@@ -288,7 +296,7 @@ func (t *topology) moved(from string, v *sentinel.View, waited time.Duration) {
 	t.moves = append(t.moves, m)
 	t.moves = slices.Delete(t.moves, 0, max(0, len(t.moves)-keptMoves))
 	t.srv.log.Info("the proxy follows a failover", "from", m.From, "to", m.To, "reason", m.Why,
-		"paused", m.Paused.Round(time.Millisecond).String())
+		"paused", m.Paused.Round(time.Millisecond).String(), "fed", m.Fed)
 	t.poke() // the View may have a doubt about the new one already
 }
 

@@ -56,6 +56,7 @@ func checkReplication(ctx context.Context, r *report, c *configs.Config, u *upst
 	}
 	user := controlUser(c)
 	checkPSYNC(ctx, r, u, user)
+	checkFeed(ctx, r, c, u, user)
 	checkRoom(ctx, r, c, u)
 	checkJournalMark(ctx, r, c, u, user)
 	text, err := u.Do(ctx, "INFO", "replication")
@@ -96,6 +97,30 @@ func checkPSYNC(ctx context.Context, r *report, u *upstream.Upstream, user strin
 		}
 	}
 	r.ok("journal", "the control user %s may replicate", user)
+}
+
+// checkFeed asks whether the proxy may feed replicas in a failover.
+func checkFeed(ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, user string) {
+	switch {
+	case len(c.Upstream.Sentinels) == 0:
+		return
+	case c.Failover.Feed != configs.Auto:
+		r.warn("failover", "failover.feed is %s: writes that only the journal has are missing after a failover, and an "+
+			"incident names them", c.Failover.Feed)
+		return
+	}
+	for _, args := range [][]any{{"REPLICAOF", "NO", "ONE"}, {"INFO", "replication"}, {"MULTI"}, {"EXEC"}} {
+		reply, err := u.Do(ctx, append([]any{"ACL", "DRYRUN", user}, args...)...)
+		if err != nil {
+			return // checkPSYNC has reported it
+		}
+		if reply != "OK" {
+			r.warn("failover", "the control user %s may not run %s: writes that only the journal has are missing after "+
+				"a failover. On every server: ACL SETUSER %s +replicaof +info +multi +exec", user, args[0], user)
+			return
+		}
+	}
+	r.ok("failover", "the control user %s may feed replicas the writes that only the journal has", user)
 }
 
 // infoFields reads a reply to INFO.

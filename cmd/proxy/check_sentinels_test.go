@@ -83,3 +83,19 @@ func TestSentinelsNameTheServerOfACommand(t *testing.T) {
 		t.Errorf("without a primary: %v", err)
 	}
 }
+
+// Feeding replicas takes rights that a journal alone does not need.
+func TestCheckFeed(t *testing.T) {
+	srv := proxytest.StartServer(t)
+	s := proxytest.StartFakeSentinel(t, "a", srv.Addr)
+	expectCheck(t, exitDone, sentinelFile("", s)+"journal: {dir: j}\n", nil,
+		"ok    failover: the control user default may feed replicas")
+	expectCheck(t, exitDone, sentinelFile("", s)+"journal: {dir: j}\nfailover: {feed: off}\n", nil,
+		"warn  failover: failover.feed is off: writes that only the journal has are missing after a failover")
+	srv.MustDo("ACL", "SETUSER", "meek", "on", ">x", "+@all", "~*", "-replicaof")
+	as := sentinelFile("  username: meek\n  password: x\n", s) + "journal: {dir: j}\n"
+	expectCheck(t, exitDone, as, nil, "warn  failover: the control user meek may not run REPLICAOF: writes that only the "+
+		"journal has are missing after a failover. On every server: ACL SETUSER meek +replicaof +info +multi +exec\n")
+	srv.MustDo("ACL", "SETUSER", "meek", "+replicaof")
+	expectCheck(t, exitDone, as, nil, "ok    failover: the control user meek may feed replicas")
+}

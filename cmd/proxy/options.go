@@ -43,6 +43,7 @@ func (s *service) options(c *configs.Config) (proxy.Options, error) {
 		Sentinels:    sentinelOptions(c, secured.sentinel),
 		Hold:         c.Upstream.Hold,
 		Fence:        c.Failover.Fence == configs.Auto,
+		Feed:         c.Failover.Feed == configs.Auto,
 		Guard:        c.Upstream.Guard == configs.GuardACL,
 		Limits:       limits(&inForce),
 		Rules:        ruleSpecs(c),

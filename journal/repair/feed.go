@@ -174,7 +174,7 @@ func (r *run) feedNow(ctx context.Context) error {
 	in := &r.branch.in
 	word := r.word
 	word.N, word.Timeline, word.Noticed = in.N, in.Timeline, in.Time
-	o := replay.FeedOptions{Target: r.Live, View: r.view, Fresh: r.Fresh, Branch: branch, Word: word,
+	o := replay.FeedOptions{Target: r.Live, View: r.view, Fresh: r.Fresh, Branch: branch, Word: word, Watched: r.FeedOnly,
 		Check: r.unwritten, Logger: r.Logger, Step: r.step,
 		Put: func(w journal.Feeding) error { return journal.LeaveFeeding(r.FS, r.Dir, w) }}
 	if r.DryRun {
@@ -298,7 +298,7 @@ func (d removed) compare(ctx context.Context, view *journal.View, b *lostBranch)
 }
 
 // RestoreRole gives a server its role back after a repair that fed it was killed. False: there was
-// none. It does nothing while a repair is running. A nil disk is the machine's.
+// none. live is the endpoint of servers, and the recorded one's address. It does nothing while a repair is running. A nil disk is the machine's.
 func RestoreRole(ctx context.Context, disk vfs.FS, dir string, live keyspace.Endpoint) (bool, error) {
 	if word, err := unrestored(disk, dir); word == nil {
 		return false, err
@@ -314,6 +314,9 @@ func RestoreRole(ctx context.Context, disk vfs.FS, dir string, live keyspace.End
 	word, err := unrestored(disk, dir) // the repair that ended meanwhile may have left another
 	if word == nil {
 		return false, err
+	}
+	if word.Server != "" {
+		live.Address = word.Server
 	}
 	restored, err := replay.RestoreRole(ctx, live, *word)
 	if err == nil {

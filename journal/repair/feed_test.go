@@ -195,6 +195,9 @@ func TestMain(m *testing.M) {
 	if spec := os.Getenv(childVar); spec != "" {
 		os.Exit(feedAndDie(strings.Split(spec, "|")))
 	}
+	if spec := os.Getenv(replicaChildVar); spec != "" {
+		os.Exit(feedReplicaAndDie(strings.Split(spec, "|")))
+	}
 	os.Exit(m.Run())
 }
 

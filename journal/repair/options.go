@@ -49,6 +49,10 @@ type Options struct {
 	Live     keyspace.Endpoint
 	Scratch  scratch.Options
 
+	// FeedOnly: the server is fed the lost branch, or nothing is done (replay.ErrNotFed). Sentinels may
+	// watch it: a feed is over before they act.
+	FeedOnly bool
+
 	Conflicts Conflicts
 	DryRun    bool    // compare, decide, and write nothing
 	Rate      float64 // keys a second on the live server; 0: any number

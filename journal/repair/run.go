@@ -66,6 +66,9 @@ func (r *run) run(ctx context.Context) (err error) {
 	if done, err := r.feed(ctx); done || err != nil {
 		return err
 	}
+	if r.FeedOnly {
+		return fmt.Errorf("%w: %s", replay.ErrNotFed, r.report.NotFed)
+	}
 	return r.byKeys(ctx)
 }
 

@@ -1,18 +1,11 @@
 package replay
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"slices"
-	"strconv"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"holdfast/journal"
@@ -53,10 +46,11 @@ type FeedOptions struct {
 	// Word is the state of the incident and its feeds so far. Put durably notes each next step: the
 	// address that the server will replicate from, then the offset of the feed; and afterwards its
 	// return to primary, or its divergence.
-	Word   journal.Feeding
-	Put    func(journal.Feeding) error
-	Logger *slog.Logger // nil: discard
-	Step   func(string) // nil: none; tests end the process there
+	Word    journal.Feeding
+	Watched bool // sentinels may watch the server
+	Put     func(journal.Feeding) error
+	Logger  *slog.Logger // nil: discard
+	Step    func(string) // nil: none; tests end the process there
 }
 
 // ErrNotFed means that a server was not fed: it is a primary again, with its data as before.
@@ -87,7 +81,8 @@ func openFed(ctx context.Context, o *FeedOptions) (*target, error) {
 	if o.Step == nil {
 		o.Step = func(string) {}
 	}
-	t, err := openEndpoint(ctx, o.Target, RestoreOptions{View: o.View, Plan: o.Branch.plan, Logger: o.Logger})
+	t, err := openEndpoint(ctx, o.Target, RestoreOptions{View: o.View, Plan: o.Branch.plan, Logger: o.Logger,
+		SentinelPaused: o.Watched})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotFed, err)
 	}
@@ -136,12 +131,7 @@ func (t *target) feedable(ctx context.Context) error {
 // liveFeed is a running feed.
 type liveFeed struct {
 	FeedOptions
-	t     *target
-	at    int64         // the server's offset at which the branch begins
-	ready chan struct{} // closed when at is known, and may be served
-	came  chan struct{} // closed when the server has asked
-	once  sync.Once
-	fed   atomic.Bool // something was sent
+	*continuation
 }
 
 // Feed feeds a server. After ErrNotFed it is unchanged; another error says whether it has a part of
@@ -151,18 +141,14 @@ func Feed(ctx context.Context, o FeedOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	f := &liveFeed{FeedOptions: o, t: t, ready: make(chan struct{}), came: make(chan struct{})}
+	f := &liveFeed{FeedOptions: o, continuation: newContinuation(t, o.Branch, o.Step)}
 	defer func() { t.conn.Close() }()
-	ln, advertise, err := t.listen(ctx)
+	advertise, stop, err := f.listen(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotFed, err)
 	}
-	serving, stop := context.WithCancel(ctx)
-	var all sync.WaitGroup
-	all.Go(func() { f.serve(serving, ln) })
-	defer all.Wait()
 	defer stop()
-	f.Word.RunID, f.Word.Address = t.before.runID, advertise
+	f.Word.Server, f.Word.RunID, f.Word.Address = o.Target.Address, t.before.runID, advertise
 	o.Step("before the word")
 	if err := o.Put(f.Word); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotFed, err)
@@ -199,38 +185,19 @@ func (f *liveFeed) feed(ctx context.Context) error {
 	}
 	f.Step("before the first byte")
 	close(f.ready)
-	end, last, moved := f.at+f.Branch.Size(), f.at, time.Now()
-	for {
-		now, err := f.t.lookAtOurs(ctx)
-		switch {
-		case err != nil:
-			return err
-		case now.offset == end:
-			f.Step("all of it is applied")
-			return f.understood(now)
-		case now.offset < f.at || now.offset > end:
-			return fmt.Errorf("%w: it is at offset %d, and was fed %d to %d", ErrTaken, now.offset, f.at, end)
-		case now.offset != last:
-			last, moved = now.offset, time.Now()
-		case time.Since(moved) > standstill:
-			return fmt.Errorf("%w: it has not gone on from offset %d for %v", ErrTarget, last, standstill)
-		}
-		if err := ctxtime.Sleep(ctx, pollAtEnd); err != nil {
-			return err
-		}
+	now, err := f.applied(ctx)
+	if err != nil {
+		return err
 	}
+	f.Step("all of it is applied")
+	return f.understood(now)
 }
 
 // fence waits for the server to connect, and for the journal to have all of its stream, and checks
 // that.
 func (f *liveFeed) fence(ctx context.Context) error {
-	select {
-	case <-f.came:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(comeTimeout):
-		return fmt.Errorf("%w: it did not come to %s for the data within %v", ErrTarget, f.Word.Address,
-			comeTimeout)
+	if err := f.arrival(ctx); err != nil {
+		return err
 	}
 	now, err := f.t.lookAtOurs(ctx)
 	if err != nil {
@@ -283,99 +250,6 @@ func Understood(ctx context.Context, e wire.Endpoint, word *journal.Feeding, par
 	defer func() { t.conn.Close() }()
 	now, err := t.look(ctx)
 	return err == nil && now.runID == word.RunID && now.rejected == part.Rejected, err
-}
-
-// serve accepts connections until the context ends.
-func (f *liveFeed) serve(ctx context.Context, ln net.Listener) {
-	stop := context.AfterFunc(ctx, func() { ln.Close() })
-	defer stop()
-	var all sync.WaitGroup
-	defer all.Wait()
-	for {
-		conn, err := ln.Accept()
-		if err != nil { // closed; a broken listener shows as a server that does not come
-			return
-		}
-		all.Go(func() {
-			stop := context.AfterFunc(ctx, func() { conn.Close() })
-			defer stop()
-			defer conn.Close()
-			if f.t.isTarget(conn.RemoteAddr()) {
-				err = f.converse(ctx, wire.NewConn(conn))
-				f.Logger.Debug("repair: the server's connection ended", "error", err)
-			}
-		})
-	}
-}
-
-// converse answers a server until it has been fed and leaves.
-func (f *liveFeed) converse(ctx context.Context, conn *wire.Conn) error {
-	for {
-		args, err := conn.Command()
-		if err != nil {
-			return err
-		}
-		if len(args) == 0 {
-			continue
-		}
-		switch name := strings.ToUpper(args[0]); name {
-		case "PSYNC", "SYNC":
-			if err := f.send(ctx, conn, args); err != nil {
-				return err
-			}
-		default:
-			if _, err := io.WriteString(conn, answerTo(name, args)); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// send serves exactly from the server's offset, or refuses.
-func (f *liveFeed) send(ctx context.Context, conn *wire.Conn, args []string) error {
-	f.once.Do(func() { close(f.came) })
-	select {
-	case <-f.ready:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	skip := int64(-1)
-	if len(args) == 3 && args[1] == f.t.before.replID {
-		next, err := strconv.ParseInt(args[2], 10, 64)
-		if err == nil {
-			skip = next - 1 - f.at
-		}
-	}
-	w := bufio.NewWriterSize(conn, 256<<10)
-	if skip < 0 || skip > f.Branch.Size() {
-		// After this error a server retries later, and keeps its data.
-		fmt.Fprintf(w, "-NOMASTERLINK this is a repair: it continues %s from offset %d only\r\n",
-			f.t.before.replID, f.at)
-		return errors.Join(fmt.Errorf("%w: it asks for %q", ErrRejected, args), w.Flush())
-	}
-	f.fed.Store(true)
-	fmt.Fprintf(w, "+CONTINUE %s\r\n", f.t.before.replID)
-	if err := f.Branch.writeTo(ctx, &halfway{w, (f.Branch.Size() - skip) / 2, f.Step}, skip); err != nil {
-		return err
-	}
-	return w.Flush()
-}
-
-// halfway signals when half of the server's request has been sent.
-type halfway struct {
-	*bufio.Writer
-	left int64
-	step func(string)
-}
-
-// Write implements io.Writer.
-func (h *halfway) Write(p []byte) (int, error) {
-	n, err := h.Writer.Write(p)
-	if h.left -= int64(n); err == nil && h.left <= 0 && h.left+int64(n) > 0 {
-		err = h.Flush()
-		h.step("half of it is sent")
-	}
-	return n, err
 }
 
 // restoreRole makes a server a primary again, if it still is a replica of ours. It retries for some

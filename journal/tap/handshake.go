@@ -24,7 +24,7 @@ type link struct {
 	forked  bool            // the request was for the primary's history from its fork on
 }
 
-// psync is what PSYNC asks for: the stream of a history from an offset on.
+// psync is a request: the stream of a history from an offset on.
 type psync struct {
 	replID string
 	offset int64 // of the first byte; -1: a snapshot

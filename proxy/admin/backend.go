@@ -346,7 +346,8 @@ type Move struct {
 	Paused time.Duration `json:"paused_ns"` // from that, or the loss of the connection, until the new one was in force
 	Votes  int           `json:"votes"`
 	Of     int           `json:"of"`
-	Old    string        `json:"old"` // how the old server ended; "": nothing was done so far
+	Old    string        `json:"old"`          // how the old server ended; "": nothing was done so far
+	Fed    int64         `json:"fed_commands"` // that only the journal had, and the new one was given
 }
 
 // Outage is a time without a connection to the server, as seen by the event loop with the longest

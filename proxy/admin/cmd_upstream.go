@@ -75,10 +75,10 @@ func sentinelLines(n *Sentinels) []string {
 	if len(n.Moves) == 0 {
 		return append(out, "no failover was followed so far")
 	}
-	t = table{head: []string{"MOVED", "FROM", "TO", "PAUSED", "VOTES", "FIRST SIGN"}}
+	t = table{head: []string{"MOVED", "FROM", "TO", "PAUSED", "FED", "VOTES", "FIRST SIGN"}}
 	for i := range n.Moves {
 		m := &n.Moves[i]
-		t.row(moment(m.At), m.From, m.To, m.Paused, fmt.Sprintf("%d of %d", m.Votes, m.Of),
+		t.row(moment(m.At), m.From, m.To, m.Paused, m.Fed, fmt.Sprintf("%d of %d", m.Votes, m.Of),
 			m.Why)
 	}
 	out = append(out, t.lines()...)

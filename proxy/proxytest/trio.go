@@ -59,6 +59,13 @@ func (trio *Trio) SentinelAddrs() (out []string) {
 	return out
 }
 
+// Calm has the sentinels be patient, so that no other failover begins because the machine is busy.
+func (trio *Trio) Calm() {
+	for _, s := range trio.Sentinels {
+		s.MustDo("SENTINEL", "SET", TrioName, "down-after-milliseconds", "60000")
+	}
+}
+
 // Ready waits until the sentinels could fail over from the primary at addr: they agree on it, and
 // one of them sees a replica of it that is fit.
 func (trio *Trio) Ready(t testing.TB, addr string) {

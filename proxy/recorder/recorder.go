@@ -140,13 +140,13 @@ func (r *Recorder) newTap(o Options, up upstream.Options) (*tap.Tap, error) {
 	return t, err
 }
 
-// dialer opens the tap's connections.
+// dialer opens the tap's connections, and those of feeds to other servers.
 func (r *Recorder) dialer(up upstream.Options) func(ctx context.Context, network, address string) (net.Conn, error) {
-	dial := (&net.Dialer{}).DialContext
-	if up.Dialer != nil {
-		dial = up.Dialer.DialContext
-	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		dial := (&net.Dialer{}).DialContext
+		if up.Dialer != nil && address == up.Address {
+			dial = up.Dialer.DialContext // it knows no other server
+		}
 		conn, err := up.TLS.Dial(ctx, dial, network, address)
 		if err != nil {
 			return nil, err

@@ -60,14 +60,9 @@ func (p *repairer) begin(r *Recorder, q admin.RepairRequest, told func(result st
 // run repairs, and closes the incident when that is done.
 func (p *repairer) run(ctx context.Context, r *Recorder, o repair.Options, told func(string)) {
 	rep, err := repair.Run(ctx, o)
-	what := rep.Settlement()
-	if err == nil && what != (journal.Settlement{}) {
-		err = r.journal.Load().Settle(ctx, rep.Incident, what)
-		r.notify()
-	}
-	closed := err == nil && what.How != ""
-	if closed {
-		err = journal.ForgetFeeding(o.FS, o.Dir, rep.Incident.N)
+	closed := false
+	if err == nil {
+		closed, err = r.settle(ctx, rep)
 	}
 	p.mu.Lock()
 	s := p.state
@@ -94,6 +89,20 @@ func (p *repairer) run(ctx context.Context, r *Recorder, o repair.Options, told 
 			"conflicts", rep.Conflicts, "failed", rep.Failed, "dry_run", o.DryRun)
 	}
 	told(result)
+}
+
+// settle records the outcome of a repair. closed: the incident is.
+func (r *Recorder) settle(ctx context.Context, rep *repair.Report) (closed bool, err error) {
+	what := rep.Settlement()
+	if what != (journal.Settlement{}) {
+		err = r.journal.Load().Settle(ctx, rep.Incident, what)
+		r.notify()
+	}
+	if err != nil || what.How == "" {
+		return false, err
+	}
+	o := r.options()
+	return true, journal.ForgetFeeding(o.FS, o.Dir, rep.Incident.N)
 }
 
 func (p *repairer) item(i repair.Item) {
@@ -131,14 +140,25 @@ func (p *repairer) close() {
 const roleEvery = 500 * time.Millisecond
 
 // guardRole makes the server a primary again if a repair was killed while it fed the server, by
-// this process or another. It runs until the context ends. Joined by Recorder.run.
+// this process or another, and replicas their primary's. It runs until the context ends. Joined by
+// Recorder.run.
 func (p *repairer) guardRole(ctx context.Context, r *Recorder) {
-	said := ""
+	said, saidOfReplicas := "", ""
 	for ; ; sleep(ctx, roleEvery) {
 		if ctx.Err() != nil {
 			return
 		}
 		o := r.options()
+		back, err := repair.GiveBack(ctx, o.FS, o.Dir, r.tap.Load().Endpoint())
+		for _, replica := range back {
+			r.log.Warn("journal: a feed was cut off, and the replica is its primary's again", "replica", replica)
+		}
+		if text := errorText(err); text != saidOfReplicas && ctx.Err() == nil {
+			saidOfReplicas = text
+			if err != nil {
+				r.log.Error("journal: a feed was cut off, and a replica is not given back to its primary", "error", err)
+			}
+		}
 		restored, err := repair.RestoreRole(ctx, o.FS, o.Dir, r.tap.Load().Endpoint())
 		if restored {
 			r.log.Warn("journal: a repair was cut off while it fed the server, which is a primary again; " +

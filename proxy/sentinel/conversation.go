@@ -20,6 +20,7 @@ type answer struct {
 	id       string
 	names    string // its primary; "": it does not know the name
 	sign     sign
+	down     bool // it holds the primary to be down
 	quorum   int
 	epoch    int64 // of the configuration
 	peers    []peer

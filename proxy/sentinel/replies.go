@@ -39,6 +39,7 @@ func readAnswer(replies []resp.Value) (a answer, err error) {
 	a.downAfter = time.Duration(downAfter) * time.Millisecond
 	a.epoch, _ = strconv.ParseInt(m["config-epoch"], 10, 64)
 	a.sign = signOf(m)
+	a.down = hasFlag(m["flags"], "s_down") || hasFlag(m["flags"], "o_down")
 	for _, e := range sentinels.Elems {
 		f := fields(e)
 		if f["runid"] != "" {

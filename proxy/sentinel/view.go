@@ -18,6 +18,9 @@ type View struct {
 	Doubt   string
 	Certain bool
 
+	// Down: most of the sentinels that count hold Primary to be down.
+	Down bool
+
 	Votes, Of int // votes for the address with the most, and sentinels that count
 	Quorum    int // of the sentinels' own configuration; 0: unknown
 	// DownAfter is down-after-milliseconds, the longest of the sentinels'; 0: unknown.

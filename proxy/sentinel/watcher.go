@@ -306,6 +306,7 @@ func (w *Watcher) viewOf(v *verdict, counts []string) *View {
 		Name: w.o.Name, Primary: v.primary, Candidate: v.candidate, Doubt: v.doubt, Certain: v.certain,
 		Votes: v.votes, Of: v.of, Outvoted: v.outvoted,
 	}
+	down := 0
 	for _, t := range w.members {
 		s := Sentinel{
 			Address: t.address, ID: t.id, Configured: t.configured, Heard: t.heard,
@@ -318,11 +319,15 @@ func (w *Watcher) viewOf(v *verdict, counts []string) *View {
 			if out.Replicas == nil && t.last.names == v.primary {
 				out.Replicas = t.last.replicas
 			}
+			if s.Counts && t.last.down && t.last.names == v.primary {
+				down++
+			}
 		} else if t.err != nil {
 			s.Err = t.err.Error()
 		}
 		out.Sentinels = append(out.Sentinels, s)
 	}
+	out.Down = 2*down > v.of
 	return out
 }
 
@@ -337,7 +342,7 @@ func (w *Watcher) publish(before, now *View) {
 		close(w.found)
 	}
 	changed := now.Primary != before.Primary || now.Candidate != before.Candidate ||
-		now.Doubt != before.Doubt || now.Certain != before.Certain
+		now.Doubt != before.Doubt || now.Certain != before.Certain || now.Down != before.Down
 	if changed && w.o.OnChange != nil {
 		w.o.OnChange(now)
 	}
