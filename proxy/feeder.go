@@ -208,8 +208,11 @@ func (f *feeder) total(server string) int64 {
 //  3. The new primary is put in force, and the waiting commands go to it.
 //
 // Two proxies may be at step 2 at once. Then one of them makes the new primary its replica first; the other sees
-// that, or the writes that the first has fed, and leaves its incident open: proxy repair finds that nothing
-// is missing any more.
+// that, or the writes that the first has fed, and leaves its incident open: proxy repair finds each key as it
+// should be, or changed since.
+//
+// Being a replica for a moment gives the new primary another replication id, so that its second one is no longer
+// the old primary's, and demotion leaves that one to the sentinels.
 
 // follow is steps 1 and 2, within feedPatience.
 func (f *feeder) follow(ctx context.Context, address string, w *sentinel.Watcher) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"holdfast/journal"
 	"holdfast/journal/replay"
 	"holdfast/proxy"
+	"holdfast/proxy/admin"
 	"holdfast/proxy/proxytest"
 )
 
@@ -230,6 +233,61 @@ func TestAPromotedReplicaIsFed(t *testing.T) {
 			s.proxies[0].expectRestorable(t, s.replica)
 		})
 	}
+}
+
+// One of two proxies has fed the new primary. On the other, a repair of its incident finds each key as it should
+// be, except counters and those that clients have changed since: --conflicts skip keeps them.
+func TestRepairAfterAnotherProxyHasFed(t *testing.T) {
+	s := startPair(t, 2)
+	t.Setenv("PATH", filepath.Dir(s.primary.Binary.Path)+":"+os.Getenv("PATH"))
+	s.cutOff()
+	s.pay("tail", 5)
+	if got := dial(t, s.proxies[0].addr).do("INCR pay:count"); got != ":1\r\n" {
+		t.Fatal(got)
+	}
+	for _, p := range s.proxies {
+		recorded(t, p.srv, s.primary)
+	}
+	s.promoteAtOnce()
+	if got := s.lacks("tail", 5, s.replica); got > 0 {
+		t.Fatalf("%d acknowledged writes are missing", got)
+	}
+	s.replica.MustDo("SET", "pay:tail:0:0", "since")
+	for i, p := range s.proxies {
+		incident := theIncident(t, p.srv)
+		if !incident.Closed.IsZero() { // it was its turn, or it has seen its own commands in the other's feed
+			continue
+		}
+		expectCode(t, "NODURABLE", dial(t, p.addr).do("SET pay:more 1"))
+		recorded(t, p.srv, s.replica)
+		state := p.repair(t, "list")
+		if text := fmt.Sprint(state.Items, state.Lines); state.Done || !strings.Contains(text, " 0 put back, 0 removed") ||
+			!strings.Contains(text, `"pay:tail:0:0": written on the live server since`) {
+			t.Errorf("proxy %d: %+v", i, state)
+		}
+		if state := p.repair(t, "skip"); !state.Done {
+			t.Errorf("proxy %d: %+v", i, state)
+		}
+		eventually(t, dial(t, p.addr))
+	}
+	if got := s.replica.MustDo("MGET", "pay:tail:0:0", "pay:count"); fmt.Sprint(got) != "[since 1]" {
+		t.Errorf("a later write and a count became %v", got)
+	}
+}
+
+// repair repairs a proxy's only incident by the console.
+func (p *pairProxy) repair(t *testing.T, conflicts string) (state *admin.Repair) {
+	t.Helper()
+	ctx := context.Background()
+	if err := p.srv.Repair(ctx, admin.RepairRequest{Incident: 1, Conflicts: conflicts}); err != nil {
+		t.Fatal(err)
+	}
+	proxytest.Poll(t, "the repair to end", func() bool {
+		var err error
+		state, err = p.srv.RepairState(ctx)
+		return err == nil && state != nil && !state.Running
+	})
+	return state
 }
 
 // promoteAtOnce promotes the replica while it is cut off, with the primary still there.
