@@ -108,12 +108,17 @@ type ClientTLS struct {
 
 // Failover is the proxy's own part in a failover. It needs sentinels.
 type Failover struct {
-	Feed  string `yaml:"feed"`  // auto | off: replicas are given the writes that only the journal has
+	Feed  string `yaml:"feed"`  // auto | always | off: replicas are given the writes that only the journal has
 	Fence string `yaml:"fence"` // auto | off: the old primary takes no more writes
 }
 
-// Auto is the value of a step that is taken where it is possible; off is the other.
-const Auto = "auto"
+// Auto is the value of a step that is taken where it can do no harm, Always that of one that is taken
+// wherever it is possible, Off that of none.
+const (
+	Auto   = "auto"
+	Always = "always"
+	Off    = off
+)
 
 // Admin is the operator's interface: a console in the Redis protocol, and HTTP.
 type Admin struct {

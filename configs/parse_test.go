@@ -155,7 +155,7 @@ var parseCases = []struct {
 		}},
 	{"journal required but absent", "journal: {dir: \"\", required: true}\n",
 		[]string{`f:1:30: journal.required: needs journal.dir`}},
-	{"failover", "failover: {feed: on}\n", []string{`f:1:18: failover.feed: must be auto or off, got "on"`}},
+	{"failover", "failover: {feed: on}\n", []string{`f:1:18: failover.feed: must be auto, always or off, got "on"`}},
 	{"fence", "failover: {fence: on}\n", []string{`f:1:19: failover.fence: must be auto or off, got "on"`}},
 	{"sentinels", "upstream:\n  sentinels: [\"h:1\", \"i:1\"]\n  sentinel_name: m\n  sentinel_password_file: p\n", nil},
 	{"sentinels and an address", "upstream: {address: \"a:1\", sentinels: [\"h:1\"], sentinel_name: m}\n",

@@ -314,7 +314,7 @@ func (v *validator) admin() {
 var actions = []string{"allow", "deny", "confirm", "trash", "rewrite"}
 
 func (v *validator) failover() {
-	v.oneOf("failover.feed", v.c.Failover.Feed, Auto, off)
+	v.oneOf("failover.feed", v.c.Failover.Feed, Auto, Always, off)
 	v.oneOf("failover.fence", v.c.Failover.Fence, Auto, off)
 }
 

@@ -27,7 +27,7 @@ func startFailover(t *testing.T, kind string) *failoverScene {
 	trio := proxytest.StartTrio(t, kind, "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "16mb")
 	s := &failoverScene{T: t, trio: trio}
 	s.addr, s.srv = serveServer(t, "", bySentinels(trio.SentinelAddrs()...), withJournal(t.TempDir()),
-		route(journaled), func(o *proxy.Options) { o.Hold, o.Feed = time.Minute, true })
+		route(journaled), func(o *proxy.Options) { o.Hold, o.Feed, o.FeedPromoted = time.Minute, true, true })
 	eventually(t, dial(t, s.addr))
 	return s
 }

@@ -199,8 +199,8 @@ func (f *feeder) total(server string) int64 {
 }
 
 // A server that was promoted before it was fed lacks the writes that only the journal has. It can still be
-// given these while no client has written to it, and the proxy's own clients wait. So a move to another
-// primary goes like this:
+// given these while no client has written to it, and the proxy's own clients wait. So with FeedPromoted a move
+// to another primary goes like this:
 //
 //  1. The journal follows the new primary, and records the missing writes as an incident.
 //  2. If there is one, the new primary is fed (package repair), which closes the incident. If a client has
@@ -217,7 +217,7 @@ func (f *feeder) total(server string) int64 {
 // follow is steps 1 and 2, within feedPatience.
 func (f *feeder) follow(ctx context.Context, address string, w *sentinel.Watcher) {
 	r, log := f.srv.recorder, f.srv.log.With("primary", address)
-	if r == nil || !f.srv.options().Feed {
+	if r == nil || !f.srv.options().FeedPromoted {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, feedPatience)

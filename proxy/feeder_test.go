@@ -49,7 +49,7 @@ func startPair(t *testing.T, proxies int, change ...func(*proxy.Options)) *pairS
 	for range proxies {
 		p := &pairProxy{dir: t.TempDir()}
 		p.addr, p.srv = serveServer(t, "", append([]func(*proxy.Options){bySentinels(addresses...), withJournal(p.dir),
-			route(journaled), func(o *proxy.Options) { o.Hold, o.Feed = time.Minute, true }}, change...)...)
+			route(journaled), func(o *proxy.Options) { o.Hold, o.Feed, o.FeedPromoted = time.Minute, true, true }}, change...)...)
 		eventually(t, dial(t, p.addr))
 		s.proxies = append(s.proxies, p)
 	}
@@ -323,17 +323,25 @@ func TestAPromotedReplicaWithWritesOfItsOwn(t *testing.T) {
 	expectCode(t, "NODURABLE", dial(t, s.proxies[0].addr).do("SET pay:more 1"))
 }
 
-// With failover.feed: off, what only the journal has is an incident.
+// Writes that only the journal has are an incident with failover.feed: off, and where a server was promoted
+// before it was fed, with auto.
 func TestReplicasAreNotFedWithoutFeed(t *testing.T) {
 	t.Parallel()
-	s := startPair(t, 1, func(o *proxy.Options) { o.Feed = false })
-	s.cutOff()
-	s.pay("tail", 50)
-	s.primary.Kill()
-	s.promote()
-	proxytest.Poll(t, "the incident", func() bool { return incidentsOf(t, s.proxies[0].srv) == 1 })
-	if got := s.lacks("tail", 50, s.replica); got != 50 {
-		t.Errorf("%d writes are missing, want 50", got)
+	for _, feed := range []bool{false, true} {
+		s := startPair(t, 1, func(o *proxy.Options) { o.Feed, o.FeedPromoted = feed, false })
+		s.cutOff()
+		s.pay("tail", 50)
+		if feed {
+			s.promote()
+		}
+		s.primary.Kill()
+		if !feed {
+			s.promote()
+		}
+		proxytest.Poll(t, "the incident", func() bool { return incidentsOf(t, s.proxies[0].srv) == 1 })
+		if got := s.lacks("tail", 50, s.replica); got != 50 {
+			t.Errorf("feed %t: %d writes are missing, want 50", feed, got)
+		}
 	}
 }
 

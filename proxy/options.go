@@ -27,11 +27,13 @@ type Options struct {
 	// Sentinels name the primary; then Upstream has no Address. nil: Upstream has one.
 	Sentinels *sentinel.Options
 	// Hold is how long unsent commands wait while the server is unreachable; 0: they fail at once.
-	Hold   time.Duration
-	Fence  bool // with Sentinels: the old primary of a failover is demoted at once
-	Feed   bool // with Sentinels and a journal: replicas are fed the writes that only the journal has
-	Guard  bool // keep a restricted user on the server for scripts of the user default
-	Limits Limits
+	Hold  time.Duration
+	Fence bool // with Sentinels: the old primary of a failover is demoted at once
+	Feed  bool // with Sentinels and a journal: replicas are fed the writes that only the journal has
+	// FeedPromoted: also a server that is promoted already.
+	FeedPromoted bool
+	Guard        bool // keep a restricted user on the server for scripts of the user default
+	Limits       Limits
 
 	Rules       []policy.RuleSpec
 	Enforcement string // "enforce" (the default) or "observe"
@@ -192,7 +194,7 @@ func (o *Options) fixed(n *Options) []string {
 // take puts in force the options that can change while serving.
 func (o *Options) take(n *Options) {
 	o.Upstream, o.Hold, o.Limits = n.Upstream, n.Hold, n.Limits
-	o.Sentinels, o.Fence, o.Feed = n.Sentinels, n.Fence, n.Feed
+	o.Sentinels, o.Fence, o.Feed, o.FeedPromoted = n.Sentinels, n.Fence, n.Feed, n.FeedPromoted
 	o.Rules, o.Enforcement, o.Trash = n.Rules, n.Enforcement, n.Trash
 	o.Routes = n.Routes
 	o.Admin, o.HTTP, o.Pprof, o.Telemetry = n.Admin, n.HTTP, n.Pprof, n.Telemetry

@@ -104,7 +104,7 @@ func checkFeed(ctx context.Context, r *report, c *configs.Config, u *upstream.Up
 	switch {
 	case len(c.Upstream.Sentinels) == 0:
 		return
-	case c.Failover.Feed != configs.Auto:
+	case c.Failover.Feed == configs.Off:
 		r.warn("failover", "failover.feed is %s: writes that only the journal has are missing after a failover, and an "+
 			"incident names them", c.Failover.Feed)
 		return

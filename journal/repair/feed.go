@@ -298,7 +298,8 @@ func (d removed) compare(ctx context.Context, view *journal.View, b *lostBranch)
 }
 
 // RestoreRole gives a server its role back after a repair that fed it was killed. False: there was
-// none. live is the endpoint of servers, and the recorded one's address. It does nothing while a repair is running. A nil disk is the machine's.
+// none. live is the endpoint of servers, and the recorded one's address. It does nothing while a repair is
+// running. A nil disk is the machine's.
 func RestoreRole(ctx context.Context, disk vfs.FS, dir string, live keyspace.Endpoint) (bool, error) {
 	if word, err := unrestored(disk, dir); word == nil {
 		return false, err

@@ -69,6 +69,10 @@ func (r *recording) again() {
 	proxytest.Poll(r.t, "the journal to be attached and covered", func() bool {
 		return r.tap.Attached() && r.tap.Confirmed().Timeline != 0
 	})
+	// A FLUSHALL would kill the child that sent the snapshot, and the connection with it.
+	proxytest.Poll(r.t, "the server's child to end", func() bool {
+		return r.srv.Info("persistence")["rdb_bgsave_in_progress"] == "0"
+	})
 }
 
 // logger writes to stderr with HOLDFAST_TEST_LOG set, else nowhere.

@@ -66,9 +66,9 @@ type primaryInfo struct {
 	loading     bool  // it was loading its data, and did not know yet which history that continues
 }
 
-// connect dials the primary and goes through the handshake up to its answer to PSYNC, which asks for
-// the answer of ask. The options are additional REPLCONF pairs. The context's end closes the connection, then or later; close must
-// be called in any case.
+// connect dials the primary and goes through the handshake up to its answer to PSYNC, with the arguments that ask
+// returns. The options are additional REPLCONF pairs. The context's end closes the connection, then or later;
+// close must be called in any case.
 func (t *Tap) connect(ctx context.Context, ask func(*primaryInfo) psync, options ...string) (
 	*link, error,
 ) {

@@ -8,7 +8,7 @@ import (
 	"holdfast/journal/tap"
 )
 
-// What a failover asks of the journal: the proxy's feeder decides when, and for which servers.
+// The journal's part in a failover. The proxy's feeder decides when, and for which servers.
 
 // Attached reports whether the tap follows the server.
 func (r *Recorder) Attached() bool { return r.tap.Load().Attached() }
