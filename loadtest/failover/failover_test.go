@@ -90,7 +90,7 @@ func TestFailover(t *testing.T) {
 	}
 }
 
-// The harness finds the loss: without the hold, clients write to the old primary of a planned failover
+// The harness finds the loss: without the hold and the feed, clients write to the old primary of a planned failover
 // until most sentinels name the new one.
 func TestTheHarnessFindsTheLoss(t *testing.T) {
 	t.Parallel()
@@ -98,7 +98,7 @@ func TestTheHarnessFindsTheLoss(t *testing.T) {
 	sc.errorless = false
 	acked := 0
 	for range proofRounds {
-		out := play(t, &sc, "", shortClients, variant{hold: "0s"}, form{})
+		out := play(t, &sc, "", shortClients, variant{hold: "0s", settings: "failover: {feed: off}\n"}, form{})
 		if out.of[plain].lost > 0 {
 			return
 		}
