@@ -11,6 +11,9 @@ var (
 	// ErrSnapshot means that a snapshot was cut short, or is not of the history and offset that the
 	// primary announced.
 	ErrSnapshot = errors.New("broken snapshot")
+	// ErrBehind means that the server is a replica that lacks a part of the history that its primary
+	// shares with the journal: it is catching up.
+	ErrBehind = errors.New("the server is a replica that is behind its primary")
 	// ErrDetached is returned by Snapshot while no primary is attached.
 	ErrDetached = errors.New("no primary is attached")
 	// ErrMoved means that the history changed while a base was being taken; the base is dropped and

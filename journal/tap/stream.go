@@ -94,6 +94,9 @@ func (t *Tap) fullResync(ctx context.Context, l *link, words serverLog) error {
 	}
 	l.trash = t.readLedger(ctx)
 	t.askAgain(ctx, l)
+	if err := t.behind(l); err != nil {
+		return err
+	}
 	r, err := t.judge(ctx, l)
 	if err != nil {
 		return err
@@ -121,6 +124,21 @@ func (t *Tap) fullResync(ctx context.Context, l *link, words serverLog) error {
 		t.addCommitting(-1)
 	})
 	return t.stream(ctx, l, tl, l.answer.offset)
+}
+
+// behind is an ErrBehind if the server is a replica whose primary's history left the journal's at a
+// place that the replica has yet to reach. A snapshot of it would look like a loss of the writes up to
+// there, which it is about to receive.
+func (t *Tap) behind(l *link) error {
+	cur, ok := t.opts.Journal.Current()
+	p := &l.primary
+	if !ok || !p.known || p.replID != l.answer.replID || p.replID2 != cur.ReplID {
+		return nil
+	}
+	if shared := min(p.secondEnd, cur.End); l.answer.offset < shared {
+		return fmt.Errorf("%w: it is at offset %d, and the histories part at %d", ErrBehind, l.answer.offset, shared)
+	}
+	return nil
 }
 
 // turn records a full resync. From here on nothing is covered. r is judge's ruling.
