@@ -1,12 +1,7 @@
 package journal
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"net/url"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"holdfast/journal/vfs"
@@ -36,40 +31,11 @@ func LeaveBorrowed(disk vfs.FS, dir string, b Borrowed) error {
 }
 
 // BorrowedIn reads all such notes of a folder. An unreadable one is skipped.
-func BorrowedIn(disk vfs.FS, dir string) (out []Borrowed, err error) {
-	disk = vfs.OrOS(disk)
-	names, err := disk.List(dir)
-	if err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
-	}
-	for _, name := range names {
-		var b Borrowed
-		if !strings.HasPrefix(name, borrowedPrefix) || strings.HasSuffix(name, tmpSuffix) {
-			continue
-		}
-		ok, err := readFile(disk, dir, name, &b)
-		if err != nil {
-			return nil, err
-		}
-		if ok && borrowedName(b.Server) == name {
-			out = append(out, b)
-		}
-	}
-	return out, nil
+func BorrowedIn(disk vfs.FS, dir string) ([]Borrowed, error) {
+	return notesIn(disk, dir, borrowedPrefix, func(b *Borrowed) string { return borrowedName(b.Server) })
 }
 
 // ForgetBorrowed removes the note about a server: it is given back.
 func ForgetBorrowed(disk vfs.FS, dir, server string) error {
-	disk = vfs.OrOS(disk)
-	err := disk.Remove(filepath.Join(dir, borrowedName(server)))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = disk.SyncDir(dir)
-	}
-	if err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	return nil
+	return forgetNote(disk, dir, borrowedName(server))
 }

@@ -1,11 +1,7 @@
 package journal
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"holdfast/journal/vfs"
@@ -54,40 +50,11 @@ func LeaveFeeding(disk vfs.FS, dir string, f Feeding) error {
 }
 
 // Feedings reads all notes of a folder. An unreadable one is skipped.
-func Feedings(disk vfs.FS, dir string) (out []Feeding, err error) {
-	disk = vfs.OrOS(disk)
-	names, err := disk.List(dir)
-	if err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
-	}
-	for _, name := range names {
-		var f Feeding
-		if !strings.HasPrefix(name, feedingPrefix) || strings.HasSuffix(name, tmpSuffix) {
-			continue
-		}
-		ok, err := readFile(disk, dir, name, &f)
-		if err != nil {
-			return nil, err
-		}
-		if ok && feedingName(f.N) == name {
-			out = append(out, f)
-		}
-	}
-	return out, nil
+func Feedings(disk vfs.FS, dir string) ([]Feeding, error) {
+	return notesIn(disk, dir, feedingPrefix, func(f *Feeding) string { return feedingName(f.N) })
 }
 
 // ForgetFeeding removes the note about an incident, if there is one: it is closed.
 func ForgetFeeding(disk vfs.FS, dir string, n int) error {
-	disk = vfs.OrOS(disk)
-	err := disk.Remove(filepath.Join(dir, feedingName(n)))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = disk.SyncDir(dir)
-	}
-	if err != nil {
-		return fmt.Errorf("journal: %w", err)
-	}
-	return nil
+	return forgetNote(disk, dir, feedingName(n))
 }

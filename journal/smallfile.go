@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 
 	"holdfast/journal/vfs"
 )
@@ -62,4 +63,44 @@ func readFile(disk vfs.FS, dir, name string, v any) (ok bool, err error) {
 		return false, fmt.Errorf("journal: %s: %w", name, err)
 	}
 	return json.Unmarshal(text, v) == nil, nil
+}
+
+// notesIn reads all files of a kind, each of which has the name that its content gives it. One that is not
+// JSON is skipped. A nil disk is the machine's.
+func notesIn[T any](disk vfs.FS, dir, prefix string, name func(*T) string) (out []T, err error) {
+	disk = vfs.OrOS(disk)
+	files, err := disk.List(dir)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	for _, file := range files {
+		if !strings.HasPrefix(file, prefix) || strings.HasSuffix(file, tmpSuffix) {
+			continue
+		}
+		var note T
+		ok, err := readFile(disk, dir, file, &note)
+		if err != nil {
+			return nil, err
+		}
+		if ok && name(&note) == file {
+			out = append(out, note)
+		}
+	}
+	return out, nil
+}
+
+// forgetNote removes a file durably, if there is one. A nil disk is the machine's.
+func forgetNote(disk vfs.FS, dir, name string) error {
+	disk = vfs.OrOS(disk)
+	err := disk.Remove(filepath.Join(dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = disk.SyncDir(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
 }
