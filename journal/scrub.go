@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"holdfast/journal/internal/ctxtime"
+	"holdfast/journal/ctxtime"
 	"holdfast/journal/vfs"
 )
 

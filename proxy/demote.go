@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/journal/ctxtime"
 	"holdfast/proxy/upstream"
 )
 
@@ -95,7 +96,7 @@ func (d *demotion) run(ctx context.Context) {
 		}
 		d.told("not reached: " + err.Error())
 		log.Debug("the old primary is not reached", "error", err)
-		if !sleep(ctx, backoff.Next()) {
+		if ctxtime.Sleep(ctx, backoff.Next()) != nil {
 			return
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"holdfast/journal/ctxtime"
 	"holdfast/journal/repair"
 	"holdfast/journal/replay"
 	"holdfast/journal/seldom"
@@ -88,7 +89,7 @@ func (f *feeder) run(ctx context.Context) {
 		for ctx.Err() == nil {
 			v, linked, wait := f.gone()
 			if wait > 0 {
-				sleep(ctx, wait)
+				_ = ctxtime.Sleep(ctx, wait)
 				continue
 			}
 			if v == nil {
@@ -101,7 +102,7 @@ func (f *feeder) run(ctx context.Context) {
 			if !again {
 				break
 			}
-			sleep(ctx, backoff.Next())
+			_ = ctxtime.Sleep(ctx, backoff.Next())
 		}
 	}
 }
@@ -228,7 +229,7 @@ func (f *feeder) follow(ctx context.Context, address string, w *sentinel.Watcher
 	}
 	f.away = true
 	for !r.Attached() {
-		if !sleep(ctx, feedPoll) {
+		if ctxtime.Sleep(ctx, feedPoll) != nil {
 			log.Warn("the new primary is not fed: the journal does not follow it yet")
 			return
 		}
@@ -251,7 +252,7 @@ func (f *feeder) feedPromoted(ctx context.Context, log *slog.Logger, address str
 		}
 		// Another proxy may be feeding it.
 		busy := errors.Is(err, repair.ErrRunning) || errors.Is(err, repair.ErrLive) || errors.Is(err, replay.ErrTaken)
-		if !busy || !sleep(ctx, feedAgain) {
+		if !busy || ctxtime.Sleep(ctx, feedAgain) != nil {
 			log.Warn("the new primary is not fed, and the incident stays", "incident", incident, "error", err)
 			return
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/journal/ctxtime"
 	"holdfast/proxy/admin"
 	"holdfast/proxy/sentinel"
 	"holdfast/proxy/upstream"
@@ -188,7 +189,7 @@ func (h *handover) drained(ctx context.Context) error {
 		if quiet {
 			return nil
 		}
-		if !sleep(ctx, handoverPace) {
+		if ctxtime.Sleep(ctx, handoverPace) != nil {
 			return fmt.Errorf("nothing was done: writes are still without a reply after %v", drainFor)
 		}
 	}
@@ -248,7 +249,7 @@ func (h *handover) reached(ctx context.Context, o upstream.Options, end int64) e
 		if info["role"] == "slave" && info["master_link_status"] == "up" && at >= end {
 			return nil
 		}
-		if !sleep(ctx, handoverPace) {
+		if ctxtime.Sleep(ctx, handoverPace) != nil {
 			return fmt.Errorf("its link is %s, and it lacks %d bytes after %v", info["master_link_status"],
 				max(0, end-at), catchUpFor)
 		}
@@ -264,7 +265,7 @@ func (h *handover) await(ctx context.Context, how string) (*admin.Failover, erro
 		if m, found = h.t.move(h.moves + 1); found {
 			break
 		}
-		if !sleep(moving, handoverPace) {
+		if ctxtime.Sleep(moving, handoverPace) != nil {
 			h.t.plan("")
 			return nil, fmt.Errorf("a sentinel has begun a failover, and no new primary is in force after %v: whether "+
 				"there will be one is not known; SHOW UPSTREAM", time.Since(h.began).Round(time.Millisecond))
@@ -272,7 +273,7 @@ func (h *handover) await(ctx context.Context, how string) (*admin.Failover, erro
 	}
 	demoting, cancel := context.WithTimeout(ctx, demotedFor)
 	defer cancel()
-	for h.srv.options().Fence && m.Old == "" && sleep(demoting, handoverPace) {
+	for h.srv.options().Fence && m.Old == "" && ctxtime.Sleep(demoting, handoverPace) == nil {
 		m, _ = h.t.move(h.moves + 1)
 	}
 	out := &admin.Failover{From: m.From, To: m.To, How: how, Paused: m.Paused, Took: time.Since(h.began), Old: m.Old}

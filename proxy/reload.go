@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"holdfast/journal/ctxtime"
 	"holdfast/proxy/admin"
 	"holdfast/proxy/audit"
 	"holdfast/proxy/certs"
@@ -390,7 +391,7 @@ func (r *replaced) retire(c *change) {
 const consoleGrace = time.Second
 
 func (srv *Server) retireConsole(s *admin.Server) {
-	sleep(srv.serving, consoleGrace)
+	_ = ctxtime.Sleep(srv.serving, consoleGrace)
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
 	srv.closeConsole(ctx, s)

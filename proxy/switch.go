@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"holdfast/journal/ctxtime"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
 )
@@ -191,7 +192,7 @@ func (srv *Server) retireUpstream(up *upstream.Upstream, failover bool) {
 		if links == 0 {
 			return
 		}
-		if !sleep(ctx, pause) {
+		if ctxtime.Sleep(ctx, pause) != nil {
 			return
 		}
 	}
@@ -207,17 +208,5 @@ func (srv *Server) unblockAll(ctx context.Context, up *upstream.Upstream, ids []
 				return
 			}
 		}
-	}
-}
-
-// sleep waits for d; false: the context ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }

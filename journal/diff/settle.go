@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"holdfast/journal/internal/ctxtime"
+	"holdfast/journal/ctxtime"
 	"holdfast/journal/keyspace"
 	"holdfast/journal/replay"
 	"holdfast/journal/stream"

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"holdfast/journal/internal/ctxtime"
+	"holdfast/journal/ctxtime"
 )
 
 // Pace bounds the load that Sync puts on a server: keys per second, and pauses while the server

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"holdfast/journal/internal/ctxtime"
+	"holdfast/journal/ctxtime"
 )
 
 // settleTime bounds the wait for a target that is loading, or restarting, after a restore failed,

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"holdfast/journal/internal/ctxtime"
+	"holdfast/journal/ctxtime"
 	"holdfast/journal/internal/wire"
 )
 

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"holdfast/journal"
-	"holdfast/journal/internal/ctxtime"
+	"holdfast/journal/ctxtime"
 	"holdfast/journal/internal/wire"
 )
 

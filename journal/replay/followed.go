@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"holdfast/journal"
-	"holdfast/journal/internal/ctxtime"
+	"holdfast/journal/ctxtime"
 )
 
 // followEvery is the interval between reads of the journal's folder.

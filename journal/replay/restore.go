@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"holdfast/journal"
+	"holdfast/journal/ctxtime"
 	"holdfast/journal/event"
-	"holdfast/journal/internal/ctxtime"
 	"holdfast/journal/internal/wire"
 	"holdfast/journal/quantity"
 )

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"holdfast/journal"
+	"holdfast/journal/ctxtime"
 	"holdfast/journal/event"
-	"holdfast/journal/internal/ctxtime"
 )
 
 // A restore into the server that the journal records takes away that server's commands behind the

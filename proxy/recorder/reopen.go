@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast/journal"
+	"holdfast/journal/ctxtime"
 	"holdfast/journal/seldom"
 	"holdfast/journal/tap"
 	"holdfast/proxy/upstream"
@@ -50,7 +51,7 @@ func (r *Recorder) resume(ctx context.Context, pause time.Duration, up upstream.
 	}
 	var said seldom.Log
 	for ; ; pause = min(2*pause, max(pause, retryMost)) {
-		if !sleep(ctx, pause) {
+		if ctxtime.Sleep(ctx, pause) != nil {
 			return nil
 		}
 		t, err := r.again(up)

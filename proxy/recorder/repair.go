@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"holdfast/journal"
+	"holdfast/journal/ctxtime"
 	"holdfast/journal/repair"
 	"holdfast/proxy/admin"
 )
@@ -144,7 +145,7 @@ const roleEvery = 500 * time.Millisecond
 // Recorder.run.
 func (p *repairer) guardRole(ctx context.Context, r *Recorder) {
 	said, saidOfReplicas := "", ""
-	for ; ; sleep(ctx, roleEvery) {
+	for ; ; _ = ctxtime.Sleep(ctx, roleEvery) {
 		if ctx.Err() != nil {
 			return
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"holdfast/journal"
+	"holdfast/journal/ctxtime"
 )
 
 // As soon as the journal follows a server, it is known whether bases and retention fit on the disk,
@@ -45,7 +46,7 @@ func (r *Recorder) roomTroubles() (out []string) {
 // by Recorder.run.
 func (r *Recorder) logRoom(ctx context.Context) {
 	var said []string
-	for wait := roomFirst; sleep(ctx, wait); {
+	for wait := roomFirst; ctxtime.Sleep(ctx, wait) == nil; {
 		if r.tap.Load().Stats().Dataset != 0 {
 			wait = roomEvery
 		}

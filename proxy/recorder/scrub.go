@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast/journal"
+	"holdfast/journal/ctxtime"
 )
 
 // ScrubOptions say how often, and how fast, the journal's files are read again.
@@ -51,7 +52,7 @@ func (s *scrubber) troubles() []string {
 func (s *scrubber) run(ctx context.Context, r *Recorder) {
 	o := r.options()
 	for wait := s.first(r, o.Scrub.Every); o.Scrub.Every > 0; wait = o.Scrub.Every {
-		if !sleep(ctx, wait) {
+		if ctxtime.Sleep(ctx, wait) != nil {
 			return
 		}
 		problems, err := r.journal.Load().Scrub(ctx, o.Scrub.Rate)
@@ -68,7 +69,7 @@ func (s *scrubber) run(ctx context.Context, r *Recorder) {
 			r.log.Error("journal: DAMAGED: a file is not what it was", "file", p.File, "error", p.Err)
 		}
 		for len(problems) > 0 {
-			if _, err := r.tap.Load().Snapshot(ctx); err == nil || !sleep(ctx, scrubRetry) {
+			if _, err := r.tap.Load().Snapshot(ctx); err == nil || ctxtime.Sleep(ctx, scrubRetry) != nil {
 				break
 			}
 		}
@@ -82,16 +83,4 @@ func (s *scrubber) first(r *Recorder, every time.Duration) time.Duration {
 		return min(every, scrubAgain)
 	}
 	return max(due, min(every, scrubFirst))
-}
-
-// sleep waits for d; false: the context ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }
