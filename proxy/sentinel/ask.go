@@ -2,7 +2,6 @@ package sentinel
 
 import (
 	"context"
-	"sync"
 
 	"holdfast/proxy/resp"
 )
@@ -10,20 +9,11 @@ import (
 // Ask sends one command to a sentinel, on a connection of its own, and returns its reply. An error
 // that is a *Refusal is the sentinel's; after any other one the command may have been executed.
 func (w *Watcher) Ask(ctx context.Context, address string, args ...string) (v resp.Value, err error) {
-	o := &w.o
-	conn, err := o.dial(ctx, address)
+	c, end, err := w.o.open(ctx, address)
 	if err != nil {
 		return v, &Refusal{err.Error()} // it was not sent
 	}
-	c := &conversation{o: o, conn: conn, in: make(chan resp.Value, 16)}
-	var reading sync.WaitGroup
-	reading.Go(c.read)
-	defer func() {
-		conn.Close()
-		for range c.in { // read may wait to deliver
-		}
-		reading.Wait()
-	}()
+	defer end()
 	if err := c.greet(ctx); err != nil {
 		return v, &Refusal{err.Error()}
 	}

@@ -65,23 +65,32 @@ type conversation struct {
 // converse logs in, subscribes, and then asks each time that pace says so, until the connection or
 // ctx ends. It reports each answer, and each sign at once.
 func (o *Options) converse(ctx context.Context, address string, pace *pace, report func(answer)) error {
-	conn, err := o.dial(ctx, address)
+	c, end, err := o.open(ctx, address)
 	if err != nil {
 		return err
 	}
-	c := &conversation{o: o, conn: conn, in: make(chan resp.Value, 16)}
-	var reading sync.WaitGroup
-	reading.Go(c.read)
-	defer func() {
-		conn.Close()
-		for range c.in { // read may wait to deliver
-		}
-		reading.Wait()
-	}()
+	defer end()
 	if err := c.begin(ctx); err != nil {
 		return err
 	}
 	return c.follow(ctx, pace, report)
+}
+
+// open connects to a sentinel; end closes the connection, and returns when its reader has.
+func (o *Options) open(ctx context.Context, address string) (c *conversation, end func(), err error) {
+	conn, err := o.dial(ctx, address)
+	if err != nil {
+		return nil, nil, err
+	}
+	c = &conversation{o: o, conn: conn, in: make(chan resp.Value, 16)}
+	var reading sync.WaitGroup
+	reading.Go(c.read)
+	return c, func() {
+		conn.Close()
+		for range c.in { // read may wait to deliver
+		}
+		reading.Wait()
+	}, nil
 }
 
 // greet says hello and logs in.
