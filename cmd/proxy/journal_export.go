@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast/journal/replay"
+	"holdfast/proxy/admin"
 )
 
 const aboutJournalExport = `Writes the data set at a point as a multi-part append-only file. A server of the
@@ -76,5 +77,5 @@ func startCommand(p *replay.Plan, dir string) string {
 		dir = abs
 	}
 	return fmt.Sprintf("%s --appendonly yes --dir %s --appenddirname %s --appendfilename %s", server,
-		shellWord(filepath.Dir(dir)), shellWord(filepath.Base(dir)), replay.AOFName)
+		admin.ShellWord(filepath.Dir(dir)), admin.ShellWord(filepath.Base(dir)), replay.AOFName)
 }

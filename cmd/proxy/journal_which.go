@@ -10,6 +10,7 @@ import (
 
 	"holdfast/journal/quantity"
 	"holdfast/journal/replay"
+	"holdfast/proxy/admin"
 )
 
 const aboutJournalWhich = `Reads backups to their end and says where they stand in a journal. A backup is an
@@ -128,10 +129,10 @@ func whichCommand(dir string, a *replay.Answer) string {
 	case n != nil && n.Ahead > 0:
 		return ""
 	case a.Restores:
-		return fmt.Sprintf("proxy restore --dir %s %s --target ADDRESS", shellWord(dir), end)
+		return fmt.Sprintf("proxy restore --dir %s %s --target ADDRESS", admin.ShellWord(dir), end)
 	case a.Extends:
-		return fmt.Sprintf("proxy restore --dir %s --from %s %s --target ADDRESS", shellWord(dir),
-			shellWord(n.Path), end)
+		return fmt.Sprintf("proxy restore --dir %s --from %s %s --target ADDRESS", admin.ShellWord(dir),
+			admin.ShellWord(n.Path), end)
 	}
 	return ""
 }
@@ -238,17 +239,4 @@ func optional(t *time.Time) string {
 		return "-"
 	}
 	return clock(*t)
-}
-
-// shellWord is a word as a shell takes it.
-func shellWord(s string) string {
-	plain := s != ""
-	for _, r := range s {
-		plain = plain && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
-			strings.ContainsRune("/._-+:,@%", r))
-	}
-	if plain {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

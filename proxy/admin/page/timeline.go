@@ -46,7 +46,7 @@ func lineOf(st *state) (l line) {
 		return line{None: st.Journal.Err}
 	}
 	l.To = st.At
-	dir := word(st.Journal.V.Dir)
+	dir := admin.ShellWord(st.Journal.V.Dir)
 	l.add(momentsOf(&st.Events, &l, maxEvents, "event", "SHOW EVENTS", func(e *admin.Event) moment {
 		return eventMoment(e, dir, st.Stats.V)
 	}))
@@ -116,7 +116,7 @@ func eventMoment(e *admin.Event, dir string, s *admin.Stats) moment {
 	if s != nil && s.Upstream.Address != "" {
 		m.Runs = append(m.Runs, run{"Bring the data back into this server, with every later write",
 			fmt.Sprintf("proxy restore --dir %s --event %d --keep-later --force --target %s", dir, e.N,
-				word(s.Upstream.Address))})
+				admin.ShellWord(s.Upstream.Address))})
 	}
 	return m
 }
@@ -162,7 +162,7 @@ func nowMoment(st *state, dir string) moment {
 		fmt.Sprintf("proxy restore --dir %s --end --target ADDRESS", dir)}}
 	if s := st.Stats.V; s != nil && s.Config != "" {
 		m.Runs = append(m.Runs, run{"The server is gone: continue on an empty one", fmt.Sprintf(
-			"proxy recover --config %s --to redis://ADDRESS", word(s.Config))})
+			"proxy recover --config %s --to redis://ADDRESS", admin.ShellWord(s.Config))})
 	}
 	return m
 }
@@ -207,14 +207,14 @@ func (l *line) at(text string, st *state) *moment {
 		m.Notes = []string{"It has not come yet."}
 		return m
 	}
-	dir, to := word(j.Dir), t.UTC().Format("2006-01-02T15:04:05.999Z")
+	dir, to := admin.ShellWord(j.Dir), t.UTC().Format("2006-01-02T15:04:05.999Z")
 	m.Runs = []run{
 		{"Look at it: the commands on either side; nothing is touched",
 			fmt.Sprintf("proxy restore --dir %s --to %s --dry-run", dir, to)},
 		{"Rebuild it in an empty server", fmt.Sprintf("proxy restore --dir %s --to %s --target ADDRESS", dir, to)}}
 	if s := st.Stats.V; s != nil && s.Config != "" {
 		m.Runs = append(m.Runs, run{"Put back single keys, while clients go on", fmt.Sprintf(
-			"proxy restore --config %s --keys 'PATTERN' --to %s --into live", word(s.Config), to)})
+			"proxy restore --config %s --keys 'PATTERN' --to %s --into live", admin.ShellWord(s.Config), to)})
 	}
 	for i := range l.Moments {
 		if o := &l.Moments[i]; o.Kind == "event" && !o.At.After(t) {
@@ -223,17 +223,4 @@ func (l *line) at(text string, st *state) *moment {
 		}
 	}
 	return m
-}
-
-// word is a word as a shell takes it.
-func word(s string) string {
-	plain := s != "" && !strings.HasPrefix(s, "-")
-	for _, r := range s {
-		plain = plain && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
-			strings.ContainsRune("/._-+:,@%", r))
-	}
-	if plain {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

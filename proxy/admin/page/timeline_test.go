@@ -131,7 +131,7 @@ func TestWords(t *testing.T) {
 		"/var/lib/holdfast": "/var/lib/holdfast", "": "''", "-x": "'-x'", "a b": "'a b'", "$(x)": "'$(x)'", "it's": `'it'\''s'`,
 		"[::1]:6379": "'[::1]:6379'", "ä": "'ä'",
 	} {
-		if got := word(in); got != want {
+		if got := admin.ShellWord(in); got != want {
 			t.Errorf("%q is %s, want %s", in, got, want)
 		}
 	}
