@@ -51,7 +51,7 @@ func (srv *Server) askForProofs(routes []*policy.Route) {
 }
 
 var errNewJournal = errors.New("this proxy was started without a journal, and a reload does not " +
-	"open one: set journal.dir and start the proxy anew")
+	"open one: set journal.dir and restart the proxy")
 
 // refuseNewJournal says why a reload cannot put the routes in force; nil: it can. Only a start
 // opens a journal: until the next one its routes would refuse every write.

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What changes anything is told to the audit log: who, what, and what came of it.
+// Each change is in the audit log: who made it, the change, and its outcome.
 func TestActionsAreAudited(t *testing.T) {
 	b := &fakeBackend{}
 	c := dial(t, start(t, Options{}, b))

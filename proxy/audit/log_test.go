@@ -166,7 +166,7 @@ func TestOpenFails(t *testing.T) {
 	}
 }
 
-// A line that fails leaves no half, is counted, and is told once a minute; the file is opened again.
+// A line that fails leaves no half, is counted, and is logged once a minute; the file is opened again.
 func TestFullDisk(t *testing.T) {
 	onDisk(t, Options{File: "a"}, func(d *fakeDisk, l *Log, put func(...string), told *proxytest.Log) {
 		put("one")

@@ -63,7 +63,7 @@ func TestRuleLog(t *testing.T) {
 	})
 }
 
-// A log that nobody reads holds up nobody, and nothing is lost from the counts.
+// An unread log holds no caller up, and the counts stay complete.
 func TestRuleLogNeverBlocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

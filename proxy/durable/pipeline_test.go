@@ -36,7 +36,7 @@ func TestReplyWaitsForItsFence(t *testing.T) {
 	w.empty()
 }
 
-// A fence proves what was answered before it began, and nothing later.
+// A fence proves the writes that were answered before it began, and no later one.
 func TestFenceDoesNotCoverLaterReplies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, oneReplica)

@@ -48,7 +48,7 @@ func demandTroubles(
 	}
 	if d.Journal && !journal {
 		troubles = append(troubles, Trouble{Part: policy.Demand{Journal: true}, Never: true,
-			Why: "there is no journal: set journal.dir and start the proxy anew"})
+			Why: "there is no journal: set journal.dir and restart the proxy"})
 	}
 	if info.Cluster && marks(d) {
 		d.Journal = false

@@ -65,7 +65,7 @@ func (r *Recorder) resume(ctx context.Context, pause time.Duration, up upstream.
 		var damage *journal.DamageError
 		if errors.As(err, &damage) {
 			r.log.Error("journal: damaged; it is left as it is, and nothing is recorded until "+
-				"it was looked at and the proxy is started anew", "error", err)
+				"you have looked at it and restarted the proxy", "error", err)
 			return nil
 		}
 		said.Tell(r.log, slog.LevelError, "journal: cannot be opened again yet", err, "next", 2*pause)

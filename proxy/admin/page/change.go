@@ -16,7 +16,7 @@ import (
 // changeTime bounds a change, as the console does.
 const changeTime = 5 * time.Second
 
-// A change is something that an operator may do: first it is told in words, then done.
+// A change is an operator's action: the page first says it in words, then does it.
 type change struct {
 	plan func(p *Page, ctx context.Context, form url.Values) (*plan, error)
 	do   func(p *Page, ctx context.Context, form url.Values, by string) (string, error)
@@ -143,8 +143,8 @@ func (p *Page) planUndo(ctx context.Context, form url.Values) (*plan, error) {
 		Fields: []field{{"id", strconv.FormatUint(e.ID, 10)}},
 		Choices: []choice{
 			{"", "Only if nothing is in the way", "If keys were written there since, nothing happens, and you are told.", true},
-			{"REPLACE", "Replace", "What was written there since goes to the trash, as an entry of its own.", false},
-			{"MERGE", "Merge", "What was written since stays, and wins; every other key comes back.", false}}}
+			{"REPLACE", "Replace", "Writes there since then go to the trash, as an entry of their own.", false},
+			{"MERGE", "Merge", "Writes since then stay, and win; every other key comes back.", false}}}
 	return out, nil
 }
 

@@ -245,7 +245,7 @@ func TestDestination(t *testing.T) {
 	}
 }
 
-// A change is told before in words, done once, told afterwards, once, and written to the audit log.
+// The page says a change in words before it does it, does it once, reports it once, and the audit log has it.
 func TestChanges(t *testing.T) {
 	t.Parallel()
 	s := open(t, &fakeProxy{name: "ann"})

@@ -130,7 +130,7 @@ func incidentMoment(i *admin.Incident) moment {
 	}
 	m.Notes = append(m.Notes, "Why: "+name(i.Why)+".")
 	if i.Run != "" {
-		m.Runs = []run{{"Settle it: compare key by key, and put back what was lost", i.Run}}
+		m.Runs = []run{{"Settle it: compare key by key, and put back the lost writes", i.Run}}
 	}
 	return m
 }
