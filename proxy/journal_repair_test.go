@@ -24,7 +24,7 @@ func TestRepairOnTheConsole(t *testing.T) {
 	eventually(t, c)
 	server.MustDo("SET", "kept", "old")
 	recorded(t, srv, server)
-	proxytest.Poll(t, "the dump", func() bool { _, err := server.Do("SAVE"); return err == nil })
+	server.Save()
 	server.MustDo("SET", "kept", "new")
 	server.MustDo("SET", "lost", 1)
 	recorded(t, srv, server)

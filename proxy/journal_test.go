@@ -216,7 +216,7 @@ func TestJournalLostTail(t *testing.T) {
 	})
 	server.MustDo("SET", "kept", 1)
 	recorded(t, srv, server)
-	server.MustDo("SAVE")
+	server.Save()
 	server.MustDo("SET", "lost", 1)
 	server.MustDo("SET", "lost", 2)
 	recorded(t, srv, server)

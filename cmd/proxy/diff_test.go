@@ -202,7 +202,7 @@ func TestDiffOfBackups(t *testing.T) {
 	srv, p := different(t, "")
 	save := func(name string) string {
 		t.Helper()
-		srv.MustDo("SAVE")
+		srv.Save()
 		text, err := os.ReadFile(filepath.Join(srv.Dir, "dump.rdb"))
 		path := filepath.Join(t.TempDir(), name)
 		if err == nil {

@@ -321,7 +321,7 @@ func TestJournalWhich(t *testing.T) {
 	srv, p := recording(t, "")
 	backup := func(name string) string {
 		t.Helper()
-		srv.MustDo("SAVE")
+		srv.Save()
 		text, err := os.ReadFile(filepath.Join(srv.Dir, "dump.rdb"))
 		if err != nil {
 			t.Fatal(err)
@@ -367,7 +367,7 @@ func TestRestoreFrom(t *testing.T) {
 	t.Parallel()
 	srv, p := recording(t, "")
 	srv.MustDo("SET", "a", 1)
-	srv.MustDo("SAVE")
+	srv.Save()
 	srv.MustDo("SET", "b", 1)
 	want := srv.MustDo("DEBUG", "DIGEST")
 	p.recordedAll(srv)

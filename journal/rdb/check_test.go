@@ -22,7 +22,7 @@ func dump(t *testing.T, kind string, args ...string) []byte {
 	srv := proxytest.Spec{Kind: kind, Args: append([]string{"--dir", dir, "--databases", "64"},
 		args...)}.Start(t)
 	populate(srv)
-	proxytest.Poll(t, "the dump", func() bool { _, err := srv.Do("SAVE"); return err == nil })
+	srv.Save()
 	b, err := os.ReadFile(filepath.Join(dir, "dump.rdb"))
 	if err != nil {
 		t.Fatal(err)

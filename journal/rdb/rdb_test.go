@@ -58,7 +58,7 @@ func TestReadHeader(t *testing.T) {
 func TestHeaderOfEachServer(t *testing.T) {
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
 		srv.MustDo("SET", "k", "v")
-		srv.MustDo("SAVE")
+		srv.Save()
 		b, err := os.ReadFile(filepath.Join(srv.Dir, "dump.rdb"))
 		if err != nil {
 			t.Fatal(err)

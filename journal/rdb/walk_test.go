@@ -22,7 +22,7 @@ func TestWalk(t *testing.T) {
 			srv := proxytest.Spec{Kind: bin.Kind, Args: []string{"--dir", dir, "--databases", "64"}}.
 				Start(t)
 			want := populate(srv)
-			proxytest.Poll(t, "the dump", func() bool { _, err := srv.Do("SAVE"); return err == nil })
+			srv.Save()
 			file, err := os.ReadFile(filepath.Join(dir, "dump.rdb"))
 			if err != nil {
 				t.Fatal(err)

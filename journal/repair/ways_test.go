@@ -20,7 +20,7 @@ type way struct {
 
 var ways = []way{
 	{name: "from an RDB file", keep: func(r *rig) {
-		proxytest.Poll(r.t, "the dump", func() bool { _, err := r.srv.Do("SAVE"); return err == nil })
+		r.srv.Save()
 	}, lose: func(r *rig) { r.srv.Kill(); r.srv.Restart() }},
 	{name: "from a cut append-only file", args: withAOF, keep: (*rig).marked,
 		lose: func(r *rig) {

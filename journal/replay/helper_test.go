@@ -151,12 +151,3 @@ func (r *recording) restore(dst *proxytest.Server, p *replay.Point, skips ...rep
 	}
 	return got
 }
-
-// save writes the server's dump, once no child is in the way.
-func save(t testing.TB, srv *proxytest.Server) {
-	t.Helper()
-	proxytest.Poll(t, "the dump", func() bool {
-		_, err := srv.Do("SAVE")
-		return err == nil
-	})
-}

@@ -110,7 +110,7 @@ func TestOtherBranches(t *testing.T) {
 	srv := proxytest.StartServer(t, serverArgs...)
 	r := record(t, srv)
 	srv.MustDo("SET", "kept", 1)
-	save(t, srv)
+	srv.Save()
 	srv.MustDo("SET", "lost", strings.Repeat("x", 1000))
 	at := r.caughtUp()
 	srv.MustDo("FLUSHALL")

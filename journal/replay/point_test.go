@@ -195,7 +195,7 @@ func TestBranches(t *testing.T) {
 		r := record(t, srv)
 		srv.MustDo("SELECT", 2)
 		srv.MustDo("SET", "kept", 1)
-		save(t, srv)
+		srv.Save()
 		fork, atFork := offset(srv), digest(srv)
 		srv.MustDo("SET", "lost", 1)
 		lost := digest(srv)

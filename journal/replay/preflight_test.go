@@ -127,7 +127,7 @@ func withDumpOf(t *testing.T, kind string, args []string) (*proxytest.Server, st
 	srv := proxytest.Spec{Kind: kind, Args: append(append([]string{"--dir", dir}, args...),
 		serverArgs...)}.Start(t)
 	srv.MustDo("APPEND", "own", "data")
-	save(t, srv)
+	srv.Save()
 	return srv, dir
 }
 

@@ -18,7 +18,7 @@ import (
 // copyDump saves the server's dump under a name.
 func copyDump(t *testing.T, srv *proxytest.Server, name string) string {
 	t.Helper()
-	save(t, srv)
+	srv.Save()
 	return copyFile(t, filepath.Join(srv.Dir, "dump.rdb"), filepath.Join(t.TempDir(), name), nil)
 }
 

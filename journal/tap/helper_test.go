@@ -185,12 +185,3 @@ func setUser(srv *proxytest.Server, rules string) {
 	}
 	srv.MustDo(args...)
 }
-
-// save writes the server's dump, once no child is in the way.
-func save(t testing.TB, srv *proxytest.Server) {
-	t.Helper()
-	proxytest.Poll(t, "the dump", func() bool {
-		_, err := srv.Do("SAVE")
-		return err == nil
-	})
-}

@@ -367,7 +367,7 @@ func (row comeback) record(t *testing.T, kind string) *rig {
 	srv := proxytest.Spec{Kind: kind, Args: slices.Concat(serverArgs, row.args)}.Start(t)
 	srv.MustDo("SET", "from before", 1)
 	if slices.Equal(row.args, rdbFile) {
-		save(t, srv)
+		srv.Save()
 		os.Rename(filepath.Join(srv.Dir, "dump.rdb"), filepath.Join(srv.Dir, "old.rdb"))
 	}
 	setUser(srv, "+@all ~* &*")
@@ -376,7 +376,7 @@ func (row comeback) record(t *testing.T, kind string) *rig {
 	r.opts.Sample, r.opts.Mark = 2*time.Millisecond, !row.bare
 	r.start().attached()
 	if slices.Equal(row.args, rdbFile) {
-		save(t, srv)
+		srv.Save()
 	}
 	first := offset(srv)
 	for i := range 8 {

@@ -11,7 +11,7 @@ import (
 // backup copies a server's dump.rdb, as it saves it now, into the operator's folder.
 func (s *scene) backup(srv *proxytest.Server, name string) {
 	s.Helper()
-	srv.MustDo("SAVE")
+	srv.Save()
 	b, err := os.ReadFile(filepath.Join(srv.Dir, "dump.rdb"))
 	if err != nil {
 		s.Fatal(err)

@@ -123,7 +123,7 @@ func cameEmptyAndConflicts(s *scene) {
 // cameFromOldRDB: its dump.rdb is older than the writes behind it.
 func cameFromOldRDB(s *scene) {
 	s.deployed(s.server())
-	s.srv.MustDo("SAVE")
+	s.srv.Save()
 	s.pays("second", 100)
 	s.marked()
 	want := contentsOf(s, s.srv.Addr)

@@ -165,7 +165,7 @@ func (s *stack) based(ctx context.Context) bool {
 
 // lose has the server lose the writes of fn, and waits for the incident.
 func (s *stack) lose(ctx context.Context, fn func(*harness.Client) error) error {
-	if err := s.do("SAVE"); err != nil {
+	if err := s.save(ctx); err != nil {
 		return err
 	}
 	c, err := harness.DialClient(s.server.Addr, stepTimeout)
@@ -187,6 +187,18 @@ func (s *stack) lose(ctx context.Context, fn func(*harness.Client) error) error 
 	return s.await(ctx, "the incident", func(ctx context.Context) bool {
 		return s.followed(ctx) && s.incident > before
 	})
+}
+
+// save writes the server's dump, behind a dump for a replica that is under way.
+func (s *stack) save(ctx context.Context) error {
+	var err error
+	if e := s.await(ctx, "the dump", func(context.Context) bool {
+		err = s.do("SAVE")
+		return err == nil || !strings.Contains(err.Error(), "already in progress")
+	}); e != nil {
+		return e
+	}
+	return err
 }
 
 // run runs the proxy program until it ends, and returns its output, the time that it took, and its peak

@@ -257,6 +257,18 @@ func (s *Server) MustDo(args ...any) any {
 	return v
 }
 
+// Save writes the server's dump, behind a dump that is under way, such as one for a replica.
+func (s *Server) Save() {
+	s.t.Helper()
+	Poll(s.t, "the dump", func() bool {
+		_, err := s.Do("SAVE")
+		if err != nil && !strings.Contains(err.Error(), "already in progress") {
+			s.t.Fatalf("SAVE: %v", err)
+		}
+		return err == nil
+	})
+}
+
 // Info returns the fields of one INFO section, or of "everything".
 func (s *Server) Info(section string) map[string]string {
 	s.t.Helper()
