@@ -25,6 +25,7 @@ type builder struct {
 	err       error   // the first of emit
 
 	offset int64    // of a string
+	laid   bool     // the string has its length
 	args   []string // of a command that adds items
 	bytes  int
 	fields map[int64][]string // those of args that have a deadline, by it
@@ -60,8 +61,16 @@ func (b *builder) do(args ...string) {
 	}
 }
 
+// length gives a string that comes in pieces its length at once: a string that grows is copied by the
+// server at every MB, in up to 0.2 s at 100 MB.
+func (b *builder) length(n int64) {
+	if b.laid = n > pieceBytes; b.laid {
+		b.do("SETRANGE", b.name, decimal(n-1), "\x00")
+	}
+}
+
 func (b *builder) text(part string) {
-	if b.offset == 0 {
+	if b.offset == 0 && !b.laid {
 		b.do("SET", b.name, part)
 	} else {
 		b.do("SETRANGE", b.name, decimal(b.offset), part)

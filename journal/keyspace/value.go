@@ -12,6 +12,7 @@ import (
 // set's items, and a stream's parts come in order; a set's and a hash's come in any order, and an
 // item may come twice (see SCAN).
 type sink interface {
+	length(n int64)                                    // a large string's, before its text
 	text(part string)                                  // a string's next bytes
 	item(parts ...any)                                 // an element; member, score; field, value, deadline
 	stream(meta map[string]any)                        // XINFO STREAM, before its groups and entries
@@ -58,7 +59,7 @@ func (v values) walk(key, typ string, usage int64, to sink) walk {
 	}
 	switch typ {
 	case "string":
-		return &textWalk{walking: base}
+		return &textWalk{walking: base, short: usage >= 0 && usage <= pieceBytes}
 	case "list":
 		return &rangeWalk{walking: base, command: "LRANGE"}
 	case "zset":
@@ -133,14 +134,30 @@ func sizeOf(v any) (n int64) {
 // textWalk reads a string.
 type textWalk struct {
 	walking
+	short  bool // one piece holds it
 	offset int64
 }
 
 func (w *textWalk) ask(s *Server) {
+	if w.sizes() {
+		s.put("STRLEN", w.key)
+	}
 	s.put("GETRANGE", w.key, decimal(w.offset), decimal(w.offset+pieceBytes-1))
 }
 
+// sizes reports whether the next request asks for the length, too.
+func (w *textWalk) sizes() bool { return !w.short && w.offset == 0 }
+
 func (w *textWalk) take(s *Server) (done bool, refused, err error) {
+	if w.sizes() {
+		n, no, err := s.reply()
+		if err != nil {
+			return false, nil, err
+		}
+		if no == "" { // else the value grows piece by piece
+			w.to.length(countOf(n))
+		}
+	}
 	v, no, err := s.reply()
 	if err != nil || no != "" {
 		return false, refusal(no), err
@@ -325,6 +342,8 @@ func (d *digestSink) sum() digest {
 	}
 	return d.inOrder.sum()
 }
+
+func (d *digestSink) length(int64) {}
 
 func (d *digestSink) text(part string) { d.inOrder.hash.Write([]byte(part)) }
 
