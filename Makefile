@@ -107,7 +107,8 @@ crash: build ## Kill servers and proxies under load; no acknowledged write may b
 	@scripts/servers.sh valkey
 	$(GO) run ./loadtest/crash --rounds $(KILLS) --results $(CRASHFLAGS)
 
-failover: servers ## Fail over four kinds of servers under load, and count what is lost (FAILOVERS=3, FAILOVERFLAGS="-only COORDINATED -servers valkey9").
+failover: servers ## Fail over four kinds of servers under load, beside HAProxy, and count the losses; needs root (FAILOVERS=3, FAILOVERFLAGS="-only COORDINATED -servers valkey9").
+	@scripts/servers.sh haproxy
 	HOLDFAST_FAILOVER=$(or $(FAILOVER),$(CURDIR)/loadtest/RESULTS.md) $(GO) test -count=1 -timeout 12h -v -run 'TestFailover$$' \
 		./loadtest/failover -rounds $(FAILOVERS) $(FAILOVERFLAGS)
 

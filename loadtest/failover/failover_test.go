@@ -24,7 +24,7 @@ var (
 	clientsFlag  = flag.Int("clients", 50, "clients in the full form")
 	onlyFlag     = flag.String("only", "", "only scenarios whose name contains this")
 	settingsFlag = flag.String("settings", "", "more YAML of the proxies")
-	fedFlag      = flag.Bool("fed", false, "the proxies feed the tail, so journal routes must lose nothing")
+	togetherFlag = flag.Bool("together", false, "play -parallel rounds at a time, and judge them as on a busy machine")
 )
 
 // shortClients is the number of clients in the short form.
@@ -36,6 +36,9 @@ var program string
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
 func runTests(m *testing.M) int {
+	if os.Getenv(fullEnv) != "" && os.Geteuid() == 0 && os.Getenv(insideEnv) == "" {
+		return runInside()
+	}
 	dir, err := os.MkdirTemp("", "failover")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -64,6 +67,7 @@ func TestFailover(t *testing.T) {
 		servers, clients = strings.Split(*serversFlag, ","), *clientsFlag
 	}
 	b := &book{began: time.Now(), load: harness.Load(), clients: clients}
+	f := form{full: full != "", timely: full != "" && !*togetherFlag}
 	t.Run("play", func(t *testing.T) {
 		for _, server := range servers {
 			for i := range scenarios {
@@ -74,10 +78,10 @@ func TestFailover(t *testing.T) {
 				}
 				for n := range *roundsFlag {
 					t.Run(fmt.Sprintf("%s/%s/%d", sc.name, server, n), func(t *testing.T) {
-						if full == "" {
+						if !f.timely {
 							t.Parallel()
 						}
-						b.enter(t, server, play(t, sc, server, clients, holding(), form{timely: full != "", fed: *fedFlag}))
+						b.enter(t, server, play(t, sc, server, clients, holding(), f))
 					})
 				}
 			}

@@ -3,6 +3,7 @@ package failover
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,13 +23,14 @@ var (
 	one     = &kind{"replicas: 1", "one"}
 	every   = &kind{"replicas: 2", "every"}
 	direct  = &kind{"direct", "direct"}
+	haproxy = &kind{"HAProxy", "haproxy"}
 )
 
-// kinds are those of a load; client n is of kind n, modulo their number.
-var kinds = []*kind{plain, journal, one, plain, journal, every, plain, journal, one, direct}
+// shares are the kinds of a load; client n is of kind n, modulo their number. HAProxy is there in the full form.
+var shares = []*kind{plain, journal, one, plain, journal, every, plain, journal, one, direct, haproxy}
 
 // shownKinds are the kinds in the order of the table.
-var shownKinds = []*kind{plain, journal, one, every, direct}
+var shownKinds = []*kind{plain, journal, one, every, direct, haproxy}
 
 const (
 	// patience bounds the wait for a reply. No proxy holds a command for longer.
@@ -53,11 +55,12 @@ type load struct {
 	closed bool
 }
 
-func startLoad(n int, seed uint64, addresses func(*client) []string) *load {
+func startLoad(n int, seed uint64, kinds []*kind, addresses func(*client) []string) *load {
+	shares := slices.DeleteFunc(slices.Clone(shares), func(k *kind) bool { return !slices.Contains(kinds, k) })
 	l := &load{addresses: addresses, began: time.Now(), ending: make(chan struct{}),
 		conns: map[*harness.Client]struct{}{}}
 	for i := range n {
-		c := &client{load: l, id: i, kind: kinds[i%len(kinds)], rng: rand.New(rand.NewPCG(seed, uint64(i))),
+		c := &client{load: l, id: i, kind: shares[i%len(shares)], rng: rand.New(rand.NewPCG(seed, uint64(i))),
 			errors: map[string]int{}}
 		l.clients = append(l.clients, c)
 		l.working.Go(c.run)
@@ -225,7 +228,7 @@ func (c *client) ask(args ...string) (any, history.Span) {
 			s.Outcome = history.Unknown
 		}
 		c.failed(sort(s.Text, s.Outcome))
-		if strings.HasPrefix(s.Text, "READONLY") && c.kind == direct {
+		if strings.HasPrefix(s.Text, "READONLY") && (c.kind == direct || c.kind == haproxy) {
 			c.disconnect()
 		}
 	default:

@@ -40,6 +40,9 @@ func (b *book) enter(t *testing.T, server string, o *outcome) {
 	}
 	for _, k := range shownKinds {
 		s := o.of[k]
+		if s == nil {
+			continue
+		}
 		t.Logf("%-12s %6d replies, %5d lost, pause %v, errors %v", k.name, s.acked, s.lost,
 			s.pause.Round(time.Millisecond), s.errors)
 	}

@@ -20,15 +20,14 @@ type round struct {
 
 // A form says how strictly a round is judged.
 type form struct {
+	full   bool // with HAProxy beside the proxies
 	timely bool // the proxies get their processor time
-	fed    bool // they feed the tail
 }
 
 // kept reports whether nothing of a kind may be lost.
 func (r *round) kept(k *kind) bool {
 	sc := r.sc
-	return slices.Contains(sc.proven, k) || r.timely && slices.Contains(sc.keeps, k) ||
-		r.fed && slices.Contains(sc.fed, k)
+	return slices.Contains(sc.proven, k) || r.timely && slices.Contains(sc.keeps, k)
 }
 
 // A tally counts the results of one kind's clients.
@@ -50,8 +49,8 @@ type outcome struct {
 func play(t *testing.T, sc *scenario, server string, clients int, v variant, f form) *outcome {
 	t.Helper()
 	v.settings += sc.settings
-	r := &round{stack: newStack(t, server, sc.proxies, v), sc: sc, form: f}
-	r.load = startLoad(clients, uint64(time.Now().UnixNano()), r.addresses)
+	r := &round{stack: newStack(t, server, sc, v, f.full), sc: sc, form: f}
+	r.load = startLoad(clients, uint64(time.Now().UnixNano()), r.kinds(), r.addresses)
 	r.more(10, all...)
 	sc.strike(r)
 	if !sc.stays {
@@ -97,7 +96,7 @@ func (r *round) judge(settled time.Duration) *outcome {
 	if r.sc.stays != (last == r.Primary) {
 		out.problems = append(out.problems, "the primary is "+last.Addr)
 	}
-	for _, k := range shownKinds {
+	for _, k := range r.kinds() {
 		out.of[k] = r.judgeKind(k, last, settled, out)
 	}
 	if out.of[journal].lost > 0 {

@@ -14,12 +14,13 @@ type scenario struct {
 	servers []string // that have it; nil: all
 	// proven lists the kinds of which nothing may be lost, whatever takes how long. Of those of keeps
 	// nothing may be lost if the proxy gets its processor time: it holds the writes back within 100 ms
-	// of the first sign. fed are those that need the feeding of the tail as well.
-	proven, keeps, fed []*kind
-	stays              bool   // the primary stays the primary
-	errorless          bool   // plain clients see no error, under the condition of keeps
-	settings           string // of the proxies, YAML
-	strike             func(*round)
+	// of the first sign, and feeds the replicas before one of them is promoted.
+	proven, keeps []*kind
+	stays         bool   // the primary stays the primary
+	errorless     bool   // plain clients see no error, under the condition of keeps
+	apart         bool   // the primary and the first proxy are in a network of their own
+	settings      string // of the proxies, YAML
+	strike        func(*round)
 }
 
 // A variant is a setting of the proxies.
@@ -31,8 +32,8 @@ type variant struct {
 // all are the kinds that go through the proxy.
 var all = []*kind{plain, journal, one, every}
 
-// scenarios in the order of the table. A crash keeps what every replica has; what only the journal
-// has, it keeps where the tail is fed.
+// scenarios in the order of the table. A crash keeps what every replica has, and what a journal has that
+// reaches the replicas.
 var scenarios = []scenario{
 	{name: "SENTINEL FAILOVER", short: true, proxies: 1, proven: []*kind{every}, keeps: all, errorless: true,
 		strike: planned},
@@ -47,15 +48,17 @@ var scenarios = []scenario{
 		errorless: true, strike: untilDemoted},
 	{name: "the same with failover.fence: off", proxies: 1, proven: []*kind{every}, keeps: all, errorless: true,
 		settings: "failover: {fence: off}\n", strike: untilDemoted},
-	{name: "kill -9 of the primary", short: true, proxies: 1, proven: []*kind{every}, fed: []*kind{journal}, strike: kill},
-	{name: "kill -9, link to the replicas cut before", proxies: 1, proven: []*kind{one, every}, fed: []*kind{journal},
+	{name: "kill -9 of the primary", short: true, proxies: 1, proven: []*kind{every}, keeps: []*kind{journal}, strike: kill},
+	{name: "kill -9, link to the replicas cut before", proxies: 1, proven: []*kind{one, every}, keeps: []*kind{journal},
 		strike: cutAndKill},
 	{name: "SIGSTOP of the primary, SIGCONT after the failover", proxies: 1, proven: []*kind{every},
-		fed: []*kind{journal}, strike: stopAndContinue},
+		keeps: []*kind{journal}, strike: stopAndContinue},
 	{name: "SIGSTOP of the primary for half of down-after", proxies: 1, proven: all, stays: true, errorless: true,
 		strike: hiccup},
-	{name: "kill -9 of the primary and of one of two proxies", proxies: 2, proven: []*kind{every}, fed: []*kind{journal},
+	{name: "kill -9 of the primary and of one of two proxies", proxies: 2, proven: []*kind{every}, keeps: []*kind{journal},
 		strike: killBoth},
+	{name: "the primary and one of two proxies are cut off", proxies: 2, apart: true, proven: []*kind{one, every},
+		strike: cutOff},
 	{name: "kill -9 of a sentinel, then SENTINEL FAILOVER", proxies: 1, proven: []*kind{every}, keeps: all,
 		errorless: true, strike: killSentinel},
 }
@@ -139,6 +142,16 @@ func killBoth(r *round) {
 	r.load.strike()
 	r.proxies[0].proc.Kill()
 	r.Primary.Kill()
+}
+
+// cutOff has clients write on both sides of a broken network. Where the old primary is, no write reaches a replica.
+func cutOff(r *round) {
+	r.load.strike()
+	r.island.cut()
+	r.moved()
+	r.more(5, plain, journal)
+	r.island.heal()
+	r.demoted()
 }
 
 func killSentinel(r *round) {

@@ -18,13 +18,16 @@ type stack struct {
 	*testing.T
 	*proxytest.Trio
 	proxies []*front
+	haproxy *harness.Process // nil: none
+	island  *island          // nil: there is one network
 }
 
 // A front is one proxy.
 type front struct {
-	addr, console string
-	dir           string
-	proc          *harness.Process
+	addr    string // for those who are beside it
+	console string
+	dir     string
+	proc    *harness.Process
 }
 
 // replicationUser is the login by which replicas follow their primary: without it there is no link.
@@ -36,8 +39,8 @@ var serverArgs = []string{
 	"--repl-backlog-size", "64mb",
 }
 
-// config is a proxy's. %s: its address, the sentinels, its console.
-const config = `listeners: [{address: %q}]
+// config is a proxy's: two addresses, the sentinels, the hold, the console.
+const config = `listeners: [{address: %q}, {address: %q}]
 upstream: {sentinels: ["%s"], sentinel_name: mymaster, hold: %s, max_backoff: 200ms}
 admin: {address: %q, http: off}
 journal: {dir: journal, on_loss: continue}
@@ -49,14 +52,25 @@ drain: 1s
 `
 
 // newStack starts all of it, and waits until every kind of write is acknowledged.
-func newStack(t *testing.T, server string, proxies int, v variant) *stack {
+func newStack(t *testing.T, server string, sc *scenario, v variant, full bool) *stack {
 	t.Helper()
-	s := &stack{T: t, Trio: proxytest.StartTrio(t, server, serverArgs...)}
-	for i := range proxies {
+	s := &stack{T: t}
+	spec := proxytest.Spec{Kind: server, Args: serverArgs}
+	primary := spec
+	if sc.apart {
+		s.island = newIsland(t)
+		spec.Host = s.island.near
+		primary.Host, primary.Prefix = s.island.far, s.island.inside()
+	}
+	s.Trio = proxytest.StartTrioOf(t, primary, spec)
+	for i := range sc.proxies {
 		s.proxies = append(s.proxies, s.front(i, v))
 	}
+	if full {
+		s.startHAProxy()
+	}
 	for _, f := range s.proxies {
-		for _, k := range shownKinds {
+		for _, k := range s.kinds() {
 			proxytest.Poll(t, "a write of kind "+k.name+" to be acknowledged", func() bool {
 				return f.sets(k.prefix + ":warm")
 			})
@@ -69,31 +83,34 @@ func newStack(t *testing.T, server string, proxies int, v variant) *stack {
 // front starts a proxy.
 func (s *stack) front(n int, v variant) *front {
 	s.Helper()
-	f := &front{dir: filepath.Join(s.TempDir(), fmt.Sprint("proxy", n))}
-	if err := os.MkdirAll(f.dir, 0o755); err != nil {
+	dir, err := os.MkdirTemp("", "hf") // the path of a socket must be short
+	if err != nil {
 		s.Fatal(err)
 	}
-	for _, a := range []*string{&f.addr, &f.console} {
-		port, err := proxytest.FreePort()
-		if err != nil {
-			s.Fatal(err)
-		}
-		*a = fmt.Sprintf("127.0.0.1:%d", port)
+	port, err := proxytest.FreePort()
+	if err != nil {
+		s.Fatal(err)
 	}
-	text := fmt.Sprintf(config, f.addr, strings.Join(s.SentinelAddrs(), `", "`), v.hold, f.console) + v.settings
+	host, argv := "127.0.0.1", []string{program}
+	if s.island != nil && n == 0 {
+		host, argv = s.island.far, append(s.island.inside(), program)
+	}
+	f := &front{addr: "unix:" + dir + "/s", console: "unix:" + dir + "/c", dir: dir}
+	served := fmt.Sprintf("%s:%d", host, port)
+	text := fmt.Sprintf(config, f.addr, served, strings.Join(s.SentinelAddrs(), `", "`), v.hold, f.console) + v.settings
 	file := filepath.Join(f.dir, "holdfast.yaml")
 	s.Cleanup(func() {
 		if f.proc != nil {
 			f.proc.Kill()
 		}
+		defer os.RemoveAll(dir)
 		if s.Failed() {
 			text, _ := os.ReadFile(filepath.Join(f.dir, "proxy.log"))
 			s.Logf("the log of proxy %d:\n%s", n, text)
 		}
 	})
-	err := os.WriteFile(file, []byte(text), 0o600)
-	if err == nil {
-		f.proc, err = harness.Start(f.dir, "proxy", f.addr, program, "serve", "--config", file)
+	if err = os.WriteFile(file, []byte(text), 0o600); err == nil {
+		f.proc, err = harness.Start(f.dir, "proxy", served, append(argv, "serve", "--config", file)...)
 	}
 	if err != nil {
 		s.Fatal(err)
@@ -156,13 +173,70 @@ func (s *stack) at(addr string) *proxytest.Server {
 	return nil
 }
 
+// kinds are the kinds of clients in the order of the table.
+func (s *stack) kinds() []*kind {
+	if s.haproxy == nil {
+		return shownKinds[:len(shownKinds)-1]
+	}
+	return shownKinds
+}
+
+// haproxyConfig is a relay to the server that says that it is a primary, as HAProxy's users have it.
+const haproxyConfig = `global
+  nbthread 1
+defaults
+  mode tcp
+  timeout connect 1s
+  timeout check 1s
+  timeout client 1h
+  timeout server 1h
+listen primary
+  bind %s
+  option tcp-check
+  tcp-check connect
+  tcp-check send "INFO replication\r\n"
+  tcp-check expect string role:master
+  default-server inter 100ms fall 1 rise 1 on-marked-down shutdown-sessions
+`
+
+// startHAProxy starts the peer.
+func (s *stack) startHAProxy() {
+	s.Helper()
+	root, err := harness.Root()
+	if err != nil {
+		s.Fatal(err)
+	}
+	path, err := harness.Program(root, "haproxy", "haproxy")
+	if err != nil {
+		s.Fatal(err)
+	}
+	port, err := proxytest.FreePort()
+	if err != nil {
+		s.Fatal(err)
+	}
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	text := fmt.Sprintf(haproxyConfig, addr)
+	for i, srv := range s.Servers() {
+		text += fmt.Sprintf("  server s%d %s check\n", i, srv.Addr)
+	}
+	dir := s.TempDir()
+	file := filepath.Join(dir, "haproxy.cfg")
+	if err = os.WriteFile(file, []byte(text), 0o600); err == nil {
+		s.haproxy, err = harness.Start(dir, "haproxy", addr, path, "-db", "-f", file)
+	}
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(s.haproxy.Kill)
+}
+
 // named returns the server that most sentinels name and that says that it is a primary; nil: none.
 func (s *stack) named() *proxytest.Server {
 	votes := map[string]int{}
 	for _, w := range s.Sentinels {
 		addr := nameBy(w.Addr)
 		votes[addr]++
-		if srv := s.at(addr); srv != nil && votes[addr] >= 2 && role(srv) == "master" {
+		if srv := s.at(addr); srv != nil && votes[addr] >= 2 && s.reachable(srv) && role(srv) == "master" {
 			return srv
 		}
 	}
@@ -192,13 +266,21 @@ func role(srv *proxytest.Server) string {
 	return ""
 }
 
+// reachable reports whether the test is in the network of a server.
+func (s *stack) reachable(srv *proxytest.Server) bool {
+	return srv != s.Primary || s.island == nil || !s.island.apart
+}
+
 // addresses are where a client connects.
 func (s *stack) addresses(c *client) []string {
-	if c.kind != direct {
+	switch {
+	case c.kind == haproxy:
+		return []string{s.haproxy.Addr}
+	case c.kind != direct:
 		first := c.id % len(s.proxies)
 		out := []string{s.proxies[first].addr}
 		for i, f := range s.proxies {
-			if i != first {
+			if i != first && s.island == nil {
 				out = append(out, f.addr)
 			}
 		}

@@ -22,9 +22,13 @@ type Client struct {
 // clientBuffer is the size of each of a client's two buffers, in bytes.
 const clientBuffer = 64 << 10
 
-// DialClient connects to a TCP address. timeout bounds this and the wait for each reply.
+// DialClient connects to host:port or unix:/path. timeout bounds this and the wait for each reply.
 func DialClient(addr string, timeout time.Duration) (*Client, error) {
-	c, err := net.DialTimeout("tcp", addr, timeout)
+	network, address := "tcp", addr
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		network, address = "unix", path
+	}
+	c, err := net.DialTimeout(network, address, timeout)
 	if err != nil {
 		return nil, err
 	}

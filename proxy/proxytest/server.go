@@ -1,6 +1,7 @@
 package proxytest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -36,6 +37,10 @@ type Spec struct {
 	// Args are server options as on its command line: "--appendonly", "yes". They follow the
 	// package's own options and so override them.
 	Args []string
+	// Host is the IPv4 address to serve; empty is 127.0.0.1.
+	Host string
+	// Prefix is a command that becomes the server: "nsenter", with the namespace.
+	Prefix []string
 }
 
 // Server is a running server process. Its exported fields are constant, except that Pid changes
@@ -48,6 +53,7 @@ type Server struct {
 	Pid    int
 
 	t        testing.TB
+	prefix   []string
 	args     []string
 	password string // of --requirepass, for Do and Client
 
@@ -76,7 +82,7 @@ func EachServer(t *testing.T, fn func(t *testing.T, srv *Server), args ...string
 // Start starts the server and arranges its end. Any failure fails the test.
 func (spec Spec) Start(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{Binary: Find(t, spec.Kind), Dir: t.TempDir(), t: t}
+	s := &Server{Binary: Find(t, spec.Kind), Dir: t.TempDir(), t: t, prefix: spec.Prefix}
 	if i := slices.Index(spec.Args, "--requirepass"); i >= 0 && i+1 < len(spec.Args) {
 		s.password = spec.Args[i+1]
 	}
@@ -114,11 +120,11 @@ func (s *Server) place(spec Spec) error {
 		if err != nil {
 			return err
 		}
-		s.Port, s.Addr = port, loopback(port)
+		s.Port, s.Addr = port, net.JoinHostPort(cmp.Or(spec.Host, localhost), strconv.Itoa(port))
 		where = []string{"--port", strconv.Itoa(port)}
 	}
 	s.args = slices.Concat(where, []string{
-		"--bind", "127.0.0.1", "--dir", s.Dir, "--daemonize", "no",
+		"--bind", cmp.Or(spec.Host, localhost), "--protected-mode", "no", "--dir", s.Dir, "--daemonize", "no",
 		"--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0",
 		"--enable-debug-command", "yes", "--enable-protected-configs", "yes", "--enable-module-command", "yes",
 	}, spec.Args)
@@ -126,11 +132,14 @@ func (s *Server) place(spec Spec) error {
 }
 
 // loopback is the address of a port on this machine.
-func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+func loopback(port int) string { return net.JoinHostPort(localhost, strconv.Itoa(port)) }
+
+const localhost = "127.0.0.1"
 
 // launch starts the process and waits until it answers.
 func (s *Server) launch() error {
-	p, err := startProcess(s.Binary.Path, s.args, s.Dir)
+	argv := slices.Concat(s.prefix, []string{s.Binary.Path}, s.args)
+	p, err := startProcess(argv[0], argv[1:], s.Dir)
 	if err != nil {
 		return err
 	}

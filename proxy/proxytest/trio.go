@@ -1,6 +1,7 @@
 package proxytest
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -24,10 +25,17 @@ type Trio struct {
 // options of the three servers. The sentinels hold a server to be down after a second.
 func StartTrio(t testing.TB, kind string, args ...string) *Trio {
 	t.Helper()
-	trio := &Trio{Primary: Spec{Kind: kind, Args: args}.Start(t)}
+	spec := Spec{Kind: kind, Args: args}
+	return StartTrioOf(t, spec, spec)
+}
+
+// StartTrioOf is StartTrio with a place of its own for the primary. The sentinels are where the replicas are.
+func StartTrioOf(t testing.TB, primary, others Spec) *Trio {
+	t.Helper()
+	trio := &Trio{Primary: primary.Start(t)}
 	host, port, _ := net.SplitHostPort(trio.Primary.Addr)
 	for range 2 {
-		r := Spec{Kind: kind, Args: args}.Start(t)
+		r := others.Start(t)
 		r.MustDo("REPLICAOF", host, port)
 		trio.Replicas = append(trio.Replicas, r)
 	}
@@ -35,7 +43,7 @@ func StartTrio(t testing.TB, kind string, args ...string) *Trio {
 		return onlineReplicas(trio.Primary) == len(trio.Replicas)
 	})
 	for range 3 {
-		trio.Sentinels = append(trio.Sentinels, startSentinel(t, kind, trio.Primary))
+		trio.Sentinels = append(trio.Sentinels, startSentinel(t, others, trio.Primary))
 	}
 	for _, s := range trio.Sentinels {
 		Poll(t, "the sentinels to know each other", func() bool {
@@ -101,18 +109,20 @@ func (s *Server) sentinelMaster() map[string]string {
 }
 
 // startSentinel starts a sentinel that watches primary.
-func startSentinel(t testing.TB, kind string, primary *Server) *Server {
+func startSentinel(t testing.TB, spec Spec, primary *Server) *Server {
 	t.Helper()
 	port, err := FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{Binary: Find(t, kind), Dir: t.TempDir(), t: t, Port: port, Addr: loopback(port)}
+	own := cmp.Or(spec.Host, localhost)
+	s := &Server{Binary: Find(t, spec.Kind), Dir: t.TempDir(), t: t, Port: port,
+		Addr: net.JoinHostPort(own, strconv.Itoa(port))}
 	host, at, _ := net.SplitHostPort(primary.Addr)
 	conf := filepath.Join(s.Dir, "sentinel.conf")
-	text := fmt.Sprintf("port %d\nbind 127.0.0.1\nprotected-mode no\ndir %s\n"+
-		"sentinel monitor %[3]s %s %s 2\nsentinel down-after-milliseconds %[3]s 1000\n"+
-		"sentinel failover-timeout %[3]s 10000\n", port, s.Dir, TrioName, host, at)
+	text := fmt.Sprintf("port %d\nbind %s\nprotected-mode no\ndir %s\n"+
+		"sentinel monitor %[4]s %s %s 2\nsentinel down-after-milliseconds %[4]s 1000\n"+
+		"sentinel failover-timeout %[4]s 10000\n", port, own, s.Dir, TrioName, host, at)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
