@@ -411,6 +411,7 @@ func (srv *Server) upstreamChanged(up *upstream.Upstream, info *upstream.Info) {
 		}
 	})
 	srv.guard.Wake()
+	srv.topology.serverChanged()
 }
 
 // recompile returns the rules for a changed server; nil: they stay. Most changes, such as those of

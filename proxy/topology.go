@@ -112,6 +112,14 @@ func (t *topology) role(ctx context.Context, o upstream.Options, address string)
 	return upstream.AskRole(ctx, o)
 }
 
+// serverChanged follows a change of the server in force. Its role is a sign that no sentinel may give: one
+// who demotes the server by hand gives none. A refused write has the server checked (recheck.go).
+func (t *topology) serverChanged() {
+	if w := t.current(); w != nil {
+		w.Look()
+	}
+}
+
 func (t *topology) poke() {
 	select {
 	case t.wake <- struct{}{}:

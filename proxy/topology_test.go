@@ -208,6 +208,24 @@ func TestReloadBetweenAddressAndSentinels(t *testing.T) {
 
 // A server that was stopped goes on after its failover, and answers OK to what its successor will never
 // have: nothing of that reaches a client.
+// A server that is made a replica by hand is doubted at once: by a refused write, not only when the watcher
+// asks it for its role.
+func TestADemotedServerIsDoubtedAtOnce(t *testing.T) {
+	t.Parallel()
+	server := proxytest.StartServer(t)
+	_, addresses := fakeTrio(t, server.Addr)
+	addr, srv := serveServer(t, "", bySentinels(addresses...), func(o *proxy.Options) {
+		o.Sentinels.Interval, o.Sentinels.Hurry, o.Hold = time.Hour, time.Hour, time.Minute
+	})
+	c := dial(t, addr)
+	eventually(t, c)
+	server.MustDo("REPLICAOF", "127.0.0.1", "1")
+	c.send("SET k 1\r\n") // refused, or waits
+	awaitDoubt(t, srv, "says that it is a replica")
+	server.MustDo("REPLICAOF", "NO", "ONE")
+	proxytest.Poll(t, "the end of the doubt", func() bool { return sentinelsOf(t, srv).Doubt == "" })
+}
+
 func TestAReplacedServerIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	a, b, clients := replaced(t)

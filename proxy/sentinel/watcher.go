@@ -23,7 +23,8 @@ type Watcher struct {
 	talks   sync.WaitGroup     // goroutines of sentinels and of questions about roles
 	reports chan report
 	roles   chan roleAnswer
-	hurry   atomic.Bool // the primary is in doubt
+	looks   chan struct{} // one token: ask for roles now
+	hurry   atomic.Bool   // the primary is in doubt
 
 	// Owned by run.
 	members []*tracked
@@ -71,7 +72,7 @@ type roleAnswer struct{ address, role string }
 func New(o Options) *Watcher {
 	w := &Watcher{
 		o: o.withDefaults(), found: make(chan struct{}), done: make(chan struct{}),
-		reports: make(chan report), roles: make(chan roleAnswer),
+		reports: make(chan report), roles: make(chan roleAnswer), looks: make(chan struct{}, 1),
 		known: map[string]string{}, asking: map[string]bool{},
 	}
 	v := &View{Name: o.Name, Of: len(o.Addresses)}
@@ -128,6 +129,14 @@ func (w *Watcher) Settle(ctx context.Context) *View {
 	}
 }
 
+// Look has the primary asked for its role now: it may have changed.
+func (w *Watcher) Look() {
+	select {
+	case w.looks <- struct{}{}:
+	default:
+	}
+}
+
 // run is the Watcher's goroutine.
 func (w *Watcher) run(ctx context.Context) {
 	defer close(w.done)
@@ -144,6 +153,9 @@ func (w *Watcher) run(ctx context.Context) {
 		case r := <-w.roles:
 			delete(w.asking, r.address)
 			w.known[r.address] = r.role
+		case <-w.looks:
+			w.askRoles(ctx)
+			continue
 		case <-w.tick.C:
 			w.askRoles(ctx)
 			w.tick.Reset((&pace{hurry: &w.hurry}).interval(&w.o))
