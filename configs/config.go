@@ -69,10 +69,13 @@ const (
 	UserFromURI = "uri"
 )
 
-// User is a user of the server for whom client certificates may stand.
+// User is a user of the server for whom client certificates may stand. The proxy becomes it there by
+// a password, or by a certificate. The files are read again when they change.
 type User struct {
 	Name         string `yaml:"name"`
-	PasswordFile string `yaml:"password_file"` // of its password there; read again when it changes
+	PasswordFile string `yaml:"password_file,omitempty"`
+	Cert         string `yaml:"cert,omitempty"` // instead: the server takes it for the user
+	Key          string `yaml:"key,omitempty"`  // of Cert
 }
 
 // Upstream is the server behind the proxy: at an address, or the primary that sentinels name.

@@ -61,7 +61,8 @@ func (c *Config) certificates() (all []*string) {
 		}
 	}
 	for i := range c.Users {
-		all = append(all, &c.Users[i].PasswordFile)
+		u := &c.Users[i]
+		all = append(all, &u.PasswordFile, &u.Cert, &u.Key)
 	}
 	return all
 }

@@ -61,6 +61,15 @@ var parseCases = []struct {
 		"f:4:35: listeners[0].proxy_protocol_from[1]: must be an address or a prefix such as 10.0.0.0/8, got \"10.0.0.0/33\""}},
 	{"users", "listeners: [{address: \"a:1\", user_from: cn, tls: {cert: c, key: k, client_ca: a, client_auth: require}}]\n" +
 		"users: [{name: app, password_file: f}]\n", nil},
+	{"users with certificates", "listeners: [{address: \"a:1\", user_from: cn, tls: {cert: c, key: k, client_ca: a, client_auth: require}}]\n" +
+		"upstream: {tls: {}}\nusers: [{name: app, cert: c, key: k}]\n", nil},
+	{"half a user", "listeners: [{address: \"a:1\", user_from: cn, tls: {cert: c, key: k, client_ca: a, client_auth: require}}]\n" +
+		"users: [{name: a, password_file: f, cert: c}, {name: b, key: k}]\n", []string{
+		"f:2:9: users[0]: needs either password_file, the file of the user's password on the server, or cert and key",
+		"f:2:9: users[0].key: cert and key go together",
+		"f:2:43: users[0].cert: needs upstream.tls",
+		"f:2:47: users[1]: needs either password_file, the file of the user's password on the server, or cert and key",
+		"f:2:62: users[1].key: cert and key go together"}},
 	{"users without certificates", "listeners:\n- {address: \"a:1\", user_from: dn}\n- {address: \"a:2\", user_from: uri, tls: {cert: c, key: k}}\n", []string{
 		`f:2:31: listeners[0].user_from: must be cn or uri, got "dn" (did you mean cn?)`,
 		"f:2:31: listeners[0].user_from: needs client certificates: tls.client_auth request or require",
@@ -69,7 +78,7 @@ var parseCases = []struct {
 		"f:3:31: listeners[1].user_from: needs users: those for whom certificates may stand"}},
 	{"users without effect", "users: [{name: default}, {name: a b, password_file: f}, {password_file: f}]\n", []string{
 		"f:1:8: users: has no effect without user_from of a listener",
-		"f:1:9: users[0].password_file: is missing: the file of the user's password on the server",
+		"f:1:9: users[0]: needs either password_file, the file of the user's password on the server, or cert and key",
 		"f:1:16: users[0].name: is the user of all clients without a login; give certificates a user of their own",
 		"f:1:33: users[1].name: must be printable text without spaces",
 		"f:1:57: users[2].name: is missing: the name of a user of the server"}},

@@ -25,6 +25,8 @@ func TestStringReadsBack(t *testing.T) {
 		"TLS": "listeners: [{address: \"a:1\", tls: {cert: c, key: k, client_ca: a, client_auth: request}}]\n",
 		"users": "listeners: [{address: \"a:1\", tls: {cert: c, key: k, client_ca: a, client_auth: require}, user_from: uri}]\n" +
 			"users: [{name: \"spiffe://x/app\", password_file: f}, {name: batch, password_file: g}]\n",
+		"users by certificate": "listeners: [{address: \"a:1\", tls: {cert: c, key: k, client_ca: a, client_auth: require}, user_from: cn}]\n" +
+			"upstream: {tls: {}}\nusers: [{name: app, cert: c, key: k}]\n",
 		"TLS admin":    "admin: {tls: {cert: c, key: k}}\n",
 		"balancers":    "listeners: [{address: \"a:1\", proxy_protocol: v1v2, proxy_protocol_from: [10.0.0.0/8, \"::1\"]}]\n",
 		"TLS upstream": "upstream: {address: \"a:1\", tls: {}}\n",

@@ -170,8 +170,10 @@ func (v *validator) users() {
 		v.require(u.Name != "default", path+".name",
 			"is the user of all clients without a login; give certificates a user of their own")
 		v.require(u.Name == "" || !names[u.Name], path+".name", "another user has the same name")
-		v.require(u.PasswordFile != "", path+".password_file",
-			"is missing: the file of the user's password on the server")
+		v.require((u.PasswordFile != "") != (u.Cert != ""), path,
+			"needs either password_file, the file of the user's password on the server, or cert and key")
+		v.require((u.Cert != "") == (u.Key != ""), path+".key", "cert and key go together")
+		v.require(u.Cert == "" || v.c.Upstream.TLS != nil, path+".cert", "needs upstream.tls")
 		names[u.Name] = true
 	}
 }

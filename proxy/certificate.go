@@ -12,9 +12,10 @@ import (
 )
 
 // On a listener with UserFrom, a client certificate stands for a user of the server. The proxy logs
-// the session in as that user before its first command, with the password of the configuration, and
-// so do the links of that user. A password is what makes this safe: a user whom a certificate alone
-// let in would have to be nopass on the server, and then AUTH would let in everyone else.
+// the session in as that user before its first command, with the credential of the configuration, and
+// so do the links of that user. A password is what makes this safe: a user whom the proxy could become
+// without one would have to be nopass on the server, and then AUTH would let in everyone else. Where
+// the server reads certificates itself, the credential may be a certificate (usercert.go).
 //
 //	handshake → name in the certificate → AUTH on the stranger's link → identity of the user
 //
@@ -39,7 +40,7 @@ func (s *session) readCertificate(nc net.Conn) error {
 	if err != nil {
 		return err
 	}
-	if _, ok := s.w.vouched.Password(name); !ok {
+	if !s.w.vouched.Has(name) {
 		return fmt.Errorf("%q is not in users", name)
 	}
 	s.certified = name
@@ -56,14 +57,18 @@ func (s *session) refuseCertificate(why error, text string) {
 
 // logIn asks whether the server accepts the user's login.
 func (q *question) logIn() {
-	password, ok := q.w.vouched.Password(q.user)
-	if !ok { // a reload has removed the user
+	cred, ok := q.w.vouched.Credential(q.user)
+	switch {
+	case !ok: // a reload has removed the user
 		q.ended()
 		q.refuseAll(fmt.Errorf("%q is not in users", q.user), textCertificateNoUser)
-		return
+	case cred.Certificate != nil:
+		q.w.tryUser(q.w.identity(certifiedKey(q.user)), q.shown)
+	default:
+		q.link = q.w.outside()
+		q.link.askFor(q.loggedIn, "aUtH", q.user, cred.Password)
+		q.link.resetBehind()
 	}
-	q.link.askFor(q.loggedIn, "aUtH", q.user, password)
-	q.link.resetBehind()
 }
 
 // loggedIn takes the reply to the login.
@@ -90,15 +95,15 @@ func certifiedKey(user string) identityKey {
 	return identityKey{user: user, authed: true, certified: true}
 }
 
-// password is the one by which the identity's links log in first.
-func (i *identity) password() string {
+// credential is the one by which the identity's links log in first.
+func (i *identity) credential() certs.Credential {
 	if !i.key.certified {
-		return i.key.password
+		return certs.Credential{Password: i.key.password}
 	}
-	if now, ok := i.w.vouched.Password(i.key.user); ok {
-		i.secret = now
+	if now, ok := i.w.vouched.Credential(i.key.user); ok {
+		i.vouched = now
 	}
-	return i.secret
+	return i.vouched
 }
 
 // setVouched puts other users in force, and ends the sessions of those that are gone.
@@ -108,7 +113,7 @@ func (w *worker) setVouched(users *certs.Users) {
 		if s.certified == "" {
 			continue
 		}
-		if _, ok := users.Password(s.certified); !ok {
+		if !users.Has(s.certified) {
 			w.again.Tell(w.log, slog.LevelWarn, "clients are disconnected: a reload removed the user for "+
 				"whom their certificates stand", nil, "user", s.certified)
 			s.endLater(telemetry.CloseCertificate)

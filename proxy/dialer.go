@@ -36,5 +36,5 @@ func (w *worker) beginDial(l *link, ended func()) {
 	w.dialSeq++
 	l.DialNo, l.RunID = w.dialSeq, w.knownRunID()
 	w.dials.Add(1)
-	go w.dialLink(w.ctx, l, l.up, ended)
+	go w.dialLink(w.ctx, l, l.up, l.ident.credential().Certificate, ended)
 }

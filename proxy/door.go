@@ -66,6 +66,7 @@ type question struct {
 	user  string // "": RESET and PING
 	who   []*session
 	link  *link
+	shows bool // the user's certificate is shown to the server, instead of a password
 	fresh bool // the link was opened for the question
 	reset bool // the server has executed RESET
 }
@@ -91,9 +92,9 @@ func (s *session) newInput() {
 
 // ask asks one question for all waiting sessions of a user. It runs at the end of a turn.
 func (d *door) ask() {
-	for len(d.waiting) > 0 {
-		q := &question{w: d.w, user: d.waiting[0].certified}
-		if !d.room.has(q.unread()) {
+	for {
+		q := d.next()
+		if q == nil || !d.room.has(q.unread()) {
 			return
 		}
 		d.waiting = slices.DeleteFunc(d.waiting, func(s *session) bool {
@@ -108,9 +109,25 @@ func (d *door) ask() {
 	}
 }
 
+// next is the question about the session that has waited longest; nil: there is none to ask now. A
+// question by a user's certificate costs the server a handshake, so a user has one at a time.
+func (d *door) next() *question {
+	for _, s := range d.waiting {
+		cred, _ := d.w.vouched.Credential(s.certified)
+		q := &question{w: d.w, user: s.certified, shows: cred.Certificate != nil}
+		if !q.shows || !slices.ContainsFunc(d.open, func(x *question) bool { return x.shows && x.user == q.user }) {
+			return q
+		}
+	}
+	return nil
+}
+
 // unread is the maximum size of the replies, for doorRoom.
 func (q *question) unread() int {
-	if q.user != "" {
+	switch {
+	case q.shows:
+		return 0 // on a link of the user
+	case q.user != "":
 		return unreadAuth
 	}
 	return unreadQuestion
@@ -118,12 +135,12 @@ func (q *question) unread() int {
 
 // put sends the question.
 func (q *question) put() {
-	l := q.w.outside()
-	q.link, q.fresh = l, l.commands == 0
 	if q.user != "" {
 		q.logIn()
 		return
 	}
+	l := q.w.outside()
+	q.link, q.fresh = l, l.commands == 0
 	l.askFor(q.gotReset, "rEsEt")
 	l.askFor(q.answered, "pInG")
 }

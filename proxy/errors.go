@@ -67,7 +67,11 @@ const (
 	// textCertificateLogin ends a session whose user the server does not accept.
 	textCertificateLogin = "DENIED the server refuses the login of the user for whom this client's " +
 		"certificate stands; nothing was executed; ask the operator: the user is missing or off on the " +
-		"server, or the proxy has another password for it"
+		"server, or the proxy has another password or certificate for it"
+	// textCertificateCut answers a command whose link shows a user's certificate and is cut.
+	textCertificateCut = "UPSTREAM the server ends the connections on which the proxy shows the certificate " +
+		"of this client's user; the command was not executed; it is safe to send it again; ask the operator " +
+		"for users[].cert"
 	// textDoubted answers a command that may write while another server takes the primary's place.
 	textDoubted = "UPSTREAM the sentinels are replacing the primary, and upstream.hold of the proxy is " +
 		"over; the command was not executed; it is safe to send it again"

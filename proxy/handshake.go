@@ -23,6 +23,8 @@ type prepStep struct {
 	// instead is tried after the current steps when a step that must succeed was refused.
 	instead func(l *link) []prepStep
 	done    func(l *link, reply []byte)
+	// accepts, if set, judges the reply instead of must.
+	accepts func(l *link, reply []byte) bool
 }
 
 // openSteps are the commands of a new connection. They are spelled in mixed case, which
@@ -35,7 +37,7 @@ func (l *link) openSteps() []prepStep {
 	} else if auth := l.authArgs(); auth != nil {
 		steps = append(steps, prepStep{args: auth, must: true, login: true})
 	}
-	steps = append(steps, l.helloStep())
+	steps = append(steps, l.certificateSteps()...)
 	if l.db != 0 {
 		steps = append(steps, l.selectStep())
 	}
@@ -195,6 +197,11 @@ func (l *link) prepared(reply []byte) {
 	notIn := bytes.HasPrefix(reply, []byte("-NOAUTH")) && !l.stranger()
 	switch {
 	case st.void:
+	case st.accepts != nil:
+		if !st.accepts(l, reply) {
+			l.refused(reply)
+			return
+		}
 	case reply[0] == '-' && (st.login && !isPassing(reply) || notIn):
 		if !l.loginOtherwise() {
 			l.refused(reply)

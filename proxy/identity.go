@@ -1,6 +1,10 @@
 package proxy
 
-import "slices"
+import (
+	"slices"
+
+	"holdfast/proxy/certs"
+)
 
 // identity is a login on the server, with the links that use it.
 //
@@ -19,10 +23,12 @@ type identity struct {
 	leftAt  int64 // loop time at which the last session let go of it
 	heavyAt int64 // loop time at which a new session's replies turned out to be heavy; 0: never
 
-	shared   int    // its shared links that count in linkRoom.begun
-	secret   string // of default: the password proved last; of a certified user: used last; "": none
-	opaque   bool   // one of its clients has sent opaque code
-	doubting bool   // a check whether the server still accepts the password is under way (loggedout.go)
+	shared   int              // its shared links that count in linkRoom.begun
+	secret   string           // of default: the password proved last; "": none
+	vouched  certs.Credential // of a certified user: used last
+	barred   int64            // loop time until which its certificate is not shown to the server again
+	opaque   bool             // one of its clients has sent opaque code
+	doubting bool             // a check whether the server still accepts the password is under way (loggedout.go)
 
 	lanes  map[laneKey]*lane
 	recent *lane   // the data lane used last
@@ -73,7 +79,11 @@ func (i *identity) logins() [][]string {
 		if !i.key.authed {
 			return [][]string{nil}
 		}
-		ways := [][]string{{"aUtH", i.userName(), i.password()}}
+		cred := i.credential()
+		if cred.Certificate != nil {
+			return [][]string{nil}
+		}
+		ways := [][]string{{"aUtH", i.userName(), cred.Password}}
 		for _, password := range i.otherPasswords() {
 			ways = append(ways, []string{"aUtH", i.userName(), password})
 		}

@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"net"
 
 	"holdfast/proxy/durable"
@@ -84,6 +86,8 @@ type handshake struct {
 	prepAt  int64      // loop time when they were sent
 	later   []prepStep // steps to follow prep before the link is ready
 	backlog []byte     // requests that wait for ready
+	probes  bool       // it was opened to see whether the server lets its user in
+	ended   error      // why the link failed
 	onReady []func(*link)
 }
 
@@ -145,6 +149,9 @@ func (w *worker) makeLink(ident *identity, key laneKey) *link {
 
 // dialOrFail dials a link, unless the last attempt has just failed.
 func (w *worker) dialOrFail(l *link) {
+	if l.isBarred() {
+		return
+	}
 	if w.dialer.wait(w.loop.Now()) > 0 {
 		w.failSoon(l) // do not queue: the address refused a moment ago
 		return
@@ -174,6 +181,10 @@ func (l *link) connected(up *upstream.Upstream, nc net.Conn, err error) {
 	if err == nil && l.w.stale(l) {
 		nc.Close()
 		l.w.dial(l)
+		return
+	}
+	if errors.Is(err, upstream.ErrHandshake) && l.showsUser() {
+		l.fail(err) // the server is there
 		return
 	}
 	if err != nil {
@@ -336,9 +347,10 @@ func (l *link) wakeStalled() {
 }
 
 // dialLink runs on its own goroutine and hands its result to the loop.
-func (w *worker) dialLink(ctx context.Context, l *link, up *upstream.Upstream, ended func()) {
+func (w *worker) dialLink(ctx context.Context, l *link, up *upstream.Upstream, cert *tls.Certificate,
+	ended func()) {
 	defer w.dials.Done()
-	nc, err := up.Dial(ctx)
+	nc, err := up.DialAs(ctx, cert)
 	done := func() {
 		l.connected(up, nc, err)
 		ended()

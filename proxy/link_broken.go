@@ -13,6 +13,8 @@ func (l *link) fail(cause error) {
 	if l.closed {
 		return
 	}
+	cause = l.cutOff(cause)
+	l.ended = causeOf(cause)
 	ready, opening, unused, connected := l.ready, l.opening(), l.unused(), l.conn != nil
 	l.close()
 	l.wayLost(cause, opening)
@@ -45,7 +47,7 @@ func (l *link) fail(cause error) {
 	if cause != errRefused {
 		l.w.linkBroke(l, cause)
 	}
-	if connected { // ready or not: the user may have been deleted while the link logged in
+	if connected && !l.probes { // ready or not: the user may have been deleted while the link logged in
 		l.ident.doubt()
 	}
 }

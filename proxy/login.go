@@ -82,13 +82,17 @@ func (i *identity) doubt() {
 		return
 	}
 	i.doubting = true
+	if i.credential().Certificate != nil {
+		i.w.tryUser(i, i.doubted)
+		return
+	}
 	l := i.w.outside()
 	l.askFor(func(reply []byte, broken bool) {
 		i.doubting = false
 		if !broken && bytes.HasPrefix(reply, []byte("-WRONGPASS")) && !i.alive() {
 			i.end()
 		}
-	}, "aUtH", i.key.user, i.password())
+	}, "aUtH", i.key.user, i.credential().Password)
 	l.resetBehind()
 }
 

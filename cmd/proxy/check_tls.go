@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -49,7 +50,7 @@ func checkCertificate(r *report, c certs.Certificate, now time.Time) {
 		r.fail("tls", "%s: %s is not valid before %s", c.Place, what, c.NotBefore.UTC().Format(time.RFC3339))
 	case c.Misfit:
 		r.fail("tls", "%s: %s is not for this side: its extended key usage lacks serverAuth (for listeners and "+
-			"admin) or clientAuth (for the upstream)", c.Place, what)
+			"admin) or clientAuth (for the upstream and users)", c.Place, what)
 	case now.After(end):
 		r.fail("tls", "%s: %s has expired on %s", c.Place, what, day(end))
 	case end.Sub(now) < soon:
@@ -112,9 +113,18 @@ func checkServing(ctx context.Context, r *report, c *configs.Config, s *secured)
 // checkUsers tries the logins of the users for whom client certificates stand.
 func checkUsers(ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, users *certs.Users) {
 	for _, user := range c.Users {
-		password, _ := users.Password(user.Name)
-		err := u.TryLogin(ctx, user.Name, password)
+		cred, _ := users.Credential(user.Name)
+		var err error
+		if cred.Certificate != nil {
+			err = u.TryCertificate(ctx, user.Name, cred.Certificate)
+		} else {
+			err = u.TryLogin(ctx, user.Name, cred.Password)
+		}
 		switch {
+		case cred.Certificate != nil && err != nil:
+			r.fail("users", "the server does not take %s for the user %s: the user must be there and on, and "+
+				"tls-auth-clients-user set (Valkey 9.0, Redis 8.6) to the part of the certificate that has the name: %v",
+				user.Cert, user.Name, err)
 		case errors.Is(err, upstream.ErrLogin):
 			r.fail("users", "the server refuses the login of the user %s: it is missing or off there, or %s has "+
 				"another password", user.Name, user.PasswordFile)
@@ -123,12 +133,15 @@ func checkUsers(ctx context.Context, r *report, c *configs.Config, u *upstream.U
 		case needsNoPassword(ctx, u, user.Name):
 			r.fail("users", "the user %s has no password on the server (nopass), so that any client can become it "+
 				"without a certificate: ACL SETUSER %s resetpass, and then >PASSWORD", user.Name, user.Name)
+		case cred.Certificate != nil:
+			r.ok("users", "the server takes %s for the user %s", user.Cert, user.Name)
 		default:
 			r.ok("users", "the server accepts the password of the user %s", user.Name)
 		}
-		info, err := os.Stat(user.PasswordFile)
+		secret := cmp.Or(user.PasswordFile, user.Key)
+		info, err := os.Stat(secret)
 		if err == nil && info.Mode().Perm()&0o004 != 0 {
-			r.warn("users", "everyone can read %s (mode %04o)", user.PasswordFile, info.Mode().Perm())
+			r.warn("users", "everyone can read %s (mode %04o)", secret, info.Mode().Perm())
 		}
 	}
 }

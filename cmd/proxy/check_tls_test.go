@@ -114,6 +114,42 @@ func TestCheckUsers(t *testing.T) {
 	expectCheck(t, exitFailed, text, nil, "FAIL  config: FILE:6:33: users[3].password_file: unusable file: open ")
 }
 
+// check shows each user's certificate to the server.
+func TestCheckUsersWithCertificates(t *testing.T) {
+	t.Parallel()
+	v := newIdentities(t)
+	args, address := v.ca.ServerArgs()
+	srv := proxytest.Spec{Kind: "valkey9", Args: append(args, "--tls-auth-clients-user", "CN")}.Start(t)
+	srv.MustDo("ACL", "SETUSER", "app", "on", "resetpass", "~*", "+@all")
+	srv.MustDo("ACL", "SETUSER", "off", "off", "resetpass")
+	text := v.text + "- {name: app, cert: %[1]s/app.crt, key: %[1]s/app.key}\n" +
+		"- {name: off, cert: %[1]s/off.crt, key: %[1]s/off.key}\n" +
+		"- {name: soon, cert: %[1]s/soon.crt, key: %[1]s/soon.key}\n"
+	text = fmt.Sprintf(text+"upstream: {address: %[2]q, tls: {ca: %[1]s/ca.crt, cert: %[1]s/proxy.crt, key: %[1]s/proxy.key}}\n",
+		v.ca.Dir, address)
+	for _, name := range []string{"proxy", "app", "off"} {
+		v.ca.Issue(name, proxytest.Identity{Name: name})
+	}
+	v.ca.Issue("soon", proxytest.Identity{Name: "soon", To: time.Now().Add(48 * time.Hour)})
+	if err := os.Chmod(v.ca.Dir+"/app.key", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	expectCheck(t, exitFailed, text, nil,
+		"ok    tls: user app: CN=app, until ",
+		"warn  tls: user soon: CN=soon expires on ",
+		"ok    users: the server takes "+v.ca.Dir+"/app.crt for the user app",
+		"warn  users: everyone can read "+v.ca.Dir+"/app.key (mode 0644)",
+		"FAIL  users: the server does not take "+v.ca.Dir+"/off.crt for the user off: ",
+		"FAIL  users: the server does not take "+v.ca.Dir+"/soon.crt for the user soon: ")
+	v.ca.Issue("other", proxytest.Identity{})
+	for from, tt := range map[string]struct{ to, want string }{
+		"/app.key": {"/other.key", "FAIL  config: FILE:3:21: users[0].cert: certificate and key do not belong together"},
+		"/app.crt": {"/other.crt", "FAIL  config: FILE:3:21: users[0].cert: certificate names no user: "},
+	} {
+		expectCheck(t, exitFailed, strings.Replace(text, from, tt.to, 1), offline, tt.want)
+	}
+}
+
 // The proxy lets a client in by its certificate, by a configuration file, and follows the file of the
 // password. check finds it serving.
 func TestServeUsersByCertificate(t *testing.T) {

@@ -63,8 +63,12 @@ func secure(c *configs.Config, before *certs.Set, listening []*certs.Server,
 		return client
 	}
 	for i, u := range c.Users {
-		err := out.set.User(certs.UserOptions{Name: u.Name, PasswordFile: u.PasswordFile})
-		note(fmt.Sprintf("users[%d].password_file", i), err)
+		err := out.set.User(certs.UserOptions{Name: u.Name, PasswordFile: u.PasswordFile, Cert: u.Cert, Key: u.Key})
+		path := "password_file"
+		if u.Cert != "" {
+			path = "cert"
+		}
+		note(fmt.Sprintf("users[%d].%s", i, path), err)
 	}
 	out.upstream = connecting("upstream", "upstream.tls", c.Upstream.TLS)
 	out.sentinel = connecting("sentinels", "upstream.sentinel_tls", c.Upstream.SentinelTLS)

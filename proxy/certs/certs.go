@@ -78,11 +78,14 @@ func (c *Client) Config(network, address string) *tls.Config {
 	return config
 }
 
+// ShowsCertificate reports whether the client has a certificate to show. A nil Client has none.
+func (c *Client) ShowsCertificate() bool { return c != nil && c.opts.Cert != "" }
+
 // Serve returns the configuration for a server that connects back to the client's side, as a
 // replica does for its data. Such a server sees the client's certificate and must show one of the
 // same authorities. Serve returns nil if the Client is nil or has no certificate.
 func (c *Client) Serve() *tls.Config {
-	if c == nil || c.opts.Cert == "" {
+	if !c.ShowsCertificate() {
 		return nil
 	}
 	return &tls.Config{

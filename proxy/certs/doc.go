@@ -1,7 +1,7 @@
 // Package certs makes TLS configurations from certificate files and keeps them current.
 //
 // It owns the files' contents and the configurations built from them: a [Server] for the accepting
-// side, a [Client] for the connecting side, the passwords of [Users], and a [Set] with all of one
+// side, a [Client] for the connecting side, the credentials of [Users], and a [Set] with all of one
 // configuration. It reads the user's name in a client certificate ([UserFrom]). It opens
 // connections only in [Client.Dial] and [Server.DialSelf], and knows neither listeners nor
 // upstreams.

@@ -48,3 +48,13 @@ func (f UserFrom) Name(c *x509.Certificate) (string, error) {
 	}
 	return names[0], nil
 }
+
+// namesUser reports whether a server can take the certificate for the user, in either way.
+func namesUser(c *x509.Certificate, user string) bool {
+	for _, from := range []UserFrom{UserFromCN, UserFromURI} {
+		if name, err := from.Name(c); err == nil && name == user {
+			return true
+		}
+	}
+	return false
+}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"holdfast/proxy/proxytest"
 )
@@ -70,17 +71,17 @@ func TestUsers(t *testing.T) {
 	users := r.set.Users()
 	expect := func(want string) {
 		t.Helper()
-		if got, ok := users.Password("app"); got != want || !ok {
-			t.Errorf("got %q, %v, want %q", got, ok, want)
+		if got, ok := users.Credential("app"); got.Password != want || got.Certificate != nil || !ok {
+			t.Errorf("got %q, %v, want %q", got.Password, ok, want)
 		}
 	}
 	expect("one")
 	for _, name := range []string{"", "App", "ap", "app\x00"} {
-		if _, ok := users.Password(name); ok {
+		if users.Has(name) {
 			t.Errorf("there is a user %q", name)
 		}
 	}
-	if _, ok := (*Users)(nil).Password("app"); ok {
+	if (*Users)(nil).Has("app") {
 		t.Error("there is a user without users")
 	}
 
@@ -118,5 +119,64 @@ func TestUsers(t *testing.T) {
 		if strings.Contains(r.log.String(), "\""+secret) || strings.Contains(r.log.String(), "="+secret) {
 			t.Errorf("the log has a password:\n%s", &r.log)
 		}
+	}
+}
+
+// A user's certificate follows its files like all others, and must bear the user's name.
+func TestUserWithCertificate(t *testing.T) {
+	const spiffe = "spiffe://x/app"
+	r := newRig(t, ClientAuthNone)
+	old := proxytest.Identity{To: time.Now().Add(-time.Minute), Name: "app"}
+	for _, tt := range []struct {
+		user  string
+		id    proxytest.Identity
+		other bool // the key is another certificate's
+		want  error
+	}{
+		{"app", proxytest.Identity{Name: "app"}, false, nil},
+		{spiffe, proxytest.Identity{Name: "whatever", URI: spiffe}, false, nil},
+		{"app", proxytest.Identity{Name: "batch"}, false, ErrNoName},
+		{"app", proxytest.Identity{Name: "App", URI: "spiffe://x/other"}, false, ErrNoName},
+		{"app", proxytest.Identity{Name: "app"}, true, ErrPair},
+	} {
+		cert, key := r.ca.Issue("user", tt.id)
+		if tt.other {
+			_, key = r.ca.Issue("other", tt.id)
+		}
+		set := NewSet(r.set.log, nil)
+		if err := set.User(UserOptions{Name: tt.user, Cert: cert, Key: key}); !errors.Is(err, tt.want) {
+			t.Errorf("%+v: got %v, want %v", tt, err, tt.want)
+		}
+	}
+
+	cert, key := r.ca.Issue("link", proxytest.Identity{Name: "app"})
+	must(t, r.set.User(UserOptions{Name: "app", Cert: cert, Key: key}))
+	users := r.set.Users()
+	serial := func() string {
+		c, ok := users.Credential("app")
+		if !ok || c.Certificate == nil || c.Password != "" {
+			t.Fatalf("got %+v, %v", c, ok)
+		}
+		return c.Certificate.Leaf.SerialNumber.String()
+	}
+	described := func() Certificate { all := r.set.Certificates(); return all[len(all)-1] }
+	first := serial()
+	if c := described(); c.Place != "user app" || c.File != cert || c.NotAfter.IsZero() || c.Misfit {
+		t.Errorf("it is described as %+v", c)
+	}
+	for _, tt := range []struct {
+		id   proxytest.Identity
+		want error
+	}{{proxytest.Identity{Name: "batch"}, ErrNoName}, {old, ErrNotValid}} {
+		r.ca.Issue("link", tt.id)
+		_ = r.set.Check()
+		if err := r.set.Check(); !errors.Is(err, tt.want) || serial() != first || !described().Unusable {
+			t.Errorf("got %v, want %v and the old certificate", err, tt.want)
+		}
+	}
+	r.ca.Issue("link", proxytest.Identity{Name: "app"})
+	must(t, r.set.Check())
+	if serial() == first {
+		t.Error("the new certificate is not in force")
 	}
 }

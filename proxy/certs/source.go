@@ -21,7 +21,12 @@ import (
 const maxFile = 4 << 20
 
 // files are the paths that a source reads. Any may be empty.
-type files struct{ cert, key, ca, secret string }
+type files struct {
+	cert, key, ca, secret string
+
+	// bears, if set, is a name that cert must bear: the server knows its user by it.
+	bears string
+}
 
 // contents are the bytes of those files.
 type contents struct{ cert, key, ca, secret []byte }
@@ -152,6 +157,10 @@ func (st *state) takePair(f files, c contents) error {
 		if cert.NotAfter.Before(st.ends) {
 			st.ends = cert.NotAfter
 		}
+	}
+	if f.bears != "" && !namesUser(st.leaf, f.bears) {
+		return fmt.Errorf("%w: %s, of %s, bears %q neither as common name nor as URI", ErrNoName, f.cert,
+			st.leaf.Subject, f.bears)
 	}
 	return nil
 }

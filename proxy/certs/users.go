@@ -3,38 +3,58 @@ package certs
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 )
 
 // maxSecret bounds a password file.
 const maxSecret = 4 << 10
 
-// UserOptions name a user of the server for whom client certificates may stand.
+// UserOptions name a user of the server for whom client certificates may stand. The proxy becomes the
+// user by a password, or by a certificate that the server takes for the user.
 type UserOptions struct {
 	Name         string
-	PasswordFile string // the file of the password by which the proxy logs in as the user
+	PasswordFile string
+	Cert, Key    string // instead of PasswordFile
 }
 
-// user is a UserOptions with the password in force.
+// Credential is a user's proof to the server: one of the two.
+type Credential struct {
+	Password    string
+	Certificate *tls.Certificate // another pointer after the files have changed
+}
+
+// user is a UserOptions with the credential in force.
 type user struct {
 	*source
 	opts UserOptions
 }
 
-// Users are the users for whom client certificates may stand. The list is immutable; the passwords
+// Users are the users for whom client certificates may stand. The list is immutable; the credentials
 // follow their files. A nil Users is empty. It is safe for concurrent use.
 type Users struct{ byName map[string]*user }
 
-// Password returns the password of a user in force now; false: there is no such user.
-func (u *Users) Password(name string) (string, bool) {
+// Credential returns the credential of a user in force now; false: there is no such user.
+func (u *Users) Credential(name string) (c Credential, ok bool) {
 	if u == nil {
-		return "", false
+		return c, false
 	}
 	one := u.byName[name]
 	if one == nil {
-		return "", false
+		return c, false
 	}
-	return one.state.Load().secret, true
+	st := one.state.Load()
+	c.Password = st.secret
+	if st.leaf != nil {
+		c.Certificate = &st.config.Certificates[0]
+	}
+	return c, true
+}
+
+// Has reports whether there is a user of that name.
+func (u *Users) Has(name string) bool {
+	_, ok := u.Credential(name)
+	return ok
 }
 
 // User adds a user. Like Server, it takes over one with the same options from the previous Set.
@@ -46,10 +66,15 @@ func (s *Set) User(o UserOptions) error {
 		}
 	}
 	plain := func(*state) *tls.Config { return &tls.Config{MinVersion: tls.VersionTLS12} }
-	src, err := newSource("user "+o.Name, files{secret: o.PasswordFile}, plain, s.log)
+	f := files{secret: o.PasswordFile, cert: o.Cert, key: o.Key}
+	if o.Cert != "" {
+		f.bears = o.Name
+	}
+	src, err := newSource("user "+o.Name, f, plain, s.log)
 	if err != nil {
 		return err
 	}
+	src.usage = x509.ExtKeyUsageClientAuth
 	s.users = append(s.users, &user{src, o})
 	return nil
 }

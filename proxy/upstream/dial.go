@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"strings"
@@ -17,9 +18,12 @@ import (
 //
 // No other byte is sent on the connection; TCP_NODELAY and keepalive are set. Errors are those of
 // net.Dialer: net.Error says whether it was a timeout. It blocks: never call it on a loop.
-func (u *Upstream) Dial(ctx context.Context) (net.Conn, error) {
+func (u *Upstream) Dial(ctx context.Context) (net.Conn, error) { return u.DialAs(ctx, nil) }
+
+// DialAs is Dial with another client certificate than that of Options.TLS; nil: with that.
+func (u *Upstream) DialAs(ctx context.Context, cert *tls.Certificate) (net.Conn, error) {
 	network, address := splitAddress(u.opts.Address)
-	conn, err := u.dialTo(ctx, network, address)
+	conn, err := u.dialTo(ctx, network, address, cert)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", u.opts.Address, err)
 	}
@@ -27,17 +31,22 @@ func (u *Upstream) Dial(ctx context.Context) (net.Conn, error) {
 }
 
 // dialTo opens a connection to the server or to a replica of it.
-func (u *Upstream) dialTo(ctx context.Context, network, address string) (net.Conn, error) {
+func (u *Upstream) dialTo(ctx context.Context, network, address string,
+	cert *tls.Certificate) (net.Conn, error) {
 	conn, err := u.dialer.DialContext(ctx, network, address)
 	if err != nil || u.opts.TLS == nil {
 		return conn, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, u.opts.ConnectTimeout)
 	defer cancel()
-	s := eventloop.Client(conn, u.opts.TLS.Config(network, address))
+	config := u.opts.TLS.Config(network, address)
+	if cert != nil {
+		config.Certificates = []tls.Certificate{*cert}
+	}
+	s := eventloop.Client(conn, config)
 	if err := s.Shake(ctx, nil); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("TLS handshake: %w", certs.Explain(err))
+		return nil, fmt.Errorf("%w: %w", ErrHandshake, certs.Explain(err))
 	}
 	return s, nil
 }

@@ -13,6 +13,10 @@ var (
 	// its own: protected mode, or maxclients reached.
 	ErrRefused = errors.New("server refuses connections")
 
+	// ErrHandshake is wrapped by the errors of Dial for a server that was reached, and then no TLS was
+	// agreed with it.
+	ErrHandshake = errors.New("TLS handshake")
+
 	// ErrLogin is wrapped by Info.Err of a server that is up and rejects the control user's login.
 	ErrLogin = errors.New("control user cannot log in")
 )

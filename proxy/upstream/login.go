@@ -2,7 +2,9 @@ package upstream
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"strings"
@@ -74,10 +76,16 @@ func (u *Upstream) tryLogin(ctx context.Context, after *Info) error {
 	if TurnsAway(strings.TrimPrefix(pong, "-")) {
 		return fmt.Errorf("%w: %s", ErrRefused, pong[1:])
 	}
-	required := strings.HasPrefix(pong, "-NOAUTH")
+	required, out := strings.HasPrefix(pong, "-NOAUTH"), strings.HasPrefix(pong, "-NOAUTH")
+	if u.opts.TLS.ShowsCertificate() { // it may stand for a user there, and for none after RESET
+		u.precede(ctx)
+		if required, err = requiresLogin(conn, in); err != nil {
+			return err
+		}
+	}
 	if u.opts.Password == "" {
 		after.AuthRequired, u.loginErr = required, nil
-		if required {
+		if out {
 			u.loginErr = fmt.Errorf("%w: %s", ErrLogin, pong[1:])
 		}
 		return nil
@@ -110,6 +118,47 @@ func (u *Upstream) TryLogin(ctx context.Context, user, password string) error {
 		err = fmt.Errorf("%w: %s", ErrLogin, strings.TrimPrefix(answer, "-"))
 	}
 	return err
+}
+
+// requiresLogin resets a connection, and reports whether the server then requires a login.
+func requiresLogin(conn net.Conn, in *bufio.Reader) (bool, error) {
+	if _, err := exchange(conn, in, "rEsEt"); err != nil {
+		return false, err
+	}
+	pong, err := exchange(conn, in, "pInG")
+	return strings.HasPrefix(pong, "-NOAUTH"), err
+}
+
+// TryCertificate shows a user's certificate on a connection of its own. It returns ErrLogin if the
+// server takes it for another user, and another error if it does not answer.
+func (u *Upstream) TryCertificate(ctx context.Context, user string, cert *tls.Certificate) error {
+	conn, err := u.DialAs(ctx, cert)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(u.opts.ConnectTimeout)); err != nil {
+		return err
+	}
+	in := bufio.NewReaderSize(conn, 4096)
+	answer, err := exchange(conn, in, "aCl", "wHoAmI")
+	if err == nil && strings.HasPrefix(answer, "$") {
+		var line []byte
+		line, err = in.ReadSlice('\n')
+		answer += "\r\n" + string(line)
+	}
+	if err == nil && !IsUser([]byte(answer), user) {
+		err = fmt.Errorf("%w: %s", ErrLogin, strings.TrimLeft(answer, "-$0123456789\r\n"))
+	}
+	return err
+}
+
+// IsUser reports whether a reply to ACL WHOAMI names the user. Without permission for that command,
+// the server's refusal names it.
+func IsUser(reply []byte, user string) bool {
+	text := string(bytes.TrimSuffix(reply, []byte("\r\n")))
+	return text == fmt.Sprintf("$%d\r\n%s", len(user), user) ||
+		text == "-NOPERM User "+user+" has no permissions to run the 'acl|whoami' command"
 }
 
 // exchange sends one command and returns the reply's line.

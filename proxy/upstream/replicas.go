@@ -175,7 +175,7 @@ func (w *replicaWatch) client(u *Upstream, addr string) *redis.Client {
 		o := u.controlOptions()
 		o.Addr, o.PoolSize, o.MaxActiveConns = addr, 1, 1
 		o.Dialer = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return u.dialTo(ctx, "tcp", addr)
+			return u.dialTo(ctx, "tcp", addr, nil)
 		}
 		c = redis.NewClient(o)
 		if w.clients == nil {

@@ -168,6 +168,9 @@ func (u *Upstream) Login() (username, password string) {
 	return u.opts.Username, u.opts.Password
 }
 
+// ShowsCertificate reports whether Dial shows a client certificate where the server asks for one.
+func (u *Upstream) ShowsCertificate() bool { return u.opts.TLS.ShowsCertificate() }
+
 // Start watches the server until ctx ends or Stop is called. It must be called at most once; after
 // Stop it does nothing.
 func (u *Upstream) Start(ctx context.Context) {
