@@ -145,7 +145,14 @@ func (r *Routes) Match(req *Request) Match {
 		return Match{}
 	}
 	q := routeQuery{Routes: r, req: req, cmd: cmd, writer: w}
-	return q.match()
+	q.match()
+	return q.found
+}
+
+// Concerns reports whether requests of cmd may be on a route: it is false for commands that only
+// read. A nil receiver has no routes.
+func (r *Routes) Concerns(cmd *Command) bool {
+	return r != nil && r.writes[r.command(cmd).ID].kind != notWrite
 }
 
 // command looks a command of another table up again, as when a reload overtakes a request.

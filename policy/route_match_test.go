@@ -104,6 +104,8 @@ func TestRoutesOfEveryCommand(t *testing.T) {
 		args := split(strings.Replace(cmd.Name, "|", " ", 1) + " 1 2 3 4 5 6 7 8")
 		if got := r.Match(&Request{Cmd: cmd, Args: args}).Route != nil; got != want {
 			t.Errorf("%s: on the route: %v", cmd.Name, got)
+		} else if got && !r.Concerns(cmd) {
+			t.Errorf("%s: is said to be on no route", cmd.Name)
 		}
 		if cmd.Flags.Has(FlagWrite | FlagReadonly) {
 			t.Errorf("%s: is flagged as both", cmd.Name)

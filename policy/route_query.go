@@ -13,11 +13,11 @@ type routeQuery struct {
 	found Match
 }
 
-func (q *routeQuery) match() Match {
+func (q *routeQuery) match() {
 	if q.kind == mayRead {
 		var reads bool
 		if reads, q.named = mayReads[q.cmd.Name](q.cmd, q.req.Args); reads {
-			return Match{}
+			return
 		}
 	}
 	keyless := q.keyless
@@ -29,7 +29,6 @@ func (q *routeQuery) match() Match {
 	if len(q.keyed) > 0 {
 		q.matchKeys()
 	}
-	return q.found
 }
 
 // matchKeys takes the routes that the request's keys are on.

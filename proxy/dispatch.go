@@ -72,7 +72,7 @@ func (f *frame) decide() next {
 	if n := f.judge(); n != goOn {
 		return n
 	}
-	if w.routes != nil {
+	if w.routes.Concerns(f.cmd) {
 		f.match()
 	}
 	if s.pin != nil && (s.pin.guard != nil || f.cmd.RunsCode() || s.held&holdWatch != 0) {

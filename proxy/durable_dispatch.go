@@ -132,7 +132,7 @@ func (f *frame) hold(l *link) *durable.Hold {
 		s.ack = &durable.Ack{}
 	}
 	return s.w.durable.Hold(durable.Sent{
-		Due: f.due, Origin: &l.Origin, Ack: s.ack, Exec: cmd.Name == "exec",
+		Due: &f.due, Origin: &l.Origin, Ack: s.ack, Exec: cmd.Name == "exec",
 		Strict: cmd.RunsCode() || cmd.Name == "" || cmd.Flags.Has(policy.FlagModule),
 	})
 }

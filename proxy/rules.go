@@ -197,12 +197,11 @@ func (f *frame) refuseInMulti(text []byte) next {
 // judge puts the command to the policy. It waits if code must be read first.
 func (f *frame) judge() next {
 	s, w := f.s, f.s.w
-	f.asked = policy.Request{
-		Cmd: f.cmd, Args: f.Args, Client: &s.client, DB: int(s.db), AnyDB: s.dbUnsure,
-		Now: w.unixMilli(),
-	}
-	if s.userUnsure {
-		f.asked.Client = nil
+	r := &f.asked // field by field: a literal would be copied
+	r.Cmd, r.Args, r.Script = f.cmd, f.Args, nil
+	r.DB, r.AnyDB, r.Now = int(s.db), s.dbUnsure, w.unixMilli()
+	if r.Client = &s.client; s.userUnsure {
+		r.Client = nil
 	}
 	if !f.cmd.RunsCode() {
 		f.verdict = w.policy.Decide(&f.asked)

@@ -138,13 +138,13 @@ func (s *session) consume(buf []byte, kept bool) int {
 	pos := 0
 	for pos < len(buf) && s.wait == goOn && !s.closed && !s.ending {
 		held := s.in.scan.Held()
-		cmd, n, ok, err := s.in.scan.Scan(buf[pos:], s.scanLimits(), &w.scratch)
+		cmd, n, err := s.in.scan.Scan(buf[pos:], s.scanLimits(), &w.scratch)
 		w.inputBytes += int64(s.in.scan.Held() - held)
 		if err != nil {
 			s.protocolError(err)
 			return len(buf)
 		}
-		if !ok {
+		if cmd == nil {
 			if n == 0 {
 				break
 			}
@@ -156,20 +156,21 @@ func (s *session) consume(buf []byte, kept bool) int {
 		}
 		if s.isReplica() {
 			switch {
-			case !s.pin.debug.armed && !s.fromReplica(&cmd):
+			case !s.pin.debug.armed && !s.fromReplica(cmd):
 				return len(buf)
-			case s.pin.debug.armed && !s.toDebugger(&cmd):
+			case s.pin.debug.armed && !s.toDebugger(cmd):
 				return pos
 			}
 			pos += n
 			continue
 		}
 		s.in.alone = kept && pos+n == len(buf)
-		if !s.dispatch(&cmd) {
+		if !s.dispatch(cmd) {
 			break // dispatch has set s.wait
 		}
 		if n >= ownedFrame {
 			clear(cmd.Args) // the scanner's own, which would keep the frame alive
+			*cmd = resp.Command{}
 		}
 		if kept && s.in.buf == nil {
 			return 0

@@ -71,12 +71,12 @@ func (c *framedConn) Read(p []byte) (int, error) {
 // next finds a frame in the received bytes, or receives more.
 func (c *framedConn) next() error {
 	lim := resp.Limits{MaxArgs: maxArgs, MaxBulk: maxBulk, Unauthenticated: !c.client.authed}
-	cmd, n, ok, err := c.scan.Scan(c.in[c.off:], &lim, &c.scratch)
+	cmd, n, err := c.scan.Scan(c.in[c.off:], &lim, &c.scratch)
 	if err != nil {
 		return c.refuse("ERR " + err.Error())
 	}
 	c.off += n
-	if ok {
+	if cmd != nil {
 		c.frame = resp.AppendCommand(nil, cmd.Args...)
 		if len(c.frame) > maxFrame {
 			return c.refuse(string(errTooLarge))

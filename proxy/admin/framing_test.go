@@ -234,12 +234,12 @@ func ourFrames(in []byte) (frames [][]byte) {
 	var scratch resp.Scratch
 	lim := &resp.Limits{MaxArgs: maxArgs, MaxBulk: maxBulk}
 	for {
-		cmd, n, ok, err := s.Scan(in, lim, &scratch)
+		cmd, n, err := s.Scan(in, lim, &scratch)
 		if err != nil || n == 0 {
 			return frames
 		}
 		in = in[n:]
-		if ok {
+		if cmd != nil {
 			frames = append(frames, resp.AppendCommand(nil, cmd.Args...))
 		}
 	}

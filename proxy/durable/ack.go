@@ -9,9 +9,8 @@ import (
 
 // Ack is the outcome of a session's last write. The zero Ack: no route demands a proof of it.
 type Ack struct {
-	route   *policy.Route
-	demand  policy.Demand // the routes' demand
-	proof   policy.Demand // the part of it that was required
+	terms   *terms // the routes' demand; nil: none
+	plan    *plan  // the part of it that was required; nil: none
 	outcome telemetry.HoldOutcome
 	took    int64 // nanoseconds
 }
@@ -19,9 +18,9 @@ type Ack struct {
 // State returns the word for the outcome.
 func (a *Ack) State() string {
 	switch {
-	case a.route == nil:
+	case a.terms == nil:
 		return "none"
-	case a.outcome == telemetry.HoldConfirmed && a.proof != a.demand:
+	case a.outcome == telemetry.HoldConfirmed && a.plan.demand != a.terms.match.Demand:
 		return "passed"
 	case a.outcome == telemetry.HoldConfirmed, a.outcome == telemetry.HoldPassed:
 		return a.outcome.String()
@@ -31,21 +30,26 @@ func (a *Ack) State() string {
 
 // Route returns the route's name; "": none.
 func (a *Ack) Route() string {
-	if a.route == nil {
+	if a.terms == nil {
 		return ""
 	}
-	return a.route.Spec.Name
+	return a.terms.match.Route.Spec.Name
 }
 
 // Demand is the routes' demand.
-func (a *Ack) Demand() policy.Demand { return a.demand }
+func (a *Ack) Demand() policy.Demand {
+	if a.terms == nil {
+		return policy.Demand{}
+	}
+	return a.terms.match.Demand
+}
 
 // Proven lists the proofs that were obtained.
 func (a *Ack) Proven() policy.Demand {
-	if a.route == nil || a.outcome != telemetry.HoldConfirmed {
+	if a.terms == nil || a.outcome != telemetry.HoldConfirmed {
 		return policy.Demand{}
 	}
-	return a.proof
+	return a.plan.demand
 }
 
 // Took is how long the reply was held.

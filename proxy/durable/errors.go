@@ -21,7 +21,7 @@ func textUnconfirmed(h *Hold, o telemetry.HoldOutcome) string {
 			h.proofs() + "; check before sending it again"
 	}
 	return fmt.Sprintf("UNCONFIRMED executed, but not proven durable within %v: %s; check before "+
-		"sending it again", h.match.Timeout, h.proofs())
+		"sending it again", h.terms.match.Timeout, h.proofs())
 }
 
 // proofs lists the state of each proof: "journal confirmed; replicas 0 of 1".

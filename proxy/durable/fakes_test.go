@@ -272,7 +272,7 @@ func (c *fakeClient) end() {
 // sends is a write that goes to the server by a link.
 func (c *fakeClient) sends(o *Origin) *Hold {
 	r := c.w.route
-	return c.w.p.Hold(Sent{Origin: o, Ack: &c.ack, Due: policy.Match{Route: r, Demand: r.Spec.Demand,
+	return c.w.p.Hold(Sent{Origin: o, Ack: &c.ack, Due: &policy.Match{Route: r, Demand: r.Spec.Demand,
 		Timeout: r.Spec.Timeout, Close: r.Spec.CloseOnTimeout, Pass: r.Spec.PassUnavailable}})
 }
 

@@ -14,9 +14,8 @@ type Hold struct {
 	p      *Pipeline
 	gate   *Gate   // nil until the reply has come, and once no session waits for it
 	origin *Origin // of the link that carried it
-	plan   *plan
-	match  policy.Match
-	route  *telemetry.RouteCounters
+	terms  *terms
+	plan   *plan // of the terms, or of the part of their demand that was available
 	ack    *Ack
 	epoch  uint64 // the lineage's epoch when it was sent
 	seq    uint64 // its sequence number among all held replies; 0: not answered yet
@@ -41,9 +40,9 @@ const needsOrigin = 1 << 7
 
 // Sent describes a write as it is sent.
 type Sent struct {
-	Due    policy.Match // its routes' demand
-	Origin *Origin      // of the link that carries it
-	Ack    *Ack         // takes the outcome
+	Due    *policy.Match // its routes' demand; not kept
+	Origin *Origin       // of the link that carries it
+	Ack    *Ack          // takes the outcome
 
 	Exec   bool // it is EXEC: it has written if its reply is an array
 	Strict bool // it may have written even if its reply is an error
@@ -52,21 +51,23 @@ type Sent struct {
 // Hold makes a hold for a command that was just sent. nil: its reply is not held, since no proof is
 // available and its routes let such writes pass.
 func (p *Pipeline) Hold(s Sent) *Hold {
-	demand := s.Due.Demand
-	route := p.RouteCounters(s.Due.Route)
-	if missing := p.monitor.Now().Lacks(demand); !missing.IsZero() && s.Due.Pass {
-		demand = without(demand, missing)
-		if demand.IsZero() {
-			route.Outcomes[telemetry.HoldPassed]++
-			*s.Ack = Ack{route: s.Due.Route, demand: s.Due.Demand, outcome: telemetry.HoldPassed}
-			return nil
+	t := p.terms(s.Due)
+	pl := t.plan
+	if t.match.Pass {
+		if missing := p.monitor.Now().Lacks(t.match.Demand); !missing.IsZero() {
+			demand := without(t.match.Demand, missing)
+			if demand.IsZero() {
+				t.route.Outcomes[telemetry.HoldPassed]++
+				*s.Ack = Ack{terms: t, outcome: telemetry.HoldPassed}
+				return nil
+			}
+			pl = p.plan(demand)
 		}
 	}
 	h := p.take()
-	h.p, h.origin, h.match, h.route, h.ack = p, s.Origin, s.Due, route, s.Ack
-	h.epoch, h.plan = p.epoch, p.plan(demand)
-	h.exec, h.strict = s.Exec, s.Strict
-	if demand.Journal && p.journal != nil {
+	h.p, h.origin, h.terms, h.plan, h.ack = p, s.Origin, t, pl, s.Ack
+	h.epoch, h.exec, h.strict = p.epoch, s.Exec, s.Strict
+	if pl.demand.Journal && p.journal != nil {
 		p.journal.Hurry()
 	}
 	return h

@@ -128,7 +128,7 @@ func TestLinksToAnotherProcess(t *testing.T) {
 func TestHopeForAnIdentity(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, oneReplica)
-	due := w.client().sends(w.trusted()).match
+	due := w.client().sends(w.trusted()).terms.match
 	if !w.p.HopeUntil(due).IsZero() {
 		t.Error("a write waits whose proof is available")
 	}

@@ -56,6 +56,7 @@ type Pipeline struct {
 
 	seq      uint64
 	plans    map[policy.Demand]*plan
+	book     book
 	kinds    []*fencer
 	expiry   expiry
 	released []*Gate // with a hold settled in this turn
@@ -86,7 +87,7 @@ type Options struct {
 // New returns a Pipeline without routes.
 func New(o Options) *Pipeline {
 	p := &Pipeline{env: o.Env, monitor: o.Monitor, counters: o.Counters, log: o.Log,
-		plans: map[policy.Demand]*plan{}}
+		plans: map[policy.Demand]*plan{}, book: newBook(nil)}
 	p.sides = sidePool{p: p, connectTimeout: int64(o.ConnectTimeout)}
 	p.sides.backoff.Max = o.MaxBackoff
 	p.onJournal = p.lookAtJournal
@@ -110,7 +111,7 @@ const (
 
 // SetRoutes puts routes in force; nil: none. Call it after the counters have their labels.
 func (p *Pipeline) SetRoutes(routes *policy.Routes, mark Mark) {
-	p.routes = routes
+	p.routes, p.book = routes, newBook(routes)
 	if routes == nil {
 		return
 	}
@@ -234,7 +235,7 @@ func (p *Pipeline) begin(h *Hold) {
 	now := p.env.Now()
 	p.seq++
 	h.seq, h.began = p.seq, now
-	h.route.Held++
+	h.terms.route.Held++
 	if h.epoch != p.epoch {
 		p.settle(h, telemetry.HoldPrimary)
 		return
@@ -268,7 +269,7 @@ func (p *Pipeline) met(h *Hold, bit uint8) {
 	case !h.settled:
 		p.settle(h, telemetry.HoldConfirmed)
 	case h.outcome == telemetry.HoldTimeout:
-		h.route.Late++
+		h.terms.route.Late++
 	}
 }
 
@@ -283,15 +284,16 @@ func (p *Pipeline) settle(h *Hold, outcome telemetry.HoldOutcome) {
 		h.instead = resp.AppendError(nil, textUnconfirmed(h, outcome))
 	}
 	took := p.env.Now() - h.began
-	h.route.Outcomes[outcome]++
-	h.route.Held--
-	h.route.Hold.Observe(took)
+	route := h.terms.route
+	route.Outcomes[outcome]++
+	route.Held--
+	route.Hold.Observe(took)
 	h.plan.held.Hold.Observe(took)
 	if h.Span != nil {
 		p.recordSpan(h, took)
 	}
 	if g := h.gate; g != nil {
-		*h.ack = Ack{h.match.Route, h.match.Demand, h.plan.demand, outcome, took}
+		*h.ack = Ack{h.terms, h.plan, outcome, took}
 		if !g.releasing {
 			g.releasing = true
 			p.released = append(p.released, g)

@@ -338,6 +338,39 @@ func TestPass(t *testing.T) {
 	}
 }
 
+// A reload may put another route in a route's place: each hold counts for its own, also one that was
+// matched before and is sent after.
+func TestHoldsOfAReload(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, oneReplica)
+	c, o := w.client(), w.trusted()
+	before := w.route
+	c.answered(c.sends(o), "+OK\r\n")
+
+	routes, err := policy.NewRoutes(policy.Builtin(), []policy.RouteSpec{
+		{Name: "new", Demand: oneReplica, Timeout: time.Second},
+		{Name: "r", Demand: oneReplica, Timeout: time.Second},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.counters.Relabel(&telemetry.Labels{Routes: []string{"new", "r"}})
+	w.p.SetRoutes(routes, w.p.mark)
+	for _, r := range []*policy.Route{routes.All()[0], routes.All()[1], before} {
+		w.route = r
+		c.answered(c.sends(o), "+OK\r\n")
+	}
+	w.turn()
+	w.links[0].prove()
+	n := w.counters.Routes
+	if a, b := n[0].Outcomes[telemetry.HoldConfirmed], n[1].Outcomes[telemetry.HoldConfirmed]; a != 1 || b != 3 {
+		t.Errorf("%d and %d are confirmed, want 1 of the new route and 3 of the other", a, b)
+	}
+	if c.ack.Route() != "r" {
+		t.Errorf("the last write was on %q", c.ack.Route())
+	}
+}
+
 func TestSpanOfAHold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, oneReplica)
@@ -411,7 +444,7 @@ func TestDurableWriteAllocatesNothing(t *testing.T) {
 	o, reply, info := w.trusted(), []byte("+OK\r\n"), []byte(w.infoReply())
 	side := &quietLink{origin: w.links[0].origin}
 	w.p.sides.links[0].link = side
-	due := policy.Match{Route: w.route, Demand: w.route.Spec.Demand, Timeout: time.Second}
+	due := &policy.Match{Route: w.route, Demand: w.route.Spec.Demand, Timeout: time.Second}
 	write := func() {
 		h := w.p.Hold(Sent{Due: due, Origin: o, Ack: &sink.ack})
 		if sink.gate == nil {

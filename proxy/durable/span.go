@@ -16,7 +16,7 @@ func (p *Pipeline) recordSpan(h *Hold, took int64) {
 	now := p.env.Now()
 	at := func(loopTime int64) time.Time { return rec.End.Add(time.Duration(loopTime - now)) }
 	rec.Hold = &telemetry.HoldRecord{
-		Start: at(h.began), Route: h.match.Route.Spec.Name, Demand: h.match.Demand.String(),
+		Start: at(h.began), Route: h.terms.match.Route.Spec.Name, Demand: h.terms.match.Demand.String(),
 		Outcome: h.outcome,
 	}
 	for _, f := range h.plan.kinds {

@@ -44,7 +44,7 @@ func (e *expiry) queue(after time.Duration) *timeoutQueue {
 
 // startTimeout starts the timeout at the server's reply.
 func (p *Pipeline) startTimeout(h *Hold) {
-	q := p.expiry.queue(h.match.Timeout)
+	q := h.terms.timeouts
 	h.refs++
 	q.holds.Push(h)
 	if q.holds.Len() == 1 {
@@ -80,7 +80,7 @@ func (p *Pipeline) expire() {
 			}
 			q.holds.Drop()
 			if !h.settled {
-				h.closes = h.match.Close
+				h.closes = h.terms.match.Close
 				p.settle(h, telemetry.HoldTimeout)
 			}
 			p.unref(h)

@@ -21,9 +21,9 @@ type CommandScanner struct {
 
 // Scan looks for the next whole frame at the start of buf.
 //
-// With ok, the frame ends at buf[:n]. With n == 0 and no ok, more bytes are needed: call again with
-// the same bytes at the start of buf, which may have grown or moved. With n > 0 and no ok, buf[:n]
-// are things that Redis ignores without a reply (empty inline lines, *0, *-1): drop them; the rest
+// With a cmd, the frame ends at buf[:n]; cmd is valid until the next Scan with the same Scratch.
+// Without one and n == 0, more bytes are needed: call again with the same bytes at the start of buf,
+// which may have grown or moved. Without one and n > 0, buf[:n] are things that Redis ignores without a reply (empty inline lines, *0, *-1): drop them; the rest
 // of buf holds no whole frame. Scan reads no byte twice. Ignored bytes can also precede a frame
 // within its n bytes; they are never part of Raw.
 //
@@ -31,7 +31,7 @@ type CommandScanner struct {
 // before you use it again. lim may be nil. Source: Redis 8.0.2, networking.c.
 func (s *CommandScanner) Scan(
 	buf []byte, lim *Limits, scratch *Scratch,
-) (cmd Command, n int, ok bool, err error) {
+) (cmd *Command, n int, err error) {
 	scratch.reset()
 	for n < len(buf) {
 		frame := buf[n:]
@@ -39,28 +39,30 @@ func (s *CommandScanner) Scan(
 			at := scratch.strict(frame, lim)
 			if at.left == 0 && at.pos > 0 {
 				raw := frame[:at.pos:at.pos]
-				return Command{Raw: raw, Args: scratch.words.args}, n + at.pos, true, nil
+				scratch.cmd = Command{Raw: raw, Args: scratch.words.args}
+				return &scratch.cmd, n + at.pos, nil
 			}
 			s.half = scratch.begin(frame, at)
 		}
 		done, perr := s.half.advance(frame, lim)
 		if perr == nil && !done {
-			return Command{}, n, false, nil
+			return nil, n, nil
 		}
+		ok := false
 		if done {
 			n += s.half.pos
-			cmd, ok, perr = s.half.command(frame, scratch, lim.dialect())
+			scratch.cmd, ok, perr = s.half.command(frame, scratch, lim.dialect())
 		}
 		scratch.put(s.half)
 		s.half = nil
 		if perr != nil {
-			return Command{}, 0, false, perr
+			return nil, 0, perr
 		}
 		if ok {
-			return cmd, n, true, nil
+			return &scratch.cmd, n, nil
 		}
 	}
-	return Command{}, n, false, nil
+	return nil, n, nil
 }
 
 // Need returns the number of bytes missing from the argument being read, a lower bound for the

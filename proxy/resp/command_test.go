@@ -40,7 +40,7 @@ func scanPieces(t testing.TB, lim *Limits, pieces ...[]byte) (r reading) {
 	for _, piece := range pieces {
 		buf = append(bytes.Clone(buf), piece...)
 		for len(buf) > 0 {
-			cmd, n, ok, err := s.Scan(buf, lim, &scratch)
+			cmd, n, err := s.Scan(buf, lim, &scratch)
 			if err != nil {
 				var perr *ProtocolError
 				if !errors.As(err, &perr) {
@@ -49,12 +49,12 @@ func scanPieces(t testing.TB, lim *Limits, pieces ...[]byte) (r reading) {
 				r.refusal = perr.Error()
 				return r
 			}
-			if ok {
-				checkCommand(t, cmd, buf[:n])
-				r.commands = append(r.commands, describe(cmd))
+			if cmd != nil {
+				checkCommand(t, *cmd, buf[:n])
+				r.commands = append(r.commands, describe(*cmd))
 			}
 			buf = buf[n:]
-			if !ok {
+			if cmd == nil {
 				break
 			}
 		}
@@ -276,16 +276,16 @@ func TestCommandScannerManyArguments(t *testing.T) {
 	var s CommandScanner
 	var scratch Scratch
 	for end := 0; end < len(frame); end += 64 << 10 {
-		if _, n, ok, err := s.Scan(frame[:end], nil, &scratch); n != 0 || ok || err != nil {
-			t.Fatalf("after %d bytes: n %d, ok %v, error %v", end, n, ok, err)
+		if cmd, n, err := s.Scan(frame[:end], nil, &scratch); n != 0 || cmd != nil || err != nil {
+			t.Fatalf("after %d bytes: n %d, command %v, error %v", end, n, cmd, err)
 		}
 		if held, most := s.Held(), heldPerArg*end/len("$1\r\nx\r\n"); held > most {
 			t.Fatalf("%d bytes hold %d more, want %d at the most", end, held, most)
 		}
 	}
-	cmd, n, ok, err := s.Scan(frame, nil, &scratch)
-	if n != len(frame) || !ok || err != nil || len(cmd.Args) != len(args) || cmd.Inline {
-		t.Fatalf("n %d of %d, ok %v, error %v, %d arguments", n, len(frame), ok, err, len(cmd.Args))
+	cmd, n, err := s.Scan(frame, nil, &scratch)
+	if n != len(frame) || cmd == nil || err != nil || len(cmd.Args) != len(args) || cmd.Inline {
+		t.Fatalf("n %d of %d, error %v, %+v", n, len(frame), err, cmd)
 	}
 	s.Scan([]byte("PING\r\n"), nil, &scratch)
 	if got := cap(scratch.words.args); got > maxKeptArgs {
@@ -332,7 +332,7 @@ func TestCommandScannerAllocatesNothing(t *testing.T) {
 				t.Errorf("whole: %v allocations per frame", got)
 			}
 			if got := testing.AllocsPerRun(100, func() {
-				_, n, _, _ := s.Scan(p[:half], nil, &scratch)
+				_, n, _ := s.Scan(p[:half], nil, &scratch)
 				s.Scan(p[n:], nil, &scratch)
 			}); got != 0 {
 				t.Errorf("in two pieces: %v allocations per frame", got)
@@ -353,7 +353,7 @@ func BenchmarkCommandScan(b *testing.B) {
 			var scratch Scratch
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, ok, _ := s.Scan(p, &Limits{}, &scratch); !ok {
+				if cmd, _, _ := s.Scan(p, &Limits{}, &scratch); cmd == nil {
 					b.Fatal("no frame")
 				}
 			}
@@ -364,7 +364,7 @@ func BenchmarkCommandScan(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				s.Scan(p[:len(p)-5], &Limits{}, &scratch)
-				if _, _, ok, _ := s.Scan(p, &Limits{}, &scratch); !ok {
+				if cmd, _, _ := s.Scan(p, &Limits{}, &scratch); cmd == nil {
 					b.Fatal("no frame")
 				}
 			}
@@ -381,7 +381,7 @@ func BenchmarkCommandScanPipeline(b *testing.B) {
 	b.SetBytes(int64(len(p)))
 	for b.Loop() {
 		for rest := p; len(rest) > 0; {
-			_, n, _, _ := s.Scan(rest, &Limits{}, &scratch)
+			_, n, _ := s.Scan(rest, &Limits{}, &scratch)
 			rest = rest[n:]
 		}
 	}

@@ -46,14 +46,14 @@ func forwarded(t *testing.T, stream []byte, lim *resp.Limits) (out []byte, refus
 	var s resp.CommandScanner
 	var scratch resp.Scratch
 	for len(stream) > 0 {
-		cmd, n, ok, err := s.Scan(stream, lim, &scratch)
+		cmd, n, err := s.Scan(stream, lim, &scratch)
 		var perr *resp.ProtocolError
 		if errors.As(err, &perr) {
 			return out, perr.Error()
 		}
 		stream = stream[n:]
 		switch {
-		case !ok:
+		case cmd == nil:
 			return out, ""
 		case cmd.Inline:
 			out = resp.AppendCommand(out, cmd.Args...)

@@ -8,10 +8,10 @@ const (
 )
 
 // Scratch is the reusable memory of [CommandScanner.Scan]: one per event loop, shared by all its
-// scanners. The zero value is ready. A Command's Args are valid until the next Scan with the same
-// Scratch.
+// scanners. The zero value is ready. A Command is valid until the next Scan with the same Scratch.
 type Scratch struct {
 	words splitter // args also holds the arguments of multibulk commands
+	cmd   Command  // the result of the last Scan
 	free  []*half
 }
 
