@@ -29,7 +29,7 @@ build: ## Build the proxy as bin/proxy, a static binary.
 dist: ## Make the packages of a release in bin/dist: binaries, archives, .deb, images, checksums.
 	$(GO) run ./scripts/dist --out bin/dist --version $(VERSION) --epoch $(EPOCH)
 
-dist-check: ## Make the packages twice in clean clones, compare every byte, and try each package.
+dist-check: ## Make the packages twice in clean clones, compare every byte, and try each package and manifest.
 	@scripts/distcheck.sh
 
 run: build ## Serve on 127.0.0.1:6380 until interrupted, with a private server if none answers (CONFIG=file).

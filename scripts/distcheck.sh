@@ -51,4 +51,6 @@ dpkg-deb --extract holdfast_*_"$arch".deb "$work/deb"
 "$work/deb/usr/bin/holdfast" check --offline --config "$work/deb/etc/holdfast/holdfast.yaml"
 man -l "$work/deb/usr/share/man/man1/holdfast-restore.1.gz" >/dev/null
 bash -n "$work/deb/usr/share/bash-completion/completions/holdfast"
+step "the Kubernetes manifests, by its own schemas"
+(cd "$repo" && go tool -modfile=scripts/manifests/go.mod kubectl-validate --version 1.30 deploy/kubernetes)
 echo "all of it works"
