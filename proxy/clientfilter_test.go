@@ -24,8 +24,8 @@ var clientFilters = []string{
 	"FLAGS q", `FLAGS ""`, "NOT-FLAGS N", "NOT-FLAGS b", "NOT-FLAGS q",
 	"CAPA r", "NOT-CAPA r", "CAPA z", `CAPA ""`, "IP 127.0.0.1", "IP 127", "IP 1.2.3.4",
 	"NOT-IP 127.0.0.1", "NOT-IP 1.2.3.4",
-	"IDLE 1000", "IDLE 0", "IDLE x", "NOT-IDLE 5", "MAXAGE 1000", "MAXAGE 0", "MAXAGE x",
-	"NOT-MAXAGE 5",
+	"IDLE 1000", "IDLE 0", "IDLE x", "NOT-IDLE 1000", "MAXAGE 1000", "MAXAGE 0", "MAXAGE x",
+	"NOT-MAXAGE 1000",
 	"ID {id:plain}", "ID {id:plain} {id:other}", "ID {id:plain} ID {id:other}",
 	"ID {id:plain} {id:plain} {id:direct}", "ID {id:direct} {id:plain}", "ID 0", "ID x", "ID -5",
 	"ID {id:plain} x", "ID {id:plain} TYPE normal", "TYPE normal ID {id:plain}",
@@ -98,6 +98,9 @@ func (c *crowd) complete() {
 		}
 		c.clients[m.name] = k
 	}
+	proxytest.Poll(c.t, "the connections of ask to end", func() bool {
+		return !slices.Contains(names(c.clients["me"].do("CLIENT LIST")), "")
+	})
 }
 
 // ask sends one command on a connection of its own.
