@@ -11,23 +11,34 @@ import (
 // drain lets commands in flight finish: no new connections, no new commands; each session is closed
 // once its last reply has left. CLIENT UNBLOCK ends blocked commands, with the reply of their
 // timeout: closing their connections could lose an element that the server pops at that moment.
+//
+// When another process takes over (takeover.go), the journal is closed for it as soon as nothing is in flight.
 func (srv *Server) drain() {
+	limit := srv.drainLimit()
+	handing := srv.opts.Offer.Begin(limit)
 	srv.draining.Store(true)
 	srv.stopServing()
-	if srv.opts.Draining != nil {
+	if srv.opts.Draining != nil && !handing {
 		srv.opts.Draining()
 	}
-	srv.log.Info("draining", "sessions", srv.sessionCount.Load(), "limit", srv.drainLimit())
-	for _, ln := range srv.listeners {
-		ln.net.Close()
-		ln.acceptor.Stop()
-	}
-	srv.loops.each((*worker).drain)
-	ctx, cancel := context.WithTimeout(context.Background(), srv.drainLimit())
+	srv.log.Info("draining", "sessions", srv.sessionCount.Load(), "limit", limit)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
+	waits := handing // the other process, for the journal
+	if handing {
+		srv.leaveSockets(ctx)
+		srv.loops.each((*worker).leave)
+	} else {
+		srv.closeListeners()
+		srv.loops.each((*worker).drain)
+	}
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
 	for srv.busy(ctx) {
+		if waits && srv.quiet(ctx) {
+			waits = false
+			srv.handJournal()
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -36,6 +47,19 @@ func (srv *Server) drain() {
 		}
 	}
 	srv.log.Info("drained")
+	if waits {
+		srv.handJournal()
+	}
+}
+
+// closeListeners ends accepting.
+func (srv *Server) closeListeners() {
+	for _, ln := range srv.listeners {
+		ln.net.Close()
+		if ln.acceptor != nil {
+			ln.acceptor.Stop()
+		}
+	}
 }
 
 // drainPoll is the interval at which drain checks for completion.
@@ -71,11 +95,16 @@ func (w *worker) drain() {
 	w.draining = true
 	w.unblockAll()
 	for _, s := range w.sessions {
-		if s.unbegun() {
-			s.refuseUnbegun(textDraining)
-		}
-		s.endLater(telemetry.CloseDrain)
+		s.endOfDrain()
 	}
+}
+
+// endOfDrain ends a session after its commands in flight.
+func (s *session) endOfDrain() {
+	if s.unbegun() {
+		s.refuseUnbegun(textDraining)
+	}
+	s.endLater(telemetry.CloseDrain)
 }
 
 // unblockEvery is the time between attempts to unblock.
@@ -127,10 +156,9 @@ func (srv *Server) stop() {
 	defer srv.reloading.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
+	srv.closeListeners()
 	for _, ln := range srv.listeners {
-		ln.net.Close()
 		if ln.acceptor != nil {
-			ln.acceptor.Stop()
 			ln.acceptor.Wait()
 		}
 	}
@@ -140,9 +168,8 @@ func (srv *Server) stop() {
 	srv.stopDial()
 	srv.loops.stop()
 	srv.retired.Wait()
-	if srv.recorder != nil {
-		srv.recorder.Close() // after the loops, to record their last writes
-	}
+	srv.closeJournal() // after the loops, to record their last writes
+	srv.opts.Offer.Released()
 	srv.up.Load().Stop()
 	srv.hits.Stop()
 	srv.audit.Swap(nil).Stop()

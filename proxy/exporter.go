@@ -133,6 +133,7 @@ func (srv *Server) openHTTP(address string) (*telemetry.Server, error) {
 	p := page.New(page.Options{Password: srv.operatorPassword, Attempts: &srv.attempts, Secure: secure != nil,
 		Local: admin.Local(address), Logger: srv.log}, srv.backend)
 	s := telemetry.NewServer(address, secure, newOperatorHTTP(srv, p), srv.log)
+	s.ListenBy(srv.opts.Sockets.Listen)
 	s.OnStop(p.Close)
 	if err := s.Start(); err != nil {
 		return nil, err
@@ -152,7 +153,7 @@ func (srv *Server) openConsole(o admin.Options) (*admin.Server, error) {
 	if srv.opts.AdminTLS != nil {
 		o.TLS = srv.opts.AdminTLS.Config()
 	}
-	o.Attempts = &srv.attempts
+	o.Attempts, o.Listen = &srv.attempts, srv.opts.Sockets.Listen
 	c, err := admin.New(o, srv.backend)
 	if err != nil {
 		return nil, err

@@ -33,12 +33,13 @@ func (l *lifetime) begin() {
 	l.serving, l.stopServing = context.WithCancel(l.dialCtx)
 }
 
-// wait returns when the server should drain: at the end of ctx, at the console's request, or after
-// an error that ends the server.
-func (l *lifetime) wait(ctx context.Context) error {
+// wait returns when the server should drain: at the end of ctx, at the console's request, when another process takes
+// over, or after an error that ends the server.
+func (l *lifetime) wait(ctx context.Context, asked <-chan struct{}) error {
 	select {
 	case <-ctx.Done():
 	case <-l.drainNow:
+	case <-asked:
 	case err := <-l.failed:
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"holdfast/proxy/certs"
 	"holdfast/proxy/recorder"
 	"holdfast/proxy/sentinel"
+	"holdfast/proxy/takeover"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
 )
@@ -65,6 +66,13 @@ type Options struct {
 	// Settings is the output of SHOW CONFIG: the configuration in the form of its file.
 	Settings []admin.Setting
 
+	// Sockets has the listening sockets that another process handed over; nil: there are none, and none can be handed
+	// over. Claim takes over from a process that serves, and Offer hands over to one that comes; nil: neither. See
+	// package takeover. Those of New count.
+	Sockets *takeover.Sockets
+	Claim   *takeover.Claim
+	Offer   *takeover.Offer
+
 	// LoadOptions reads the configuration again, for Reload; nil: there is nothing to reload. Of
 	// its result, Listeners, Workers, Driver, Logger, Version and LoadOptions are not put in force;
 	// Settings must be the settings in force after the reload.
@@ -72,7 +80,7 @@ type Options struct {
 	// ConfigFile is the file that LoadOptions reads, for SHOW STATS; "": none.
 	ConfigFile string
 
-	// Serving, if set, is called once every listener accepts, and Draining when the drain begins.
+	// Serving, if set, is called once every listener accepts, and Draining when a drain begins that is no handover.
 	// Those of New count; a reload does not change them.
 	Serving, Draining func()
 

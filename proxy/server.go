@@ -10,7 +10,6 @@ import (
 	"reflect"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +25,7 @@ import (
 	"holdfast/proxy/guard"
 	"holdfast/proxy/recorder"
 	"holdfast/proxy/resp"
+	"holdfast/proxy/takeover"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
 )
@@ -187,7 +187,7 @@ func (srv *Server) Run(ctx context.Context) error {
 		srv.stop()
 		return err
 	}
-	err := srv.wait(ctx)
+	err := srv.wait(ctx, srv.opts.Offer.Asked())
 	srv.drain()
 	srv.stop()
 	return err
@@ -206,12 +206,15 @@ func (srv *Server) start(ctx context.Context) error {
 	} else {
 		up.Announce()
 	}
-	file, err := srv.audit.Open(srv.opts.Audit)
-	if err != nil {
-		return err
+	file, failed := srv.audit.Open(srv.opts.Audit)
+	if failed != nil {
+		return failed
 	}
 	srv.audit.Swap(file)
 	if err := srv.startWorkers(info); err != nil {
+		return err
+	}
+	if err := srv.takeOver(ctx, info, err); err != nil {
 		return err
 	}
 	recorded := srv.current.Upstream
@@ -238,9 +241,13 @@ func (srv *Server) start(ctx context.Context) error {
 	if err := srv.startAdmin(); err != nil {
 		return err
 	}
-	if err := srv.listen(); err != nil {
+	if err := srv.openListeners(); err != nil {
 		return err
 	}
+	if err := srv.opts.Claim.Confirm(); err != nil {
+		return err
+	}
+	srv.accept()
 	close(srv.started)
 	if srv.opts.Serving != nil {
 		srv.opts.Serving()
@@ -333,40 +340,43 @@ func (srv *Server) warnUnresolved(p *policy.Policy, rules []policy.RuleSpec) {
 	}
 }
 
-// listen opens all addresses and begins to accept.
-func (srv *Server) listen() error {
+// openListeners opens all addresses.
+func (srv *Server) openListeners() error {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	for _, o := range srv.opts.Listeners {
-		ln, err := openListener(o)
+		ln, err := openListener(srv.opts.Sockets, o)
 		if err != nil {
 			return err
 		}
+		srv.listeners = append(srv.listeners, ln)
+	}
+	return nil
+}
+
+// accept begins to accept on all listeners.
+func (srv *Server) accept() {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	for i, o := range srv.opts.Listeners {
+		ln := srv.listeners[i]
 		if o.TLS != nil || len(o.ProxyFrom) > 0 {
 			ln.greet(o, srv.turns, srv.log)
 		}
-		srv.listeners = append(srv.listeners, ln)
-	}
-	for _, ln := range srv.listeners {
 		add := func(l *eventloop.Loop, nc net.Conn) { srv.loops.of[l].accept(nc, ln) }
 		ln.acceptor = eventloop.Accept(ln.net, srv.loops.all(), add, srv.log)
 		srv.log.Info("listening", "address", ln.net.Addr().String(), "name", ln.name,
 			"tls", ln.secure)
 	}
 	srv.listening.Store(true)
-	return nil
 }
 
-func openListener(o Listener) (*listener, error) {
-	network, addr := "tcp", o.Address
-	if path, ok := strings.CutPrefix(o.Address, "unix:"); ok {
-		network, addr = "unix", path
-	}
-	ln, err := eventloop.Listen(network, addr)
+func openListener(sockets *takeover.Sockets, o Listener) (*listener, error) {
+	ln, err := sockets.Listen(o.Address)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", o.Address, err)
 	}
-	if network == "unix" && o.Mode != 0 {
+	if network, addr := takeover.Split(o.Address); network == "unix" && o.Mode != 0 {
 		if err := os.Chmod(addr, o.Mode); err != nil {
 			ln.Close()
 			return nil, fmt.Errorf("listen on %s: %w", o.Address, err)

@@ -19,7 +19,9 @@ import (
 
 const aboutServe = `Serves clients until SIGTERM or SIGINT, then lets what is in flight finish, for
 the configuration's drain time at most; a second signal ends it at once. SIGHUP reads the
-configuration file again: a bad file changes nothing, and the log says why. Logs
+configuration file again: a bad file changes nothing, and the log says why. SIGUSR2 (Linux)
+upgrades: the process starts the program that stands in its place now, which takes over
+its listening sockets and its journal; serve --takeover does the same by hand. Logs
 go to standard error; with log.format text, standard output shows at the start
 where to look next, and what is not protected yet.`
 
@@ -31,6 +33,9 @@ type service struct {
 	manager *supervision    // since the start
 	started *configs.Config // the configuration at the start
 	certs   *certs.Set      // in force; nil before the start
+	hangups chan os.Signal
+
+	succession *succession
 
 	listening []*certs.Server // the listeners' and the operator's, since the start
 }
@@ -39,8 +44,13 @@ type service struct {
 func serve(ctx context.Context, c *command, args []string) error {
 	f := c.flags("serve", aboutServe)
 	path := f.String("config", "", "the configuration `file`; without one, the defaults")
+	over := f.Bool("takeover", false, "take over from the process that serves this configuration file, if there\n"+
+		"is one: no connection is refused, and the journal has no gap")
 	if err := c.parse(f, args); err != nil {
 		return err
+	}
+	if *over && *path == "" {
+		return usagef("--takeover needs --config: it takes over from the process with that file")
 	}
 	// SIGHUP must never end the process, even before the first configuration is loaded.
 	hangups := make(chan os.Signal, 1)
@@ -48,7 +58,7 @@ func serve(ctx context.Context, c *command, args []string) error {
 	defer signal.Stop(hangups)
 	defer holdHeap()()
 
-	s := &service{path: *path}
+	s := &service{path: *path, hangups: hangups}
 	opts, err := s.start(c.stderr)
 	if err != nil {
 		return err
@@ -56,24 +66,48 @@ func serve(ctx context.Context, c *command, args []string) error {
 	defer moreProcessors(opts.Workers, opts.Journal.Dir != "")()
 	s.manager = newSupervision(s.log)
 	defer s.manager.notify.Close()
+	s.succession = newSuccession(s, c, args)
+	if *over {
+		opts.Claim = s.succession.claim(&opts)
+		defer opts.Claim.Close()
+	}
+	for {
+		again, err := s.run(ctx, c, opts)
+		if !again || ctx.Err() != nil {
+			return advised(unusable(placed(s.started, err)))
+		}
+		// A process took over and has failed. The file may be newer than the configuration that was in force.
+		s.certs, s.listening = nil, nil
+		if opts, err = s.start(c.stderr); err != nil {
+			return err
+		}
+	}
+}
+
+// run serves until the end. again: another process took over and has failed, and its sockets are here again.
+func (s *service) run(ctx context.Context, c *command, opts proxy.Options) (again bool, err error) {
+	opts.Offer, opts.Sockets = s.succession.offer(&opts), s.succession.sockets
 	opts.Serving = func() {
 		s.manager.ready()
+		s.succession.open(opts.Offer)
 		s.guide(c.stdout)
 	}
 	opts.Draining = s.manager.stopping
 	srv, err := proxy.New(opts)
 	if err != nil {
-		return placed(s.started, err)
+		return false, err
 	}
 	s.log.Info("starting", "version", opts.Version, "config", s.path, "pid", os.Getpid())
 	ended, end := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { s.reloadOnHangup(ended, srv, hangups) })
+	running.Go(func() { s.reloadOnHangup(ended, srv, s.hangups) })
 	running.Go(func() { s.manager.watch(ended, srv) })
+	running.Go(func() { s.succession.onSignal(ended) })
 	err = srv.Run(ctx)
+	again = !opts.Offer.Settle(ctx)
 	end()
 	running.Wait()
-	return advised(unusable(placed(s.started, err)))
+	return again, err
 }
 
 // unusable marks errors as those of the configuration.
@@ -89,7 +123,8 @@ func unusable(err error) error {
 func advised(err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%w (is a proxy, or the server itself, running there?)", err)
+		return fmt.Errorf("%w (is a proxy, or the server itself, running there? --takeover replaces a proxy with "+
+			"this configuration file)", err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("%w (no interface of this machine has that address)", err)
 	case errors.Is(err, syscall.EACCES):
@@ -114,7 +149,7 @@ func (s *service) start(stderr io.Writer) (proxy.Options, error) {
 	if err != nil {
 		return opts, unusable(err)
 	}
-	s.certs = opts.Certificates
+	s.certs, s.listening = opts.Certificates, nil
 	for _, l := range opts.Listeners {
 		s.listening = append(s.listening, l.TLS)
 	}

@@ -24,6 +24,7 @@ type process struct {
 	program program
 	cmd     *exec.Cmd
 	file    string // its configuration
+	flags   []string
 	addr    string // where it serves
 	console string
 	http    string
@@ -76,7 +77,7 @@ func (p *process) start() {
 	t := p.t
 	t.Helper()
 	p.exited = make(chan struct{})
-	p.cmd = p.program.command(t, "serve", "--config", p.file)
+	p.cmd = p.program.command(t, append([]string{"serve", "--config", p.file}, p.flags...)...)
 	p.cmd.Stderr = &p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"holdfast/proxy"
@@ -18,6 +21,8 @@ type supervision struct {
 	notify *systemd.Notifier // nil: there is none
 	log    *slog.Logger
 	up     chan struct{} // closed once the listeners accept
+	open   sync.Once     // of up
+	left   atomic.Bool   // another process has taken over
 	status string        // the last one sent; of watch
 }
 
@@ -32,7 +37,7 @@ func newSupervision(log *slog.Logger) *supervision {
 // ready reports that the listeners accept.
 func (s *supervision) ready() {
 	s.said(s.notify.Ready())
-	close(s.up)
+	s.open.Do(func() { close(s.up) })
 }
 
 // reloading runs a reload between the reports of its beginning and its end.
@@ -44,6 +49,16 @@ func (s *supervision) reloading(reload func()) {
 
 // stopping reports the beginning of the end.
 func (s *supervision) stopping() { s.said(s.notify.Stopping()) }
+
+// handing reports that another process takes over, and leave that it has.
+func (s *supervision) handing(pid int) {
+	s.said(s.notify.Status(fmt.Sprintf("process %d takes over", pid)))
+}
+
+func (s *supervision) leave(pid int) {
+	s.said(s.notify.Main(pid))
+	s.left.Store(true)
+}
 
 func (s *supervision) said(err error) {
 	if err != nil {
@@ -70,7 +85,7 @@ func (s *supervision) watch(ctx context.Context, srv *proxy.Server) {
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for {
+	for !s.left.Load() {
 		s.look(ctx, srv, every)
 		select {
 		case <-tick.C:

@@ -12,14 +12,11 @@ import (
 	"holdfast/proxy/proxytest"
 )
 
-// The service manager hears of the start, of signs of life, of a reload and of the end.
-func TestServeNotifiesTheServiceManager(t *testing.T) {
-	dir, err := os.MkdirTemp("", "hf") // the path of a socket is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	address := filepath.Join(dir, "notify")
+// serviceManager makes this test the service manager of the processes that it starts. The returned function receives
+// until a message begins with want, returns the rest of it, and fails at one that begins with not.
+func serviceManager(t *testing.T) (await func(want, not string) string) {
+	t.Helper()
+	address := filepath.Join(shortDir(t), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: address, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
@@ -27,8 +24,7 @@ func TestServeNotifiesTheServiceManager(t *testing.T) {
 	t.Cleanup(func() { conn.Close() })
 	t.Setenv("NOTIFY_SOCKET", address)
 	t.Setenv("WATCHDOG_USEC", "300000")
-	// await receives until a message begins with want, and fails at one that begins with not.
-	await := func(want, not string) {
+	return func(want, not string) string {
 		t.Helper()
 		buf := make([]byte, 4096)
 		for {
@@ -39,14 +35,30 @@ func TestServeNotifiesTheServiceManager(t *testing.T) {
 			if err != nil {
 				t.Fatalf("no %s: %v", want, err)
 			}
-			switch got := string(buf[:n]); {
-			case strings.HasPrefix(got, want):
-				return
-			case strings.HasPrefix(got, not):
-				t.Fatalf("%q before %s", got, want)
+			if rest, ok := strings.CutPrefix(string(buf[:n]), want); ok {
+				return rest
+			}
+			if strings.HasPrefix(string(buf[:n]), not) {
+				t.Fatalf("%q before %s", buf[:n], want)
 			}
 		}
 	}
+}
+
+// shortDir is a folder whose path a unix socket can have.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "hf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// The service manager hears of the start, of signs of life, of a reload and of the end.
+func TestServeNotifiesTheServiceManager(t *testing.T) {
+	await := serviceManager(t)
 	srv := proxytest.StartServer(t)
 	p := startChecked(t, srv, "")
 	await("READY=1", "WATCHDOG=1")

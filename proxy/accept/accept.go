@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -53,11 +54,12 @@ type Listener struct {
 	opts   Options
 	counts [NumOutcomes]atomic.Uint64
 
-	room  chan struct{} // has an element for each connection between accept and loop
-	ready chan accepted
-	done  chan struct{} // closed by Close
-	close sync.Once
-	work  sync.WaitGroup
+	room   chan struct{} // has an element for each connection between accept and loop
+	ready  chan accepted
+	done   chan struct{} // closed by Close
+	close  sync.Once
+	work   sync.WaitGroup // run
+	greets sync.WaitGroup // greet
 
 	mu      sync.Mutex
 	shaking map[*greeting]struct{} // those whose handshake is not done
@@ -127,9 +129,14 @@ func (l *Listener) Close() (err error) {
 		}
 		l.mu.Unlock()
 		l.work.Wait()
+		l.greets.Wait()
 	})
 	return err
 }
+
+// Retire closes the listener below. The handshakes in progress go on, and Accept still returns their connections;
+// behind the last one it returns net.ErrClosed.
+func (l *Listener) Retire() error { return l.Listener.Close() }
 
 // run accepts, on a goroutine that Close ends and joins.
 func (l *Listener) run() {
@@ -137,6 +144,9 @@ func (l *Listener) run() {
 	for {
 		nc, err := l.Listener.Accept()
 		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				l.greets.Wait() // what Retire leaves; Close has cut them off
+			}
 			if !l.give(accepted{err: err}) {
 				return
 			}
@@ -194,7 +204,7 @@ func (l *Listener) begin(nc net.Conn) bool {
 		g.secure = eventloop.Server(nc, l.opts.TLS)
 	}
 	l.shaking[g] = struct{}{}
-	l.work.Add(1)
+	l.greets.Add(1)
 	go l.greet(g)
 	return true
 }
@@ -218,7 +228,7 @@ func (l *Listener) breakOff() {
 
 // greet is the way of one connection, a goroutine of its own; Close joins it.
 func (l *Listener) greet(g *greeting) {
-	defer l.work.Done()
+	defer l.greets.Done()
 	defer func() { <-l.room }()
 	nc, err := l.shake(g)
 	l.mu.Lock()

@@ -2,6 +2,7 @@ package accept
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -229,5 +230,30 @@ func TestCloseEndsEverything(t *testing.T) {
 	}
 	if len(r.failed) > 0 {
 		t.Errorf("the end is reported as %v", r.failed)
+	}
+}
+
+// A retired listener takes nobody any more, and ends no handshake.
+func TestRetire(t *testing.T) {
+	r := newRig(t, certs.ClientAuthNone, nil)
+	c := tls.Client(r.dial(), r.client)
+	proxytest.Poll(t, "the connection is accepted", func() bool {
+		r.ln.mu.Lock()
+		defer r.ln.mu.Unlock()
+		return len(r.ln.shaking) == 1
+	})
+	must(t, r.ln.Retire())
+	if nc, err := net.Dial("tcp", r.ln.Addr().String()); err == nil {
+		nc.Close()
+		t.Error("it still listens")
+	}
+	done := make(chan error, 1)
+	go func() { done <- c.Handshake() }()
+	nc, err := r.ln.Accept()
+	must(t, err)
+	must(t, <-done)
+	nc.Close()
+	if _, err := r.ln.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("behind the last connection: %v", err)
 	}
 }

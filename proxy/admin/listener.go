@@ -11,13 +11,13 @@ import (
 	"time"
 
 	"holdfast/journal/seldom"
-	"holdfast/proxy/eventloop"
 )
 
-// listen binds address. It replaces the stale socket file of a killed process.
-func listen(address string) (net.Listener, error) {
+// listen opens the console's address.
+func (o *Options) listen() (net.Listener, error) {
+	address := o.Address
 	network, addr := splitAddress(address)
-	ln, err := eventloop.Listen(network, addr)
+	ln, err := o.Listen(address)
 	if err == nil && network == "unix" {
 		if err = os.Chmod(addr, 0o600); err != nil {
 			err = errors.Join(err, ln.Close())

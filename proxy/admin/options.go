@@ -7,6 +7,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"holdfast/proxy/eventloop"
 )
 
 // Defaults of Options.
@@ -24,6 +26,8 @@ type Options struct {
 	Password string
 	// Attempts throttles wrong passwords; nil: those on this console alone.
 	Attempts *Attempts
+	// Listen opens Address; nil: on a new socket.
+	Listen func(address string) (net.Listener, error)
 	// TLS secures a network address; a unix socket stays plain. nil: plain.
 	TLS *tls.Config
 	// Version of the proxy, for HELLO and INFO; "unknown" by default.
@@ -48,6 +52,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.Listen == nil {
+		o.Listen = func(address string) (net.Listener, error) { return eventloop.Listen(splitAddress(address)) }
 	}
 	if o.Attempts == nil {
 		o.Attempts = &Attempts{}

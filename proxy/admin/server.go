@@ -71,7 +71,7 @@ func (s *Server) SetPassword(password string) error {
 // Start binds the address, so that its error is known at once, and serves from a goroutine. The
 // error is ErrListen.
 func (s *Server) Start() error {
-	ln, err := listen(s.opts.Address)
+	ln, err := s.opts.listen()
 	if err != nil {
 		return err
 	}

@@ -101,6 +101,9 @@ func (a *Acceptor) Stop() {
 // Wait blocks until accepting has ended.
 func (a *Acceptor) Wait() { <-a.ended }
 
+// Ended is closed when accepting has ended and every accepted connection is on its way to its loop.
+func (a *Acceptor) Ended() <-chan struct{} { return a.ended }
+
 // run is the acceptor's goroutine: stopped by Stop, joined by Wait.
 func (a *Acceptor) run() {
 	defer close(a.ended)

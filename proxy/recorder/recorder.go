@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"sync"
@@ -88,6 +89,19 @@ func Open(o Options, up upstream.Options, log *slog.Logger) (*Recorder, error) {
 		return nil, errors.Join(err, r.journal.Load().Close())
 	}
 	return r, nil
+}
+
+// Readable reports why this version could not open the folder, which another process may be writing. A folder that
+// does not exist can be made.
+func Readable(o Options) error {
+	if o.Dir == "" {
+		return nil
+	}
+	_, err := journal.OpenView(o.FS, o.Dir)
+	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, journal.ErrPruned) {
+		return nil
+	}
+	return err
 }
 
 // open opens the journal and puts it in the place of the last one.

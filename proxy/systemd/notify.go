@@ -63,6 +63,10 @@ func (n *Notifier) Reloading() error { return n.send("RELOADING=1" + monotonic()
 // Stopping says that the process has begun to end.
 func (n *Notifier) Stopping() error { return n.send("STOPPING=1") }
 
+// Main names the process that is the service's main one from now on. Its messages are heard then, and this one's no
+// more.
+func (n *Notifier) Main(pid int) error { return n.send("MAINPID=" + strconv.Itoa(pid)) }
+
 // Alive is a sign of life.
 func (n *Notifier) Alive() error { return n.send("WATCHDOG=1") }
 

@@ -79,7 +79,7 @@ func TestNoManager(t *testing.T) {
 	if n != nil || err != nil {
 		t.Fatal(n, err)
 	}
-	for _, err := range []error{n.Ready(), n.Reloading(), n.Stopping(), n.Alive(), n.Status("x"), n.Close()} {
+	for _, err := range []error{n.Ready(), n.Reloading(), n.Stopping(), n.Alive(), n.Status("x"), n.Main(1), n.Close()} {
 		if err != nil {
 			t.Error(err)
 		}

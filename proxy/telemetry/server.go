@@ -30,6 +30,7 @@ type Server struct {
 	tls     *tls.Config // nil: plain
 	http    *http.Server
 	log     *slog.Logger
+	listen  func(address string) (net.Listener, error)
 
 	// Set by Start.
 	ln   net.Listener
@@ -39,7 +40,7 @@ type Server struct {
 // NewServer prepares a server on address: "host:port" or "unix:/path". The former is secured by TLS unless
 // secure is nil.
 func NewServer(address string, secure *tls.Config, h http.Handler, log *slog.Logger) *Server {
-	return &Server{address: address, tls: secure, log: log, http: &http.Server{
+	return &Server{address: address, tls: secure, log: log, listen: listen, http: &http.Server{
 		Handler:           h,
 		ReadTimeout:       readTimeout,
 		ReadHeaderTimeout: readTimeout,
@@ -53,18 +54,25 @@ func NewServer(address string, secure *tls.Config, h http.Handler, log *slog.Log
 // OnStop has f called when Stop begins, so that long responses can end. Call it before Start.
 func (s *Server) OnStop(f func()) { s.http.RegisterOnShutdown(f) }
 
+// ListenBy has f open the address, in the place of a new socket. Call it before Start.
+func (s *Server) ListenBy(f func(address string) (net.Listener, error)) { s.listen = f }
+
+// listen opens an address on a new socket.
+func listen(address string) (net.Listener, error) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return eventloop.Listen("unix", path)
+	}
+	return eventloop.Listen("tcp", address)
+}
+
 // Start binds the address, so that its error is known at once, and serves from a goroutine. A
 // socket file that a killed process left behind is replaced. The error is an ErrListen.
 func (s *Server) Start() error {
-	network, addr := "tcp", s.address
-	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
-		network, addr = "unix", path
-	}
-	ln, err := eventloop.Listen(network, addr)
+	ln, err := s.listen(s.address)
 	if err != nil {
 		return fmt.Errorf("%w on %s for metrics and health: %w", ErrListen, s.address, err)
 	}
-	if network != "unix" && s.tls != nil {
+	if ln.Addr().Network() != "unix" && s.tls != nil {
 		ln = tls.NewListener(ln, s.tls)
 	}
 	s.ln, s.done = ln, make(chan struct{})

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"holdfast/proxy"
+	"holdfast/proxy/takeover"
+)
+
+// succession is serve's side of takeovers: the claim at the start, the offers while it serves, and SIGUSR2, which
+// starts the next process.
+type succession struct {
+	sockets *takeover.Sockets
+	name    string   // of the configuration; "": there is no file to know it by
+	program string   // its path at the start; another one may stand there by now
+	args    []string // of serve
+	out     [2]io.Writer
+	log     *slog.Logger
+	manager *supervision
+	signals chan os.Signal
+	started atomic.Bool // a process that was started by SIGUSR2 runs
+}
+
+func newSuccession(s *service, c *command, args []string) *succession {
+	out := &succession{sockets: &takeover.Sockets{}, args: args, out: [2]io.Writer{c.stdout, c.stderr}, log: s.log,
+		manager: s.manager, signals: make(chan os.Signal, 1)}
+	if s.path != "" {
+		path, err := filepath.Abs(s.path)
+		if err != nil {
+			path = s.path
+		}
+		out.name = takeover.Name(path)
+	}
+	// A program from PATH is looked up now: the one that is found then is the one that runs.
+	program, err := exec.LookPath(os.Args[0])
+	if err == nil {
+		program, err = filepath.Abs(program)
+	}
+	if err != nil {
+		program = os.Args[0]
+	}
+	out.program = program
+	if len(upgradeSignals) > 0 {
+		signal.Notify(out.signals, upgradeSignals...)
+	}
+	return out
+}
+
+// claim is what takes over from the process before.
+func (s *succession) claim(o *proxy.Options) *takeover.Claim {
+	return takeover.NewClaim(takeover.ClaimOptions{Name: s.name, Sockets: s.sockets, Version: o.Version,
+		Journal: o.Journal.Dir, Log: s.log})
+}
+
+// offer is what the next process takes over from; nil: none can.
+func (s *succession) offer(o *proxy.Options) *takeover.Offer {
+	if s.name == "" {
+		return nil
+	}
+	return takeover.NewOffer(takeover.OfferOptions{Name: s.name, Sockets: s.sockets, Version: o.Version, Log: s.log,
+		Supervised: s.manager.notify != nil, Asked: s.manager.handing, Taken: s.manager.leave})
+}
+
+// open begins to answer processes that come. Without it the proxy serves all the same.
+func (s *succession) open(o *takeover.Offer) {
+	if o == nil {
+		return
+	}
+	if err := o.Open(); err != nil && !errors.Is(err, takeover.ErrUnsupported) {
+		s.log.Warn("no other process can take over from this one: restart it for an upgrade", "error", err)
+	}
+}
+
+// onSignal starts the next process at each SIGUSR2 until ctx ends. Joined by run.
+func (s *succession) onSignal(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.signals:
+			s.start()
+		}
+	}
+}
+
+// start starts the program that stands in this one's place, to take over.
+func (s *succession) start() {
+	if s.name == "" {
+		s.log.Error("no upgrade: it takes a configuration file, by which the next process finds this one")
+		return
+	}
+	if !s.started.CompareAndSwap(false, true) {
+		s.log.Warn("no second upgrade: the process of the first one has not taken over yet")
+		return
+	}
+	args := append([]string{"serve"}, s.args...)
+	if !slices.Contains(args, "--takeover") {
+		args = append(args, "--takeover")
+	}
+	cmd := exec.Command(s.program, args...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = nextEnv(os.Environ()), s.out[0], s.out[1]
+	if err := cmd.Start(); err != nil {
+		s.started.Store(false)
+		s.log.Error("no upgrade: the program cannot be started", "program", s.program, "error", err)
+		return
+	}
+	s.log.Info("an upgrade: the next process is started", "program", s.program, "pid", cmd.Process.Pid)
+	go s.wait(cmd)
+}
+
+// wait reports the end of the next process, if it comes before this one's. Its owner is the process: the next one runs
+// on after this one.
+func (s *succession) wait(cmd *exec.Cmd) {
+	err := cmd.Wait()
+	s.log.Error("the process that was to take over has ended", "pid", cmd.Process.Pid, "error", err)
+	s.started.Store(false)
+}
+
+// nextEnv is the environment for the next process: without what names this one.
+func nextEnv(env []string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(v string) bool {
+		return strings.HasPrefix(v, "WATCHDOG_PID=") || strings.HasPrefix(v, "LISTEN_")
+	})
+}

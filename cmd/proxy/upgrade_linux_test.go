@@ -1,0 +1,387 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"holdfast/proxy/proxytest"
+	"holdfast/proxy/takeover"
+)
+
+// upgradeClients come and go while proxies are replaced: each connects, writes a few keys, and disconnects.
+type upgradeClients struct {
+	t     *testing.T
+	addrs []string
+	stop  chan struct{}
+	done  sync.WaitGroup
+
+	mu      sync.Mutex
+	acked   []string     // keys whose write was answered OK
+	wrong   []string     // what must not happen
+	ended   atomic.Int64 // connections that the proxy has ended between two commands
+	reached atomic.Int64 // writes so far
+}
+
+// upgradeWrites is the number of writes of one connection.
+const upgradeWrites = 20
+
+func startUpgradeClients(t *testing.T, each int, addrs ...string) *upgradeClients {
+	c := &upgradeClients{t: t, addrs: addrs, stop: make(chan struct{})}
+	for i := range each * len(addrs) {
+		c.done.Go(func() { c.run(i) })
+	}
+	t.Cleanup(c.end)
+	return c
+}
+
+// end stops the clients.
+func (c *upgradeClients) end() {
+	select {
+	case <-c.stop:
+	default:
+		close(c.stop)
+	}
+	c.done.Wait()
+}
+
+func (c *upgradeClients) stopped() bool {
+	select {
+	case <-c.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// run is one client: half of them write on the durable route.
+func (c *upgradeClients) run(i int) {
+	for n := 0; !c.stopped(); {
+		network, addr := takeover.Split(c.addrs[i%len(c.addrs)])
+		conn, err := net.Dial(network, addr)
+		if err != nil {
+			c.complain("connect: %v", err)
+			return
+		}
+		n = c.converse(conn, i, n)
+		conn.Close()
+	}
+}
+
+// converse is one connection; n counts the client's writes.
+func (c *upgradeClients) converse(conn net.Conn, i, n int) int {
+	in := bufio.NewReader(conn)
+	for range upgradeWrites {
+		key := fmt.Sprintf("%s:%d:%d", []string{"pay", "plain"}[i/len(c.addrs)%2], i, n)
+		n++
+		fmt.Fprintf(conn, "SET %s %s\r\n", key, key) // an error shows below
+		_ = conn.SetReadDeadline(time.Now().Add(proxytest.PollTimeout))
+		v, err := in.ReadString('\n')
+		switch {
+		case err != nil:
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				c.complain("%s: %v", key, err)
+			}
+			c.ended.Add(1)
+			return n
+		case v != "+OK\r\n":
+			c.complain("%s: %v", key, v)
+		default:
+			c.mu.Lock()
+			c.acked = append(c.acked, key)
+			c.mu.Unlock()
+			c.reached.Add(1)
+		}
+		if c.stopped() {
+			return n
+		}
+	}
+	return n
+}
+
+func (c *upgradeClients) complain(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wrong = append(c.wrong, fmt.Sprintf(format, args...))
+}
+
+// progress waits until every client could write several times more.
+func (c *upgradeClients) progress() {
+	c.t.Helper()
+	goal := c.reached.Load() + 500
+	proxytest.Poll(c.t, "the clients go on", func() bool { return c.reached.Load() > goal })
+}
+
+// expectAll checks what the clients have met, once they have ended.
+func (c *upgradeClients) expectAll(srv *proxytest.Server) {
+	c.t.Helper()
+	for _, w := range c.wrong {
+		c.t.Error(w)
+	}
+	if c.ended.Load() == 0 {
+		c.t.Error("no connection was ended: the processes have not changed")
+	}
+	for _, key := range c.acked {
+		if v := srv.MustDo("GET", key); v != key {
+			c.t.Errorf("%s was acknowledged and is %v", key, v)
+		}
+	}
+	c.t.Logf("%d writes acknowledged, %d connections ended", len(c.acked), c.ended.Load())
+}
+
+// upgradeConfig has a journal, a route that waits for it, and a unix socket.
+func upgradeConfig(dir, listeners, upstream string) string {
+	return fmt.Sprintf("listeners: [%s]\nupstream: {address: %q}\nadmin: {address: %q, http: %q}\n"+
+		"journal: {dir: %q}\nroutes:\n- {name: pay, keys: [\"pay:*\"], ack: {journal: true}, timeout: 60s}\n",
+		listeners, upstream, "unix:"+dir+"/console", "unix:"+dir+"/http", dir+"/journal")
+}
+
+// TestUpgrade replaces the proxy under load, by hand and by SIGUSR2. No connection is refused, no write answered
+// OK is lost, none of the writes is refused, and the journal is one history without a gap.
+func TestUpgrade(t *testing.T) {
+	t.Parallel()
+	srv := proxytest.StartServer(t, "--repl-diskless-sync-delay", "0")
+	dir := shortDir(t)
+	p := newProcess(t, checked, srv.Addr, "")
+	unix := "unix:" + dir + "/clients"
+	p.rewrite(upgradeConfig(dir, fmt.Sprintf("{address: %q}, {address: %q}", p.addr, unix), srv.Addr))
+	p.start()
+	p.awaitAnswer()
+	clients := startUpgradeClients(t, 4, p.addr, unix)
+	clients.progress()
+	for range 2 {
+		next := p.takeOver()
+		p.expectExit(exitDone)
+		p = next
+		clients.progress()
+	}
+	p.upgradeBySignal(func() {
+		clients.progress()
+		clients.end()
+	})
+	clients.expectAll(srv)
+	expectOneHistory(t, dir+"/journal")
+}
+
+// takeOver starts the next process beside p, and waits until it serves.
+func (p *process) takeOver(flags ...string) *process {
+	p.t.Helper()
+	next := p.next(flags...)
+	next.start()
+	proxytest.Poll(p.t, "the next process has taken over", func() bool {
+		return strings.Contains(next.log.String(), "msg=\"taken over\"")
+	})
+	return next
+}
+
+// next is a process that does not run yet, with p's configuration.
+func (p *process) next(flags ...string) *process {
+	return &process{t: p.t, program: p.program, addr: p.addr, console: p.console, http: p.http, file: p.file,
+		flags: append([]string{"--takeover"}, flags...)}
+}
+
+var nextPID = regexp.MustCompile(`the next process is started" program=\S+ pid=(\d+)`)
+
+// upgradeBySignal has p start its successor, which ends after while has returned. p ends.
+func (p *process) upgradeBySignal(while func()) {
+	p.t.Helper()
+	p.signal(syscall.SIGUSR2)
+	var pid int
+	proxytest.Poll(p.t, "the next process is started", func() bool {
+		m := nextPID.FindStringSubmatch(p.log.String())
+		if m != nil {
+			pid, _ = strconv.Atoi(m[1])
+		}
+		return m != nil
+	})
+	// The next process writes to p's log, too, which keeps p.cmd waiting.
+	proxytest.Poll(p.t, "the next process has taken over", func() bool {
+		return strings.Contains(p.log.String(), fmt.Sprintf("msg=\"handed over\" pid=%d", pid))
+	})
+	while()
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		p.t.Error(err)
+	}
+	p.expectExit(exitDone)
+}
+
+// expectOneHistory checks a journal's folder: sound, of one timeline, from a snapshot on without a gap.
+func expectOneHistory(t *testing.T, dir string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if err := run(t.Context(), []string{"journal", "verify", "--dir", dir}, &out, &errs); err != nil {
+		t.Errorf("journal verify: %v\n%s%s", err, &out, &errs)
+	}
+	out.Reset()
+	if err := run(t.Context(), []string{"journal", "ls", "--json", "--dir", dir}, &out, &errs); err != nil {
+		t.Fatalf("journal ls: %v\n%s", err, &errs)
+	}
+	var ls struct {
+		Timelines, Gaps, Incidents []any
+		Segments                   []struct {
+			Ranges []struct{ Timeline, From, To int64 }
+		}
+	}
+	if err := json.Unmarshal(out.Bytes(), &ls); err != nil {
+		t.Fatal(err)
+	}
+	if len(ls.Timelines) != 1 || len(ls.Gaps) > 0 || len(ls.Incidents) > 0 || len(ls.Segments) < 3 {
+		t.Fatalf("it is not one history in several segments:\n%s", &out)
+	}
+	at := int64(0)
+	for _, s := range ls.Segments {
+		for _, r := range s.Ranges {
+			if r.From != at {
+				t.Errorf("the journal has a gap from %d to %d", at, r.From)
+			}
+			at = r.To
+		}
+	}
+}
+
+// A new process that cannot serve leaves the old one as it was.
+func TestUpgradeIsRefused(t *testing.T) {
+	t.Parallel()
+	srv := proxytest.StartServer(t)
+	p := startChecked(t, srv, "")
+	other := startChecked(t, srv, "")
+	for name, row := range map[string]struct{ config, want string }{
+		"a bad file": {p.config(srv, "nonsense: 1\n"), "nonsense"},
+		"no server":  {p.configAt(freeAddr(t), ""), "nothing was taken over: upstream"},
+		"an address of another's": {strings.Replace(p.config(srv, ""), p.addr, other.addr, 1),
+			"address already in use"},
+	} {
+		before := p.log.String()
+		p.rewrite(row.config)
+		next := p.next()
+		next.start()
+		next.expectExit(exitFailed)
+		if !strings.Contains(next.log.String(), row.want) {
+			t.Errorf("%s: it says\n%s", name, next.log.String())
+		}
+		if err := p.do("PING"); err != nil {
+			t.Errorf("%s: the old one: %v", name, err)
+		}
+		if strings.Contains(strings.TrimPrefix(p.log.String(), before), "draining") {
+			t.Errorf("%s: the old one has drained", name)
+		}
+	}
+}
+
+// A second process without --takeover never disturbs the first.
+func TestSecondServeFails(t *testing.T) {
+	t.Parallel()
+	srv := proxytest.StartServer(t)
+	p := startChecked(t, srv, "")
+	next := p.next()
+	next.flags = nil
+	next.start()
+	next.expectExit(exitFailed)
+	if err := p.do("PING"); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(next.log.String(), "--takeover") {
+		t.Errorf("it does not say how:\n%s", next.log.String())
+	}
+}
+
+// A process that took over and ends before it serves leaves the old one to serve again, on the same sockets and with
+// the journal. Clients that came meanwhile are served.
+func TestUpgradeFails(t *testing.T) {
+	t.Parallel()
+	srv := proxytest.StartServer(t, "--repl-diskless-sync-delay", "0")
+	dir := shortDir(t)
+	p := newProcess(t, checked, srv.Addr, "")
+	unix := dir + "/clients"
+	p.rewrite(upgradeConfig(dir, fmt.Sprintf("{address: %q}, {address: %q}", p.addr, "unix:"+unix), srv.Addr))
+	p.start()
+	p.awaitAnswer()
+	clients := startUpgradeClients(t, 2, p.addr, "unix:"+unix)
+	for range 2 {
+		clients.progress()
+		claim := takeover.NewClaim(takeover.ClaimOptions{Name: takeover.Name(p.file), Sockets: &takeover.Sockets{},
+			Log: slog.New(slog.DiscardHandler)})
+		if found, err := claim.Find(); !found || err != nil {
+			t.Fatalf("found %v, %v", found, err)
+		}
+		if err := claim.Take(t.Context(), []string{p.addr}); err != nil {
+			t.Fatal(err)
+		}
+		claim.Close()
+	}
+	clients.progress()
+	clients.end()
+	clients.expectAll(srv)
+	expectOneHistory(t, dir+"/journal")
+	p.signal(syscall.SIGTERM)
+	p.expectExit(exitDone)
+	if _, err := os.Stat(unix); err == nil {
+		t.Error("the file of the unix socket outlives its process")
+	}
+}
+
+// SIGTERM ends a process whose successor does not serve yet.
+func TestUpgradeAndSIGTERM(t *testing.T) {
+	t.Parallel()
+	p := startChecked(t, proxytest.StartServer(t), "")
+	claim := takeover.NewClaim(takeover.ClaimOptions{Name: takeover.Name(p.file), Sockets: &takeover.Sockets{},
+		Log: slog.New(slog.DiscardHandler)})
+	if found, err := claim.Find(); !found || err != nil {
+		t.Fatalf("found %v, %v", found, err)
+	}
+	if err := claim.Take(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	defer claim.Close()
+	p.signal(syscall.SIGTERM)
+	p.expectExit(exitDone)
+	if err := claim.Confirm(); err != nil {
+		t.Errorf("the sockets are this process's alone: %v", err)
+	}
+}
+
+// The service manager hears from the old process who the new one is, and from then on from the new one. WATCHDOG_PID
+// names the old one, and the new one gives signs of life all the same.
+func TestUpgradeUnderAServiceManager(t *testing.T) {
+	await := serviceManager(t)
+	p := startChecked(t, proxytest.StartServer(t), "")
+	await("READY=1", "STOPPING=1")
+	p.signal(syscall.SIGUSR2)
+	pid, err := strconv.Atoi(await("MAINPID=", "STOPPING=1"))
+	if err != nil || pid == p.cmd.Process.Pid {
+		t.Fatalf("MAINPID=%d, %v", pid, err)
+	}
+	await("READY=1", "STOPPING=1")
+	await("WATCHDOG=1", "STOPPING=1")
+	await("WATCHDOG=1", "STOPPING=1")
+	if err := p.do("PING"); err != nil {
+		t.Error(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	await("STOPPING=1", "READY=1")
+	p.expectExit(exitDone)
+}
+
+// What names this process is not for the next one.
+func TestNextEnvironment(t *testing.T) {
+	got := nextEnv([]string{"A=1", "WATCHDOG_PID=7", "WATCHDOG_USEC=5", "LISTEN_FDS=2", "NOTIFY_SOCKET=s"})
+	if want := []string{"A=1", "WATCHDOG_USEC=5", "NOTIFY_SOCKET=s"}; !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}

@@ -1,0 +1,153 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"holdfast/proxy/accept"
+	"holdfast/proxy/admin"
+	"holdfast/proxy/recorder"
+	"holdfast/proxy/telemetry"
+	"holdfast/proxy/upstream"
+)
+
+// A takeover passes the listening sockets and the journal to another process; package takeover has the
+// conversation. These are the server's parts in it.
+//
+// The new process: start calls takeOver once everything that can fail without the journal has been done, and
+// Claim.Confirm before it accepts.
+//
+// The old process: the drain is that of any other end, in this order:
+//
+//  1. No loop gets another connection, and the handshakes in progress have ended (leaveSockets). Connections that
+//     come now wait in the sockets' queues.
+//  2. Sessions end, each once its commands are answered, durable writes with their proof. One that has just been
+//     accepted gets its first answer before (endAllButNew): a client that connects meets no closed door.
+//  3. No session is left (quiet); only last replies are on their way to clients. The journal is closed, with a last
+//     fsync, and the new process is told (handJournal). A client that does not read holds up the end of the old
+//     process, and not the new one.
+//
+// At the drain's limit stop closes the journal, with commands in flight or without.
+
+// takeOver takes over from the process that serves this configuration, if there is one. A server that does not answer
+// is refused then, as in a reload: the other process has clients to lose.
+func (srv *Server) takeOver(ctx context.Context, info *upstream.Info, unanswered error) error {
+	found, err := srv.opts.Claim.Find()
+	if !found {
+		return err
+	}
+	if unanswered == nil {
+		unanswered = info.Err
+	}
+	if unanswered != nil {
+		return fmt.Errorf("nothing was taken over: upstream %s: %w", srv.up.Load().Address(), unanswered)
+	}
+	if err := recorder.Readable(srv.opts.Journal); err != nil {
+		return fmt.Errorf("nothing was taken over: journal in %s: %w", srv.opts.Journal.Dir, err)
+	}
+	var addresses []string
+	for _, o := range srv.opts.Listeners {
+		addresses = append(addresses, o.Address)
+	}
+	for _, address := range []string{srv.opts.Admin.Address, srv.opts.HTTP} {
+		if address != "" {
+			addresses = append(addresses, address)
+		}
+	}
+	return srv.opts.Claim.Take(ctx, addresses)
+}
+
+// leaveSockets ends accepting for another process that goes on with the sockets. A connection that was accepted has
+// reached its loop when it returns, unless its handshake takes too long.
+func (srv *Server) leaveSockets(ctx context.Context) {
+	srv.mu.Lock()
+	console, http := srv.console, srv.http
+	srv.console, srv.http = nil, nil
+	srv.mu.Unlock()
+	srv.retired.Go(func() { srv.leaveOperators(console, http) })
+	for _, ln := range srv.listeners {
+		if ln.greeting != nil {
+			_ = ln.greeting.Retire() // closed once more below
+		} else {
+			ln.acceptor.Stop()
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, accept.DefaultPatience)
+	defer cancel()
+	for _, ln := range srv.listeners {
+		select {
+		case <-ln.acceptor.Ended():
+		case <-ctx.Done():
+		}
+	}
+	srv.closeListeners()
+	for _, ln := range srv.listeners {
+		ln.acceptor.Wait()
+	}
+}
+
+// leaveOperators ends console and HTTP, whose sockets go to another process.
+func (srv *Server) leaveOperators(console *admin.Server, http *telemetry.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	srv.closeConsole(ctx, console)
+	srv.closeHTTP(ctx, http)
+}
+
+// newFor is how long a new session may take to ask for its first answer, and newLook the interval of looks.
+const (
+	newFor  = 100 * time.Millisecond
+	newLook = 2 * time.Millisecond
+)
+
+// leave is drain when another process takes over.
+func (w *worker) leave() {
+	w.draining = true
+	w.unblockAll()
+	w.endAllButNew()
+}
+
+// endAllButNew ends the sessions, the new ones once they have had an answer.
+func (w *worker) endAllButNew() {
+	waits := false
+	for _, s := range w.sessions {
+		if s.traffic.out == 0 && w.loop.Now()-s.accepted < int64(newFor) {
+			waits = true
+			continue
+		}
+		s.endOfDrain()
+	}
+	if waits {
+		w.loop.AfterFunc(newLook, w.endAllButNew)
+	}
+}
+
+// quiet reports whether every session has ended: nothing is in flight.
+func (srv *Server) quiet(ctx context.Context) bool {
+	parts, err := gather(ctx, srv.loops, func(w *worker) int { return len(w.sessions) })
+	for _, sessions := range parts {
+		if sessions > 0 {
+			return false
+		}
+	}
+	return err == nil
+}
+
+// handJournal closes the journal, and says so to the process that takes over.
+func (srv *Server) handJournal() {
+	began := time.Now()
+	srv.topology.stop() // it may be changing the journal's server
+	srv.reloading.Lock()
+	defer srv.reloading.Unlock()
+	srv.closeJournal()
+	srv.opts.Offer.Released()
+	srv.log.Info("the journal is free for the other process", "took", time.Since(began))
+}
+
+// closeJournal ends the recording, if there is any.
+func (srv *Server) closeJournal() {
+	if srv.recorder != nil {
+		srv.recorder.Close()
+	}
+}
