@@ -14,11 +14,12 @@ FUZZTIME ?= 20s
 CUTS     ?= 20
 KILLS    ?= 20
 FAILOVERS ?= 3
+UPGRADES ?= 20
 RESTORES ?= 21
 REPAIRS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist dist-check run test test-short fmt vet servers conformance bench bench-rules bench-tls bench-journal bench-durable bench-hostile bench-repair page-test demo drills powercut crash failover soak restores repairs fuzz lint clean
+.PHONY: help build dist dist-check run test test-short fmt vet servers conformance bench bench-rules bench-tls bench-journal bench-durable bench-hostile bench-repair page-test demo drills powercut crash failover upgrade soak restores repairs fuzz lint clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -111,6 +112,10 @@ failover: servers ## Fail over four kinds of servers under load, beside HAProxy,
 	@scripts/servers.sh haproxy
 	HOLDFAST_FAILOVER=$(or $(FAILOVER),$(CURDIR)/loadtest/RESULTS.md) $(GO) test -count=1 -timeout 12h -v -run 'TestFailover$$' \
 		./loadtest/failover -rounds $(FAILOVERS) $(FAILOVERFLAGS)
+
+upgrade: build ## Replace the proxy under load; nobody may be refused and no write lost (UPGRADES=20, UPGRADEFLAGS=--restart).
+	@scripts/servers.sh valkey
+	$(GO) run ./loadtest/upgrade --rounds $(UPGRADES) $(UPGRADEFLAGS)
 
 soak: build ## Churn connections and hold 10,000 idle ones; memory must stay flat.
 	@scripts/servers.sh valkey
