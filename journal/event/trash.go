@@ -71,18 +71,13 @@ func (t *trash) settle(u *unit) (own func(kill) bool) {
 		return k.Name == "SWAPDB" && slices.ContainsFunc(u.saved, func(e *entry) bool { return e.has(k.DBs) })
 	}
 	for _, e := range u.saved {
-		var slots []int
-		for _, d := range e.DBs {
-			if slices.ContainsFunc(u.kills, func(k kill) bool {
-				return k.Name == "SWAPDB" && k.DBs[0] == d.DB && k.DBs[1] == d.Slot
-			}) {
-				slots = append(slots, d.Slot)
-			}
-		}
-		if gone := slices.Contains(u.dropped, e.ID); !gone && len(slots) > 0 {
-			t.add(e.ID, slots)
-		} else if gone && len(slots) > 0 {
+		slots := u.swapped(e)
+		switch {
+		case len(slots) == 0:
+		case slices.Contains(u.dropped, e.ID):
 			undone = true
+		default:
+			t.add(e.ID, slots)
 		}
 	}
 	return func(k kill) bool {
@@ -97,6 +92,18 @@ func (t *trash) settle(u *unit) (own func(kill) bool) {
 		// UNDO flushes a database that is empty, so that clients drop their caches.
 		return k.keys != nil && k.keys.High == 0 || k.keys == nil && undone
 	}
+}
+
+// swapped returns the slots of an entry that the unit's swaps concern.
+func (u *unit) swapped(e *entry) (slots []int) {
+	for _, d := range e.DBs {
+		if slices.ContainsFunc(u.kills, func(k kill) bool {
+			return k.Name == "SWAPDB" && k.DBs[0] == d.DB && k.DBs[1] == d.Slot
+		}) {
+			slots = append(slots, d.Slot)
+		}
+	}
+	return slots
 }
 
 // has reports whether two databases are an entry's own and its slot.

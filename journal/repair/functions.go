@@ -41,30 +41,12 @@ func (m *merging) functions(ctx context.Context, theirs keyspace.Endpoint) error
 			m.report.Conflicts++
 			stays(name)
 		default:
-			if m.DryRun {
-				what := "restore"
-				if want[name] == "" {
-					what = "delete"
-				}
-				m.library(name, what, "")
-				m.report.Libraries++
-				continue
-			}
-			met, err := m.exchange(ctx, name, ours[name], want[name])
-			switch {
-			case err != nil:
-				m.library(name, "failed", err.Error())
-				m.report.Failed++
-				continue
-			case met != ours[name] && met != want[name] && m.Conflicts != Replace:
-				m.library(name, "conflict", "loaded or deleted on the live server while it was put back")
-				m.report.Conflicts++
+			met, did := m.putBackLibrary(ctx, name, ours[name], want[name])
+			if met != ours[name] && met != want[name] && m.Conflicts != Replace {
 				ours[name] = met
 				stays(name)
-			default:
-				m.report.Libraries++
 			}
-			wrote = true
+			wrote = wrote || did
 		}
 	}
 	m.report.Functions = false
@@ -75,6 +57,33 @@ func (m *merging) functions(ctx context.Context, theirs keyspace.Endpoint) error
 		m.report.Functions = !maps.Equal(ours, want)
 	}
 	return err
+}
+
+// putBackLibrary gives a library the code want instead of ours, and reports the outcome. met is the
+// code that it met on the live server; wrote: it is not ours or may not be.
+func (m *merging) putBackLibrary(ctx context.Context, name, ours, want string) (met string, wrote bool) {
+	if m.DryRun {
+		what := "restore"
+		if want == "" {
+			what = "delete"
+		}
+		m.library(name, what, "")
+		m.report.Libraries++
+		return ours, false
+	}
+	met, err := m.exchange(ctx, name, ours, want)
+	switch {
+	case err != nil:
+		m.library(name, "failed", err.Error())
+		m.report.Failed++
+		return ours, false
+	case met != ours && met != want && m.Conflicts != Replace:
+		m.library(name, "conflict", "loaded or deleted on the live server while it was put back")
+		m.report.Conflicts++
+	default:
+		m.report.Libraries++
+	}
+	return met, true
 }
 
 // exchange replaces the code of a library on the live server by other code; "" is none. It returns the

@@ -169,37 +169,12 @@ const (
 
 // rule is the three-way merge, for a key of which ours is not theirs.
 func (m *merging) rule(k keyspace.Key, c *keyspace.Comparison) (decision, string) {
-	e := m.keys[k]
-	written := e.written || m.sinceW[-1] || m.sinceW[k.DB]
-	unwritten := !written && m.branch.complete
-	base := c.TargetSince == keyspace.Same
-	switch m.branch.kind {
-	case fromElsewhere:
-		if c.Relation == keyspace.Missing && !written {
-			return putBack, ""
-		}
-		base = false
-	case atFork:
-		switch {
-		case m.branch.from == nil || c.SourceSince != keyspace.Same:
-		case len(m.branch.fed) > 0 && unwritten:
-			// Redis 8 does not count a flush before the flushed keys are freed. A feed that is cut
-			// off then has flushed keys that still exist at the offset it reached.
-			return putBack, ""
-		default:
-			return leaveOurs, ""
-		}
-	case beyondMark:
-		if unwritten { // then it has the lost branch's state of some place
-			return putBack, ""
-		}
+	written := m.keys[k].written || m.sinceW[-1] || m.sinceW[k.DB]
+	if d, clear := m.clear(c, written); clear {
+		return d, ""
 	}
-	known := m.branch.from != nil || m.branch.kind == fromNothing
+	known := m.baseKnown()
 	switch {
-	case !written && known && base:
-		return putBack, ""
-	case !known && m.branch.kind == atFork && unwritten:
-		return putBack, ""
 	case written && c.Relation == keyspace.Missing:
 		return conflict, "deleted, or expired, on the live server since, and changed in the lost branch"
 	case written:
@@ -212,6 +187,36 @@ func (m *merging) rule(k keyspace.Key, c *keyspace.Comparison) (decision, string
 		return conflict, "whether the live server has changed it cannot be told"
 	}
 	return conflict, "it is not what it was where the histories part"
+}
+
+// baseKnown reports whether the values before the lost branch are known.
+func (m *merging) baseKnown() bool { return m.branch.from != nil || m.branch.kind == fromNothing }
+
+// clear decides about a key where ours and theirs do not contradict each other. written: clients may
+// have written it on the live server since.
+func (m *merging) clear(c *keyspace.Comparison, written bool) (d decision, clear bool) {
+	unwritten := !written && m.branch.complete
+	switch m.branch.kind {
+	case fromElsewhere:
+		return putBack, c.Relation == keyspace.Missing && !written
+	case atFork:
+		if m.branch.from != nil && c.SourceSince == keyspace.Same {
+			if len(m.branch.fed) > 0 && unwritten {
+				// Redis 8 does not count a flush before the flushed keys are freed. A feed that is cut
+				// off then has flushed keys that still exist at the offset it reached.
+				return putBack, true
+			}
+			return leaveOurs, true
+		}
+		if !m.baseKnown() && unwritten {
+			return putBack, true
+		}
+	case beyondMark:
+		if unwritten { // then it has the lost branch's state of some place
+			return putBack, true
+		}
+	}
+	return putBack, !written && m.baseKnown() && c.TargetSince == keyspace.Same
 }
 
 func (m *merging) decide(c keyspace.Comparison) keyspace.Action {

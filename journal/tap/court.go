@@ -97,6 +97,11 @@ func (c *court) withoutMark(ctx context.Context) (*ruling, error) {
 	if m, err := c.markIn(ctx, tr.db); m != nil || err != nil {
 		return m, err
 	}
+	return c.older(ctx, tr)
+}
+
+// older is for a server that holds no mark of our history although the stream wrote and kept one.
+func (c *court) older(ctx context.Context, tr *trail) (*ruling, error) {
 	const why = "the server holds no mark of this history: it was started from something older, or " +
 		"is another server"
 	r := c.lost(c.cur.Start, tr.first, why)
