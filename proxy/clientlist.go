@@ -143,7 +143,7 @@ func (f *frame) info() next {
 }
 
 // editInfo makes the reply to INFO that of the proxy.
-func (w *worker) editInfo(reply []byte) []byte { return w.srv.rewriteInfo(w.trash.hideInfo(reply)) }
+func (w *worker) editInfo(reply []byte) []byte { return w.srv.rewriteInfo(w.hideInfo(reply)) }
 
 // dataLink returns the link of the session's next ordinary command, unless it has to wait.
 func (s *session) dataLink() (*link, next) {

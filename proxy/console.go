@@ -19,7 +19,7 @@ type console struct {
 	ruleConsole
 	*budgetBook
 	*approvals.Book
-	trashConsole
+	*trashConsole
 	routeConsole
 	recorder.Console
 	auditConsole
@@ -40,7 +40,7 @@ func newConsole(srv *Server) *console {
 		ruleConsole:       ruleConsole{srv.loops},
 		budgetBook:        srv.budgets,
 		Book:              srv.approvals,
-		trashConsole:      trashConsole{srv.loops},
+		trashConsole:      &trashConsole{Keeper: srv.loops.workers[0].keeper, Closed: ErrServerClosed},
 		routeConsole:      routeConsole{srv.loops, srv.proofs},
 		Console:           srv.recorder.Console(processConsole{srv}.Audit),
 		auditConsole:      auditConsole{srv.audit},

@@ -33,7 +33,7 @@ func (s *status) Snapshot(ctx context.Context) (*telemetry.Snapshot, error) {
 	srv.mu.Unlock()
 	snap.Sentinels = srv.topology.metric()
 	snap.Audit, snap.Budgets = telemetry.AuditCount(srv.audit.Counts()), srv.budgets.counts()
-	snap.Proofs, snap.Trash = srv.proofs.Snapshot(), srv.trashRoom.metric()
+	snap.Proofs, snap.Trash = srv.proofs.Snapshot(), srv.trashRoom.Metric()
 	return snap, nil
 }
 
@@ -78,7 +78,7 @@ func (s *status) Degraded() []string {
 		troubles = append(troubles, silent...)
 	}
 	troubles = append(troubles, srv.proofs.Troubles()...)
-	troubles = append(troubles, srv.trashRoom.troubles()...)
+	troubles = append(troubles, srv.trashRoom.Troubles()...)
 	up := srv.up.Load()
 	for _, trouble := range up.Info().Shortcomings() {
 		troubles = append(troubles, "upstream "+up.Address()+": "+trouble)

@@ -53,7 +53,7 @@ func (f *frame) scriptDebug() next {
 func (f *frame) debuggerEvadesRules() bool {
 	s := f.s
 	p := s.w.policy
-	if s.w.trash.reserved != nil {
+	if s.w.trash.Reserved != nil {
 		return true
 	}
 	if len(p.Rules()) == 0 {

@@ -91,7 +91,7 @@ func (f *frame) decide() next {
 			return n
 		}
 	}
-	if f.cmd.RunsCode() && w.trash.hidden != nil {
+	if f.cmd.RunsCode() && w.trash.Hidden != nil {
 		if n := f.reachesTrash(); n != goOn {
 			return n
 		}

@@ -187,26 +187,6 @@ func textOpaqueTrash(command, why string) string {
 		"guard on the server (upstream.guard)", command, why)
 }
 
-// textNoTrash answers a command of a trash rule when no trash is possible.
-func textNoTrash(command, rule, why string) string {
-	return fmt.Sprintf("DENIED '%s' goes to the trash by rule '%s' of the proxy, and there is none: "+
-		"%s; nothing was executed; ask the operator", command, rule, why)
-}
-
-// textTrashFull answers a flush for which no reserved database is free.
-func textTrashFull(command, rule string) string {
-	return fmt.Sprintf("DENIED '%s' goes to the trash by rule '%s' of the proxy, and the trash is "+
-		"full; nothing was executed; the operator makes room with PURGE; a shorter keep, a limit on the "+
-		"rule or more databases (trash.databases) prevent it", command, rule)
-}
-
-// textTrashFailed answers a command whose move to the trash the server refused.
-func textTrashFailed(command, rule, why string) string {
-	return fmt.Sprintf("DENIED '%s' goes to the trash by rule '%s' of the proxy, and the server "+
-		"refused that to the proxy's own user: %s; nothing was executed; ask the operator",
-		command, rule, why)
-}
-
 // textNoDryRun answers a command when the check of the user's permission failed.
 func textNoDryRun(command, rule, why string) string {
 	return fmt.Sprintf("DENIED '%s' is carried out for you by rule '%s' of the proxy, whose own user "+

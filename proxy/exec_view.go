@@ -174,7 +174,7 @@ func (s *session) editExec(reply []byte, views execViews) []byte {
 func (s *session) editView(part []byte, e *execView, views *execViews) []byte {
 	switch {
 	case e.cmd.Name == "select":
-		return s.w.trash.outOfRange(e.args, part)
+		return s.w.trash.OutOfRange(e.args, part)
 	case part[0] == '-' && !(e.old && isNoSuchClient(part)):
 		return part
 	case views.why != nil && e.needsLines():

@@ -25,8 +25,8 @@ func (e guardEnv) Wanted(ctx context.Context) (guard.Wanted, error) {
 		return guard.Wanted{}, err
 	}
 	r := parts[0]
-	return guard.Wanted{On: e.srv.options().Guard, Policy: r.policy, Trash: r.trash.reserved != nil,
-		Hidden: r.trash.hidden, Databases: r.trash.count}, nil
+	return guard.Wanted{On: e.srv.options().Guard, Policy: r.policy, Trash: r.trash.Reserved != nil,
+		Hidden: r.trash.Hidden, Databases: r.trash.Count}, nil
 }
 
 // Server implements guard.Env.

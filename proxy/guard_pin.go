@@ -159,7 +159,7 @@ func (f *frame) needsSelf(v policy.Verdict) bool {
 		clientTracking, clientRedirect:
 		return true
 	case selectDB, otherDB:
-		if s.w.trash.hidden != nil {
+		if s.w.trash.Hidden != nil {
 			return true
 		}
 	case script:
@@ -205,7 +205,7 @@ func (f *frame) fitUser() next {
 func (f *frame) expectsCode() bool {
 	s := f.s
 	return f.b == multi && s.ident.opaque && s.tx == nil && s.held&holdWatch != 0 &&
-		s.w.trash.hidden == nil && f.unguardedWhy() == ""
+		s.w.trash.Hidden == nil && f.unguardedWhy() == ""
 }
 
 // becomeGuard and becomeSelf log a pinned link in as another user.

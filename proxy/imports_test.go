@@ -83,6 +83,10 @@ func mayImport(pkg, imp string) bool {
 	case pkg == "holdfast/proxy/recorder":
 		return under(imp, "holdfast/journal") || under(imp, "holdfast/proxy/admin") || imp == "holdfast/proxy/durable" ||
 			imp == "holdfast/proxy/telemetry" || imp == "holdfast/proxy/upstream"
+	case pkg == "holdfast/proxy/trash":
+		return under(imp, "holdfast/policy") || imp == "holdfast/journal/seldom" || under(imp, "holdfast/proxy/admin") ||
+			imp == "holdfast/proxy/durable" || imp == "holdfast/proxy/resp" || imp == "holdfast/proxy/telemetry" ||
+			imp == "holdfast/proxy/upstream"
 	case pkg == "holdfast/proxy/guard":
 		return under(imp, "holdfast/policy") || imp == "holdfast/journal/seldom"
 	case pkg == "holdfast/proxy":

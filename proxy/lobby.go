@@ -124,7 +124,7 @@ func (f *frame) selectDB() next {
 	args, hidden := cloneArgs(f.Args), f.hidden
 	return f.askAs(func(reply []byte, broken bool) {
 		if hidden && isError(reply, broken) {
-			reply = s.w.trash.outOfRange(args, reply)
+			reply = s.w.trash.OutOfRange(args, reply)
 		} else if ok && !isError(reply, broken) {
 			s.setDB(db)
 			s.expect()

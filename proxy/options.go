@@ -15,6 +15,7 @@ import (
 	"holdfast/proxy/sentinel"
 	"holdfast/proxy/takeover"
 	"holdfast/proxy/telemetry"
+	"holdfast/proxy/trash"
 	"holdfast/proxy/upstream"
 )
 
@@ -38,7 +39,7 @@ type Options struct {
 
 	Rules       []policy.RuleSpec
 	Enforcement string // "enforce" (the default) or "observe"
-	Trash       Trash
+	Trash       trash.Settings
 	Routes      []policy.RouteSpec // writes acknowledged only when durable
 
 	Journal recorder.Options // no Dir: no journal

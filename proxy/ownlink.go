@@ -141,7 +141,7 @@ func (f *frame) followState() next {
 		if !isError(reply, broken) {
 			reply = change(reply)
 		} else if b == selectDB && hidden {
-			reply = s.w.trash.outOfRange(args, reply)
+			reply = s.w.trash.OutOfRange(args, reply)
 		}
 		s.deliver(reply)
 	})

@@ -83,7 +83,7 @@ func (l *link) push(reply []byte, typ byte) bool {
 		case "tracking-redir-broken":
 			reply = s.redirect.translate(reply)
 		case "invalidate":
-			reply = l.w.trash.hideInvalidated(reply)
+			reply = l.w.trash.HideInvalidated(reply)
 		}
 	case l.sub.monitor && typ == '+' && isMonitorLine(reply):
 		if l.sub.own(reply) || l.w.srv.controlCommand(reply) {
@@ -96,7 +96,7 @@ func (l *link) push(reply []byte, typ byte) bool {
 		case !l.sub.any():
 			return false
 		case isMessage(word):
-			reply = l.w.trash.hideInvalidated(reply)
+			reply = l.w.trash.HideInvalidated(reply)
 		case kindOf(string(word)) != subNone && !l.awaitsConfirmation():
 			l.sub.note(reply)
 		default:

@@ -66,8 +66,8 @@ func TestRecompile(t *testing.T) {
 		if anew := srv.inForce != before; anew != step.anew {
 			t.Errorf("%s: compiled %v, want %v", step.what, anew, step.anew)
 		}
-		if srv.inForce.trash.count != info.Databases {
-			t.Errorf("%s: rules for %d databases of %d", step.what, srv.inForce.trash.count, info.Databases)
+		if srv.inForce.trash.Count != info.Databases {
+			t.Errorf("%s: rules for %d databases of %d", step.what, srv.inForce.trash.Count, info.Databases)
 		}
 	}
 	if srv.table.ByName("myget") == nil || srv.table.ByName("new") != nil {

@@ -271,8 +271,8 @@ func (c *change) swap() (was replaced, err error) {
 	if next.rules, err = srv.compile(c.opts, table, info); err != nil {
 		return was, err
 	}
-	if next.rules.trash.definitive() {
-		return was, fmt.Errorf("trash: %w", next.rules.trash.off)
+	if next.rules.trash.Definitive() {
+		return was, fmt.Errorf("trash: %w", next.rules.trash.Off)
 	}
 	if err := durable.RefuseMarks(next.rules.routes.All(), info); err != nil {
 		return was, err
@@ -281,7 +281,7 @@ func (c *change) swap() (was replaced, err error) {
 		return was, err
 	}
 	srv.warnUnresolved(next.rules.policy, c.opts.Rules)
-	srv.tellTrash(next.rules, info)
+	srv.trashNews.Tell(next.rules.trash, next.rules.policy, info)
 	srv.current.take(&c.opts)
 	srv.table, srv.inForce, srv.compiled = table, next.rules, basisOf(table, info)
 	was = c.swapParts()

@@ -38,7 +38,7 @@ func (f *frame) ruled() next {
 	case policy.Confirm:
 		return f.confirm(r)
 	case policy.Trash:
-		return f.trash(r)
+		return f.toTrash(r)
 	}
 	if f.unseen() {
 		return f.refuse(textNoScript)

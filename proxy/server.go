@@ -27,6 +27,7 @@ import (
 	"holdfast/proxy/resp"
 	"holdfast/proxy/takeover"
 	"holdfast/proxy/telemetry"
+	"holdfast/proxy/trash"
 	"holdfast/proxy/upstream"
 )
 
@@ -79,7 +80,7 @@ type shared struct {
 	guard     *guard.Keeper // from startWorkers on
 	logs      *logKeeper
 	proofs    *durable.Monitor
-	trashRoom trashRoom
+	trashRoom *trash.Room
 }
 
 // configured is the configuration in force, and what follows from it.
@@ -90,7 +91,7 @@ type configured struct {
 	compiled  basis
 	inForce   *rules // compiled from it
 	routeLog  durable.TroubleLog
-	trashTold trashTold
+	trashNews trash.News
 }
 
 // entrances is the listeners for clients.
@@ -126,6 +127,7 @@ func New(opts Options) (*Server, error) {
 	srv := &Server{opts: opts, log: opts.Logger, loops: newLoops(), instance: newInstance()}
 	srv.begin()
 	srv.current, srv.routeLog = opts, durable.TroubleLog{Log: srv.log}
+	srv.trashNews.Log = srv.log
 	srv.turns = handshakeTurns(opts.Workers)
 	srv.status = &status{srv}
 	srv.reloads.Last = srv.startedAt
@@ -134,7 +136,7 @@ func New(opts Options) (*Server, error) {
 		limits: policy.NewLimits(limitersPerRule), budgets: &budgetBook{began: srv.startedAt},
 		approvals: approvals.New(log), audit: log, hits: audit.NewRuleLog(srv.log),
 		scripts: policy.NewScripts(0), logs: newLogKeeper(srv.ownEntry), proofs: durable.NewMonitor(),
-		trashRoom: trashRoom{log: srv.log},
+		trashRoom: &trash.Room{Log: srv.log},
 	}
 	srv.topology = newTopology(srv)
 	if opts.Sentinels != nil {
@@ -176,7 +178,7 @@ func (srv *Server) compile(o Options, t *policy.Table, info *upstream.Info) (*ru
 	if err != nil {
 		return nil, fmt.Errorf("routes: %w", err)
 	}
-	return newRules(p, routes, planTrash(&o, p, info)), nil
+	return newRules(p, routes, trash.NewPlan(o.Trash, o.Routes, p, info)), nil
 }
 
 // Run serves until ctx ends or DRAIN is requested, then lets commands in flight finish, for at most
@@ -270,15 +272,15 @@ func (srv *Server) startWorkers(info *upstream.Info) error {
 	if err != nil {
 		return err
 	}
-	if r.trash.definitive() {
-		return fmt.Errorf("trash: %w", r.trash.off)
+	if r.trash.Definitive() {
+		return fmt.Errorf("trash: %w", r.trash.Off)
 	}
 	if err := durable.RefuseMarks(r.routes.All(), now); err != nil {
 		return err
 	}
 	srv.inForce, srv.compiled = r, basisOf(srv.table, now)
 	srv.warnUnresolved(r.policy, srv.opts.Rules)
-	srv.tellTrash(r, now)
+	srv.trashNews.Tell(r.trash, r.policy, now)
 	srv.askForProofs(r.routes.All())
 	srv.reportRoutes(r, now)
 	for i := range srv.opts.Workers {
@@ -412,7 +414,7 @@ func (srv *Server) upstreamChanged(up *upstream.Upstream, info *upstream.Info) {
 		srv.table = t
 	}
 	r := srv.recompile(info)
-	srv.tellTrash(srv.inForce, info)
+	srv.trashNews.Tell(srv.inForce.trash, srv.inForce.policy, info)
 	srv.reportRoutes(srv.inForce, info)
 	srv.loops.each(func(w *worker) {
 		w.learn(info)
@@ -438,9 +440,9 @@ func (srv *Server) recompile(info *upstream.Info) *rules {
 	case err != nil:
 		srv.log.Error("the rules do not fit the server's commands; the old ones stay", "error", err)
 		return nil
-	case r.trash.definitive():
+	case r.trash.Definitive():
 		srv.log.Error("there can be no trash on this server: rules with this action deny",
-			"error", r.trash.off)
+			"error", r.trash.Off)
 	}
 	srv.inForce = r
 	return r

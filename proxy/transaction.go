@@ -16,7 +16,7 @@ type transaction struct {
 	due       policy.Match // the routes' demand on them
 	deletions []*deletion
 	deletes   int64 // keys that the queued deletes may take
-	trash     []queuedTrash
+	trash     queuedTrash
 	views     execViews
 	pause     [][]byte // a CLIENT PAUSE, in force after EXEC
 	resend    resend   // see guard_pin.go
@@ -163,8 +163,8 @@ func (f *frame) endMulti() next {
 		if tx.pause != nil && !broken && ran && cmd.Name == "exec" {
 			s.w.srv.clientsPaused(tx.pause)
 		}
-		if len(tx.trash) > 0 && (broken || ran) && cmd.Name == "exec" {
-			s.w.tellTrashed(tx.trash, !broken)
+		if len(tx.trash.marks) > 0 && (broken || ran) && cmd.Name == "exec" {
+			tx.trash.tell(s.w, !broken)
 		}
 	}}
 	if tx.views.list != nil || l.guard != nil {

@@ -1,209 +1,266 @@
 package proxy
 
 import (
-	"embed"
-	"encoding/json"
+	"bytes"
 	"errors"
-	"fmt"
-	"regexp"
-	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"holdfast/policy"
-	"holdfast/proxy/durable"
+	"holdfast/proxy/audit"
 	"holdfast/proxy/resp"
-	"holdfast/proxy/upstream"
+	"holdfast/proxy/trash"
 )
 
-// The trash. A rule with this action has data moved aside on the server instead of destroyed, and
-// the console can restore it.
-//
-// Some of the server's databases are reserved for it. The last of them holds the ledger, a hash of
-// one JSON text per entry; the others are slots. A flush swaps each database with an empty slot
-// (SWAPDB), in constant time. The clients see empty databases, and get the reply of a flush.
-//
-// Every step is one script, so that the server carries out all of it or nothing, even if the proxy
-// dies. Two proxies take turns without coordination: one script finds the free slots, decides, and
-// records the result in the ledger. The proxy keeps no state. The rejected design uses several
-// steps under WATCH: a proxy can die in its intermediate states.
+// The sessions' part in the trash: the conversation about one command. Package trash has the
+// scripts, and reads their replies.
 //
 // The scripts go by the control user's links (privileged.go), after the server has confirmed that
 // the client's own user may run the command. Inside MULTI the script takes the command's place in
 // the client's transaction, as the client's user, because only there does it run at EXEC.
 
-// Trash configures the trash's place on the server.
-type Trash struct {
-	// Databases are reserved: the last one for the ledger, the others for kept data. Nil: the upper
-	// half of the server's databases, and only while a rule has the action trash. All proxies of
-	// one server must have the same value.
-	Databases []int
-	// Memory is the percentage of the server's maxmemory at which the trash is emptied early, the
-	// oldest first. 0: never.
-	Memory int
+// trashConsole is trash.Console, which console embeds beside the recorder's.
+type trashConsole = trash.Console
+
+// trashEnv is the worker as package trash sees it.
+type trashEnv struct{ w *worker }
+
+func (e trashEnv) Plan() *trash.Plan { return e.w.trash }
+
+func (e trashEnv) Ask(args []string, done func(reply []byte, broken bool)) {
+	e.w.privileged().ask(done, args...)
 }
 
-// trashPlan is the trash's layout for workers. It is immutable. Its zero value reserves nothing.
-type trashPlan struct {
-	reserved []int  // ascending
-	count    int    // of the server's databases
-	hidden   []int  // from clients: the reserved ones and that of the fences' watermark
-	mark     int32  // the database of the watermark
-	config   string // for the scripts
-	memory   string
-	// off is why there is no trash, though a rule asks for it.
-	off error
+func (e trashEnv) After(d time.Duration, f func()) { e.w.loop.AfterFunc(d, f) }
+
+func (e trashEnv) Post(f func()) bool { return e.w.loop.Post(f) }
+
+func (e trashEnv) Draining() bool { return e.w.draining }
+
+// trashJob is the conversation about one command on its way to the trash: the server is asked
+// whether the client's user may run it (move), one script moves the endangered data aside (apart, or
+// inPlace), and the client gets the command's reply or a refusal.
+type trashJob struct {
+	*frame // as the client sent it, kept
+	trash.Move
+	own  bool      // only the session's own link can interpret the command
+	gone *deletion // for the budgets; nil: not counted
 }
 
-var (
-	errTrashUnknown = errors.New("the server was not reached so far")
-	errTrashMoved   = errors.New("the configuration has just changed: send it again")
-	errTrashCluster = errors.New("the server is in cluster mode, which has no SWAPDB")
-	errTrashCount   = errors.New("the number of the server's databases is unknown: " +
-		"the control user may not run CONFIG GET")
-)
+var errTrashMoved = errors.New("the configuration has just changed: send it again")
 
-// PlanTrash returns the databases reserved for the trash on a server like info, under the rules of
-// p. The error says why there can be no trash; it is nil if no rule asks for one.
-func PlanTrash(t Trash, p *policy.Policy, info *upstream.Info) (reserved []int, err error) {
-	wanted := slices.ContainsFunc(p.Rules(), func(r *policy.Rule) bool {
-		return r.Action == policy.Trash
+// toTrash moves the data aside that a command would destroy. One that destroys nothing goes on.
+func (f *frame) toTrash(r *policy.Rule) next {
+	s, cmd := f.s, f.cmd
+	name, plan := commandName(cmd, f.Args), s.w.trash
+	if !policy.Trashable(cmd) && !cmd.DeletesByTime(f.Args, s.w.unixMilli()) {
+		// A script that calls such a command.
+		f.note(r, denied, "")
+		return f.refuse(textDenied(name, r.Name))
+	}
+	if !trash.Destroys(cmd, f.Args, s.w.unixMilli()) {
+		return goOn
+	}
+	if plan.Lacking() != nil {
+		f.note(r, denied, "")
+		m := trash.Move{Plan: plan, Name: name, Rule: r}
+		return f.refuse(m.Missing(nil))
+	}
+	if f.due.Route != nil {
+		if n := f.undurable(); n != goOn {
+			return n
+		}
+	}
+	if n := f.withinBudget(); n != goOn {
+		return n
+	}
+	if s.outstanding > 0 {
+		return waitOrder
+	}
+	if n := f.logsSaved(); n != goOn {
+		return n
+	}
+	j := f.trashJob(name, r)
+	f.deleting = nil
+	tx := s.tx
+	f.permitted(j.frame.Args, func() { j.move(tx) })
+	return handled
+}
+
+// trashJob begins the conversation.
+func (f *frame) trashJob(name string, r *policy.Rule) *trashJob {
+	s, cmd := f.s, f.cmd
+	j := &trashJob{frame: f.kept(), own: s.ownLinkOnly(), gone: f.deleting}
+	j.Move = trash.Move{Plan: s.w.trash, Cmd: cmd, Name: name, Rule: r, Session: s.id}
+	if j.Keyed() {
+		j.hideReserved() // COPY … DB
+	}
+	j.Move.Args = j.frame.Args
+	db := int(s.db)
+	if s.tx != nil || j.own {
+		db = -1
+	}
+	j.Scope = trash.Scope(cmd, f.Args, db)
+	command := string(short(bytes.Join(f.Args, []byte(" "))))
+	switch cmd.Name {
+	case "set", "restore", "restore-asking": // values are the application's
+		command = audit.Describe(cmd, f.Args)
+	}
+	j.Client = trash.Client{User: s.ident.userName(), Addr: s.conn.RemoteAddr(), Name: s.name,
+		Command: command, Rule: r.Name}
+	if s.tx != nil && s.w.srv.audit.On() {
+		j.Client.Mark = s.newMark()
+	}
+	return j
+}
+
+// move continues once the server has confirmed the user's permission. tx is the command's
+// transaction.
+func (j *trashJob) move(tx *transaction) {
+	s := j.s
+	switch {
+	case !s.w.trash.Same(j.Plan):
+		j.refuseWith(j.Missing(errTrashMoved))
+	case tx != s.tx, j.own && s.pin == nil:
+		// The link is lost, and the session ends with it, and with the transaction.
+	case tx != nil || j.own:
+		j.inPlace()
+	default:
+		j.apart()
+	}
+}
+
+// ownLinkOnly reports whether only the session's own link can interpret the command: its selected
+// database, the effect of unanswered commands before it, or whether a subscriber may send it.
+func (s *session) ownLinkOnly() bool {
+	return s.pin != nil && s.held&holdState != 0 &&
+		(s.muted != replyOn || s.dbUnsure || s.userUnsure || s.pin.sub.active)
+}
+
+// refuseWith refuses a command that did not go to the trash.
+func (j *trashJob) refuseWith(text string) {
+	j.note(j.rule, denied, "")
+	j.refuseNow(resp.AppendError(nil, text))
+}
+
+// apart sends the script by the control user's link.
+func (j *trashJob) apart() {
+	s := j.s
+	j.again()
+	j.matchAgain()
+	s.markAgain()
+	j.askString(s.w.privileged(), j.Apart(), func(reply []byte, broken bool) {
+		if broken {
+			s.answerNow(bytes.Clone(reply))
+			return
+		}
+		moved, refusal := j.Read(reply)
+		if refusal != "" {
+			j.refuseWith(refusal)
+			return
+		}
+		j.moved(&moved)
+		s.answerNow(j.Reply(&moved, int(s.proto)))
 	})
-	if !wanted && len(t.Databases) == 0 {
-		return nil, nil
+}
+
+// moved records a new entry.
+func (j *trashJob) moved(m *trash.Moved) {
+	s, ref := j.s, ""
+	if m.ID != 0 {
+		ref = strconv.FormatInt(m.ID, 10)
+	}
+	if m.ID != 0 && !j.Keyed() {
+		s.w.log.Info("moved to the trash", "id", m.ID, "keys", m.Value.Int, "command", j.Name,
+			"rule", j.rule.Name, "user", s.ident.userName(), "client", s.conn.RemoteAddr())
 	}
 	switch {
-	case info.Generation == 0:
-		return nil, errTrashUnknown
-	case info.Cluster:
-		return nil, errTrashCluster
-	case info.Databases == 0:
-		return nil, errTrashCount
+	case j.gone == nil:
+	case j.Keyed():
+		s.countDeleted(j.gone.count(&m.Value))
+	default:
+		s.countDeleted(m.Value.Int)
 	}
-	list := slices.Sorted(slices.Values(t.Databases))
-	if len(list) == 0 {
-		for db := DefaultTrash(info.Databases); db < info.Databases; db++ {
-			list = append(list, db)
+	j.note(j.rule, trashed, ref)
+}
+
+// inPlace sends the script by the session's own link, in place of the command: in a transaction, it
+// is carried out at EXEC. The server checks the client's user.
+func (j *trashJob) inPlace() {
+	s, l := j.s, j.s.pin
+	j.again()
+	j.deleting = j.gone
+	if j.Client.Mark == "" {
+		j.note(j.rule, trashed, "")
+	} else {
+		j.noteAtExec()
+	}
+	s.tx.fix(whyBeside(j.Name))
+	l.send(resp.AppendCommandStrings(nil, j.InPlace()...))
+	if s.tx == nil {
+		j.matchAgain()
+	}
+	if !l.sub.active || s.muted != replyOn {
+		j.noteSent(l, modeForward, nil)
+		return
+	}
+	j.noteSent(l, modeCall, &call{done: func(reply []byte, _ bool) {
+		if bytes.HasPrefix(reply, []byte("-ERR Can't execute")) { // as a subscriber
+			reply = bytes.Replace(reply, []byte("'eval'"), []byte("'"+j.Name+"'"), 1)
 		}
-	}
-	if len(list) < 2 {
-		return nil, fmt.Errorf("the server has %d databases, and the trash needs two of its own at "+
-			"the least", info.Databases)
-	}
-	if last := list[len(list)-1]; list[0] < 1 || last >= info.Databases {
-		return nil, fmt.Errorf("the server has %d databases, from which databases %v cannot be "+
-			"reserved for the trash", info.Databases, list)
-	}
-	return list, nil
+		s.deliver(reply)
+	}})
 }
 
-// DefaultTrash is the first database of a trash without a setting: the upper half of the server's is its.
-func DefaultTrash(databases int) int { return (databases + 1) / 2 }
+// In a transaction data goes to the trash at EXEC, and the script's reply goes to the client. So
+// the script stores the entry's id under a mark, and the proxy fetches it after EXEC's reply. Only
+// then does the audit log record the entry: a discarded command never ran.
 
-// EvictsAll is Evicts's result for the allkeys policies.
-const EvictsAll = "keys of any kind"
-
-// Evicts names the keys that the server evicts when its memory is full; "": none.
-func Evicts(info *upstream.Info) string {
-	switch {
-	case info.MaxMemory == 0 || info.MaxMemoryPolicy == "noeviction":
-		return ""
-	case strings.HasPrefix(info.MaxMemoryPolicy, "allkeys-"):
-		return EvictsAll
-	case strings.HasPrefix(info.MaxMemoryPolicy, "volatile-"):
-		return "keys with a time to live"
-	}
-	return ""
+// queuedTrash is the audit records that await EXEC's reply, by their marks.
+type queuedTrash struct {
+	marks   []string
+	entries []audit.Entry
 }
 
-// planTrash makes the plan for the workers.
-func planTrash(o *Options, p *policy.Policy, info *upstream.Info) *trashPlan {
-	list, err := PlanTrash(o.Trash, p, info)
-	if err != nil || list == nil {
-		t := &trashPlan{off: err, count: info.Databases}
-		if last, ok := durable.MarkDatabase(o.Routes, info); ok {
-			t.hidden, t.mark = []int{last}, int32(last)
+// newMark is a name that no other command has.
+func (s *session) newMark() string {
+	return strings.Join([]string{strconv.FormatUint(s.id, 36), strconv.FormatInt(time.Now().UnixNano(), 36),
+		strconv.Itoa(len(s.tx.trash.marks))}, "-")
+}
+
+// noteAtExec is note for a command in a transaction.
+func (j *trashJob) noteAtExec() {
+	s := j.s
+	if s.again.waited {
+		return
+	}
+	s.w.counters.Rules[j.rule.Index].Trashed++
+	q := &s.tx.trash
+	q.marks = append(q.marks, j.Client.Mark)
+	q.entries = append(q.entries, j.auditEntry(j.rule, trashed))
+}
+
+// tell records in the audit log the data that a transaction moved to the trash. ran is false if the
+// link broke and the outcome is unknown.
+func (q *queuedTrash) tell(w *worker, ran bool) {
+	if !ran {
+		putTrashed(w.srv.audit, q.entries, nil)
+		return
+	}
+	entries := q.entries
+	w.keeper.IDs(q.marks, func(marks, ids []string) {
+		putTrashed(w.srv.audit, entries[:len(marks)], ids)
+		entries = entries[len(marks):]
+	})
+}
+
+// putTrashed hands lines to the audit log, with the known ids.
+func putTrashed(log *audit.Log, list []audit.Entry, ids []string) {
+	for i, e := range list {
+		if i < len(ids) {
+			e.Trash = ids[i]
 		}
-		return t
+		log.Put(e)
 	}
-	n := len(list) - 1
-	config, err := json.Marshal(struct {
-		Ledger    int   `json:"ledger"`
-		Slots     []int `json:"slots"`
-		Databases int   `json:"databases"`
-	}{list[n], list[:n], info.Databases})
-	return &trashPlan{reserved: list, hidden: list, mark: int32(list[n]), count: info.Databases,
-		config: string(config), memory: fmt.Sprint(o.Trash.Memory), off: err}
-}
-
-// definitive reports whether the configuration does not fit the server; a server not seen yet may
-// fit.
-func (t *trashPlan) definitive() bool { return t.off != nil && t.off != errTrashUnknown }
-
-// hides reports whether a database is hidden from clients.
-func (t *trashPlan) hides(db int) bool { return slices.Contains(t.hidden, db) }
-
-//go:embed trash/*.lua
-var trashFiles embed.FS
-
-// trashScript assembles one of the scripts, behind the parts that it shares with others. Each
-// request carries the whole script, so that it works in a transaction and after SCRIPT FLUSH, too.
-func trashScript(head string, names ...string) string {
-	var b strings.Builder
-	b.WriteString(head)
-	for _, file := range append([]string{"ledger"}, names...) {
-		text, err := trashFiles.ReadFile("trash/" + file + ".lua")
-		if err != nil {
-			panic(err) // the files are part of the program
-		}
-		b.Write(text)
-	}
-	return ownCall.ReplaceAllStringFunc(stripLua(b.String()), spellCall)
-}
-
-// ownCall is a call with a fixed command name.
-var ownCall = regexp.MustCompile(`redis\.p?call\('[A-Z]+'`)
-
-// spellCall spells the command of a call as the proxy's own: the slow log shows calls of scripts.
-func spellCall(call string) string {
-	before, name, _ := strings.Cut(strings.TrimSuffix(call, "'"), "'")
-	return before + "'" + resp.Spell(name) + "'"
-}
-
-const (
-	// anyMemory: when memory is full, moving aside must work, like the deletion that it replaces.
-	anyMemory = "#!lua flags=allow-oom\n"
-	// someMemory is for scripts that the server refuses then.
-	someMemory = "#!lua\n"
-)
-
-// stripLua removes comments and indentation from a script: it is sent often.
-func stripLua(text string) string {
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "--") {
-			continue
-		}
-		b.WriteString(line)
-		b.WriteByte('\n')
-	}
-	return b.String()
-}
-
-var (
-	scriptFlush    = trashScript(anyMemory, "flush")
-	scriptKeys     = trashScript(anyMemory, "keylist", "keys")
-	scriptValues   = trashScript(someMemory, "keylist", "keys")
-	scriptUndo     = trashScript(anyMemory, "keylist", "undo")
-	scriptUndoKeys = trashScript(anyMemory, "keylist", "undokeys")
-	scriptMerge    = trashScript(anyMemory, "merge")
-	scriptPurge    = trashScript(anyMemory, "keylist", "purge")
-	scriptSweep    = trashScript(anyMemory, "keylist", "sweep")
-	scriptList     = trashScript(anyMemory, "keylist", "list")
-	scriptTold     = trashScript(anyMemory, "told")
-)
-
-// eval is the command that runs a script of the trash.
-func (t *trashPlan) eval(script string, args ...string) []string {
-	return append([]string{"eVaL", script, "0", t.config}, args...)
 }

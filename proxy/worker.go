@@ -15,6 +15,7 @@ import (
 	"holdfast/proxy/guard"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
+	"holdfast/proxy/trash"
 	"holdfast/proxy/upstream"
 )
 
@@ -44,7 +45,7 @@ type worker struct {
 	sampling
 	serverWay
 	draining bool
-	trashSweep
+	keeper   *trash.Keeper
 }
 
 // bounds are the limits in force.
@@ -123,12 +124,6 @@ type serverWay struct {
 	open     int // links that are connected
 }
 
-// trashSweep is the state of the trash's sweeps.
-type trashSweep struct {
-	sweeping   bool   // one is under way
-	sweepError string // the last one's, if it failed
-}
-
 func newWorker(srv *Server, id int, r *rules) (*worker, error) {
 	w := &worker{
 		srv: srv, id: id, log: srv.log, rules: *r, counters: telemetry.NewCounters(r.labels),
@@ -142,6 +137,7 @@ func newWorker(srv *Server, id int, r *rules) (*worker, error) {
 	w.door.w, w.room.w, w.taker.w = w, w, w
 	w.outage = outage{w: w, hold: int64(srv.opts.Hold)}
 	w.durable, w.passes.w = newPipeline(w), w
+	w.keeper = trash.NewKeeper(trashEnv{w}, srv.trashRoom, srv.log)
 	w.setLimits(srv.opts.Limits)
 	w.sources.start = w.startReading
 	w.desk.free = make(chan struct{}, 1)
@@ -177,7 +173,7 @@ func (w *worker) run() {
 	w.loop.AfterFunc(0, w.setClock)
 	w.setRoutes()
 	if w.id == 0 {
-		w.loop.AfterFunc(0, w.sweepTrash) // finish the work of an earlier proxy
+		w.loop.AfterFunc(0, w.keeper.Sweep) // finish the work of an earlier proxy
 	}
 	if err := w.loop.Run(); err != nil {
 		w.log.Error("an event loop ended", "worker", w.id, "error", err)

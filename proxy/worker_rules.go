@@ -5,6 +5,7 @@ import (
 	"holdfast/proxy/durable"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
+	"holdfast/proxy/trash"
 	"holdfast/proxy/upstream"
 )
 
@@ -17,10 +18,10 @@ type rules struct {
 	labels     *telemetry.Labels
 	behaviours []behaviour
 	classes    []telemetry.Class
-	trash      *trashPlan
+	trash      *trash.Plan
 }
 
-func newRules(p *policy.Policy, routes *policy.Routes, trash *trashPlan) *rules {
+func newRules(p *policy.Policy, routes *policy.Routes, trash *trash.Plan) *rules {
 	if len(routes.All()) == 0 {
 		routes = nil
 	}
@@ -59,7 +60,7 @@ func (w *worker) setRules(r *rules) {
 		if s.last != nil {
 			s.last = w.command(s.last.Name)
 		}
-		if w.trash.hides(int(s.db)) {
+		if w.trash.Hides(int(s.db)) {
 			s.endLater(telemetry.CloseUpstream) // its database is hidden now
 		}
 	}
@@ -69,7 +70,7 @@ func (w *worker) setRules(r *rules) {
 func (w *worker) setRoutes() {
 	t := w.trash
 	w.durable.SetRoutes(w.routes, durable.Mark{
-		DB: t.mark, Count: w.id == 0 && t.reserved == nil && t.hides(int(t.mark)),
+		DB: t.Mark, Count: w.id == 0 && t.Reserved == nil && t.Hides(int(t.Mark)),
 	})
 }
 

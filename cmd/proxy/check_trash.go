@@ -8,7 +8,7 @@ import (
 
 	"holdfast/configs"
 	"holdfast/policy"
-	"holdfast/proxy"
+	"holdfast/proxy/trash"
 	"holdfast/proxy/upstream"
 )
 
@@ -38,7 +38,7 @@ func checkTrash(
 	}
 	dbs := strings.Trim(fmt.Sprint(reserved), "[]")
 	r.ok("trash", "databases %s are reserved for it and hidden from clients", dbs)
-	switch slots, free, err := proxy.TrashHolds(ctx, u, trash(c), p); {
+	switch slots, free, err := trash.Holds(ctx, u, trashSettings(c), p); {
 	case err != nil:
 		r.warn("trash", "how full it is cannot be told: %v", err)
 	case free == 0:
@@ -47,12 +47,12 @@ func checkTrash(
 	default:
 		r.ok("trash", "%d of its %d databases for flushes are free", free, slots)
 	}
-	if rules := proxy.UnlimitedFlushes(p); len(rules) > 0 {
+	if rules := trash.UnlimitedFlushes(p); len(rules) > 0 {
 		r.warn("trash", "it holds %d flushed databases, and the rule has no limit (%s): when it is full, "+
 			"flushes are denied until the oldest was kept long enough; a test suite that flushes "+
 			"between tests fails then", len(reserved)-1, strings.Join(rules, ", "))
 	}
-	if what := proxy.Evicts(info); what != "" {
+	if what := trash.Evicts(info); what != "" {
 		r.warn("trash", "the server evicts %s when it is full (%s), %s, too: UNDO cannot bring these "+
 			"back", what, info.MaxMemoryPolicy, evicted(what))
 	}
@@ -75,13 +75,13 @@ func planTrash(c *configs.Config, info *upstream.Info) (reserved []int, p *polic
 	if err != nil {
 		return nil, nil, errRules
 	}
-	reserved, err = proxy.PlanTrash(trash(c), p, info)
+	reserved, err = trash.Reserve(trashSettings(c), p, info)
 	return reserved, p, err
 }
 
 // evicted names the part of the trash that such an eviction affects.
 func evicted(what string) string {
-	if what == proxy.EvictsAll {
+	if what == trash.EvictsAll {
 		return "those in the trash and its ledger"
 	}
 	return "those in the trash"

@@ -16,7 +16,7 @@ import (
 	"holdfast/journal/keyspace"
 	"holdfast/journal/replay"
 	"holdfast/journal/scratch"
-	"holdfast/proxy"
+	"holdfast/proxy/trash"
 )
 
 const aboutDiff = `Compares the server with the journal, key by key, while it goes on serving: what the
@@ -227,7 +227,7 @@ func withoutTrash(ctx context.Context, config string, e keyspace.Endpoint) (func
 		return nil, err
 	}
 	n, err := strconv.Atoi(fmt.Sprintf("%s", pair[1]))
-	return func(db int) bool { return db >= proxy.DefaultTrash(n) }, err
+	return func(db int) bool { return db >= trash.DefaultFirst(n) }, err
 }
 
 // server is the compared server.

@@ -18,6 +18,7 @@ import (
 	"holdfast/proxy/recorder"
 	"holdfast/proxy/sentinel"
 	"holdfast/proxy/telemetry"
+	"holdfast/proxy/trash"
 	"holdfast/proxy/upstream"
 )
 
@@ -54,7 +55,7 @@ func (s *service) options(c *configs.Config) (proxy.Options, error) {
 			File: c.Audit.File, MaxSize: int64(c.Audit.MaxSize), Keep: c.Audit.Keep,
 		},
 		Journal: s.journalOptions(c),
-		Trash:   trash(c),
+		Trash:   trashSettings(c),
 		Routes:  routeSpecs(c),
 		Drain:   max(c.Drain, time.Millisecond), // zero would be the default
 		Admin: admin.Options{
@@ -76,8 +77,8 @@ func (s *service) options(c *configs.Config) (proxy.Options, error) {
 }
 
 // trash is the place of the trash in a configuration.
-func trash(c *configs.Config) proxy.Trash {
-	return proxy.Trash{
+func trashSettings(c *configs.Config) trash.Settings {
+	return trash.Settings{
 		Databases: c.Trash.Databases,
 		Memory:    int(math.Round(float64(c.Trash.Memory) * 100)),
 	}

@@ -1,4 +1,4 @@
-package proxy
+package trash
 
 import (
 	"context"
@@ -13,11 +13,11 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// trashRoom is the trash's room for flushes at the last sweep. A full trash denies further flushes,
-// and operators should learn of it before their clients do.
-type trashRoom struct {
+// Room is the trash's room for flushes at the last sweep. A full trash denies further flushes, and
+// operators should learn of it before their clients do.
+type Room struct {
+	Log   *slog.Logger
 	state atomic.Pointer[roomState] // nil: there is no trash, or no sweep yet
-	log   *slog.Logger
 }
 
 type roomState struct {
@@ -26,22 +26,22 @@ type roomState struct {
 }
 
 // note takes a sweep's result. It runs on the first worker's loop.
-func (r *trashRoom) note(now *roomState) {
+func (r *Room) note(now *roomState) {
 	before := r.state.Swap(now)
 	was, is := before.full(), now.full()
 	switch {
 	case is && !was:
-		r.log.Warn("the trash is full: flushes are denied until there is room", "databases", now.slots,
+		r.Log.Warn("the trash is full: flushes are denied until there is room", "databases", now.slots,
 			"next", stamp(now.until))
 	case was && !is && now != nil:
-		r.log.Info("the trash has room for flushes again", "databases", now.slots, "free", now.free)
+		r.Log.Info("the trash has room for flushes again", "databases", now.slots, "free", now.free)
 	}
 }
 
 func (s *roomState) full() bool { return s != nil && s.free == 0 }
 
-// troubles reports a full trash, for readiness.
-func (r *trashRoom) troubles() []string {
+// Troubles reports a full trash, for readiness.
+func (r *Room) Troubles() []string {
 	s := r.state.Load()
 	if !s.full() {
 		return nil
@@ -50,8 +50,8 @@ func (r *trashRoom) troubles() []string {
 		"PURGE makes room", stamp(s.until))}
 }
 
-// metric gives the trash's metrics; nil if there is no trash.
-func (r *trashRoom) metric() *telemetry.TrashState {
+// Metric gives the trash's metrics; nil if there is no trash.
+func (r *Room) Metric() *telemetry.TrashState {
 	s := r.state.Load()
 	if s == nil {
 		return nil
@@ -68,9 +68,9 @@ func stamp(t time.Time) string {
 
 // describeRoom fills in the use of the trash's databases, and which of them are free. flushed lists
 // the flushed databases, and those outside of all entries.
-func (t *trashPlan) describeRoom(out *admin.Trash, flushed []trashEntry) {
-	n := len(t.reserved) - 1
-	out.Databases, out.Ledger = t.reserved[:n], t.reserved[n]
+func (t *Plan) describeRoom(out *admin.Trash, flushed []entry) {
+	n := len(t.Reserved) - 1
+	out.Databases, out.Ledger = t.Reserved[:n], t.Reserved[n]
 	used := map[int]bool{}
 	for i := range flushed {
 		e := &flushed[i]
@@ -85,12 +85,12 @@ func (t *trashPlan) describeRoom(out *admin.Trash, flushed []trashEntry) {
 	out.Free = n - len(used)
 }
 
-// TrashHolds asks a server for the number of slots of the trash that PlanTrash has reserved there,
-// and the number of free ones.
-func TrashHolds(ctx context.Context, u *upstream.Upstream, t Trash, p *policy.Policy) (slots, free int, err error) {
-	plan := planTrash(&Options{Trash: t}, p, u.Info())
-	if plan.reserved == nil {
-		return 0, 0, plan.off
+// Holds asks a server for the number of slots of the trash that Reserve has reserved there, and the
+// number of free ones.
+func Holds(ctx context.Context, u *upstream.Upstream, s Settings, p *policy.Policy) (slots, free int, err error) {
+	plan := NewPlan(s, nil, p, u.Info())
+	if plan.Reserved == nil {
+		return 0, 0, plan.Off
 	}
 	args := []any{"eval", scriptRoom, "0", plan.config}
 	reply, err := u.Do(ctx, args...)
@@ -101,16 +101,5 @@ func TrashHolds(ctx context.Context, u *upstream.Upstream, t Trash, p *policy.Po
 	if !ok {
 		return 0, 0, fmt.Errorf("the script answered %v", reply)
 	}
-	return len(plan.reserved) - 1, int(n), nil
-}
-
-var scriptRoom = trashScript(anyMemory, "room")
-
-// noteRoom takes the room from a sweep's reply; until is a Unix time in ms, 0: nothing is kept.
-func (w *worker) noteRoom(slots, free int, until int64) {
-	s := &roomState{slots: slots, free: free}
-	if until > 0 {
-		s.until = time.UnixMilli(until)
-	}
-	w.srv.trashRoom.note(s)
+	return len(plan.Reserved) - 1, int(n), nil
 }

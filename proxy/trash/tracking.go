@@ -1,4 +1,4 @@
-package proxy
+package trash
 
 import (
 	"bytes"
@@ -18,10 +18,10 @@ func isHiddenKey(key []byte) bool {
 	return slices.ContainsFunc(hiddenKeys, func(p []byte) bool { return bytes.HasPrefix(key, p) })
 }
 
-// hideInvalidated removes the proxy's own keys from an invalidation message, in the form of RESP3
+// HideInvalidated removes the proxy's own keys from an invalidation message, in the form of RESP3
 // or of RESP2's channel. It returns nil if no key is left, and other messages unchanged.
-func (t *trashPlan) hideInvalidated(reply []byte) []byte {
-	if t.hidden == nil || !bytes.Contains(reply, []byte("holdfast:")) {
+func (t *Plan) HideInvalidated(reply []byte) []byte {
+	if t.Hidden == nil || !bytes.Contains(reply, []byte("holdfast:")) {
 		return reply
 	}
 	v, _, err := resp.Parse(reply)
