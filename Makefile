@@ -19,7 +19,7 @@ RESTORES ?= 21
 REPAIRS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist dist-check run test test-short fmt vet servers conformance bench bench-rules bench-tls bench-journal bench-durable bench-hostile bench-repair page-test demo drills powercut crash failover upgrade soak restores repairs fuzz lint clean
+.PHONY: help build dist dist-check run test test-short fmt vet servers conformance bench bench-rules bench-tls clients bench-journal bench-durable bench-hostile bench-repair page-test demo drills powercut crash failover upgrade soak restores repairs fuzz lint clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,10 @@ bench-tls: build ## Compare TLS in the proxy with plain, HAProxy's and the serve
 	@scripts/servers.sh valkey peers
 	$(GO) run ./loadtest/bench --tls --rounds $(ROUNDS) --seconds $(SECONDS) $(BENCHFLAGS)
 
+clients: build ## Play the same checks with nine client libraries through TLS; needs node, npm, python3; loadtest/RESULTS.md.
+	@scripts/clients.sh
+	$(GO) run ./loadtest/clients $(CLIENTFLAGS)
+
 bench-hostile: build ## Measure what a client sees while others behave badly; loadtest/RESULTS.md (ROUNDS=5, HOSTILEFLAGS=...).
 	@scripts/servers.sh valkey
 	$(GO) run ./loadtest/hostile --rounds $(ROUNDS) $(HOSTILEFLAGS)
@@ -117,7 +121,7 @@ upgrade: build ## Replace the proxy under load; nobody may be refused and no wri
 	@scripts/servers.sh valkey
 	$(GO) run ./loadtest/upgrade --rounds $(UPGRADES) $(UPGRADEFLAGS)
 
-soak: build ## Churn connections and hold 10,000 idle ones; memory must stay flat.
+soak: build ## Churn connections, hold 10,000 idle ones, plain and with TLS; memory must stay flat.
 	@scripts/servers.sh valkey
 	$(GO) run ./loadtest/soak $(SOAKFLAGS)
 

@@ -17,6 +17,8 @@
 #   tcl          Tcl 8.6            what the servers' own test suites run on
 #   tcltls       Tcl 8.6 with TLS   likewise, for suites through TLS
 #   gcc          GCC 12             for the race detector, where there is no C compiler
+#   hiredis      the C client with TLS, and headers, for `make clients`
+#   pyredis      redis-py, likewise
 #   chromium     Chromium's headless shell, for the test of the operator's page
 #   suite        the test suite of Redis 8.0.2: .tools/servers/suite/tests
 #   suite-valkey the test suite of Valkey 8.0.1, or of 8.1 where that has left the mirror
@@ -347,6 +349,8 @@ get() {
 	tcl) from_debian tcl bookworm '^tclsh' tcl8.6 ;;
 	tcltls) from_debian tcltls bookworm '^tclsh' tcl8.6 tcl-tls ;;
 	gcc) from_debian gcc bookworm compiler gcc-12 libc6-dev ;;
+	hiredis) from_debian hiredis trixie '^$' libhiredis-dev libssl-dev libc6-dev ;;
+	pyredis) from_debian pyredis trixie '^$' python3-redis python3-async-timeout libc6 ;;
 	chromium) from_debian chromium bookworm browser chromium-headless-shell chromium-common fonts-dejavu-core ;;
 	suite) source_from_debian suite trixie redis ;;
 	suite-valkey9) source_from_debian suite-valkey9 forky valkey ;;

@@ -19,6 +19,7 @@ type target struct {
 	addr     string
 	console  string // "": none
 	password string // of the server's user default; "": none
+	ca       string // of the authority of addr's certificate; "": it is plain
 }
 
 // attack is one kind of bad behaviour. Its clients end with ctx.
@@ -30,7 +31,9 @@ type attack struct {
 	// proxyOnly: the server has no such target.
 	proxyOnly bool
 	// stall: connections to the server stop in the middle of a reply.
-	stall   bool
+	stall bool
+	// secured: the attack is on a TLS port, where the well-behaved clients are, too.
+	secured bool
 	clients int
 	// client is the behaviour of one client, which is repeated.
 	client func(ctx context.Context, to target, i int) error
@@ -65,6 +68,10 @@ var attacks = []attack{
 		clients: 6, client: sendScripts},
 	{name: "census", what: "20 clients send CLIENT LIST and CLIENT KILL beside 1,000 idle ones",
 		clients: 1020, client: lists},
+	{name: "handshakes", what: "1,000 TLS handshakes a second, each with a PING", secured: true,
+		clients: handshakers, client: shake},
+	{name: "half-handshakes", what: "10,000 clients begin a TLS handshake and never end it", secured: true,
+		clients: 10_000, client: beginShake},
 }
 
 // attackUntilEOF attacks until in ends: the measuring program closes it or has died.
@@ -87,7 +94,11 @@ func attackUntilEOF(ctx context.Context, name string, to target, in io.Reader, o
 			})
 		}
 		fmt.Fprintln(out, "attacking")
+		begun := time.Now()
 		_, err := io.Copy(io.Discard, in)
+		if n := shaken.Load(); n > 0 {
+			fmt.Fprintf(out, "%.0f handshakes/s\n", float64(n)/time.Since(begun).Seconds())
+		}
 		cancel()
 		all.Wait()
 		return err

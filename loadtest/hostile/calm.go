@@ -27,7 +27,7 @@ type calm struct {
 func startCalm(to target) (*calm, error) {
 	c := &calm{}
 	for range calmClients {
-		nc, err := net.DialTimeout("tcp", to.addr, calmPatience)
+		nc, err := to.dial()
 		if err != nil {
 			c.close()
 			return nil, err

@@ -39,6 +39,7 @@ func parse(args []string) (options, error) {
 	fs.StringVar(&o.to.addr, "addr", "", "with --attack: the address for clients")
 	fs.StringVar(&o.to.console, "console", "", "with --attack: the console's address")
 	fs.StringVar(&o.to.password, "password", "", "with --attack: of the server's user default")
+	fs.StringVar(&o.to.ca, "ca", "", "with --attack: the authority's file of the address's certificate")
 	harness.ResultsFlag(fs, &o.results, "RESULTS.md", "file in loadtest/ to write")
 	if err := fs.Parse(args); err != nil {
 		return o, err

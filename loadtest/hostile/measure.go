@@ -18,7 +18,10 @@ import (
 const settle = 100 * time.Millisecond
 
 // sample holds the latencies of one kind of measurement over all rounds.
-type sample struct{ quiet, during []time.Duration }
+type sample struct {
+	quiet, during []time.Duration
+	pace          string // that the attack reached in the last round; "": it counts nothing
+}
 
 // row holds the effect of an attack on the well-behaved clients.
 type row struct {
@@ -83,21 +86,21 @@ func play(ctx context.Context, a attack, to target, d time.Duration, s *sample) 
 	if err != nil {
 		return err
 	}
-	defer end()
 	time.Sleep(settle)
 	during, err := c.measure(ctx, d)
+	s.pace = end()
 	s.quiet, s.during = append(s.quiet, before...), append(s.during, during...)
 	return err
 }
 
-// startAttack begins an attack in a process of its own; end ends it.
-func startAttack(ctx context.Context, a attack, to target) (end func(), err error) {
+// startAttack begins an attack in a process of its own; end ends it and returns what it counted.
+func startAttack(ctx context.Context, a attack, to target) (end func() string, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, self, "--attack", a.name, "--addr", to.addr, "--console", to.console,
-		"--password", to.password)
+		"--password", to.password, "--ca", to.ca)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -110,11 +113,14 @@ func startAttack(ctx context.Context, a attack, to target) (end func(), err erro
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	end = func() {
+	lines := bufio.NewReader(out)
+	end = func() string {
 		in.Close()
-		_ = cmd.Wait() // it has done its work
+		counted, _ := lines.ReadString('\n') // nothing: it counts nothing
+		_ = cmd.Wait()                       // it has done its work
+		return strings.TrimSpace(counted)
 	}
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+	if _, err := lines.ReadString('\n'); err != nil {
 		end()
 		return nil, fmt.Errorf("the attacker did not begin: %w", err)
 	}

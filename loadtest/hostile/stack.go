@@ -14,7 +14,19 @@ func withStack(root, dir string, a attack, proxied bool, f func(target) error) e
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	server, addr, err := harness.StartValkey(root, dir)
+	var keys *harness.Keys
+	var args []string
+	var secure string
+	if a.secured {
+		var err error
+		if keys, err = harness.NewKeys(dir); err != nil {
+			return err
+		}
+		if args, secure, err = securedServer(keys); err != nil {
+			return err
+		}
+	}
+	server, addr, err := harness.StartValkey(root, dir, args...)
 	if err != nil {
 		return err
 	}
@@ -35,9 +47,12 @@ func withStack(root, dir string, a attack, proxied bool, f func(target) error) e
 		to.addr = relay.addr()
 	}
 	if !proxied {
+		if a.secured {
+			to.addr, to.ca = secure, keys.CA
+		}
 		return f(to)
 	}
-	p, err := startProxy(root, dir, &to)
+	p, err := startProxy(root, dir, &to, keys)
 	if err != nil {
 		return err
 	}
@@ -64,8 +79,8 @@ func fill(addr string, a attack) error {
 	return err
 }
 
-// startProxy runs the proxy in front of to, which is then the proxy.
-func startProxy(root, dir string, to *target) (*harness.Process, error) {
+// startProxy runs the proxy in front of to, which is then the proxy, with TLS if there are keys.
+func startProxy(root, dir string, to *target, keys *harness.Keys) (*harness.Process, error) {
 	program := filepath.Join(root, "bin", "proxy")
 	if _, err := os.Stat(program); err != nil {
 		return nil, fmt.Errorf("%s is not there; run make build", program)
@@ -77,9 +92,13 @@ func startProxy(root, dir string, to *target) (*harness.Process, error) {
 			return nil, err
 		}
 	}
-	upstream := to.addr
+	upstream, listener := to.addr, addrs[0]
+	if keys != nil {
+		listener += securedListener(keys)
+		to.ca = keys.CA
+	}
 	text := fmt.Sprintf("listeners:\n  - address: %s\nupstream:\n  address: %s\n  password: %q\n"+
-		"admin:\n  address: %s\n  password: operator\n  http: off\n", addrs[0], upstream, to.password, addrs[1])
+		"admin:\n  address: %s\n  password: operator\n  http: off\n", listener, upstream, to.password, addrs[1])
 	config := filepath.Join(dir, "holdfast.yaml")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err

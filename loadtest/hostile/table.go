@@ -54,16 +54,24 @@ func (t table) String() string {
 	for _, r := range t {
 		name := r.attack.what
 		if len(r.direct.quiet) > 0 {
-			fmt.Fprintf(&b, "| %s | directly | %s |\n", name, r.direct)
+			fmt.Fprintf(&b, "| %s | directly%s | %s |\n", name, reached(r.direct.pace), r.direct)
 			name = ""
 		}
 		mark := ""
 		if r.misses() {
 			mark = " (missed)"
 		}
-		fmt.Fprintf(&b, "| %s | proxy | %s%s |\n", name, r.proxied, mark)
+		fmt.Fprintf(&b, "| %s | proxy%s | %s%s |\n", name, reached(r.proxied.pace), r.proxied, mark)
 	}
 	return b.String()
+}
+
+// reached is the pace of an attack in a line of the table.
+func reached(pace string) string {
+	if pace == "" {
+		return ""
+	}
+	return ", " + pace
 }
 
 // String is the last cells of a line of the table.

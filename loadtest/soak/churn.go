@@ -34,7 +34,7 @@ var visits = []struct {
 		return c.send("SET soak:key value", "GET soak:key", "INFO", "INFO", "GET soak:key")
 	}},
 	{"a pipeline, reset", func(c *client) error {
-		return errors.Join(c.send("INFO", "INFO"), c.SetLinger(0))
+		return errors.Join(c.send("INFO", "INFO"), c.tcp.SetLinger(0))
 	}},
 	{"inside a transaction", func(c *client) error {
 		return errors.Join(c.send("WATCH soak:key", "MULTI", "INCR soak:count"),

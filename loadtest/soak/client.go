@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -18,8 +19,9 @@ const replyTimeout = 20 * time.Second
 // client is a minimal Redis client: it writes given bytes, even half a command, and reads single
 // replies.
 type client struct {
-	*net.TCPConn
-	r *bufio.Reader
+	net.Conn
+	tcp *net.TCPConn // below TLS, if there is TLS
+	r   *bufio.Reader
 }
 
 func dial(addr string) (*client, error) {
@@ -28,7 +30,19 @@ func dial(addr string) (*client, error) {
 		return nil, err
 	}
 	// Small: an idle soak holds 10,000 of these.
-	return &client{TCPConn: c.(*net.TCPConn), r: bufio.NewReaderSize(c, 64)}, nil
+	return &client{Conn: c, tcp: c.(*net.TCPConn), r: bufio.NewReaderSize(c, 64)}, nil
+}
+
+// dial opens a connection to the proxy, by TLS if it has TLS.
+func (s *stack) dial() (*client, error) {
+	c, err := dial(s.proxy.Addr)
+	if err != nil || s.tls == nil {
+		return c, err
+	}
+	secure := tls.Client(c.tcp, s.tls)
+	c.Conn = secure
+	c.r.Reset(secure)
+	return c, secure.Handshake()
 }
 
 // send writes whole commands, each a line of words.

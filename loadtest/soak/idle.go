@@ -11,14 +11,15 @@ import (
 // idleResult is the cost of idle connections.
 type idleResult struct {
 	connections        int
-	rssBefore, rssHeld int64 // bytes
+	kind               string // "TLS ", or empty
+	rssBefore, rssHeld int64  // bytes
 	took               time.Duration
 }
 
 func (r idleResult) String() string {
 	each := float64(r.rssHeld-r.rssBefore) / float64(max(1, r.connections))
-	return fmt.Sprintf("- %d idle connections, each after one command: resident memory %.1f MiB "+
-		"(%.1f MiB before, %.0f bytes each)\n", r.connections, mib(r.rssHeld), mib(r.rssBefore),
+	return fmt.Sprintf("- %d idle %sconnections, each after one command: resident memory %.1f MiB "+
+		"(%.1f MiB before, %.0f bytes each)\n", r.connections, r.kind, mib(r.rssHeld), mib(r.rssBefore),
 		each)
 }
 
@@ -36,6 +37,9 @@ func (r idleResult) check(limit int64) error {
 func idle(ctx context.Context, s *stack, n int) (idleResult, error) {
 	started := time.Now()
 	r := idleResult{connections: n}
+	if s.tls != nil {
+		r.kind = "TLS "
+	}
 	var err error
 	if r.rssBefore, err = harness.RSS(s.proxy.Pid); err != nil {
 		return r, err
@@ -47,7 +51,7 @@ func idle(ctx context.Context, s *stack, n int) (idleResult, error) {
 		}
 	}()
 	for range n {
-		c, err := dial(s.proxy.Addr)
+		c, err := s.dial()
 		if err != nil {
 			return r, fmt.Errorf("connection %d: %w", len(clients)+1, err)
 		}

@@ -33,7 +33,7 @@ func buildProxy(t *testing.T) string {
 func TestSoakSmall(t *testing.T) {
 	proxy := buildProxy(t)
 	t.Run("churn", func(t *testing.T) {
-		err := withStack(root(t), t.TempDir(), proxy, func(s *stack) error {
+		err := withStack(root(t), t.TempDir(), proxy, false, func(s *stack) error {
 			r, err := churn(t.Context(), s, 9000, 8)
 			if err != nil {
 				return err
@@ -46,13 +46,26 @@ func TestSoakSmall(t *testing.T) {
 		}
 	})
 	t.Run("idle", func(t *testing.T) {
-		err := withStack(root(t), t.TempDir(), proxy, func(s *stack) error {
+		err := withStack(root(t), t.TempDir(), proxy, false, func(s *stack) error {
 			r, err := idle(t.Context(), s, 2000)
 			if err != nil {
 				return err
 			}
 			t.Log(r)
 			return r.check(40)
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("idle with TLS", func(t *testing.T) {
+		err := withStack(root(t), t.TempDir(), proxy, true, func(s *stack) error {
+			r, err := idle(t.Context(), s, 500)
+			if err != nil {
+				return err
+			}
+			t.Log(r)
+			return r.check(60)
 		})
 		if err != nil {
 			t.Error(err)

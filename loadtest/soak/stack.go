@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"strconv"
@@ -13,13 +15,15 @@ import (
 type stack struct {
 	server *harness.Process
 	proxy  *harness.Process
+	tls    *tls.Config // of its clients; nil: plain
 }
 
 // maxClients exceeds the connections of any soak.
 const maxClients = 50000
 
-// withStack calls f with a fresh server and proxy, whose logs are in dir, and stops both.
-func withStack(root, dir, proxy string, f func(*stack) error) error {
+// withStack calls f with a fresh server and proxy, whose logs are in dir, and stops both. secured: the
+// proxy's clients speak TLS.
+func withStack(root, dir, proxy string, secured bool, f func(*stack) error) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -28,16 +32,37 @@ func withStack(root, dir, proxy string, f func(*stack) error) error {
 		return err
 	}
 	defer server.Stop()
-	p, err := startProxy(dir, proxy, addr)
-	if err != nil {
+	s := &stack{server: server}
+	listener := ""
+	if secured {
+		if listener, err = s.secure(dir); err != nil {
+			return err
+		}
+	}
+	if s.proxy, err = startProxy(dir, proxy, addr, listener); err != nil {
 		return err
 	}
-	defer p.Stop()
-	return f(&stack{server: server, proxy: p})
+	defer s.proxy.Stop()
+	return f(s)
+}
+
+// secure makes the keys, and returns the listener's in the proxy's configuration.
+func (s *stack) secure(dir string) (string, error) {
+	keys, err := harness.NewKeys(dir)
+	if err != nil {
+		return "", err
+	}
+	text, err := os.ReadFile(keys.CA)
+	if err != nil {
+		return "", err
+	}
+	s.tls = &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "localhost"}
+	s.tls.RootCAs.AppendCertsFromPEM(text)
+	return fmt.Sprintf("\n    tls: {cert: %q, key: %q}", keys.Cert, keys.Key), nil
 }
 
 // startProxy runs the proxy with its default rules and metrics, and room for all clients.
-func startProxy(dir, program, upstream string) (*harness.Process, error) {
+func startProxy(dir, program, upstream, listener string) (*harness.Process, error) {
 	if _, err := os.Stat(program); err != nil {
 		return nil, fmt.Errorf("%s is not there; run make build", program)
 	}
@@ -50,7 +75,7 @@ func startProxy(dir, program, upstream string) (*harness.Process, error) {
 		return nil, err
 	}
 	limits := fmt.Sprintf("limits:\n  max_clients: %d\n", maxClients)
-	config, err := harness.ProxyConfig(dir, addr, upstream, http, limits)
+	config, err := harness.ProxyConfig(dir, addr+listener, upstream, http, limits)
 	if err != nil {
 		return nil, err
 	}
