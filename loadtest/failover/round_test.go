@@ -2,7 +2,10 @@ package failover
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,7 +62,29 @@ func play(t *testing.T, sc *scenario, server string, clients int, v variant, f f
 	r.more(10, plain, journal)
 	settled := r.load.clock()
 	r.load.stop()
-	return r.judge(settled)
+	out := r.judge(settled)
+	if out.of[plain].pause > longPause {
+		r.explain()
+	}
+	return out
+}
+
+// longPause is longer than a failover without a mishap, such as an election without a winner.
+const longPause = 6 * time.Second
+
+// explain logs what the sentinels did.
+func (r *round) explain() {
+	for _, w := range r.Sentinels {
+		text, err := os.ReadFile(filepath.Join(w.Dir, "server.log"))
+		if err != nil {
+			r.Log(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, " # ") || strings.Contains(line, "failover") || strings.Contains(line, "slave-reconf") {
+				r.Log(w.Addr, " ", strings.TrimSpace(line))
+			}
+		}
+	}
 }
 
 // more waits until each client of some kinds, through a proxy that runs, has got n more replies.
