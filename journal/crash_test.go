@@ -101,7 +101,7 @@ func (c *crashSite) set(j *Journal) {
 }
 
 // TestCrashAnywhere runs a workload of everything that the journal does, stops the machine before
-// each single write, sync and change of a name, and opens what is left: everything promised must
+// each single write, sync and change of a name, and opens the rest: everything promised must
 // be there, and nothing else than what was appended.
 func TestCrashAnywhere(t *testing.T) {
 	for seed := range uint64(3) {

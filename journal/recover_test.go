@@ -91,7 +91,7 @@ const (
 	damaged = "damaged"
 )
 
-// recoveries are the ways to spoil what was left.
+// recoveries are the ways to damage a folder.
 var recoveries = []struct {
 	name    string
 	corrupt func(t *testing.T, s site)
@@ -186,7 +186,7 @@ var recoveries = []struct {
 	}, damaged, 0},
 }
 
-// TestRecovery spoils what was left in one way per row. A torn batch costs itself and is kept
+// TestRecovery damages a folder in one way per row. A torn batch costs itself and is kept
 // aside; damage below a promise stops everything and changes nothing.
 func TestRecovery(t *testing.T) {
 	for _, row := range recoveries {

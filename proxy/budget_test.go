@@ -312,7 +312,7 @@ func TestBudgetPerUserAndReset(t *testing.T) {
 	}
 }
 
-// A reload keeps what was counted of a budget that stays as it is.
+// A reload keeps the count of a budget that stays as it is.
 func TestBudgetReload(t *testing.T) {
 	t.Parallel()
 	srv := proxytest.StartServer(t)

@@ -62,7 +62,7 @@ func TestPassesInTheAuditLog(t *testing.T) {
 	})
 }
 
-// What is told once a second is told at the end, too.
+// A report due once a second is made at the end, too.
 func TestPassesAreToldAtTheEnd(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "audit.log")
@@ -85,7 +85,7 @@ func TestPassesAreToldAtTheEnd(t *testing.T) {
 	}
 }
 
-// A client that says that it will send no more gets what is held for it, and then the end.
+// A client that says that it will send no more gets the held replies, and then the end.
 func TestEOFWaitsForTheGate(t *testing.T) {
 	t.Parallel()
 	srv := durable(t)

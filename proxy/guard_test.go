@@ -300,7 +300,7 @@ func TestGuardIsOutOfReach(t *testing.T) {
 				t.Errorf("%s: got %q, want %s", row.line, got, row.want)
 			}
 		}
-		// What is done to it on the server itself does not last.
+		// A change of it on the server itself does not last.
 		srv.MustDo("ACL", "SETUSER", name, "+flushall", "+@all")
 		proxytest.Poll(t, "the user is as it was", func() bool {
 			user := fmt.Sprint(srv.MustDo("ACL", "GETUSER", name))

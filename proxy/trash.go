@@ -20,7 +20,7 @@ import (
 // the client's own user may run the command. Inside MULTI the script takes the command's place in
 // the client's transaction, as the client's user, because only there does it run at EXEC.
 
-// trashConsole is trash.Console, which console embeds beside the recorder's.
+// trashConsole is trash.Console, which console embeds, like the recorder's.
 type trashConsole = trash.Console
 
 // trashEnv is the worker as package trash sees it.

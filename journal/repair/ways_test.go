@@ -34,7 +34,7 @@ var ways = []way{
 	{name: "empty", lose: func(r *rig) { r.srv.Kill(); r.srv.Restart() }},
 }
 
-// fillBase writes what is there before the histories part.
+// fillBase writes the keys from before the histories part.
 func fillBase(r *rig) {
 	far := time.Now().Add(time.Hour).UnixMilli()
 	for _, db := range []int{0, 3} {
@@ -58,7 +58,7 @@ func fillBase(r *rig) {
 	r.do(5, "SET", "the same", 6)
 }
 
-// writeTail is what is lost.
+// writeTail writes the tail, which is lost.
 func writeTail(r *rig) {
 	far := time.Now().Add(2 * time.Hour).UnixMilli()
 	for _, db := range []int{0, 3} {

@@ -42,7 +42,7 @@ func recordedBy(ctx context.Context, commands ...string) (*journal.View, error) 
 	return j.View()
 }
 
-// Commands walks through what was executed.
+// Commands walks through the executed commands.
 func ExampleCommands() {
 	ctx := context.Background()
 	view, err := recordedBy(ctx, "SELECT 0", "SET order:1 paid", "FLUSHALL", "SET order:2 open")

@@ -123,7 +123,7 @@ func offset(srv *proxytest.Server) int64 {
 	return n
 }
 
-// logBuffer keeps what was logged; with HOLDFAST_TEST_LOG set it goes to stderr as well.
+// logBuffer keeps the log; with HOLDFAST_TEST_LOG set it goes to stderr as well.
 type logBuffer struct{ proxytest.Log }
 
 func (b *logBuffer) Write(p []byte) (int, error) {

@@ -3,6 +3,6 @@
 // user, RESP2 or RESP3, a large value, a pipeline, a transaction, a blocking command, and pub/sub. Each
 // is played as the user default, and with a client certificate that stands for a user.
 //
-// scripts/clients.sh gets the libraries. The programs beside this file are the checks in the clients'
+// scripts/clients.sh gets the libraries. The programs in this folder are the checks in the clients'
 // languages; one line of their output is one check.
 package main

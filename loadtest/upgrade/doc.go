@@ -4,7 +4,7 @@
 //
 // Clients write keys of their own through a TCP, a unix and a TLS listener, half of them on a route that waits for the
 // journal. Half of them connect for a few writes at a time, the others stay until their connection ends. Rounds
-// alternate between SIGUSR2 and a process that is started beside the old one with --takeover.
+// alternate between SIGUSR2 and a new process with --takeover.
 //
 // At the end no connection may have been refused, no write may have got an error, every write that was answered OK
 // must be in the server, and the journal must be one history without a gap that leads to the server's data (proxy diff).

@@ -147,12 +147,12 @@ func (s *scene) prepare(dir, server, program string) (places []place, sockets st
 	return []place{
 		{network: "tcp", addr: addrs[0]},
 		{network: "unix", addr: sockets + "/clients"},
-		// What is measured is whether the handshake succeeds, and not with whom.
+		// The measurement asks whether the handshake succeeds, not with whom.
 		{network: "tcp", addr: addrs[1], tls: &tls.Config{InsecureSkipVerify: true}},
 	}, sockets, nil
 }
 
-// load runs the clients, and the rounds beside them.
+// load runs the clients, and the rounds at the same time.
 func (s *scene) load(ctx context.Context, o options) error {
 	loading, stop := context.WithCancel(ctx)
 	defer stop()

@@ -10,7 +10,7 @@ import (
 	"holdfast/loadtest/harness"
 )
 
-// verify compares what was acknowledged with the server, and the server with the journal. The proxy has ended.
+// verify compares the acknowledged writes with the server, and the server with the journal. The proxy has ended.
 func (s *scene) verify(ctx context.Context, root, program string) error {
 	if err := s.acknowledged(); err != nil {
 		return err
