@@ -41,28 +41,27 @@ const (
 	backseatPause = time.Millisecond
 )
 
-// takeBackseat is called for each refusal. The rest of the session's input waits for its turn.
-func (s *session) takeBackseat() {
-	if s.noteRefusal(); s.w.back.left <= 0 {
-		s.queueUp()
+// take is called for each refusal. The rest of the session's input waits for its turn.
+func (b *backseat) take(s *session) {
+	if b.note(s); b.left <= 0 {
+		b.queueUp(s)
 	}
 }
 
-// noteRefusal is takeBackseat for a refusal in a server's reply: the session's next command checks
+// note is take for a refusal in a server's reply: the session's next command checks
 // for its turn.
-func (s *session) noteRefusal() {
+func (b *backseat) note(s *session) {
 	s.refused = true
-	s.w.back.left--
+	b.left--
 }
 
-// noteAway is noteRefusal for a client whose login the server requires or rejects.
-func (s *session) noteAway() {
-	s.noteRefusal()
-	b, now := &s.w.back, s.w.loop.Now()
+// noteAway is note for a client whose login the server requires or rejects.
+func (b *backseat) noteAway(s *session) {
+	b.note(s)
 	if b.away == nil || len(b.away) >= awayMax {
 		b.away = map[string]int64{}
 	}
-	b.away[hostOf(s.conn.RemoteAddr())] = now + awayFor
+	b.away[hostOf(s.conn.RemoteAddr())] = s.w.loop.Now() + awayFor
 }
 
 // isAway reports whether clients from the session's host were recently turned away.
@@ -84,18 +83,18 @@ func hostOf(addr string) string { return addr[:max(strings.LastIndexByte(addr, '
 // awaitsTurn makes a command of a client that is not logged in wait for its turn after a refusal.
 // Logins wait, too: the server computes a digest for each, and a client that guesses passwords
 // sends many.
-func (s *session) awaitsTurn() bool {
-	if !s.refused || s.w.back.left > 0 {
+func (b *backseat) awaitsTurn(s *session) bool {
+	if !s.refused || b.left > 0 {
 		return false
 	}
-	s.queueUp()
+	b.queueUp(s)
 	return true
 }
 
 // queueUp makes the session's next command wait for the end of a turn.
-func (s *session) queueUp() {
+func (b *backseat) queueUp(s *session) {
 	s.wait = waitTurn
-	s.w.back.queue = append(s.w.back.queue, s)
+	b.queue = append(b.queue, s)
 }
 
 // serveBackseat runs the refused sessions as far as their time goes. It runs at the end of a turn.

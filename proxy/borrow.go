@@ -9,23 +9,6 @@ import (
 // Commands for which a session borrows a pinned link: for the command alone, or from WATCH or MULTI to
 // the end of the transaction.
 
-// takePin ensures that the session has a pinned link. The frame waits for outstanding commands on
-// another link (invariant 1), or for a free link. short: the link is for a transaction.
-func (s *session) takePin(short bool) next {
-	if s.pin != nil {
-		return goOn
-	}
-	if s.outstanding > 0 {
-		return waitOrder
-	}
-	l := s.ident.borrow(s, short)
-	if l == nil {
-		return waitPin
-	}
-	s.pin, l.owner = l, s
-	return goOn
-}
-
 // borrow sends a command by a pinned link.
 func (f *frame) borrow() next {
 	if n := f.s.takePin(false); n != goOn {

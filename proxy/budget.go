@@ -190,7 +190,7 @@ func (f *frame) watchReply(m mode, k *call) (mode, *call) {
 	return modeChecked, &call{done: func(reply []byte, broken bool) {
 		s.deletesInFlight -= d.most
 		if v, _, err := resp.Parse(reply); err == nil && !broken {
-			s.countDeleted(d.count(&v))
+			s.w.srv.budgets.deleted(s, d.count(&v))
 		}
 	}}
 }
@@ -212,9 +212,10 @@ func (d *deletion) count(v *resp.Value) int64 {
 	return d.cmd.Deleted(d.args, v.Int, v.Null)
 }
 
-// transactionRan counts the deletes of a transaction. reply is nil if it was too large to read:
+// countDeletions counts the deletes of a transaction. reply is nil if it was too large to read:
 // then the requested deletes count.
-func (s *session) transactionRan(queued []*deletion, reply []byte, broken bool) {
+func (t *transaction) countDeletions(s *session, reply []byte, broken bool) {
+	queued := t.deletions
 	for _, d := range queued {
 		s.deletesInFlight -= d.most
 	}
@@ -237,18 +238,17 @@ func (s *session) transactionRan(queued []*deletion, reply []byte, broken bool) 
 			sum += d.count(&v.Elems[d.index])
 		}
 	}
-	s.countDeleted(sum)
+	s.w.srv.budgets.deleted(s, sum)
 }
 
-// countDeleted notes n deleted keys.
-func (s *session) countDeleted(n int64) {
+// deleted notes n deleted keys.
+func (k *budgetBook) deleted(s *session, n int64) {
 	if n <= 0 {
 		return
 	}
-	srv := s.w.srv
-	for _, b := range srv.budgets.inForce() {
+	for _, b := range k.inForce() {
 		b.deleted.Add(uint64(n))
-		if b.Count(&s.client, n, srv.budgets.clock()) {
+		if b.Count(&s.client, n, k.clock()) {
 			b.trips.Add(1)
 			s.w.log.Warn("a delete budget is used up; deletes are refused", "budget", b.Name,
 				"for", b.Open, "user", s.ident.userName(), "client", s.conn.RemoteAddr())

@@ -178,30 +178,6 @@ func (w *worker) countLinks(c *census) {
 	}
 }
 
-func (s *session) view() sessionView {
-	now := s.w.loop.Now()
-	v := sessionView{
-		id: s.id, worker: s.w, addr: s.conn.RemoteAddr(), laddr: s.conn.LocalAddr(),
-		name: s.name, user: s.ident.userName(), lib: s.lib, db: s.db, proto: s.proto,
-		age: time.Duration(now - s.accepted), idle: time.Duration(now - s.active),
-		last: "NULL", certain: !s.userUnsure, traffic: s.traffic,
-	}
-	v.traffic.commands = s.traffic.commands - min(s.traffic.commands, uint64(s.outstanding))
-	if s.last != nil {
-		v.last = s.last.Name
-	}
-	if ln := s.ident.lanes[laneKey{kind: laneData, proto: s.proto, db: s.db}]; ln != nil && len(ln.links) > 0 {
-		v.sharedID = ln.links[0].serverID
-	}
-	if s.pin != nil && !s.pin.retiring {
-		v.serverID = s.pin.serverID
-		if _, ok := tcpAddr(s.pin.localAddr); ok {
-			v.linkAddr = s.pin.localAddr
-		}
-	}
-	return v
-}
-
 // find returns the session with that id.
 func (c *census) find(id uint64) *sessionView {
 	for i := range c.sessions {

@@ -1,6 +1,8 @@
 package proxy
 
-import "time"
+import (
+	"time"
+)
 
 // censusTaker takes the censuses of a worker. Counting every session, and making a line of each,
 // costs as much as thousands of ordinary commands, and any client may cause it by CLIENT LIST,
@@ -72,4 +74,32 @@ func (t *censusTaker) serve(c *census) {
 		t.next = t.w.loop.Now() + int64(spent)*censusShare
 	}
 	t.soon()
+}
+
+// blockedLink passes on the server's id of a session's pinned link; 0: none.
+func (t *censusTaker) blockedLink(id uint64, done func(serverID int64)) {
+	t.w.takeCensus(func(cs *census) {
+		v := cs.find(id)
+		if v == nil {
+			done(0)
+			return
+		}
+		done(v.serverID)
+	})
+}
+
+// linkOf is blockedLink, but first gives a session without a link of its own one.
+func (t *censusTaker) linkOf(id uint64, done func(serverID int64)) {
+	t.w.takeCensus(func(cs *census) {
+		switch v := cs.find(id); {
+		case v == nil:
+			done(0)
+		case v.serverID != 0:
+			done(v.serverID)
+		default:
+			v.worker.pinSession(id, func(serverID int64) {
+				t.w.loop.Post(func() { done(serverID) })
+			})
+		}
+	})
 }

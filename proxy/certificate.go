@@ -24,35 +24,26 @@ import (
 // certificates themselves (tls-auth-clients-user). From then on it is like one that has sent AUTH:
 // AUTH and HELLO change its user by the server's rules, and RESET returns to the certificate's.
 
-// readCertificate notes the user for whom the client's certificate stands. The error says why it
+// certified is the user for whom the client's certificate stands; "": none. The error says why it
 // stands for no user. A client without a certificate, where the listener allows that, is as on other
 // listeners.
-func (s *session) readCertificate(nc net.Conn) error {
+func (ln *listener) certified(nc net.Conn, users *certs.Users) (name string, err error) {
 	secure, ok := nc.(*eventloop.Secure)
-	if s.listener.userFrom == "" || !ok {
-		return nil
+	if ln.userFrom == "" || !ok {
+		return "", nil
 	}
 	chain := secure.ConnectionState().PeerCertificates
 	if len(chain) == 0 {
-		return nil
+		return "", nil
 	}
-	name, err := s.listener.userFrom.Name(chain[0])
+	name, err = ln.userFrom.Name(chain[0])
 	if err != nil {
-		return err
+		return "", err
 	}
-	if !s.w.vouched.Has(name) {
-		return fmt.Errorf("%q is not in users", name)
+	if !users.Has(name) {
+		return "", fmt.Errorf("%q is not in users", name)
 	}
-	s.certified = name
-	return nil
-}
-
-// refuseCertificate ends a session whose certificate does not let it in.
-func (s *session) refuseCertificate(why error, text string) {
-	s.w.again.Tell(s.w.log, slog.LevelWarn, "a client is refused for its certificate", why,
-		"listener", s.listener.name, "client", s.conn.RemoteAddr())
-	s.reason = telemetry.CloseCertificate
-	s.refuse(text)
+	return name, nil
 }
 
 // logIn asks whether the server accepts the user's login.

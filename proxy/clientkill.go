@@ -41,13 +41,14 @@ func (f *frame) clientKill() next {
 		default:
 			var sel selection
 			choose := func(lines []clientLine) { sel = filter.choose(lines, s.id) }
-			s.withEveryone(l, choose, func(_ []clientLine, refused []byte) {
+			r := roster{s, choose, func(_ []clientLine, refused []byte) {
 				if refused != nil {
 					s.deliver(refused)
 					return
 				}
-				s.killChosen(&sel, func() { s.killOthers(l, &sel, old) })
-			})
+				sel.killSessions(s, func() { sel.killOthers(s, l, old) })
+			}}
+			r.askEveryone(l)
 		}
 	})
 	return handled
@@ -77,14 +78,15 @@ func (f *frame) killMuted() next {
 			}
 			var sel selection
 			choose := func(lines []clientLine) { sel = filter.choose(lines, s.id) }
-			s.askClients(s.w.privileged(), choose, func([]clientLine, []byte) { s.killAside(&sel) })
+			r := roster{s, choose, func([]clientLine, []byte) { sel.killAside(s) }}
+			r.ask(s.w.privileged())
 		})
 	})
 	return handled
 }
 
 // killAside kills the selection of a CLIENT KILL whose reply does not wait for it.
-func (s *session) killAside(sel *selection) {
+func (sel *selection) killAside(s *session) {
 	s.w.closeSessions(sel.sessions, func() {})
 	for _, id := range sel.others {
 		s.w.askPrivileged([]string{"cLiEnT", "kIlL", "ID", string(id)}, s.w.warnRefused("CLIENT KILL"))
@@ -130,15 +132,15 @@ func (f *clientFilter) choose(lines []clientLine, self uint64) selection {
 	return sel
 }
 
-// killChosen closes the selected sessions, and then runs done: no command of theirs is executed
+// killSessions closes the selected sessions, and then runs done: no command of theirs is executed
 // after the reply.
-func (s *session) killChosen(sel *selection, done func()) {
+func (sel *selection) killSessions(s *session, done func()) {
 	s.calling = true
 	s.w.closeSessions(sel.sessions, func() { s.called(done) })
 }
 
 // killOthers kills connections that are no sessions, one by one, and answers the client.
-func (s *session) killOthers(l *link, sel *selection, old bool) {
+func (sel *selection) killOthers(s *session, l *link, old bool) {
 	if len(sel.others) == 0 {
 		s.deliver(killReply(sel.n, old))
 		if sel.me {
@@ -152,7 +154,7 @@ func (s *session) killOthers(l *link, sel *selection, old bool) {
 			sel.n++
 		}
 		sel.others = sel.others[1:]
-		s.killOthers(l, sel, old)
+		sel.killOthers(s, l, old)
 	})
 }
 
@@ -212,9 +214,9 @@ func (f *frame) askTranslated(at int, pin bool) next {
 		return handled
 	}
 	s.calling = true
-	find := s.blockedLink
+	find := s.w.taker.blockedLink
 	if pin {
-		find = s.linkOf
+		find = s.w.taker.linkOf
 	}
 	find(id, func(serverID int64) {
 		s.calling = false
@@ -231,12 +233,12 @@ func (f *frame) askTranslated(at int, pin bool) next {
 }
 
 // unblockMuted is clientUnblock for a client that has turned replies off.
-func (f *frame) unblockMuted() next { return f.sendTranslated(2, f.s.blockedLink) }
+func (f *frame) unblockMuted() next { return f.sendTranslated(2, f.s.w.taker.blockedLink) }
 
 // trackingMuted is clientTracking for such a client.
 func (f *frame) trackingMuted() next {
 	if at := redirectAt(f.Args); at > 0 {
-		return f.sendTranslated(at, f.s.linkOf)
+		return f.sendTranslated(at, f.s.w.taker.linkOf)
 	}
 	return f.sendMuted()
 }
@@ -259,34 +261,6 @@ func (f *frame) sendTranslated(at int, find func(id uint64, done func(serverID i
 		s.redirect = to // the server's agreement is unknown
 	}
 	return n
-}
-
-// blockedLink passes on the server's id of a session's pinned link; 0: none.
-func (s *session) blockedLink(id uint64, done func(serverID int64)) {
-	s.w.takeCensus(func(cs *census) {
-		v := cs.find(id)
-		if v == nil {
-			done(0)
-			return
-		}
-		done(v.serverID)
-	})
-}
-
-// linkOf is blockedLink, but first gives a session without a link of its own one.
-func (s *session) linkOf(id uint64, done func(serverID int64)) {
-	s.w.takeCensus(func(cs *census) {
-		switch v := cs.find(id); {
-		case v == nil:
-			done(0)
-		case v.serverID != 0:
-			done(v.serverID)
-		default:
-			v.worker.pinSession(id, func(serverID int64) {
-				s.w.loop.Post(func() { done(serverID) })
-			})
-		}
-	})
 }
 
 func at1(args [][]byte, i int) []byte {

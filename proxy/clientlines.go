@@ -25,33 +25,43 @@ func (l *clientLine) id() uint64 {
 	return uint64(lineID(l.text))
 }
 
-// askClients fetches the list of clients by l, which may be the control user's link. It runs work on
-// the lines outside the loop, and passes them to done, or the reply that refused them.
-func (s *session) askClients(l *link, work func([]clientLine), done func([]clientLine, []byte)) {
-	s.ask(l, nil, [][]byte{[]byte("cLiEnT"), []byte("lIsT")}, func(reply []byte, broken bool) {
+// roster is the conversation that gets the list of all clients for a session's command. work is run
+// on the lines outside the loop; done gets them, or the reply that refused them.
+type roster struct {
+	s    *session
+	work func([]clientLine)
+	done func([]clientLine, []byte)
+}
+
+// ask fetches the list by l, which may be the control user's link.
+func (r *roster) ask(l *link) { r.askBy(l, r.done) }
+
+// askEveryone is ask by the control user's link, or by l if that user may not list clients.
+func (r *roster) askEveryone(l *link) {
+	r.askBy(r.s.w.privileged(), func(lines []clientLine, refused []byte) {
+		if refused != nil {
+			r.ask(l)
+			return
+		}
+		r.done(lines, nil)
+	})
+}
+
+func (r *roster) askBy(l *link, done func([]clientLine, []byte)) {
+	r.s.ask(l, nil, [][]byte{[]byte("cLiEnT"), []byte("lIsT")}, func(reply []byte, broken bool) {
 		v, _, err := resp.Parse(reply)
 		if isError(reply, broken) || err != nil {
 			done(nil, bytes.Clone(reply))
 			return
 		}
-		s.withCensus(v.Str, work, done)
+		r.read(v.Str, done)
 	})
 }
 
-// withEveryone is askClients by the control user's link, or by l if that user may not list clients.
-func (s *session) withEveryone(l *link, work func([]clientLine), done func([]clientLine, []byte)) {
-	s.askClients(s.w.privileged(), work, func(lines []clientLine, refused []byte) {
-		if refused != nil {
-			s.askClients(l, work, done)
-			return
-		}
-		done(lines, nil)
-	})
-}
-
-// withCensus turns the server's CLIENT LIST into lines as clients see them, and passes them to work
-// and to done. The lines are made outside the loop, where work runs, too.
-func (s *session) withCensus(text []byte, work func([]clientLine), done func([]clientLine, []byte)) {
+// read turns the server's CLIENT LIST into lines as clients see them. The lines are made outside the
+// loop, where work runs, too.
+func (r *roster) read(text []byte, done func([]clientLine, []byte)) {
+	s := r.s
 	text = bytes.Clone(trimCRLF(text))
 	s.calling = true
 	s.gather(int64(len(text)))
@@ -63,7 +73,7 @@ func (s *session) withCensus(text []byte, work func([]clientLine), done func([]c
 		var lines []clientLine
 		s.w.beside(func() {
 			lines = v.lines(text, cs)
-			work(lines)
+			r.work(lines)
 		}, func() {
 			s.called(func() {
 				s.gather(-int64(len(text)))
@@ -137,8 +147,8 @@ func (by viewer) sessionLine(v *sessionView, pinned, shared, asking []byte) []by
 // isAsking recognizes the line of the connection that sent CLIENT LIST.
 func isAsking(line []byte) bool { return string(field(line, "cmd")) == "client|list" }
 
-// ownLine makes the asking session's line from that of the asking link.
-func (s *session) ownLine(line []byte) []byte {
+// ownLine makes the line of s, which asks, from that of the asking link.
+func ownLine(s *session, line []byte) []byte {
 	v := s.view()
 	fields := v.identityFields()
 	if !s.keepsLink() {

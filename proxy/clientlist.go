@@ -41,9 +41,9 @@ func (f *frame) clientList() next {
 		case cmd.Name == "client|getredir" || cmd.Name == "client|trackinginfo":
 			s.deliver(s.redirect.translate(reply))
 		case cmd.Name == "client|info":
-			s.deliver(textReply(v.Type, append(s.ownLine(trimCRLF(v.Str)), '\n')))
+			s.deliver(textReply(v.Type, append(ownLine(s, trimCRLF(v.Str)), '\n')))
 		default:
-			s.listClients(l, args, v)
+			listClients(s, l, args, v)
 		}
 	})
 	return handled
@@ -51,7 +51,7 @@ func (f *frame) clientList() next {
 
 // listClients answers a CLIENT LIST that the server has accepted. Without a filter the server's
 // answer is the complete list.
-func (s *session) listClients(l *link, args [][]byte, accepted resp.Value) {
+func listClients(s *session, l *link, args [][]byte, accepted resp.Value) {
 	f, inOrder := s.w.listFilter(args)
 	if f.unknown != 0 {
 		s.deliver(resp.AppendError(nil, textSyntax))
@@ -60,17 +60,17 @@ func (s *session) listClients(l *link, args [][]byte, accepted resp.Value) {
 	var reply []byte
 	typ, id := accepted.Type, s.id
 	list := func(lines []clientLine) { reply = textReply(typ, f.list(lines, id, inOrder)) }
-	answer := func(_ []clientLine, refused []byte) {
+	r := roster{s, list, func(_ []clientLine, refused []byte) {
 		if refused != nil {
 			reply = refused
 		}
 		s.deliver(reply)
-	}
+	}}
 	if len(args) == 2 {
-		s.withCensus(accepted.Str, list, answer)
+		r.read(accepted.Str, r.done)
 		return
 	}
-	s.askClients(l, list, answer)
+	r.ask(l)
 }
 
 // listFilter reads the arguments of CLIENT LIST. inOrder is the ids of the older form of ID, which
@@ -144,20 +144,6 @@ func (f *frame) info() next {
 
 // editInfo makes the reply to INFO that of the proxy.
 func (w *worker) editInfo(reply []byte) []byte { return w.srv.rewriteInfo(w.hideInfo(reply)) }
-
-// dataLink returns the link of the session's next ordinary command, unless it has to wait.
-func (s *session) dataLink() (*link, next) {
-	l := s.cur
-	switch {
-	case s.keepsLink() || l != nil && l == s.pin:
-		return s.pin, goOn
-	case l == nil:
-		return s.lane(s.dataKind()).pick(s.w), goOn
-	case l.lane == nil || l.lane.key.kind != s.dataKind() || l.lane.ident != s.ident:
-		return nil, waitOrder
-	}
-	return l, goOn
-}
 
 // changesLogin carries out commands that can change users and passwords.
 func (f *frame) changesLogin() next {

@@ -54,55 +54,6 @@ func (c connectionConsole) Sessions(ctx context.Context, q admin.SessionQuery) (
 	return all, total, nil
 }
 
-func (s *session) describe() admin.Session {
-	v := s.view()
-	a := admin.Session{
-		ID: s.id, Loop: s.w.id, Addr: v.addr, Listener: s.listener.name, User: v.user,
-		Name: v.name, Protocol: int(s.proto), DB: int(s.db), Age: v.age, Idle: v.idle,
-		State: s.state(), Paused: s.conn.ReadPaused(), Commands: s.traffic.commands,
-		Outstanding: s.outstanding, InputBuffer: int64(s.in.kept()),
-		OutputBuffer: int64(s.unread()),
-	}
-	if s.last != nil {
-		a.LastCommand = s.last.Name
-	}
-	if v.lib.name != "" {
-		a.Library = v.lib.name + " " + v.lib.version
-	}
-	if s.pin != nil {
-		a.Link = s.pin.id
-	}
-	return a
-}
-
-// state names the reason why the session's command waits unsent, or why it holds a pinned link, or
-// that its replies wait for a proof.
-func (s *session) state() string {
-	switch {
-	case s.wait == waitUpstream:
-		return "no upstream"
-	case s.wait == waitProof:
-		return "no proof"
-	case s.pin == nil && s.gate != nil && s.gate.Holds() > 0:
-		return "held"
-	case s.pin == nil:
-		return ""
-	case s.pin.raw:
-		return "replica"
-	case s.pin.sub.monitor:
-		return "monitor"
-	case s.tx != nil:
-		return "multi"
-	case s.held&holdWatch != 0:
-		return "watch"
-	case s.pin.sub.active:
-		return "subscribed"
-	case s.held&holdState != 0:
-		return "stateful"
-	}
-	return "blocked"
-}
-
 // Links implements admin.Backend.
 func (c connectionConsole) Links(ctx context.Context) ([]admin.Link, error) {
 	end, err := c.take(ctx)

@@ -88,13 +88,14 @@ func (f *frame) ownScript() next {
 }
 
 // toDebugger passes a client's input to the debugger; false: the server has not begun a session yet.
-func (s *session) toDebugger(c *resp.Command) bool {
-	if !s.pin.streams {
+func (l *link) toDebugger(c *resp.Command) bool {
+	s := l.owner
+	if !l.streams {
 		s.wait = waitCall
 		return false
 	}
 	s.w.encode = resp.AppendCommand(s.w.encode[:0], c.Args...)
-	s.pin.send(s.w.encode)
+	l.send(s.w.encode)
 	s.active = s.w.loop.Now()
 	return true
 }

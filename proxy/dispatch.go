@@ -48,7 +48,7 @@ func (f *frame) carryOut() next {
 		return n
 	}
 	if f.b == plain && s.pin == nil && !s.keepsLink() && !s.w.paused {
-		return f.forwardShared(s.dataKind())
+		return f.forwardShared(s.window.lane())
 	}
 	return f.special()
 }
@@ -118,7 +118,7 @@ func (f *frame) forwardShared(kind laneKind) next {
 	} else if l.leaving() || l.lane == nil || l.lane.key.kind != kind || l.lane.ident != s.ident {
 		return waitOrder
 	}
-	if s.outstanding > 0 && s.windowIsFull() {
+	if s.outstanding > 0 && s.window.isFull(s.outstanding, s.ident, s.w.loop.Now()) {
 		return waitWindow
 	}
 	return f.sendTo(l, modeForward, nil)
@@ -169,7 +169,7 @@ func (f *frame) noteSent(l *link, m mode, k *call) {
 	if s.muted != replyOn && s.pin == l && s.swallowReply() {
 		if d := f.deleting; d != nil {
 			f.deleting = nil
-			s.countDeleted(d.unanswered())
+			s.w.srv.budgets.deleted(s, d.unanswered())
 		}
 		return
 	}
@@ -194,4 +194,14 @@ func (f *frame) noteSent(l *link, m mode, k *call) {
 	}
 	s.cur = l
 	s.outstanding++
+}
+
+// awaitLink has a frame wait, unbegun, until l is ready: the rules may change meanwhile, and its
+// client may leave.
+func (s *session) awaitLink(l *link) next {
+	if l.ready {
+		return goOn
+	}
+	l.stalled = append(l.stalled, s)
+	return waitLink
 }

@@ -72,19 +72,19 @@ type question struct {
 }
 
 // knock queues a question about a session whose login state is unknown.
-func (s *session) knock() {
+func (d *door) knock(s *session) {
 	if s.login == loginUnknown {
 		s.login = loginAsking
-		s.w.door.waiting = append(s.w.door.waiting, s)
+		d.waiting = append(d.waiting, s)
 	}
 }
 
 // newInput drops a verdict that was for earlier input.
-func (s *session) newInput() {
+func (d *door) newInput(s *session) {
 	switch s.login {
 	case loginFailed:
 		s.login = loginUnknown
-		s.knock()
+		d.knock(s)
 	case loginDenied, loginOpen:
 		s.login = loginOut
 	}
@@ -171,7 +171,7 @@ func (q *question) answered(reply []byte, broken bool) {
 			return
 		}
 	}
-	q.settle(func(s *session) { s.judged(reply, broken) })
+	q.settle(func(s *session) { d.judged(s, reply, broken) })
 }
 
 // ended takes an answered question off the list.
@@ -204,7 +204,7 @@ func (l *link) leaveLane() {
 }
 
 // judged applies the server's verdict about a session.
-func (s *session) judged(reply []byte, broken bool) {
+func (d *door) judged(s *session, reply []byte, broken bool) {
 	marked := s.login == loginAsking
 	switch {
 	case s.login == loginIn:
@@ -217,8 +217,8 @@ func (s *session) judged(reply []byte, broken bool) {
 		if marked {
 			s.login = loginIn
 		}
-		if s.ident != s.w.identities[defaultKey] {
-			s.w.changeIdentity(s, defaultKey)
+		if s.ident != d.w.identities[defaultKey] {
+			d.w.changeIdentity(s, defaultKey)
 		}
 	}
 }
@@ -239,7 +239,7 @@ func (f *frame) atDoor() next {
 	case s.login < loginOut && b != quit && b != resetConn && f.heldAtDoor():
 		return waitUpstream
 	case s.login < loginFailed:
-		s.knock()
+		s.w.door.knock(s)
 		return waitDoor
 	case b == quit || b == resetConn:
 		return goOn
@@ -252,7 +252,7 @@ func (f *frame) atDoor() next {
 		return goOn
 	case s.outstanding > 0:
 		return waitOrder
-	case s.awaitsTurn():
+	case s.w.back.awaitsTurn(s):
 		return waitTurn
 	case s.login != loginDenied:
 		s.w.door.waiting = append(s.w.door.waiting, s)
@@ -290,20 +290,20 @@ func (f *frame) turnAway() next {
 		w.changeIdentity(s, w.stranger.key)
 	}
 	if f.b == exec || f.misfit() { // an EXEC without MULTI executes nothing
-		if n := s.awaitDoor(unreadOther); n != goOn {
+		if n := s.w.door.room.await(s, unreadOther); n != goOn {
 			return n
 		}
 		w.outside().inject("rEsEt")
 		f.askOutside(cloneArgs(f.Args), unreadOther, func(reply []byte, _ bool) {
-			s.noteAway()
+			s.w.back.noteAway(s)
 			s.deliver(reply)
 		})
 		return handled
 	}
 	w.countOutcome(cmd, telemetry.OutcomeError)
 	s.reply(w.door.noAuth)
-	if s.noteAway(); s.w.back.left <= 0 {
-		s.queueUp()
+	if s.w.back.noteAway(s); s.w.back.left <= 0 {
+		s.w.back.queueUp(s)
 	}
 	return handled
 }

@@ -39,9 +39,8 @@ func (r *doorRoom) give(bytes int) {
 	}
 }
 
-// awaitDoor makes a command wait until there is room to ask about its client.
-func (s *session) awaitDoor(bytes int) next {
-	r := &s.w.door.room
+// await makes a command wait until there is room to ask about its client.
+func (r *doorRoom) await(s *session, bytes int) next {
 	if r.has(bytes) {
 		return goOn
 	}

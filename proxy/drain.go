@@ -128,17 +128,6 @@ func (w *worker) unblockAll() {
 // the end of the stream and not a reset, which could overtake the last reply.
 const drainLinger = 100 * time.Millisecond
 
-// linger returns how long the client of an ending session may take to read its replies and close.
-func (s *session) linger() time.Duration {
-	if !s.w.draining {
-		return lingerTime
-	}
-	if s.conn.Flush(); s.conn.Buffered() > 0 {
-		return lingerTime // its last reply is still unsent
-	}
-	return drainLinger
-}
-
 // unblock ends a command that may be blocking.
 func (w *worker) unblock(s *session) {
 	if s.pin.serverID == 0 {

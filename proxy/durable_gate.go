@@ -87,12 +87,3 @@ func (s gated) drop() {
 		s.gate = nil
 	}
 }
-
-// unread returns the number of bytes that wait for the client: behind the gate, or for the kernel.
-func (s *session) unread() int {
-	n := s.conn.Buffered()
-	if s.gate != nil {
-		n += s.gate.Len()
-	}
-	return n
-}

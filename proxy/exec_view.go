@@ -72,7 +72,7 @@ func (f *frame) queueView() next {
 	case clientTracking:
 		at := redirectAt(e.args)
 		if id, ok := sessionID(at1(e.args, at)); at > 0 && ok {
-			if n := f.sessionKnown(id, s.linkOf); n != goOn {
+			if n := f.sessionKnown(id, s.w.taker.linkOf); n != goOn {
 				return n
 			}
 			e.to = s.again.to
@@ -135,9 +135,10 @@ func (f *frame) viewsKnown() next {
 			views.list[i].choose(s.w, lines, s.id)
 		}
 	}
-	s.askClients(s.w.privileged(), work, func(lines []clientLine, why []byte) {
+	r := roster{s, work, func(lines []clientLine, why []byte) {
 		views.lines, views.why, views.known = lines, why, true
-	})
+	}}
+	r.ask(s.w.privileged())
 	return waitCall
 }
 
@@ -153,110 +154,149 @@ func (e *execView) choose(w *worker, lines []clientLine, self uint64) {
 	}
 }
 
-// editExec replaces the elements of EXEC's reply that describe links.
-func (s *session) editExec(reply []byte, views execViews) []byte {
+// execEdit is the editing of one reply to EXEC for its session.
+type execEdit struct {
+	s     *session
+	views execViews
+}
+
+// reply replaces the elements of EXEC's reply that describe links.
+func (x *execEdit) reply(reply []byte) []byte {
 	parts, ok := elements(reply)
 	if !ok {
 		return reply
 	}
 	out := bytes.Clone(reply[:bytes.IndexByte(reply, '\n')+1])
 	for i, part := range parts {
-		for len(views.list) > 0 && views.list[0].at == i {
-			part = s.editView(part, &views.list[0], &views)
-			views.list = views.list[1:]
+		for len(x.views.list) > 0 && x.views.list[0].at == i {
+			part = x.element(part, &x.views.list[0])
+			x.views.list = x.views.list[1:]
 		}
 		out = append(out, part...)
 	}
 	return out
 }
 
-// editView returns the reply to one command in the client's view.
-func (s *session) editView(part []byte, e *execView, views *execViews) []byte {
+// element returns the reply to one command in the client's view.
+func (x *execEdit) element(part []byte, e *execView) []byte {
 	switch {
 	case e.cmd.Name == "select":
-		return s.w.trash.OutOfRange(e.args, part)
+		return x.s.w.trash.OutOfRange(e.args, part)
 	case part[0] == '-' && !(e.old && isNoSuchClient(part)):
 		return part
-	case views.why != nil && e.needsLines():
-		return views.why
+	case x.views.why != nil && e.needsLines():
+		return x.views.why
 	}
-	switch e.cmd.Name {
-	case "info":
-		return s.w.editInfo(part)
-	case "client|id":
-		return resp.AppendInt(nil, int64(s.id))
-	case "slowlog|reset", "commandlog|reset":
-		s.w.srv.logs.forget(logName(e.cmd, e.args))
-	case "slowlog|get", "commandlog|get":
-		return s.w.srv.editLog(logName(e.cmd, e.args), part, -1)
-	case "slowlog|len", "commandlog|len":
-		if n, ok := s.w.srv.clientsEntries(logName(e.cmd, e.args), part); ok {
-			return resp.AppendInt(nil, int64(n))
-		}
-	case "hello":
-		h := parseHello(e.args)
-		s.apply(h)
-		if s.pin != nil {
-			s.pin.follow(h)
-		}
-		return s.rewriteHello(part)
-	case "client|setname", "client|setinfo":
-		s.noteName(e.args)
-		if s.pin != nil {
-			applyName(e.args, &s.pin.name, &s.pin.lib)
-		}
-	case "client|getname":
-		if s.name == "" {
-			return resp.AppendNull(nil, int(s.proto))
-		}
-		return resp.AppendBulkString(nil, s.name)
-	case "client|getredir", "client|trackinginfo":
-		return s.redirect.translate(part)
-	case "client|tracking":
-		if e.to.id != 0 {
-			s.redirect = e.to
-		}
-	case "client|info", "client|list":
-		return s.editLines(part, e)
-	case "client|kill":
-		return s.killAtExec(e)
-	case "client|unblock":
-		return s.unblockAtExec(part, e, views.lines)
+	if edit := execEdits[e.cmd.Name]; edit != nil {
+		return edit(x, part, e)
 	}
 	return part
 }
 
-// editLines returns the reply to CLIENT INFO or LIST.
-func (s *session) editLines(part []byte, e *execView) []byte {
+// execEdits has the commands whose replies differ for clients.
+var execEdits = map[string]func(x *execEdit, part []byte, e *execView) []byte{
+	"info":                func(x *execEdit, part []byte, _ *execView) []byte { return x.s.w.editInfo(part) },
+	"client|id":           func(x *execEdit, _ []byte, _ *execView) []byte { return resp.AppendInt(nil, int64(x.s.id)) },
+	"slowlog|reset":       (*execEdit).logReset,
+	"commandlog|reset":    (*execEdit).logReset,
+	"slowlog|get":         (*execEdit).logGet,
+	"commandlog|get":      (*execEdit).logGet,
+	"slowlog|len":         (*execEdit).logLen,
+	"commandlog|len":      (*execEdit).logLen,
+	"hello":               (*execEdit).hello,
+	"client|setname":      (*execEdit).named,
+	"client|setinfo":      (*execEdit).named,
+	"client|getname":      (*execEdit).name,
+	"client|getredir":     (*execEdit).redirect,
+	"client|trackinginfo": (*execEdit).redirect,
+	"client|tracking":     (*execEdit).tracking,
+	"client|info":         (*execEdit).lines,
+	"client|list":         (*execEdit).lines,
+	"client|kill":         (*execEdit).kill,
+	"client|unblock":      (*execEdit).unblock,
+}
+
+func (x *execEdit) logReset(part []byte, e *execView) []byte {
+	x.s.w.srv.logs.forget(logName(e.cmd, e.args))
+	return part
+}
+
+func (x *execEdit) logGet(part []byte, e *execView) []byte {
+	return x.s.w.srv.editLog(logName(e.cmd, e.args), part, -1)
+}
+
+func (x *execEdit) logLen(part []byte, e *execView) []byte {
+	if n, ok := x.s.w.srv.clientsEntries(logName(e.cmd, e.args), part); ok {
+		return resp.AppendInt(nil, int64(n))
+	}
+	return part
+}
+
+func (x *execEdit) hello(part []byte, e *execView) []byte {
+	h := parseHello(e.args)
+	x.s.apply(h)
+	if x.s.pin != nil {
+		x.s.pin.follow(h)
+	}
+	return x.s.rewriteHello(part)
+}
+
+func (x *execEdit) named(part []byte, e *execView) []byte {
+	x.s.noteName(e.args)
+	if l := x.s.pin; l != nil {
+		applyName(e.args, &l.name, &l.lib)
+	}
+	return part
+}
+
+func (x *execEdit) name([]byte, *execView) []byte {
+	if x.s.name == "" {
+		return resp.AppendNull(nil, int(x.s.proto))
+	}
+	return resp.AppendBulkString(nil, x.s.name)
+}
+
+func (x *execEdit) redirect(part []byte, _ *execView) []byte { return x.s.redirect.translate(part) }
+
+func (x *execEdit) tracking(part []byte, e *execView) []byte {
+	if e.to.id != 0 {
+		x.s.redirect = e.to
+	}
+	return part
+}
+
+// lines returns the reply to CLIENT INFO or LIST.
+func (x *execEdit) lines(part []byte, e *execView) []byte {
 	v, _, err := resp.Parse(part)
 	if err != nil {
 		return part
 	}
 	if e.cmd.Name == "client|info" {
-		return textReply(v.Type, append(s.ownLine(trimCRLF(v.Str)), '\n'))
+		return textReply(v.Type, append(ownLine(x.s, trimCRLF(v.Str)), '\n'))
 	}
-	if f, _ := s.w.listFilter(e.args); f.unknown != 0 {
+	if f, _ := x.s.w.listFilter(e.args); f.unknown != 0 {
 		return resp.AppendError(nil, textSyntax)
 	}
 	return textReply(v.Type, e.text)
 }
 
-// killAtExec carries out a CLIENT KILL that EXEC has executed. Connections that are no sessions are
+// kill carries out a CLIENT KILL that EXEC has executed. Connections that are no sessions are
 // killed after the reply, which counts those that existed just before EXEC.
-func (s *session) killAtExec(e *execView) []byte {
+func (x *execEdit) kill(_ []byte, e *execView) []byte {
 	if e.filter.unknown != 0 {
 		return resp.AppendError(nil, textSyntax)
 	}
-	s.killAside(&e.sel)
+	e.sel.killAside(x.s)
 	return killReply(e.sel.n+len(e.sel.others), e.old)
 }
 
-// unblockAtExec carries out a CLIENT UNBLOCK of a session that EXEC has executed.
-func (s *session) unblockAtExec(part []byte, e *execView, lines []clientLine) []byte {
+// unblock carries out a CLIENT UNBLOCK of a session that EXEC has executed.
+func (x *execEdit) unblock(part []byte, e *execView) []byte {
 	id, ok := sessionID(at1(e.args, 2))
-	for i := range lines {
-		v := lines[i].session
-		if !ok || v == nil || v.id != id || bytes.IndexByte(field(lines[i].text, "flags"), 'b') < 0 {
+	for i := range x.views.lines {
+		line := &x.views.lines[i]
+		v := line.session
+		if !ok || v == nil || v.id != id || bytes.IndexByte(field(line.text, "flags"), 'b') < 0 {
 			continue
 		}
 		v.worker.unblockSession(id, string(at1(e.args, 3)))

@@ -84,7 +84,7 @@ func (f *frame) again() { f.cmd = f.s.w.command(f.cmd.Name) }
 
 // later returns the frame of a command that a conversation of s sends. The command table may have
 // changed since; nil cmd: the proxy's own command.
-func (s *session) later(cmd *policy.Command) *frame {
+func later(s *session, cmd *policy.Command) *frame {
 	if cmd != nil {
 		cmd = s.w.command(cmd.Name)
 	}

@@ -102,9 +102,9 @@ func (t *transaction) noteError(r *request) {
 	t.resend.failed = t.resend.failed || r.end > t.from
 }
 
-// guarded reports whether the session's link is logged in as the current guard's user.
-func (s *session) guarded() bool {
-	return s.pin != nil && s.pin.guard != nil && guard.Same(s.pin.guard, s.w.guard)
+// guarded reports whether a session's link is logged in as the current guard's user.
+func (l *link) guarded(now *guard.User) bool {
+	return l != nil && l.guard != nil && guard.Same(l.guard, now)
 }
 
 // unguardedWhy returns the reason why the guard cannot bind the code in hand; "" if it can.
@@ -124,7 +124,7 @@ func (f *frame) unguardedWhy() string {
 		return whyUnsure
 	case l.raw || l.sub.active && l.proto != 3:
 		return whyMessages
-	case s.guarded():
+	case s.pin.guarded(s.w.guard):
 		return ""
 	case s.tx == nil && s.onceSet():
 		return whyOnce
@@ -138,8 +138,8 @@ func (f *frame) unguardedWhy() string {
 
 // onceSet reports whether the last command set state for the next command only, which AUTH would
 // consume.
-func (s *session) onceSet() bool {
-	return s.last != nil && (s.last.Name == "client|caching" || s.last.Name == "asking")
+func (a *activity) onceSet() bool {
+	return a.last != nil && (a.last.Name == "client|caching" || a.last.Name == "asking")
 }
 
 // needsGuard reports whether the command in hand was let pass because the guard binds its code.
@@ -178,7 +178,7 @@ func (f *frame) fitUser() next {
 	l, needs := s.pin, f.needsGuard() || f.expectsCode()
 	switch {
 	case v.Effective() == policy.Deny || !s.keepsLink() && l.guard == nil,
-		!needs && l.guard == nil, needs && s.guarded():
+		!needs && l.guard == nil, needs && s.pin.guarded(s.w.guard):
 		return goOn
 	case !s.keepsLink(): // on its way back
 		return s.letGo()
@@ -190,7 +190,7 @@ func (f *frame) fitUser() next {
 	case s.outstanding > 0:
 		return waitOrder
 	case s.tx != nil:
-		s.moveTx()
+		s.pin.moveTx(s.tx, s.w.guard)
 	case needs:
 		l.extend([]prepStep{l.becomeGuard(s.w.guard)})
 	default:
@@ -225,24 +225,23 @@ func (l *link) becomeSelf(i *identity) prepStep {
 }
 
 // moveTx moves the open transaction to the guard's user. Nothing is outstanding.
-func (s *session) moveTx() {
-	l := s.pin
-	steps := []prepStep{{args: []string{"dIsCaRd"}, must: true}, l.becomeGuard(s.w.guard),
+func (l *link) moveTx(tx *transaction, to *guard.User) {
+	steps := []prepStep{{args: []string{"dIsCaRd"}, must: true}, l.becomeGuard(to),
 		{args: []string{"mUlTi"}, must: true}}
-	for _, frame := range s.tx.resend.frames {
+	for _, frame := range tx.resend.frames {
 		// A command that the server refuses now makes EXEC abort, as a first refusal would have.
 		l.later = append(l.later, prepStep{frame: frame})
 	}
-	if s.tx.resend.failed {
+	if tx.resend.failed {
 		l.later = append(l.later, prepStep{args: []string{impossible}})
 	}
-	s.tx.fix(whyNoGuard) // it cannot move a second time, to another guard
+	tx.fix(whyNoGuard) // it cannot move a second time, to another guard
 	l.prepare(steps)
 }
 
 // forgetGuard makes EXEC abort if its transaction belongs to a guard that is no longer in force.
-func (s *session) forgetGuard() {
-	if l := s.pin; l.guard != nil && !s.guarded() {
+func (l *link) forgetGuard(now *guard.User) {
+	if l.guard != nil && !l.guarded(now) {
 		l.inject(impossible)
 	}
 }

@@ -183,13 +183,8 @@ func (l *link) tellReady() {
 
 // prepared handles the reply to the first outstanding step.
 func (l *link) prepared(reply []byte) {
-	if text := string(trimCRLF(short(reply[1:]))); reply[0] == '-' && l.opening() &&
-		upstream.TurnsAway(text) {
-		l.fail(errTurnedAway(text))
-		return
-	}
-	if l.up.PrimaryOnly() && saysReplica(reply) {
-		l.fail(errNotPrimary)
+	if err := l.turnedAway(reply); err != nil {
+		l.fail(err)
 		return
 	}
 	st := l.prep[0]
@@ -226,6 +221,18 @@ func (l *link) prepared(reply []byte) {
 		l.later = nil
 		l.prepare(steps)
 	}
+}
+
+// turnedAway is why the link's server takes no connection of ours; nil: it does.
+func (l *link) turnedAway(reply []byte) error {
+	if text := string(trimCRLF(short(reply[1:]))); reply[0] == '-' && l.opening() &&
+		upstream.TurnsAway(text) {
+		return errTurnedAway(text)
+	}
+	if l.up.PrimaryOnly() && saysReplica(reply) {
+		return errNotPrimary
+	}
+	return nil
 }
 
 // errRefused is the server's refusal to restore a session's connection state: the user is gone, the

@@ -101,11 +101,7 @@ func (l *link) forwardRun(p []byte) int {
 			if to != nil {
 				to.deliver(p[from:pos])
 			}
-			if err != nil {
-				l.malformed(err)
-			} else {
-				l.gather(p[pos:])
-			}
+			l.unfinished(p[pos:], err)
 			w.watch.saw(newest, now, cmd)
 			return len(p)
 		}
@@ -149,6 +145,15 @@ func (l *link) forwardRun(p []byte) int {
 	w.watch.saw(newest, now, cmd)
 	l.pressure()
 	return pos
+}
+
+// unfinished takes the beginning of a reply at the end of the input. err: it is none.
+func (l *link) unfinished(p []byte, err error) {
+	if err != nil {
+		l.malformed(err)
+		return
+	}
+	l.gather(p)
 }
 
 // gather keeps a part of a reply until the reply is whole or too large to keep.

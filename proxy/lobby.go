@@ -61,7 +61,7 @@ func (s *session) askLink() (*link, next) {
 // answers the client; it does not run if the client has gone. A nil command is the proxy's own, and
 // is not counted.
 func (s *session) ask(l *link, cmd *policy.Command, args [][]byte, done func([]byte, bool)) {
-	s.later(cmd).ask(l, args, done)
+	later(s, cmd).ask(l, args, done)
 }
 
 // ask is ask for the command in hand.
@@ -178,19 +178,19 @@ func (f *frame) authenticate() next {
 	if s.outstanding > 0 {
 		return waitOrder
 	}
-	if s.awaitsTurn() {
+	if s.w.back.awaitsTurn(s) {
 		return waitTurn
 	}
 	if n := s.awaitLink(s.w.outside()); n != goOn {
 		return n
 	}
-	if n := s.awaitDoor(unreadAuth); n != goOn {
+	if n := s.w.door.room.await(s, unreadAuth); n != goOn {
 		return n
 	}
 	args := cloneArgs(f.Args)
 	f.askOutside(args, unreadAuth, func(reply []byte, broken bool) {
 		if broken || !bytes.HasPrefix(reply, []byte("+OK")) {
-			s.noteAway()
+			s.w.back.noteAway(s)
 			s.deliver(reply)
 			return
 		}
@@ -292,21 +292,21 @@ func (f *frame) hello() next {
 	if outside {
 		l = s.w.outside()
 	}
-	if s.awaitsTurn() {
+	if s.w.back.awaitsTurn(s) {
 		return waitTurn
 	}
 	if n := s.awaitLink(l); n != goOn {
 		return n
 	}
 	if outside {
-		if n := s.awaitDoor(unreadHello); n != goOn {
+		if n := s.w.door.room.await(s, unreadHello); n != goOn {
 			return n
 		}
 	}
 	args := cloneArgs(f.Args)
 	done := func(reply []byte, broken bool) {
 		if isError(reply, broken) {
-			s.noteAway()
+			s.w.back.noteAway(s)
 			s.deliver(reply)
 			return
 		}
@@ -402,6 +402,20 @@ func (s *session) forgetConnection() {
 	s.reset()
 	s.w.changeIdentity(s, s.w.stranger.key)
 	s.login = loginUnknown
-	s.knock()
+	s.w.door.knock(s)
 	s.deliver(resp.AppendSimple(nil, "RESET"))
+}
+
+// dataLink returns the link of the session's next ordinary command, unless it has to wait.
+func (s *session) dataLink() (*link, next) {
+	l := s.cur
+	switch {
+	case s.keepsLink() || l != nil && l == s.pin:
+		return s.pin, goOn
+	case l == nil:
+		return s.lane(s.window.lane()).pick(s.w), goOn
+	case l.lane == nil || l.lane.key.kind != s.window.lane() || l.lane.ident != s.ident:
+		return nil, waitOrder
+	}
+	return l, goOn
 }

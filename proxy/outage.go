@@ -4,10 +4,8 @@ import (
 	"time"
 
 	"holdfast/journal/seldom"
-	"holdfast/policy"
 	"holdfast/proxy/eventloop"
 	"holdfast/proxy/resp"
-	"holdfast/proxy/telemetry"
 )
 
 // An outage is a time in which a worker cannot reach the server: its last link broke, or a new one
@@ -233,37 +231,4 @@ func noWay(cause error) bool {
 		return false
 	}
 	return cause != nil
-}
-
-// refuseUnsent answers a command that was not sent, for no fault of its client's. Commands that
-// depend on it must not run without it.
-func (s *session) refuseUnsent(cmd *policy.Command, b behaviour, text []byte) {
-	s.w.countUpstream(&request{s: s, cmd: cmd, start: s.w.loop.Now()})
-	s.reply(text)
-	if b == multi {
-		s.held = s.held&^holdNoMulti | holdRefused
-		return
-	}
-	s.endUnchanged(b)
-}
-
-// endUnchanged ends a session whose connection failed to change for the commands that follow, since
-// the link broke: a write after a SELECT would go to another database, a command after an AUTH run
-// as another user. Without a proxy the client would have lost its connection, too.
-func (s *session) endUnchanged(b behaviour) {
-	switch b {
-	case selectDB, auth, hello, watch, stateful, subscribe, monitor, clientReply, clientTracking,
-		scriptDebug:
-		s.endLater(telemetry.CloseUpstream)
-	}
-}
-
-// awaitLink has a frame wait, unbegun, until l is ready: the rules may change meanwhile, and its
-// client may leave.
-func (s *session) awaitLink(l *link) next {
-	if l.ready {
-		return goOn
-	}
-	l.stalled = append(l.stalled, s)
-	return waitLink
 }

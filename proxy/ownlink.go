@@ -72,22 +72,23 @@ func mayAcknowledge(args [][]byte) bool {
 // beRaw has the replies passed through unread from now on.
 func (r *replies) beRaw() { r.raw, r.streams = true, false }
 
-// isReplica reports whether the session has asked for the replication stream; the server sends
+// isRaw reports whether the link's session has asked for the replication stream; the server sends
 // nothing else from then on.
-func (s *session) isReplica() bool { return s.pin != nil && s.pin.raw }
+func (l *link) isRaw() bool { return l != nil && l.raw }
 
 // fromReplica passes on a replica's messages to its primary. Any other command after a SYNC ends
 // the session: the server would carry it out without an answer, and the proxy could no longer
 // follow the session's user and database.
-func (s *session) fromReplica(c *resp.Command) bool {
+func (l *link) fromReplica(c *resp.Command) bool {
+	s := l.owner
 	cmd := s.w.policy.Table().Lookup(c.Args)
 	switch cmd.Name {
 	case "replconf", "ping", "sync", "psync":
 		f := &frame{Command: *c, s: s, cmd: cmd}
 		if f.judge() == goOn && f.verdict.Effective() == policy.Allow {
 			s.w.encode = resp.AppendCommand(s.w.encode[:0], c.Args...)
-			s.pin.send(s.w.encode)
-			s.pin.streams = true
+			l.send(s.w.encode)
+			l.streams = true
 			return true
 		}
 	}
@@ -160,9 +161,9 @@ func (l *setting) follow(h helloArgs) {
 
 // guessProtocol follows a HELLO whose reply is not seen. The server cannot refuse HELLO 2 and HELLO 3;
 // with more arguments it may, and then version 3 is the safe guess: its link looks at each reply.
-func (s *session) guessProtocol(args [][]byte, b behaviour) {
-	h := parseHello(args)
-	if b != hello || h.proto != 3 && (h.proto != 2 || len(args) > 2) {
+func (f *frame) guessProtocol() {
+	s, h := f.s, parseHello(f.Args)
+	if f.b != hello || h.proto != 3 && (h.proto != 2 || len(f.Args) > 2) {
 		return
 	}
 	s.proto, s.pin.proto = h.proto, h.proto
@@ -206,4 +207,14 @@ func cloneArgs(args [][]byte) [][]byte {
 		out[i] = append([]byte(nil), a...)
 	}
 	return out
+}
+
+// passRaw passes on a command of a session whose link streams. Without passed and wait, the session has
+// ended.
+func (l *link) passRaw(c *resp.Command) (passed, wait bool) {
+	if l.debug.armed {
+		passed = l.toDebugger(c)
+		return passed, !passed
+	}
+	return l.fromReplica(c), false
 }

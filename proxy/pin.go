@@ -228,3 +228,58 @@ func (s *session) lostPin(l *link, unused bool) {
 	}
 	s.w.wakeUp(s)
 }
+
+// serverLeft is called when the session's pinned link is on its way out.
+func (s *session) serverLeft() {
+	switch {
+	case s.pin.raw:
+		s.close(telemetry.CloseUpstream)
+	case s.keepsLink():
+		s.endLater(telemetry.CloseUpstream)
+	case s.outstanding == 0:
+		s.givePinBack()
+	}
+}
+
+// letGo makes sure that no new command goes by a pinned link on its way out: the command waits for
+// the link's outstanding replies.
+func (s *session) letGo() next {
+	if s.outstanding > 0 {
+		return waitOrder
+	}
+	s.givePinBack()
+	return goOn
+}
+
+// takePin ensures that the session has a pinned link. The frame waits for outstanding commands on
+// another link (invariant 1), or for a free link. short: the link is for a transaction.
+func (s *session) takePin(short bool) next {
+	if s.pin != nil {
+		return goOn
+	}
+	if s.outstanding > 0 {
+		return waitOrder
+	}
+	l := s.ident.borrow(s, short)
+	if l == nil {
+		return waitPin
+	}
+	s.pin, l.owner = l, s
+	return goOn
+}
+
+// expect prepares ready links for a session with a new identity, protocol version or database.
+func (s *session) expect() {
+	w := s.w
+	if w.limits.ReadyLinks > 0 && s.pin == nil && !s.closed && s.ident != w.stranger {
+		r := s.ident.readyFor(s.proto, s.db)
+		s.ident.fill(r)
+	}
+}
+
+// ownLinkOnly reports whether only the session's own link can interpret the command: its selected
+// database, the effect of unanswered commands before it, or whether a subscriber may send it.
+func (s *session) ownLinkOnly() bool {
+	return s.pin != nil && s.held&holdState != 0 &&
+		(s.muted != replyOn || s.dbUnsure || s.userUnsure || s.pin.sub.active)
+}

@@ -25,15 +25,6 @@ type readyPins struct {
 	open  int   // being dialled
 }
 
-// expect prepares ready links for a session with a new identity, protocol version or database.
-func (s *session) expect() {
-	w := s.w
-	if w.limits.ReadyLinks > 0 && s.pin == nil && !s.closed && s.ident != w.stranger {
-		r := s.ident.readyFor(s.proto, s.db)
-		s.ident.fill(r)
-	}
-}
-
 // readyFor returns the entry of a protocol version and a database, and marks it used.
 func (i *identity) readyFor(proto uint8, db int32) *readyPins {
 	now := i.w.loop.Now()

@@ -114,11 +114,3 @@ func (f *frame) refuseNow(reply []byte) {
 	s.answerNow(reply)
 	s.w.countDenied(s, f.cmd, f.rule)
 }
-
-// answerNow gives a reply after a conversation, unless the client wants none.
-func (s *session) answerNow(reply []byte) {
-	if s.muted != replyOn && s.swallowReply() {
-		return
-	}
-	s.deliver(reply)
-}

@@ -170,9 +170,3 @@ func (k *keyScan) finish(reply []byte, broken bool) {
 	s.w.record(&request{s: s, cmd: cmd, start: k.start}, outcome, reply, s.w.loop.Now())
 	s.deliver(reply)
 }
-
-// gather counts n more (or fewer) bytes of an answer in the making.
-func (s *session) gather(n int64) {
-	s.gathered += n
-	s.w.gathered += n
-}

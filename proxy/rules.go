@@ -144,7 +144,7 @@ func (f *frame) refuse(text string) next {
 	s := f.s
 	n := f.refuseInPlace(text)
 	if s.tx == nil || s.pin == nil {
-		s.takeBackseat()
+		s.w.back.take(s)
 	}
 	return n
 }

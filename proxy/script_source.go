@@ -106,12 +106,13 @@ func (f *frame) learnSource(src []byte) next {
 	if s.outstanding > 0 {
 		return waitOrder
 	}
-	s.scanBeside(bytes.Clone(src))
+	f.scanBeside(bytes.Clone(src))
 	return waitCall
 }
 
 // scanBeside queues a source for a scan off the loop, and resumes the session after it.
-func (s *session) scanBeside(src []byte) {
+func (f *frame) scanBeside(src []byte) {
+	s := f.s
 	s.gather(int64(len(src)))
 	s.calling = true
 	s.w.sources.scan(hostOf(s.conn.RemoteAddr()), &sourceReading{

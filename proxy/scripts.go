@@ -154,7 +154,7 @@ func (f *frame) learnCode() next {
 			return waitOrder
 		}
 		w.dials.Add(1)
-		go w.readScript(w.up, string(f.Args[1]), s.codeRead)
+		go w.readScript(w.up, string(f.Args[1]), codeRead(s))
 		s.calling = true
 		return waitCall
 	}
@@ -176,7 +176,7 @@ func (f *frame) learnFunction(name string) next {
 	if s.outstanding > 0 {
 		return waitOrder
 	}
-	if b.wait(s.codeRead) {
+	if b.wait(codeRead(s)) {
 		w.dials.Add(1)
 		go w.readLibraries(w.up)
 	}
@@ -184,13 +184,15 @@ func (f *frame) learnFunction(name string) next {
 	return waitCall
 }
 
-// codeRead resumes the session. Call it from any goroutine.
-func (s *session) codeRead() {
-	s.w.loop.Post(func() {
-		s.calling = false
-		s.again.read = true
-		s.w.wakeUp(s)
-	})
+// codeRead returns a function that resumes the session. Call that from any goroutine.
+func codeRead(s *session) func() {
+	return func() {
+		s.w.loop.Post(func() {
+			s.calling = false
+			s.again.read = true
+			s.w.wakeUp(s)
+		})
+	}
 }
 
 // readLibraries and readScript ask the server, each on its own goroutine.

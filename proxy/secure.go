@@ -98,13 +98,3 @@ func (srv *Server) handshakeCounts() (out []telemetry.HandshakeCount) {
 func saysTLS(p []byte) bool {
 	return len(p) > 2 && p[0] == 22 && p[1] == 3 && p[2] <= 4
 }
-
-// endTLS ends a session whose client speaks TLS on a plain listener.
-func (s *session) endTLS() {
-	if s.w.toldTLS.Passes(s.listener.name, s.w.loop.Now(), time.Minute) {
-		s.w.log.Warn("a client that speaks TLS connected to a listener that does not",
-			"listener", s.listener.name, "client", s.conn.RemoteAddr())
-	}
-	s.w.counters.ProtocolErrors++
-	s.close(telemetry.CloseProtocol)
-}

@@ -161,7 +161,7 @@ func (s *session) account() {
 func (s *session) answered() {
 	s.outstanding--
 	if s.window.replies++; s.window.bytes >= weighBytes {
-		s.weigh()
+		s.window.weigh(s.ident, s.w.loop.Now())
 	}
 	if s.wait == waitWindow && s.outstanding <= s.window.size()/2 {
 		s.w.wakeUp(s)
@@ -198,7 +198,7 @@ func (s *session) proceed() {
 		}
 	}
 	if s.wait == waitWindow && s.window.replies > 0 {
-		s.weigh() // here the counted replies have been delivered
+		s.window.weigh(s.ident, s.w.loop.Now()) // here the counted replies have been delivered
 	}
 	if s.wait != goOn && !(s.wait == waitOrder && s.outstanding > 0) && !s.calling {
 		s.wait = goOn
@@ -211,96 +211,6 @@ func (s *session) proceed() {
 	s.maybeEnd()
 }
 
-// maybeEnd closes a session that expects no more input and no more replies.
-func (s *session) maybeEnd() {
-	if s.closed {
-		return
-	}
-	if s.gate != nil {
-		return // Wake has it called again
-	}
-	if s.eof && s.blocked() {
-		s.close(telemetry.CloseClient)
-		return
-	}
-	if s.outstanding > 0 || s.calling {
-		return
-	}
-	if (s.ending || s.eof && s.wait == goOn) && !s.awaitUnanswered() {
-		s.closeAfterFlush()
-	}
-}
-
-// awaitUnanswered makes sure that commands which CLIENT REPLY leaves unanswered are carried out
-// before the link is closed: it sends a command with an answer after them. False: there are none.
-func (s *session) awaitUnanswered() bool {
-	l := s.pin
-	if l == nil || l.closed || l.raw || l.sub.active || l.queued == l.answered {
-		return false
-	}
-	s.muted = replyOn
-	l.send(resp.AppendCommandStrings(nil, "cLiEnT", "rEpLy", "ON"))
-	s.later(nil).noteSent(l, modeReplace, &call{})
-	return true
-}
-
-// blocked reports whether the session waits for a command that may never return.
-func (s *session) blocked() bool {
-	l := s.pin
-	if l == nil || s.outstanding == 0 {
-		return false
-	}
-	if l.raw {
-		return true
-	}
-	for i := range l.reqs.len() {
-		if cmd := l.reqs.at(i).cmd; cmd != nil {
-			switch s.w.behaviours[cmd.ID] {
-			case blocking, maybeBlocking, waitAcks:
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// end stops reading frames and closes once all outstanding commands are answered.
-func (s *session) end() {
-	s.ending = true
-	if s.in.buf != nil {
-		s.releaseInput()
-	}
-	s.w.wakeUp(s)
-}
-
-// endLater is end for callers in the middle of a link's work.
-func (s *session) endLater(reason telemetry.CloseReason) {
-	if !s.closed && !s.ending {
-		s.reason = reason
-		s.end()
-	}
-}
-
-// OnEOF implements eventloop.Handler. The client may have sent its last commands and closed only
-// its own direction (printf … | nc): they are answered first. During a blocking command the session
-// ends at once, as on the server.
-func (s *session) OnEOF(*eventloop.Conn) {
-	s.eof = true
-	if s.unbegun() {
-		s.w.wakeUp(s) // it waits no longer
-	}
-	s.maybeEnd()
-}
-
-// OnClose implements eventloop.Handler.
-func (s *session) OnClose(_ *eventloop.Conn, err error) {
-	if s.closed {
-		return
-	}
-	s.closed = true
-	s.detach(telemetry.CloseNetwork)
-}
-
 // OnDrain implements eventloop.Handler.
 func (s *session) OnDrain(*eventloop.Conn) {
 	s.w.outBytes -= s.outHeld
@@ -311,45 +221,51 @@ func (s *session) OnDrain(*eventloop.Conn) {
 	}
 }
 
-// close ends the session now; replies to its outstanding commands are dropped.
-func (s *session) close(reason telemetry.CloseReason) {
-	if s.closed {
+// answerNow gives a reply after a conversation, unless the client wants none.
+func (s *session) answerNow(reply []byte) {
+	if s.muted != replyOn && s.swallowReply() {
 		return
 	}
-	s.closed = true
-	s.conn.Close()
-	s.detach(reason)
+	s.deliver(reply)
 }
 
-func (s *session) closeAfterFlush() {
-	if s.closed {
-		return
-	}
-	s.closed = true
-	s.conn.CloseAfterFlush(s.linger())
-	s.detach(s.reason)
+// gather counts n more (or fewer) bytes of an answer in the making.
+func (s *session) gather(n int64) {
+	s.gathered += n
+	s.w.gathered += n
 }
 
-// detach removes the session from its worker, identity, links and queues.
-func (s *session) detach(reason telemetry.CloseReason) {
-	if s.wait == waitPin {
-		s.w.wakePinWaiter() // the last free link may have been meant for this session
+// mode is the connection's present state.
+func (s *session) mode() connMode {
+	switch {
+	case s.held&holdRefused != 0:
+		return connNoTx
+	case s.tx != nil:
+		return connTx
+	case s.held&holdState != 0 && s.muted != replyOn:
+		return connMuted
+	case s.held&holdState != 0:
+		return connOwn
+	case s.held&holdWatch != 0:
+		return connWatching
 	}
-	if l := s.pin; l != nil {
-		s.pin = nil
-		l.owner = nil
-		if s.outstanding > 0 || s.keepsLink() || l.sub.active || !l.ready {
-			// Closing it tells the server that the client is gone: a blocked command must not pop
-			// an element that would be lost.
-			l.abandon()
-		} else {
-			l.ident.rest(l)
-		}
+	return connShared
+}
+
+// closeTx ends the transaction, and the watch with it: EXEC or DISCARD was sent.
+func (s *session) closeTx() {
+	if s.tx.changesCode {
+		s.whenIdle = append(s.whenIdle, s.w.srv.libraries.invalidate)
 	}
-	s.releaseInput()
-	gated{s}.drop()
-	s.w.outBytes -= s.outHeld
-	s.outHeld = 0
-	s.gather(-s.gathered)
-	s.w.forget(s, reason)
+	s.tx = nil
+	s.held &^= holdWatch
+}
+
+// unread returns the number of bytes that wait for the client: behind the gate, or for the kernel.
+func (s *session) unread() int {
+	n := s.conn.Buffered()
+	if s.gate != nil {
+		n += s.gate.Len()
+	}
+	return n
 }

@@ -43,11 +43,11 @@ func (s *session) OnData(_ *eventloop.Conn, p []byte) {
 		return
 	}
 	if s.login != loginIn {
-		s.newInput()
+		s.w.door.newInput(s)
 	}
 	if s.refused && s.wait == goOn {
 		s.keep(p)
-		s.queueUp()
+		s.w.back.queueUp(s)
 		return
 	}
 	if len(s.in.buf) == 0 && s.wait == goOn {
@@ -131,7 +131,7 @@ func (s *session) releaseInput() {
 func (s *session) consume(buf []byte, kept bool) int {
 	w := s.w
 	if s.login < loginFailed {
-		s.knock()
+		s.w.door.knock(s)
 		s.wait = waitDoor
 		return 0
 	}
@@ -148,18 +148,17 @@ func (s *session) consume(buf []byte, kept bool) int {
 			if n == 0 {
 				break
 			}
-			if s.isReplica() && !s.pin.debug.armed {
+			if s.pin.isRaw() && !s.pin.debug.armed {
 				s.pin.send(buf[pos : pos+n]) // newlines are a replica's sign of life
 			}
 			pos += n // Redis ignores it without an answer
 			continue
 		}
-		if s.isReplica() {
-			switch {
-			case !s.pin.debug.armed && !s.fromReplica(cmd):
-				return len(buf)
-			case s.pin.debug.armed && !s.toDebugger(cmd):
+		if s.pin.isRaw() {
+			if passed, wait := s.pin.passRaw(cmd); wait {
 				return pos
+			} else if !passed {
+				return len(buf)
 			}
 			pos += n
 			continue
@@ -188,18 +187,6 @@ func (s *session) scanLimits() *resp.Limits {
 	return &s.w.anonFrames
 }
 
-// protocolError answers as Redis does: the error, then the end of the connection.
-func (s *session) protocolError(err error) {
-	s.w.counters.ProtocolErrors++
-	if s.isReplica() {
-		s.close(telemetry.CloseProtocol) // no text may interrupt the stream
-		return
-	}
-	s.reply(resp.AppendError(nil, "ERR "+err.Error()))
-	s.reason = telemetry.CloseProtocol
-	s.end()
-}
-
 // isHTTP reports whether a command is a line of an HTTP request. A web page can make a browser send
 // one to any port, with commands in its body. So servers end the connection at the first such line,
 // before any other check, and so does the proxy, whatever its rules.
@@ -208,13 +195,4 @@ func isHTTP(name []byte) bool {
 		name = name[:end] // the server compares C strings
 	}
 	return resp.EqualFold(name, "post") || resp.EqualFold(name, "host:")
-}
-
-// endHTTP ends such a session without an answer; earlier commands are answered.
-func (s *session) endHTTP() {
-	s.w.counters.ProtocolErrors++
-	s.w.again.Tell(s.w.log, slog.LevelWarn, "a client speaks HTTP, which may be an attack by way of a "+
-		"browser; its connection is ended", nil, "client", s.conn.RemoteAddr())
-	s.reason = telemetry.CloseProtocol
-	s.end()
 }

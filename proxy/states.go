@@ -31,23 +31,6 @@ const (
 	connModes = iota
 )
 
-// mode is the connection's present state.
-func (s *session) mode() connMode {
-	switch {
-	case s.held&holdRefused != 0:
-		return connNoTx
-	case s.tx != nil:
-		return connTx
-	case s.held&holdState != 0 && s.muted != replyOn:
-		return connMuted
-	case s.held&holdState != 0:
-		return connOwn
-	case s.held&holdWatch != 0:
-		return connWatching
-	}
-	return connShared
-}
-
 // handler carries out a command.
 type handler func(*frame) next
 
@@ -156,7 +139,7 @@ func (f *frame) forward() next {
 		// A pinned link on its way back can take the command behind the others.
 		return f.pinned()
 	}
-	return f.forwardShared(f.laneFor(f.s.dataKind()))
+	return f.forwardShared(f.laneFor(f.s.window.lane()))
 }
 
 // pinned sends the command by the session's pinned link.
@@ -169,7 +152,7 @@ func (f *frame) sendMuted() next {
 	n := f.pinned()
 	if n == handled {
 		f.s.loseTrack(f.Args, f.b)
-		f.s.guessProtocol(f.Args, f.b)
+		f.guessProtocol()
 		l.sub.asked(f.b)
 	}
 	return n
@@ -242,7 +225,7 @@ func (f *frame) runScript() next {
 	}
 	kind := laneScript
 	if g := s.w.guard; g != nil && (g.Policy.Refuses(f.cmd) || f.staysInSight()) {
-		kind = s.dataKind() // for instance a module's command that the rules let pass
+		kind = s.window.lane() // for instance a module's command that the rules let pass
 	}
 	return f.forwardShared(f.laneFor(kind))
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"holdfast/journal/ctxtime"
-	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
 )
 
@@ -116,28 +115,6 @@ func (l *link) retireIfDone() {
 	if !l.closed && l.owner == nil && l.reqs.len() == 0 {
 		l.retire()
 	}
-}
-
-// serverLeft is called when the session's pinned link is on its way out.
-func (s *session) serverLeft() {
-	switch {
-	case s.pin.raw:
-		s.close(telemetry.CloseUpstream)
-	case s.keepsLink():
-		s.endLater(telemetry.CloseUpstream)
-	case s.outstanding == 0:
-		s.givePinBack()
-	}
-}
-
-// letGo makes sure that no new command goes by a pinned link on its way out: the command waits for
-// the link's outstanding replies.
-func (s *session) letGo() next {
-	if s.outstanding > 0 {
-		return waitOrder
-	}
-	s.givePinBack()
-	return goOn
 }
 
 // leftovers are a worker's links to an old server.

@@ -69,15 +69,6 @@ func (f *frame) begin() next {
 	return handled
 }
 
-// closeTx ends the transaction, and the watch with it: EXEC or DISCARD was sent.
-func (s *session) closeTx() {
-	if s.tx.changesCode {
-		s.whenIdle = append(s.whenIdle, s.w.srv.libraries.invalidate)
-	}
-	s.tx = nil
-	s.held &^= holdWatch
-}
-
 // queue sends a command between MULTI and EXEC. The server queues it.
 func (f *frame) queue() next {
 	n := f.pinned()
@@ -152,13 +143,13 @@ func (f *frame) endMulti() next {
 		return n
 	}
 	tx, l := s.tx, s.pin
-	s.forgetGuard()
+	s.pin.forgetGuard(s.w.guard)
 	k := &call{done: func(reply []byte, broken bool) {
 		l.checkEnded(reply)
 		if s.held&holdState != 0 && s.pin == l && !broken {
 			s.nameLink() // keepLink could not do so in the transaction
 		}
-		s.transactionRan(tx.deletions, reply, broken)
+		tx.countDeletions(s, reply, broken)
 		ran := reply == nil || reply[0] == '*' && reply[1] != '-'
 		if tx.pause != nil && !broken && ran && cmd.Name == "exec" {
 			s.w.srv.clientsPaused(tx.pause)
@@ -169,7 +160,7 @@ func (f *frame) endMulti() next {
 	}}
 	if tx.views.list != nil || l.guard != nil {
 		k.edit = func(reply []byte) []byte {
-			return s.editExec(l.unguardedErrors(reply), tx.views)
+			return (&execEdit{s, tx.views}).reply(l.unguardedErrors(reply))
 		}
 	}
 	if n := f.sendTo(l, modeChecked, k); n != handled {

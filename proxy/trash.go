@@ -110,7 +110,7 @@ func (f *frame) trashJob(name string, r *policy.Rule) *trashJob {
 	j.Client = trash.Client{User: s.ident.userName(), Addr: s.conn.RemoteAddr(), Name: s.name,
 		Command: command, Rule: r.Name}
 	if s.tx != nil && s.w.srv.audit.On() {
-		j.Client.Mark = s.newMark()
+		j.Client.Mark = s.tx.trash.newMark(s.id)
 	}
 	return j
 }
@@ -129,13 +129,6 @@ func (j *trashJob) move(tx *transaction) {
 	default:
 		j.apart()
 	}
-}
-
-// ownLinkOnly reports whether only the session's own link can interpret the command: its selected
-// database, the effect of unanswered commands before it, or whether a subscriber may send it.
-func (s *session) ownLinkOnly() bool {
-	return s.pin != nil && s.held&holdState != 0 &&
-		(s.muted != replyOn || s.dbUnsure || s.userUnsure || s.pin.sub.active)
 }
 
 // refuseWith refuses a command that did not go to the trash.
@@ -178,9 +171,9 @@ func (j *trashJob) moved(m *trash.Moved) {
 	switch {
 	case j.gone == nil:
 	case j.Keyed():
-		s.countDeleted(j.gone.count(&m.Value))
+		s.w.srv.budgets.deleted(s, j.gone.count(&m.Value))
 	default:
-		s.countDeleted(m.Value.Int)
+		s.w.srv.budgets.deleted(s, m.Value.Int)
 	}
 	j.note(j.rule, trashed, ref)
 }
@@ -223,10 +216,10 @@ type queuedTrash struct {
 	entries []audit.Entry
 }
 
-// newMark is a name that no other command has.
-func (s *session) newMark() string {
-	return strings.Join([]string{strconv.FormatUint(s.id, 36), strconv.FormatInt(time.Now().UnixNano(), 36),
-		strconv.Itoa(len(s.tx.trash.marks))}, "-")
+// newMark is a name that no other command has. session is the session's id.
+func (q *queuedTrash) newMark(session uint64) string {
+	return strings.Join([]string{strconv.FormatUint(session, 36), strconv.FormatInt(time.Now().UnixNano(), 36),
+		strconv.Itoa(len(q.marks))}, "-")
 }
 
 // noteAtExec is note for a command in a transaction.

@@ -1,7 +1,5 @@
 package proxy
 
-import "holdfast/proxy/resp"
-
 // A frame waits unbegun before any step of its execution: it is neither sent, nor counted against a
 // limit that it would pass twice. It stays in its session's input, so order, memory and
 // backpressure are those of any pending input. When its wait is over the frame is presented again,
@@ -30,16 +28,4 @@ func (q *waitList) wake(reason next) {
 		}
 		s.wake(reason)
 	}
-}
-
-// unbegun reports whether the frame at the front of the input waits unbegun.
-func (s *session) unbegun() bool {
-	return s.wait == waitProof || s.wait == waitUpstream || s.wait == waitLink
-}
-
-// refuseUnbegun refuses the waiting frame, and drops the later ones: the session ends.
-func (s *session) refuseUnbegun(text string) {
-	s.releaseInput()
-	s.wait, s.again = goOn, again{}
-	s.reply(resp.AppendError(nil, text))
 }

@@ -84,7 +84,7 @@ func (f *frame) beginMark() next {
 // not ask.
 func (s *session) chooseMark(m waitMark) {
 	ask := append([]string{"aCl", "dRyRuN", defaultUser}, markCommands[m]...)
-	s.later(nil).askString(s.w.privileged(), ask, func(reply []byte, broken bool) {
+	later(s, nil).askString(s.w.privileged(), ask, func(reply []byte, broken bool) {
 		switch {
 		case isError(reply, broken) || bytes.HasPrefix(reply, []byte("+OK")):
 			s.mark = m
@@ -148,7 +148,7 @@ func (w *waiter) proceed(refused []byte) {
 		s.ask(s.pin, w.cmd, w.args, func(reply []byte, _ bool) { s.deliver(reply) })
 		return
 	}
-	s.later(nil).askString(s.pin, markCommands[s.mark], func(reply []byte, broken bool) {
+	later(s, nil).askString(s.pin, markCommands[s.mark], func(reply []byte, broken bool) {
 		switch {
 		case !isError(reply, broken):
 			s.mark = markMade

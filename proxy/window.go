@@ -1,6 +1,8 @@
 package proxy
 
-import "time"
+import (
+	"time"
+)
 
 // window bounds a session's outstanding commands on a shared link. One client's replies delay those
 // of all other clients on that link, even after it has gone: so the larger its replies, the smaller
@@ -63,26 +65,26 @@ func (w *window) adjust() {
 	w.bytes, w.replies = 0, 0
 }
 
-// windowIsFull reports whether the session has used up its window.
-func (s *session) windowIsFull() bool {
-	size := s.window.size()
-	if at := s.ident.heavyAt; s.window.n == 0 && at != 0 && s.w.loop.Now()-at < heavyFor {
+// isFull reports whether a session of i with so many outstanding commands has used up its window.
+func (w *window) isFull(outstanding int, i *identity, now int64) bool {
+	size := w.size()
+	if w.n == 0 && i.heavyAt != 0 && now-i.heavyAt < heavyFor {
 		size = 1
 	}
-	return s.outstanding >= size
+	return outstanding >= size
 }
 
 // weigh adjusts the window to the latest replies.
-func (s *session) weigh() {
-	first := s.window.n == 0
-	if s.window.adjust(); first && s.window.heavy {
-		s.ident.heavyAt = s.w.loop.Now()
+func (w *window) weigh(i *identity, now int64) {
+	first := w.n == 0
+	if w.adjust(); first && w.heavy {
+		i.heavyAt = now
 	}
 }
 
-// dataKind is the kind of lane for the session's ordinary commands.
-func (s *session) dataKind() laneKind {
-	if s.window.heavy {
+// lane is the kind of lane for the session's ordinary commands.
+func (w *window) lane() laneKind {
+	if w.heavy {
 		return laneBulk
 	}
 	return laneData

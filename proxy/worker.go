@@ -195,7 +195,8 @@ func (w *worker) accept(nc net.Conn, ln *listener) {
 	if p, ok := nc.(*accept.Proxied); ok {
 		nc, remote = p.Conn, p.Remote
 	}
-	stands := s.readCertificate(nc)
+	certified, stands := ln.certified(nc, w.vouched)
+	s.certified = certified
 	c, err := w.loop.Add(nc, s, eventloop.PrioritySession)
 	if err != nil {
 		w.srv.sessionCount.Add(-1)
@@ -221,14 +222,8 @@ func (w *worker) accept(nc net.Conn, ln *listener) {
 	case stands != nil:
 		s.refuseCertificate(stands, textCertificateNoUser)
 	default:
-		s.knock()
+		s.w.door.knock(s)
 	}
-}
-
-// refuse ends a session at once with an error.
-func (s *session) refuse(text string) {
-	s.reply(resp.AppendError(nil, text))
-	s.closeAfterFlush()
 }
 
 // forget removes a closed session from the worker's lists.

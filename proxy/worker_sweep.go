@@ -13,28 +13,11 @@ func (w *worker) sweep() {
 	w.setClock()
 	now := w.loop.Now()
 	for l := range w.links {
-		if l.reqs.len() > 0 || l.owner != nil || l.side != nil {
-			continue
-		}
-		idle := now - l.lastActive
-		if l.lane == nil && idle > pinIdle && !l.ident.keepsReady(l) || l.lane != nil && idle > linkIdle && l.spare() {
-			if !l.isWitness() {
-				l.retire()
-			}
+		if l.idle(now) && !l.isWitness() {
+			l.retire()
 		}
 	}
-	for key, i := range w.identities {
-		i.keepReady()
-		maps.DeleteFunc(i.lanes, func(_ laneKey, ln *lane) bool {
-			return len(ln.links)+len(ln.parked) == 0 && ln != i.recent
-		})
-		if i.refs == 0 && i.links(w) == 0 {
-			delete(w.identities, key)
-			if w.users[key.user]--; w.users[key.user] == 0 {
-				delete(w.users, key.user)
-			}
-		}
-	}
+	w.sweepIdentities()
 	if idle := int64(w.limits.IdleTimeout); idle > 0 {
 		for _, s := range w.sessions {
 			if now-s.active > idle && s.idle() {
@@ -50,15 +33,32 @@ func (w *worker) sweep() {
 	w.loop.AfterFunc(sweepEvery, w.sweep)
 }
 
-// idle reports whether the session has nothing under way and expects no messages: the server's own
-// timeout ends such clients, even in a transaction or with watched keys. It spares subscribers,
-// MONITOR clients, replicas, and blocked clients.
-func (s *session) idle() bool {
-	if s.outstanding > 0 || s.gate != nil || s.wait != goOn || s.calling {
+// idle reports whether a link has carried nothing for longer than it is kept.
+func (l *link) idle(now int64) bool {
+	if l.reqs.len() > 0 || l.owner != nil || l.side != nil {
 		return false
 	}
-	l := s.pin
-	return l == nil || !l.raw && !l.sub.monitor && !l.sub.any()
+	unused := now - l.lastActive
+	if l.lane == nil {
+		return unused > pinIdle && !l.ident.keepsReady(l)
+	}
+	return unused > linkIdle && l.spare()
+}
+
+// sweepIdentities drops lanes without links, and identities without sessions and links.
+func (w *worker) sweepIdentities() {
+	for key, i := range w.identities {
+		i.keepReady()
+		maps.DeleteFunc(i.lanes, func(_ laneKey, ln *lane) bool {
+			return len(ln.links)+len(ln.parked) == 0 && ln != i.recent
+		})
+		if i.refs == 0 && i.links(w) == 0 {
+			delete(w.identities, key)
+			if w.users[key.user]--; w.users[key.user] == 0 {
+				delete(w.users, key.user)
+			}
+		}
+	}
 }
 
 // spare reports whether a shared link can be closed when idle: all but the first of the identity's
