@@ -11,7 +11,7 @@ import (
 	"holdfast/proxy/proxytest"
 )
 
-const maybe = "may have been executed; check before sending it again\r\n"
+const maybe = "may have been executed; check before sending it again; see docs/errors.md#upstream\r\n"
 
 // The upstream ends at every byte of the replies to a pipeline: each whole reply arrives, each of
 // the others is replaced by one error, and the session goes on.

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"holdfast/policy"
-	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
 )
 
@@ -232,7 +231,7 @@ func (f *frame) atDoor() next {
 		s.endHTTP()
 		return handled
 	case s.again.lost != nil && s.login < loginOut:
-		s.refuseUnsent(cmd, b, resp.AppendError(nil, textOf(errDown{s.again.lost}, notExecuted)))
+		s.refuseUnsent(cmd, b, errorOf(errDown{s.again.lost}, notExecuted))
 		return handled
 	case f.lacksMulti():
 		return f.withoutMulti() // nothing of it is executed, for any client

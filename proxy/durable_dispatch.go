@@ -105,7 +105,7 @@ func (f *frame) dueAtExec() next {
 // discardUndurable ends a transaction whose proof is unavailable: DISCARD replaces EXEC.
 func (f *frame) discardUndurable() next {
 	s := f.s
-	l, text := s.pin, resp.AppendError(nil, f.textUndurable())
+	l, text := s.pin, resp.AppendOwnError(nil, f.textUndurable())
 	if n := s.awaitRoom(l); n != goOn {
 		return n
 	}

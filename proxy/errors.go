@@ -11,7 +11,8 @@ import (
 )
 
 // Every error text of the proxy itself is in this file. Each begins with its error code, gives the
-// reason, and names the next step. All other errors are the server's own.
+// reason, and names the next step; resp.OwnError adds the page about the code. All other errors are
+// the server's own.
 
 // ErrServerClosed is returned by calls on a Server that has ended.
 var ErrServerClosed = errors.New("proxy: server closed")

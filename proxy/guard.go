@@ -81,7 +81,7 @@ func (l *link) guardAuth() []string { return []string{"aUtH", l.guard.Name, l.gu
 // that user again.
 func (l *link) guardMissing() []prepStep {
 	l.w.srv.guard.Wake()
-	l.fail(errNotNow(textGuardMissing))
+	l.fail(errNotNow(resp.OwnError(textGuardMissing)))
 	return nil
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 const deniedFlush = "-DENIED 'flushall' is refused by rule 'no' of the proxy; nothing was executed; " +
-	"if it must run, ask the operator to change that rule\r\n"
+	"if it must run, ask the operator to change that rule; see docs/errors.md#denied\r\n"
 
 // Case, inline form, MULTI and pipelines do not get round a rule.
 func TestDenyRules(t *testing.T) {

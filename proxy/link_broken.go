@@ -82,20 +82,20 @@ func causeOf(cause error) error {
 	return cause
 }
 
-// textOf is the error reply to a command whose link failed.
-func textOf(cause error, e executed) string {
+// errorOf is the error reply to a command whose link failed: the proxy's, or in the server's words.
+func errorOf(cause error, e executed) []byte {
 	switch c := cause.(type) {
 	case errDown:
 		if noWay(c.cause) {
-			return textUpstreamDown(c.cause)
+			return resp.AppendOwnError(nil, textUpstreamDown(c.cause))
 		}
-		return textOf(c.cause, notExecuted)
+		return errorOf(c.cause, notExecuted)
 	case errNotNow:
-		return string(c)
+		return resp.AppendError(nil, string(c))
 	case errTurnedAway:
-		return string(c)
+		return resp.AppendError(nil, string(c))
 	}
-	return textUpstreamLost(cause, e)
+	return resp.AppendOwnError(nil, textUpstreamLost(cause, e))
 }
 
 // requestBytesSent returns the number of request bytes that the kernel has taken, or an upper bound
@@ -128,7 +128,7 @@ func (l *link) answerBroken(r *request, cause error, sent uint64) {
 	if r.end > sent {
 		e = notExecuted
 	}
-	reply := resp.AppendError(nil, textOf(cause, e))
+	reply := errorOf(cause, e)
 	if r.hold != nil {
 		r.hold.Drop() // its outcome is unknown, as the reply says
 		r.hold = nil

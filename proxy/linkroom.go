@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"holdfast/journal/seldom"
+	"holdfast/proxy/resp"
 	"holdfast/proxy/upstream"
 )
 
@@ -208,7 +209,7 @@ func (r *linkRoom) serve() {
 			r.begin(l)
 		case r.w.loop.Now() >= l.waits:
 			r.w.counters.LinksRefused++
-			l.fail(errNotNow(textNoLink(limit)))
+			l.fail(errNotNow(resp.OwnError(textNoLink(limit))))
 		}
 	}
 }

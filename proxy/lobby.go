@@ -76,7 +76,7 @@ func (f *frame) askThen(l *link, args [][]byte, always func(), done func([]byte,
 	if l.closed { // the link may have changed since the last step
 		s.calling = false
 		always()
-		done(resp.AppendError(nil, textUpstreamLost(errClosed, notExecuted)), true)
+		done(resp.AppendOwnError(nil, textUpstreamLost(errClosed, notExecuted)), true)
 		s.w.wakeUp(s)
 		return
 	}

@@ -5,7 +5,6 @@ import (
 
 	"holdfast/journal/seldom"
 	"holdfast/proxy/eventloop"
-	"holdfast/proxy/resp"
 )
 
 // An outage is a time in which a worker cannot reach the server: its last link broke, or a new one
@@ -219,7 +218,7 @@ func (f *frame) withoutLink() next {
 	case lost == nil:
 		return goOn
 	}
-	s.refuseUnsent(cmd, b, resp.AppendError(nil, textOf(errDown{lost}, notExecuted)))
+	s.refuseUnsent(cmd, b, errorOf(errDown{lost}, notExecuted))
 	return handled
 }
 

@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"holdfast/policy"
+	"holdfast/proxy/resp"
 )
 
 const textRefused = "-UPSTREAM the server cannot be reached (io: read/write on closed pipe); " +
-	"the command was not executed; it is safe to send it again\r\n"
+	"the command was not executed; it is safe to send it again; see docs/errors.md#upstream\r\n"
 
 // goAway ends the server's process, and has nothing answer in its place.
 func (b *bubble) goAway() {
@@ -144,7 +145,7 @@ func TestWhatWasSentIsNotHeld(t *testing.T) {
 		b.goAway()
 		c.send("GET x")
 		lost := "-UPSTREAM the link to the server broke (closed by the server); the command may have " +
-			"been executed; check before sending it again\r\n"
+			"been executed; check before sending it again; see docs/errors.md#upstream\r\n"
 		c.expect(lost + lost)
 		b.server.change(func() { b.server.held = map[string]bool{} })
 		b.comeBack()
@@ -216,7 +217,7 @@ func TestDrainEndsHolds(t *testing.T) {
 		c.send("SET a b", "SET a c")
 		b.sleep(time.Second)
 		b.onLoop(b.w.drain)
-		c.expect("-" + textDraining + "\r\n")
+		c.expect(string(resp.AppendOwnError(nil, textDraining)))
 		b.sleep(time.Second)
 		c.expectEnd()
 	})

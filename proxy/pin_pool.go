@@ -138,7 +138,7 @@ func (f *frame) starved() next {
 		return f.refuseInPlace(text)
 	}
 	w.countDenied(s, cmd, nil)
-	s.replyCall(&call{local: resp.AppendError(nil, text), closes: true})
+	s.replyCall(&call{local: resp.AppendOwnError(nil, text), closes: true})
 	s.ending = true
 	w.wakeUp(s)
 	return handled

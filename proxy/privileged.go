@@ -71,7 +71,7 @@ func (p *permission) answered(reply []byte, broken bool) {
 	case bytes.HasPrefix(reply, []byte("+OK")):
 		p.then()
 	case isError(reply, false):
-		p.refuseNow(resp.AppendError(nil, textNoDryRun(commandName(p.cmd, p.Args), p.rule.Name,
+		p.refuseNow(resp.AppendOwnError(nil, textNoDryRun(commandName(p.cmd, p.Args), p.rule.Name,
 			string(trimCRLF(reply[1:])))))
 	default:
 		p.refuseNow(noPermission(reply))
@@ -83,7 +83,7 @@ func notAsked(reply []byte) []byte {
 	if !bytes.Contains(reply, []byte("may have been executed")) {
 		return bytes.Clone(reply)
 	}
-	return resp.AppendError(nil, textUpstreamLost(errClosed, notExecuted))
+	return resp.AppendOwnError(nil, textUpstreamLost(errClosed, notExecuted))
 }
 
 // noPermission turns ACL DRYRUN's refusal into the command's error. Redis 7.0 begins the two with

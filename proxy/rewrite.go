@@ -117,12 +117,12 @@ func (k *keyScan) gather(reply []byte, broken bool) {
 		return
 	}
 	if s.w.up != k.up {
-		k.finish(resp.AppendError(nil, textUpstreamLost(errClosed, notExecuted)), true)
+		k.finish(resp.AppendOwnError(nil, textUpstreamLost(errClosed, notExecuted)), true)
 		return
 	}
 	v, _, err := resp.Parse(reply)
 	if err != nil || len(v.Elems) != 2 {
-		k.finish(resp.AppendError(nil, textScanReply), false)
+		k.finish(resp.AppendOwnError(nil, textScanReply), false)
 		return
 	}
 	for i := range v.Elems[1].Elems {
@@ -131,7 +131,7 @@ func (k *keyScan) gather(reply []byte, broken bool) {
 	cursor := v.Elems[0].Str
 	switch {
 	case !k.account():
-		k.finish(resp.AppendError(nil, textKeysTooMany(s.w.limits.ClientOutput)), false)
+		k.finish(resp.AppendOwnError(nil, textKeysTooMany(s.w.limits.ClientOutput)), false)
 	case string(cursor) == "0":
 		head := resp.AppendArray(nil, len(k.seen))
 		k.finish(append(head, k.reply...), false)

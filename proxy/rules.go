@@ -154,16 +154,16 @@ func (f *frame) refuse(text string) next {
 func (f *frame) refuseInPlace(text string) next {
 	s := f.s
 	if s.tx != nil && s.pin != nil {
-		return f.refuseInMulti(resp.AppendError(nil, text))
+		return f.refuseInMulti(resp.AppendOwnError(nil, text))
 	}
 	if f.b == multi {
 		s.held |= holdNoMulti
 	}
 	if s.outstanding == 0 && s.muted == replyOn {
-		s.w.encode = resp.AppendError(s.w.encode[:0], text)
+		s.w.encode = resp.AppendOwnError(s.w.encode[:0], text)
 		s.deliver(s.w.encode)
 	} else {
-		s.reply(resp.AppendError(nil, text))
+		s.reply(resp.AppendOwnError(nil, text))
 	}
 	s.w.countDenied(s, f.cmd, f.rule)
 	return handled

@@ -174,7 +174,7 @@ func (s *session) idle() bool {
 
 // refuse ends a session at once with an error.
 func (s *session) refuse(text string) {
-	s.reply(resp.AppendError(nil, text))
+	s.reply(resp.AppendOwnError(nil, text))
 	s.closeAfterFlush()
 }
 
@@ -205,7 +205,7 @@ func (s *session) endUnchanged(b behaviour) {
 func (s *session) refuseUnbegun(text string) {
 	s.releaseInput()
 	s.wait, s.again = goOn, again{}
-	s.reply(resp.AppendError(nil, text))
+	s.reply(resp.AppendOwnError(nil, text))
 }
 
 // refuseCertificate ends a session whose certificate does not let it in.

@@ -20,7 +20,7 @@ var mixedStream = []struct{ send, want string }{
 	{proxytest.Command("BLPOP", "l", "0"), "*2\r\n$1\r\nl\r\n$1\r\nx\r\n"},
 	{"SELECT 1\r\n", "+OK\r\n"},
 	{proxytest.Command("FLUSHALL"), "-DENIED 'flushall' is refused by rule 'no' of the proxy; " +
-		"nothing was executed; if it must run, ask the operator to change that rule\r\n"},
+		"nothing was executed; if it must run, ask the operator to change that rule; see docs/errors.md#denied\r\n"},
 	{proxytest.Command("SUBSCRIBE", "c"), "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"},
 	{"PING\r\n", "*2\r\n$4\r\npong\r\n$0\r\n\r\n"},
 	{proxytest.Command("RESET"), "+RESET\r\n"},

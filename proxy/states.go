@@ -180,7 +180,7 @@ func (f *frame) withoutMulti() next {
 	if s.held&holdRuled != 0 {
 		text = textNoMultiRuled
 	}
-	s.reply(resp.AppendError(nil, text))
+	s.reply(resp.AppendOwnError(nil, text))
 	return handled
 }
 

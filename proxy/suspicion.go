@@ -102,7 +102,7 @@ func (f *frame) doubted() next {
 	}
 	transaction := s.tx != nil
 	s.again.lost = nil
-	s.refuseUnsent(f.cmd, f.b, resp.AppendError(nil, textDoubted))
+	s.refuseUnsent(f.cmd, f.b, resp.AppendOwnError(nil, textDoubted))
 	if transaction {
 		s.endLater(telemetry.CloseUpstream) // the server would go on with it
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-const replyDoubted = "-" + textDoubted + "\r\n"
+const replyDoubted = "-" + textDoubted + "; see docs/errors.md#upstream\r\n"
 
 // doubt tells the worker what topology would.
 func (b *bubble) doubt(why string, certain bool) {

@@ -263,7 +263,7 @@ func TestAReplacedServerIsNotAwaited(t *testing.T) {
 func expectDisowned(t *testing.T, c *conn) {
 	t.Helper()
 	const want = "-UPSTREAM the link to the server broke (a failover has replaced the server); the command may have " +
-		"been executed; check before sending it again\r\n"
+		"been executed; check before sending it again; see docs/errors.md#upstream\r\n"
 	if got := c.reply(); got != want {
 		t.Errorf("got %q", got)
 	}

@@ -134,7 +134,7 @@ func (j *trashJob) move(tx *transaction) {
 // refuseWith refuses a command that did not go to the trash.
 func (j *trashJob) refuseWith(text string) {
 	j.note(j.rule, denied, "")
-	j.refuseNow(resp.AppendError(nil, text))
+	j.refuseNow(resp.AppendOwnError(nil, text))
 }
 
 // apart sends the script by the control user's link.

@@ -60,7 +60,7 @@ func (q *question) shown(l *link) {
 		q.refuseAll(fmt.Errorf("the server does not take the certificate of the user %q for that user: it is "+
 			"missing or off there, or tls-auth-clients-user is not set", q.user), textCertificateLogin)
 	default:
-		q.w.door.failure = resp.AppendError(nil, textOf(l.ended, notExecuted))
+		q.w.door.failure = errorOf(l.ended, notExecuted)
 		q.settle(func(s *session) { s.login = loginFailed })
 	}
 }
@@ -89,7 +89,7 @@ func (l *link) cutOff(cause error) error {
 	l.ident.barred = l.w.loop.Now() + certificatePause
 	l.w.again.Tell(l.w.log, slog.LevelWarn, "the server ended a connection that showed a user's certificate; "+
 		"does it accept it?", causeOf(cause), "user", l.ident.userName())
-	return errNotNow(textCertificateCut)
+	return errNotNow(resp.OwnError(textCertificateCut))
 }
 
 // isBarred fails a link whose certificate has just been cut off.
@@ -97,6 +97,6 @@ func (l *link) isBarred() bool {
 	if l.w.loop.Now() >= l.ident.barred {
 		return false
 	}
-	l.w.later(func() { l.fail(errNotNow(textCertificateCut)) })
+	l.w.later(func() { l.fail(errNotNow(resp.OwnError(textCertificateCut))) })
 	return true
 }

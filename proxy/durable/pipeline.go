@@ -281,7 +281,7 @@ func (p *Pipeline) settle(h *Hold, outcome telemetry.HoldOutcome) {
 	h.unwait(h.missing)
 	h.settled, h.outcome = true, outcome
 	if outcome.Unconfirmed() && !h.closes {
-		h.instead = resp.AppendError(nil, textUnconfirmed(h, outcome))
+		h.instead = resp.AppendOwnError(nil, textUnconfirmed(h, outcome))
 	}
 	took := p.env.Now() - h.began
 	route := h.terms.route

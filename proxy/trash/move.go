@@ -80,7 +80,7 @@ func (m *Move) eval(form string) []string {
 		return m.evalKeys(keep, nonce, form)
 	}
 	return m.Plan.eval(scriptFlush, m.Scope, m.Client.meta(), keep, nonce,
-		textFull(m.Name, m.Rule.Name), form)
+		resp.OwnError(textFull(m.Name, m.Rule.Name)), form)
 }
 
 // evalKeys is eval for single keys.
