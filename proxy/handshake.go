@@ -36,8 +36,15 @@ func (l *link) openSteps() []prepStep {
 		steps = append(steps, prepStep{args: l.guardAuth(), must: true, instead: (*link).guardMissing})
 	} else if auth := l.authArgs(); auth != nil {
 		steps = append(steps, prepStep{args: auth, must: true, login: true})
+	} else if l.up.ShowsCertificate() && !l.ident.key.control && !l.showsUser() {
+		// Where the server takes the proxy's certificate for a user, RESET makes the connection the
+		// user default, as clients expect it.
+		steps = append(steps, prepStep{args: []string{"rEsEt"}})
 	}
-	steps = append(steps, l.certificateSteps()...)
+	steps = append(steps, l.helloStep())
+	if l.showsUser() {
+		steps = append(steps, prepStep{args: []string{"aCl", "wHoAmI"}, accepts: (*link).isItself})
+	}
 	if l.db != 0 {
 		steps = append(steps, l.selectStep())
 	}

@@ -14,7 +14,9 @@ func (l *link) fail(cause error) {
 		return
 	}
 	cause = l.cutOff(cause)
-	l.ended = causeOf(cause)
+	if l.ended = cause; cause == nil {
+		l.ended = errClosed
+	}
 	ready, opening, unused, connected := l.ready, l.opening(), l.unused(), l.conn != nil
 	l.close()
 	l.wayLost(cause, opening)

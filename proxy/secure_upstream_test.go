@@ -3,6 +3,8 @@ package proxy_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -11,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/policy"
 	"holdfast/proxy"
 	"holdfast/proxy/certs"
 	"holdfast/proxy/proxytest"
@@ -33,8 +36,13 @@ func newWiretap(t testing.TB, target string) *wiretap {
 		t.Fatal(err)
 	}
 	r := &wiretap{addr: ln.Addr().String()}
+	t.Cleanup(relayFrom(ln, target, r))
+	return r
+}
+
+// relayFrom carries the connections of a listener to target, and copies them to seen, until it is stopped.
+func relayFrom(ln net.Listener, target string, seen io.Writer) (stop func()) {
 	var all sync.WaitGroup
-	t.Cleanup(func() { ln.Close(); all.Wait() })
 	all.Go(func() {
 		for {
 			client, err := ln.Accept()
@@ -48,14 +56,14 @@ func newWiretap(t testing.TB, target string) *wiretap {
 			}
 			for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
 				all.Go(func() {
-					_, _ = io.Copy(io.MultiWriter(way[1], r), way[0])
+					_, _ = io.Copy(io.MultiWriter(way[1], seen), way[0])
 					way[0].Close()
 					way[1].Close()
 				})
 			}
 		}
 	})
-	return r
+	return func() { ln.Close(); all.Wait() }
 }
 
 func (r *wiretap) Write(p []byte) (int, error) {
@@ -85,8 +93,8 @@ func (k *keys) upstream(change ...func(o *certs.ClientOptions)) *certs.Client {
 	return c
 }
 
-// With TLS on both sides nothing that is said can be read on the way: links of all kinds, the control
-// connection and the journal's.
+// With TLS on all sides nothing that is said can be read on the way: links of all kinds, the control
+// connection, the journal's, the fences' and the console's.
 func TestNothingInClear(t *testing.T) {
 	t.Parallel()
 	onDrivers(t, func(t *testing.T, driver func(*proxy.Options)) {
@@ -95,12 +103,18 @@ func TestNothingInClear(t *testing.T) {
 		const password = "the-password-itself"
 		srv := proxytest.StartServer(t, append(args, "--requirepass", password)...)
 		behind := newWiretap(t, secure)
-		addr := serve(t, behind.addr, driver, func(o *proxy.Options) {
+		port, err := proxytest.FreePort()
+		if err != nil {
+			t.Fatal(err)
+		}
+		console := fmt.Sprintf("127.0.0.1:%d", port)
+		addr := serve(t, behind.addr, driver, route(policy.Demand{Journal: true}), func(o *proxy.Options) {
 			o.Upstream.TLS, o.Upstream.Password = k.upstream(), password
 			o.Listeners[0].TLS = k.server(certs.ClientAuthRequire)
 			o.Journal = recorder.Options{Dir: t.TempDir(), Mark: time.Second}
+			o.AdminTLS, o.Admin.Address, o.Admin.Password = o.Listeners[0].TLS, console, password
 		})
-		front := newWiretap(t, addr)
+		front, operator := newWiretap(t, addr), newWiretap(t, console)
 		config := k.client("app", "")
 		c, sub := dialTLS(t, front.addr, config), dialTLS(t, front.addr, config)
 		const secret = "4111-1111-1111-1111"
@@ -122,19 +136,76 @@ func TestNothingInClear(t *testing.T) {
 		proxytest.Poll(t, "the journal follows by TLS", func() bool {
 			return strings.Contains(srv.Info("replication")["slave0"], "state=online")
 		})
-		c.do("SET again " + secret)
-		for name, r := range map[string]*wiretap{"client and proxy": front, "proxy and server": behind} {
-			seen := r.bytes()
-			if len(seen) < 700_000 {
-				t.Errorf("between %s: %d bytes were seen", name, len(seen))
-			}
-			for _, text := range []string{secret, password, "PSYNC", "INFO", "SUBSCRIBE"} {
-				if bytes.Contains(bytes.ToUpper(seen), []byte(strings.ToUpper(text))) {
-					t.Errorf("between %s: %q can be read", name, text)
-				}
+		if got := c.do("SET pay:" + secret + " " + secret); got != "+OK\r\n" { // behind a fence
+			t.Fatalf("got %q", got)
+		}
+		admin := dialTLS(t, operator.addr, config)
+		for _, line := range []string{"AUTH " + password, "SHOW SESSIONS"} {
+			if got := admin.do(line); strings.HasPrefix(got, "-") {
+				t.Fatalf("the console: %q", got)
 			}
 		}
+		front.expectUnreadable(t, "client and proxy", 700_000, secret, password, "SUBSCRIBE")
+		behind.expectUnreadable(t, "proxy and server", 700_000, secret, password, "PSYNC", "INFO", "REPLCONF")
+		operator.expectUnreadable(t, "operator and console", 1000, password, "SESSIONS")
 	})
+}
+
+// expectUnreadable looks for texts in what was carried, which is at least that much.
+func (r *wiretap) expectUnreadable(t *testing.T, between string, least int, texts ...string) {
+	t.Helper()
+	seen := r.bytes()
+	if len(seen) < least {
+		t.Errorf("between %s: %d bytes were seen", between, len(seen))
+	}
+	for _, text := range texts {
+		if bytes.Contains(bytes.ToUpper(seen), []byte(strings.ToUpper(text))) {
+			t.Errorf("between %s: %q can be read", between, text)
+		}
+	}
+}
+
+// behindTLS is the address of a relay that ends TLS before a plain server.
+func (k *keys) behindTLS(target string) string {
+	k.t.Helper()
+	cert, key := k.ca.Issue("relay", proxytest.Identity{})
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	k.t.Cleanup(relayFrom(ln, target, io.Discard))
+	return ln.Addr().String()
+}
+
+// Sentinels are asked by TLS, and followed.
+func TestNothingInClearToSentinels(t *testing.T) {
+	t.Parallel()
+	k := newKeys(t)
+	args, secure := k.ca.ServerArgs()
+	proxytest.StartServer(t, args...)
+	var all []*proxytest.FakeSentinel
+	var taps []*wiretap
+	var addresses []string
+	for _, id := range []string{"id1", "id2", "id3"} {
+		s := proxytest.StartFakeSentinel(t, id, secure)
+		tap := newWiretap(t, k.behindTLS(s.Addr))
+		s.Addr = tap.addr
+		all, taps, addresses = append(all, s), append(taps, tap), append(addresses, tap.addr)
+	}
+	for i, s := range all {
+		s.List(all[(i+1)%3], all[(i+2)%3])
+	}
+	addr := serve(t, "", bySentinels(addresses...), func(o *proxy.Options) {
+		o.Upstream.TLS, o.Sentinels.TLS = k.upstream(), k.upstream()
+	})
+	proxytest.Poll(t, "the primary is found", func() bool { return dial(t, addr).do("PING") == "+PONG\r\n" })
+	for _, tap := range taps {
+		tap.expectUnreadable(t, "proxy and sentinel", 1000, "SENTINEL", proxytest.TrioName, secure)
+	}
 }
 
 func TestTLSToTheServerThatFails(t *testing.T) {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,8 +15,8 @@ import (
 // a server makes a connection the user default if the certificate names no user there, so each link
 // asks for its user before it carries a command (ACL WHOAMI), and is closed if it is another.
 //
-// The question about a new session is a new link of that user, since only a handshake shows what the
-// server does with the certificate now. A good one goes to the links at rest.
+// The question about a new session is a new link of that user, since only a handshake shows how the
+// server takes the certificate now. A good one goes to the links at rest.
 //
 // A server that does not accept the certificate cuts the connection, as a server does that goes down.
 // One user's certificate must not be an outage for all, so such a link is no failed attempt to reach
@@ -26,18 +27,6 @@ const certificatePause = int64(250e6)
 
 // showsUser reports whether the link shows a certificate that stands for its user.
 func (l *link) showsUser() bool { return l.ident.credential().Certificate != nil }
-
-// certificateSteps are the first steps of a link over TLS with a certificate. Where the server takes
-// the proxy's own for a user, RESET makes the connection the user default, as clients expect it.
-func (l *link) certificateSteps() []prepStep {
-	switch {
-	case l.showsUser():
-		return []prepStep{l.helloStep(), {args: []string{"aCl", "wHoAmI"}, accepts: (*link).isItself}}
-	case l.up.ShowsCertificate() && !l.ident.key.control && l.authArgs() == nil:
-		return []prepStep{{args: []string{"rEsEt"}}, l.helloStep()}
-	}
-	return []prepStep{l.helloStep()}
-}
 
 // isItself reads the reply to ACL WHOAMI.
 func (l *link) isItself(reply []byte) bool { return upstream.IsUser(reply, l.ident.userName()) }
@@ -60,7 +49,7 @@ func (q *question) shown(l *link) {
 		q.refuseAll(fmt.Errorf("the server does not take the certificate of the user %q for that user: it is "+
 			"missing or off there, or tls-auth-clients-user is not set", q.user), textCertificateLogin)
 	default:
-		q.w.door.failure = errorOf(l.ended, notExecuted)
+		q.w.door.failure = errorOf(cmp.Or(l.ended, errClosed), notExecuted)
 		q.settle(func(s *session) { s.login = loginFailed })
 	}
 }

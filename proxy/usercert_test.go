@@ -145,7 +145,7 @@ func TestUserWhoseCertificateTheServerTakesForAnother(t *testing.T) {
 // The proxy's own certificate, for which the server may know a user, makes no client that user.
 func TestProxyCertificateIsNoClients(t *testing.T) {
 	t.Parallel()
-	v := newCertified(t, "CN", []string{"app"})
+	v := newCertified(t, "CN", []string{"app"}, withGuard, withRules(rule("deny", "flushall")))
 	v.admin.want("ACL SETUSER proxy on ~* &* +@all", "+OK")
 	none := dialTLS(t, v.addr, v.client("", ""))
 	none.want("ACL WHOAMI", "$7\r\ndefault")
@@ -153,6 +153,10 @@ func TestProxyCertificateIsNoClients(t *testing.T) {
 	none.want("MULTI", "+OK")
 	none.want("ACL WHOAMI", "+QUEUED")
 	none.want("EXEC", "*1\r\n$7\r\ndefault\r\n")
+	// Nor does it take the restricted user away from scripts.
+	none.want("SET kept v", "+OK")
+	expectRefused(t, none.eval("flushall"))
+	none.want("EXISTS kept", ":1")
 	v.admin.want("ACL SETUSER default off", "+OK")
 	none = dialTLS(t, v.addr, v.client("", ""))
 	none.want("ACL WHOAMI", "-NOAUTH")

@@ -35,7 +35,7 @@ func (w *worker) sweep() {
 
 // idle reports whether a link has carried nothing for longer than it is kept.
 func (l *link) idle(now int64) bool {
-	if l.reqs.len() > 0 || l.owner != nil || l.side != nil {
+	if l.reqs.len() > 0 || l.owner != nil || l.side != nil || l.probes && !l.ready {
 		return false
 	}
 	unused := now - l.lastActive

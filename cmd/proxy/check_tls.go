@@ -88,25 +88,33 @@ func checkPlain(r *report, c *configs.Config) {
 	}
 }
 
-// checkServing connects to the TLS listeners where a proxy serves already, and compares its
+// checkServing connects to the places with TLS where a proxy serves already, and compares its
 // certificate with the file's.
 func checkServing(ctx context.Context, r *report, c *configs.Config, s *secured) {
-	d := &net.Dialer{Timeout: c.Upstream.ConnectTimeout}
 	for i, l := range c.Listeners {
-		if s.accepting[i] == nil || strings.HasPrefix(l.Address, "unix:") ||
-			l.ProxyProtocol == configs.ProxyProtocolOn {
-			continue
+		if l.ProxyProtocol != configs.ProxyProtocolOn {
+			checkServingAt(ctx, r, c, s.accepting[i], "listener", l.Address)
 		}
-		nc, err := s.accepting[i].DialSelf(ctx, d.DialContext, "tcp", l.Address)
-		switch {
-		case err == nil:
-			nc.Close()
-			r.ok("tls", "listener %s: it serves now, with the certificate of %s", l.Address, l.TLS.Cert)
-		case errors.Is(err, syscall.ECONNREFUSED): // it does not serve yet
-		default:
-			r.warn("tls", "listener %s: something else answers there, or a proxy that has not read its files again: "+
-				"%v", l.Address, err)
-		}
+	}
+	checkServingAt(ctx, r, c, s.admin, "console", c.Admin.Address)
+	checkServingAt(ctx, r, c, s.admin, "HTTP", c.Admin.HTTP)
+}
+
+// checkServingAt is checkServing for one place; nil: it is plain.
+func checkServingAt(ctx context.Context, r *report, c *configs.Config, s *certs.Server, what, address string) {
+	if s == nil || strings.HasPrefix(address, "unix:") || address == "" || address == "off" {
+		return
+	}
+	d := &net.Dialer{Timeout: c.Upstream.ConnectTimeout}
+	nc, err := s.DialSelf(ctx, d.DialContext, "tcp", address)
+	switch {
+	case err == nil:
+		nc.Close()
+		r.ok("tls", "%s %s: it serves now, with the certificate of %s", what, address, s.Options().Cert)
+	case errors.Is(err, syscall.ECONNREFUSED): // it does not serve yet
+	default:
+		r.warn("tls", "%s %s: something else answers there, or a proxy that has not read its files again: "+
+			"%v", what, address, err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -112,6 +113,47 @@ func TestCheckUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectCheck(t, exitFailed, text, nil, "FAIL  config: FILE:6:33: users[3].password_file: unusable file: open ")
+}
+
+// check connects to the places with TLS where something answers.
+func TestCheckServing(t *testing.T) {
+	t.Parallel()
+	srv := proxytest.StartServer(t)
+	ca := proxytest.NewAuthority(t)
+	cert, key := ca.Issue("server", proxytest.Identity{})
+	otherCert, otherKey := ca.Issue("other", proxytest.Identity{})
+	listen := func(cert, key string) string {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var served sync.WaitGroup
+		served.Go(func() {
+			for {
+				nc, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				_ = nc.(*tls.Conn).Handshake() // check reports its outcome
+				nc.Close()
+			}
+		})
+		t.Cleanup(func() { ln.Close(); served.Wait() })
+		return ln.Addr().String()
+	}
+	console, http, free := listen(cert, key), listen(otherCert, otherKey), freeAddr(t)
+	out := expectCheck(t, exitDone, fmt.Sprintf("listeners: [{address: %[1]q, tls: {cert: %[2]q, key: %[3]q}}]\n"+
+		"upstream: {address: %[4]q}\nadmin: {address: %[5]q, http: %[6]q, password: x, tls: {cert: %[2]q, key: %[3]q}}\n",
+		free, cert, key, srv.Addr, console, http), nil,
+		"ok    tls: console "+console+": it serves now, with the certificate of "+cert,
+		"warn  tls: HTTP "+http+": something else answers there, or a proxy that has not read its files again: ")
+	if strings.Contains(out, "listener "+free+": it serves") {
+		t.Errorf("nothing serves at %s:\n%s", free, out)
+	}
 }
 
 // check shows each user's certificate to the server.

@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // cell is one way to load a target.
 type cell struct {
@@ -28,6 +31,12 @@ func cells(quick bool) []cell {
 		}
 	}
 	return all
+}
+
+// tlsCells lists those of a run with --tls, which has seven targets and runs each twice: it takes some
+// twelve minutes.
+func tlsCells(quick bool) []cell {
+	return slices.DeleteFunc(cells(quick), func(c cell) bool { return c.connections == 1 || c.workload == "mix" })
 }
 
 // tests returns valkey-benchmark's test names for the cell, one per process, and the connections

@@ -84,7 +84,11 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	b := newBench(benchmark, targets, cells(o.quick), o.seconds)
+	which := cells(o.quick)
+	if o.tls {
+		which = tlsCells(o.quick)
+	}
+	b := newBench(benchmark, targets, which, o.seconds)
 	b.marginal = o.tls
 	started := time.Now()
 	if err := b.rounds(ctx, o.rounds); err != nil {

@@ -138,6 +138,74 @@ func TestHandshakes(t *testing.T) {
 	}
 }
 
+// A certificate whose time is over, or has not come, is refused by either side.
+func TestCertificatesOutOfTime(t *testing.T) {
+	for name, id := range map[string]proxytest.Identity{
+		"expired":       {To: time.Now().Add(-time.Minute)},
+		"not yet valid": {From: time.Now().Add(time.Hour)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, ClientAuthRequire)
+			id.Name = "app"
+			cert, key := r.ca.Issue("odd", id)
+			client, err := r.set.Client("odd", ClientOptions{CA: r.ca.CA, Cert: cert, Key: key})
+			must(t, err)
+			if _, serverErr, clientErr := r.shake(client.Config("tcp", "localhost:1")); serverErr == nil || clientErr == nil {
+				t.Errorf("a client's: %v, %v", serverErr, clientErr)
+			}
+			id.Name = ""
+			cert, key = r.ca.Issue("odd-server", id)
+			r.server, err = r.set.Server("odd", ServerOptions{Cert: cert, Key: key})
+			must(t, err)
+			if _, _, err := r.shake(r.client.Config("tcp", "localhost:1")); err == nil ||
+				!strings.Contains(err.Error(), "expired or is not yet valid") {
+				t.Errorf("a server's: %v", err)
+			}
+		})
+	}
+}
+
+// downgrading hides that its client can do TLS 1.3, as someone on the way could.
+type downgrading struct {
+	net.Conn
+	done bool
+}
+
+func (c *downgrading) Write(p []byte) (int, error) {
+	p = bytes.Clone(p)
+	supported := []byte{0, 43, 0, 5, 4, 3, 4, 3, 3} // extension supported_versions: 1.3 and 1.2
+	if i := bytes.Index(p, supported); i > 0 && !c.done {
+		c.done = true
+		p[i], p[i+1] = 0xfa, 0xfa // an extension that nobody knows
+	}
+	return c.Conn.Write(p)
+}
+
+// A handshake that someone on the way has made one of an older version fails.
+func TestDowngrade(t *testing.T) {
+	r := newRig(t, ClientAuthNone)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer ln.Close()
+	nc, err := net.Dial("tcp", ln.Addr().String())
+	must(t, err)
+	defer nc.Close()
+	a, err := ln.Accept()
+	must(t, err)
+	defer a.Close()
+	done := make(chan error, 1)
+	go func() { done <- tls.Server(a, r.server.Config()).Handshake() }()
+	between := &downgrading{Conn: nc}
+	err = tls.Client(between, r.client.Config("tcp", "localhost:1")).Handshake()
+	if !between.done || err == nil || !strings.Contains(err.Error(), "downgrade") {
+		t.Errorf("the client: %v, with the extension found: %v", err, between.done)
+	}
+	nc.Close()
+	if err := <-done; err == nil {
+		t.Error("the server takes it for a good handshake")
+	}
+}
+
 func TestOldVersionsAreRefused(t *testing.T) {
 	r := newRig(t, ClientAuthNone)
 	config := r.client.Config("tcp", "localhost:1")
