@@ -63,7 +63,7 @@ func play(t *testing.T, sc *scenario, server string, clients int, v variant, f f
 	settled := r.load.clock()
 	r.load.stop()
 	out := r.judge(settled)
-	if out.of[plain].pause > longPause {
+	if out.of[plain].pause > longPause || out.incident && !sc.apart {
 		r.explain()
 	}
 	return out
@@ -72,8 +72,12 @@ func play(t *testing.T, sc *scenario, server string, clients int, v variant, f f
 // longPause is longer than a failover without a mishap, such as an election without a winner.
 const longPause = 6 * time.Second
 
-// explain logs what the sentinels did.
+// explain logs the proxies' and the sentinels' accounts of the failover.
 func (r *round) explain() {
+	for _, f := range r.proxies {
+		text, err := os.ReadFile(filepath.Join(f.dir, "proxy.log"))
+		r.Logf("%s, %v:\n%s", f.dir, err, text)
+	}
 	for _, w := range r.Sentinels {
 		text, err := os.ReadFile(filepath.Join(w.Dir, "server.log"))
 		if err != nil {
