@@ -23,7 +23,7 @@ import (
 //  1. No loop gets another connection, and the handshakes in progress have ended (leaveSockets). Connections that
 //     come now wait in the sockets' queues.
 //  2. Sessions end, each once its commands are answered, durable writes with their proof. One that has just been
-//     accepted gets its first answer before (endAllButNew): a client that connects meets no closed door.
+//     accepted gets its first answer before, and a command that waits for a link is sent (endMost).
 //  3. No session is left (quiet); only last replies are on their way to clients. The journal is closed, with a last
 //     fsync, and the new process is told (handJournal). A client that does not read holds up the end of the old
 //     process, and not the new one.
@@ -95,31 +95,35 @@ func (srv *Server) leaveOperators(console *admin.Server, http *telemetry.Server)
 	srv.closeHTTP(ctx, http)
 }
 
-// newFor is how long a new session may take to ask for its first answer, and newLook the interval of looks.
+// newFor is how long a new session may take to ask for its first answer, unbegunFor how long a command may wait for its
+// link after the drain began, and leaveLook the interval of looks at them.
 const (
-	newFor  = 100 * time.Millisecond
-	newLook = 2 * time.Millisecond
+	newFor     = 100 * time.Millisecond
+	unbegunFor = 500 * time.Millisecond
+	leaveLook  = 2 * time.Millisecond
 )
 
 // leave is drain when another process takes over.
 func (w *worker) leave() {
 	w.draining = true
 	w.unblockAll()
-	w.endAllButNew()
+	w.endMost(w.loop.Now() + int64(unbegunFor))
 }
 
-// endAllButNew ends the sessions, the new ones once they have had an answer.
-func (w *worker) endAllButNew() {
-	waits := false
+// endMost ends the sessions but those that wait for a moment only: new ones for their first answer, others, up to a
+// loop time, for the link of a command. In any other drain such a command is refused: there is nobody to go on.
+func (w *worker) endMost(until int64) {
+	now, waits := w.loop.Now(), false
 	for _, s := range w.sessions {
-		if s.traffic.out == 0 && w.loop.Now()-s.accepted < int64(newFor) {
+		isNew := s.traffic.out == 0 && now-s.accepted < int64(newFor)
+		if isNew || now < until && s.unbegun() {
 			waits = true
 			continue
 		}
 		s.endOfDrain()
 	}
 	if waits {
-		w.loop.AfterFunc(newLook, w.endAllButNew)
+		w.loop.AfterFunc(leaveLook, func() { w.endMost(until) })
 	}
 }
 

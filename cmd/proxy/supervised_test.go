@@ -27,10 +27,10 @@ func serviceManager(t *testing.T) (await func(want, not string) string) {
 	return func(want, not string) string {
 		t.Helper()
 		buf := make([]byte, 4096)
+		if err := conn.SetReadDeadline(time.Now().Add(proxytest.PollTimeout)); err != nil {
+			t.Fatal(err)
+		}
 		for {
-			if err := conn.SetReadDeadline(time.Now().Add(proxytest.PollTimeout)); err != nil {
-				t.Fatal(err)
-			}
 			n, err := conn.Read(buf)
 			if err != nil {
 				t.Fatalf("no %s: %v", want, err)

@@ -44,7 +44,7 @@ type class struct {
 	refused map[string]int // connections, by the error
 	unheard int            // connections that ended before their first answer
 	ended   int            // connections that ended later
-	wrong   map[string]int // answers that are errors, by their first word
+	wrong   map[string]int // answers that are errors
 	last    time.Time      // when a write was answered
 	silence time.Duration  // the longest time between two such moments, since the round began
 	slowest time.Duration  // the longest time from the first try to connect to the first answer, since the round began
@@ -147,8 +147,7 @@ func (c *client) converse(ctx context.Context, nc net.Conn, began time.Time) {
 			c.class.answered()
 			continue
 		}
-		word, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-		c.class.note(c.class.wrong, word)
+		c.class.note(c.class.wrong, strings.TrimSpace(line))
 	}
 }
 

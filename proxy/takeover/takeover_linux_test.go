@@ -1,6 +1,7 @@
 package takeover
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"holdfast/journal"
+	"holdfast/proxy/proxytest"
 )
 
 // A stage is an old process and its sockets; both processes of a test are this one.
@@ -303,36 +305,52 @@ func TestOtherAddresses(t *testing.T) {
 	}
 }
 
-// An old process that dies after "go" has released its sockets, and the kernel its journal's lock.
+// An old process that dies after "go" has released its sockets, and the kernel its journal's lock. The new one waits
+// for that.
 func TestOldProcessDies(t *testing.T) {
-	s := newStage(t)
-	j, err := journal.Open(journal.Options{Dir: s.dir, Logger: quiet()})
-	if err != nil {
-		t.Fatal(err)
+	for _, locked := range []bool{true, false} {
+		s := newStage(t)
+		j, err := journal.Open(journal.Options{Dir: s.dir, Logger: quiet()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log proxytest.Log
+		c := s.claim()
+		c.opts.Log = slog.New(slog.NewTextHandler(&log, nil))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		done := make(chan error, 1)
+		go func() { done <- c.Take(ctx, s.addresses()) }()
+		<-s.offer.Asked()
+		s.offer.Begin(time.Second)
+		s.call("in between")
+		s.offer.hangUp()
+		proxytest.Poll(t, "the death is noticed", func() bool { return strings.Contains(log.String(), "has ended") })
+		if locked {
+			cancel()
+		} else if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; (err != nil) != locked {
+			t.Fatalf("locked %v: %v", locked, err)
+		}
+		if !locked {
+			s.expectServed(c)
+		} else if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	c := s.claim()
-	done := s.taking(c)
-	<-s.offer.Asked()
-	s.offer.Begin(time.Second)
-	s.call("in between")
-	s.offer.hangUp()
-	select {
-	case err := <-done:
-		t.Fatalf("it went on without the journal's lock: %v", err)
-	default:
-	}
-	if err := j.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+}
+
+// expectServed has the new process serve what was said "in between".
+func (s *stage) expectServed(c *Claim) {
+	s.t.Helper()
 	for _, ln := range s.lns {
 		ln.Close()
 	}
 	lns := s.both(c.opts.Sockets)
 	if err := c.Confirm(); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	s.hear(lns, "in between")
 }
