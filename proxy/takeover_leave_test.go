@@ -1,8 +1,11 @@
 package proxy
 
 import (
+	"sync"
 	"testing"
 	"time"
+
+	"holdfast/proxy/resp"
 )
 
 // When another process takes over, a session ends between two commands, and one that has just been accepted gets its
@@ -54,19 +57,22 @@ func TestLeaveWithUnbegunCommands(t *testing.T) {
 			c.expect("+OK\r\n")
 			hold := make(chan struct{})
 			b.server.change(func() { b.server.hold = hold })
+			dials := sync.OnceFunc(func() {
+				b.server.change(func() { b.server.hold = nil })
+				close(hold)
+			})
+			defer dials()
 			c.send("SET a b")
 			b.onLoop(b.w.leave)
 			c.expect("")
 			if comes {
-				b.server.change(func() { b.server.hold = nil })
-				close(hold)
+				dials()
 				c.expect("+OK\r\n")
 				b.sleep(leaveLook)
 			} else {
 				b.sleep(unbegunFor + leaveLook)
-				c.expect("-" + textDraining + "\r\n")
-				b.server.change(func() { b.server.hold = nil })
-				close(hold)
+				c.expect(string(resp.AppendOwnError(nil, textDraining)))
+				dials()
 			}
 			if n := len(b.w.sessions); n != 0 {
 				t.Errorf("%d sessions are left, want none", n)
