@@ -124,8 +124,14 @@ func (OS) Lock(path, note string) (io.Closer, error) {
 	if err := errors.Join(f.Truncate(0), writeNote(f, note)); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return f, nil
+	return &heldLock{f}, nil
 }
+
+// heldLock is a lock until Close. A process that is being forked has the descriptor, too, until it executes
+// its program, and with it the lock; so Close unlocks, and does not leave that to the descriptor's end.
+type heldLock struct{ f *os.File }
+
+func (l *heldLock) Close() error { return errors.Join(unlockFile(l.f), l.f.Close()) }
 
 func writeNote(f *os.File, note string) error {
 	_, err := f.WriteAt([]byte(note+"\n"), 0)

@@ -8,6 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// unlockFile gives the flock of f back.
+func unlockFile(f *os.File) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_UN); err != unix.EINTR {
+			return os.NewSyscallError("flock", err)
+		}
+	}
+}
+
 // lockFile takes the exclusive flock of f without waiting.
 func lockFile(f *os.File) error {
 	for {
