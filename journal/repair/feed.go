@@ -65,7 +65,11 @@ func (r *run) takeFed(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		size, at, err := branch.Fed(ctx, r.view, part)
+		promoted, err := replay.PromotedAt(ctx, r.Live, &part)
+		if err != nil {
+			return err
+		}
+		size, at, err := branch.Fed(ctx, r.view, part, promoted)
 		if err != nil {
 			return err
 		}

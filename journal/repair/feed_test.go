@@ -234,6 +234,43 @@ func (r *rig) feedUntil(step string, n int) {
 	}
 }
 
+// TestFedBeyondTheJournal ends a repair after a feed of which the journal has nothing yet. From then on the journal
+// has the server's new id, under which the fed bytes come: they are still the feed's.
+func TestFedBeyondTheJournal(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "valkey")
+	n, theirs := r.lose()
+	o := r.feeding(n)
+	o.DryRun = true
+	all := r.repair(o).Fed
+	o.DryRun = false
+	o.Fresh = func() (*journal.View, error) { return journal.OpenView(nil, r.dir) }
+	o.step = func(step string) {
+		switch step {
+		case "before the first byte":
+			r.stop()
+		case "a primary":
+			panic(step)
+		}
+	}
+	func() {
+		defer func() {
+			if end := recover(); end != "a primary" {
+				t.Fatalf("it ended with %v", end)
+			}
+		}()
+		r.repair(o)
+	}()
+	r.record(r.srv.Addr)
+	o.step = nil
+	if rep := r.repair(o); !rep.Whole || rep.Fed != all || rep.Touched != 0 {
+		t.Errorf("%+v, want %d commands", rep, all)
+	}
+	if d := differ(contents(t, r.srv), theirs); len(d) > 0 {
+		t.Errorf("%q", d)
+	}
+}
+
 // TestKillTheFeed kills a repair at each step of a feed. The next one goes on from what the server was
 // given; or what a proxy does comes first, and clients that write, and then what was lost is put back
 // around that.

@@ -91,14 +91,17 @@ var errParted = errors.New("the histories part")
 // Fed reports how much of the branch a server was fed, to the end of a transaction: so many bytes,
 // which lead to an offset of the branch. That is what its history repeats of the branch while it was a
 // replica. The history has a new id from its promotion on: behind that, clients may have written the
-// very same commands.
-func (b *Branch) Fed(ctx context.Context, view *journal.View, part journal.FedPart) (size, offset int64, err error) {
+// very same commands. promoted is the offset of the promotion by the server's word; -1: it does not say. The
+// journal has the new id from where it was itself then, which may be before that.
+func (b *Branch) Fed(ctx context.Context, view *journal.View, part journal.FedPart, promoted int64) (
+	size, offset int64, err error,
+) {
 	cur, _ := view.Current()
 	limit := int64(-1)
 	lineage := view.Lineage()
 	for _, tl := range view.Timelines() {
 		if to, ok := lineage[tl.ID]; ok && tl.ReplID == part.ReplID {
-			limit = to
+			limit = max(to, promoted)
 		}
 	}
 	if limit <= part.At { // the server has lost that, too

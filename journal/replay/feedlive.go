@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"time"
 
 	"holdfast/journal"
@@ -250,6 +251,25 @@ func Understood(ctx context.Context, e wire.Endpoint, word *journal.Feeding, par
 	defer func() { t.conn.Close() }()
 	now, err := t.look(ctx)
 	return err == nil && now.runID == word.RunID && now.rejected == part.Rejected, err
+}
+
+// PromotedAt is the offset at which a server that was fed a part became a primary again; -1: it does not say,
+// because it was started since, or its history has changed its id once more.
+func PromotedAt(ctx context.Context, e wire.Endpoint, part *journal.FedPart) (int64, error) {
+	t, err := openEndpoint(ctx, e, RestoreOptions{})
+	if err != nil {
+		return -1, err
+	}
+	defer func() { t.conn.Close() }()
+	now, err := t.look(ctx)
+	if err != nil || now.info["master_replid2"] != part.ReplID {
+		return -1, err
+	}
+	next, err := strconv.ParseInt(now.info["second_repl_offset"], 10, 64)
+	if err != nil {
+		return -1, nil // it does not say
+	}
+	return next - 1, nil
 }
 
 // restoreRole makes a server a primary again, if it still is a replica of ours. It retries for some
