@@ -55,7 +55,7 @@ func TestServerExports(t *testing.T) {
 	for m := range reflect.TypeFor[*proxy.Server]().Methods() {
 		got = append(got, m.Name)
 	}
-	if want := []string{"Addrs", "Alive", "Readiness", "Reload", "Run"}; !slices.Equal(got, want) {
+	if want := []string{"Addrs", "Alive", "InForce", "Readiness", "Reload", "Run"}; !slices.Equal(got, want) {
 		t.Errorf("the Server exports %q, want %q", got, want)
 	}
 }

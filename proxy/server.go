@@ -159,6 +159,9 @@ func New(opts Options) (*Server, error) {
 	return srv, nil
 }
 
+// InForce returns the options of New, with what reloads have changed.
+func (srv *Server) InForce() Options { return srv.options() }
+
 // options returns the options in force.
 func (srv *Server) options() Options {
 	srv.mu.Lock()
@@ -246,7 +249,7 @@ func (srv *Server) start(ctx context.Context) error {
 	if err := srv.openListeners(); err != nil {
 		return err
 	}
-	if err := srv.opts.Claim.Confirm(); err != nil {
+	if err := srv.opts.Claim.Confirm(ctx); err != nil {
 		return err
 	}
 	srv.accept()

@@ -15,6 +15,7 @@ import (
 	"holdfast/configs"
 	"holdfast/proxy"
 	"holdfast/proxy/certs"
+	"holdfast/proxy/takeover"
 )
 
 const aboutServe = `Serves clients until SIGTERM or SIGINT, then lets what is in flight finish, for
@@ -72,20 +73,40 @@ func serve(ctx context.Context, c *command, args []string) error {
 		defer opts.Claim.Close()
 	}
 	for {
-		again, err := s.run(ctx, c, opts)
+		inForce, again, err := s.run(ctx, c, opts)
 		if !again || ctx.Err() != nil {
 			return advised(unusable(placed(s.started, err)))
 		}
-		// A process took over and has failed. The file may be newer than the configuration that was in force.
-		s.certs, s.listening = nil, nil
-		if opts, err = s.start(c.stderr); err != nil {
+		if opts, err = s.restart(ctx, c.stderr, inForce); err != nil || ctx.Err() != nil {
 			return err
 		}
 	}
 }
 
-// run serves until the end. again: another process took over and has failed, and its sockets are here again.
-func (s *service) run(ctx context.Context, c *command, opts proxy.Options) (again bool, err error) {
+// restart prepares to serve again, after a process that took over has failed. The file may be newer than the
+// configuration that was in force, and for that other process's version only: then the one in force stays. That
+// process may still have the journal open, until it hears that it is too late. The end of ctx ends the wait without an
+// error: this process has drained.
+func (s *service) restart(ctx context.Context, stderr io.Writer, inForce proxy.Options) (proxy.Options, error) {
+	started, certs, listening, log := s.started, s.certs, s.listening, s.log
+	s.certs, s.listening = nil, nil
+	opts, err := s.start(stderr)
+	if err != nil {
+		s.started, s.certs, s.listening, s.log = started, certs, listening, log
+		s.log.Error("this process cannot use the configuration file, and serves again with the configuration that was "+
+			"in force", "config", s.path, "error", err)
+		opts, opts.Claim = inForce, nil
+	}
+	if err := takeover.AwaitJournal(ctx, opts.Journal.Dir, s.log); ctx.Err() == nil {
+		return opts, err
+	}
+	return opts, nil
+}
+
+// run serves until the end. again: another process took over and has failed, and its sockets are here again; inForce
+// are the options at the end.
+func (s *service) run(ctx context.Context, c *command, opts proxy.Options) (inForce proxy.Options, again bool, err error) {
+	s.manager.begin()
 	opts.Offer, opts.Sockets = s.succession.offer(&opts), s.succession.sockets
 	opts.Serving = func() {
 		s.manager.ready()
@@ -95,7 +116,7 @@ func (s *service) run(ctx context.Context, c *command, opts proxy.Options) (agai
 	opts.Draining = s.manager.stopping
 	srv, err := proxy.New(opts)
 	if err != nil {
-		return false, err
+		return opts, false, err
 	}
 	s.log.Info("starting", "version", opts.Version, "config", s.path, "pid", os.Getpid())
 	ended, end := context.WithCancel(context.Background())
@@ -107,7 +128,7 @@ func (s *service) run(ctx context.Context, c *command, opts proxy.Options) (agai
 	again = !opts.Offer.Settle(ctx)
 	end()
 	running.Wait()
-	return again, err
+	return srv.InForce(), again, err
 }
 
 // unusable marks errors as those of the configuration.

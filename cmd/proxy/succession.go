@@ -71,8 +71,10 @@ func (s *succession) offer(o *proxy.Options) *takeover.Offer {
 		Supervised: s.manager.notify != nil, Asked: s.manager.handing, Taken: s.manager.leave})
 }
 
-// open begins to answer processes that come. Without it the proxy serves all the same.
+// open is called once every listener accepts. It begins to answer processes that come; without that the proxy serves all
+// the same.
 func (s *succession) open(o *takeover.Offer) {
+	s.sockets.Own(s.log)
 	if o == nil {
 		return
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,12 +15,11 @@ import (
 // statusEvery is the interval at which the status is looked at where no watchdog asks more often.
 const statusEvery = 5 * time.Second
 
-// A supervision reports one run of serve to the service manager.
+// A supervision reports the runs of serve, one after the other, to the service manager.
 type supervision struct {
 	notify *systemd.Notifier // nil: there is none
 	log    *slog.Logger
-	up     chan struct{} // closed once the listeners accept
-	open   sync.Once     // of up
+	up     chan struct{} // made by begin, closed once the listeners accept
 	left   atomic.Bool   // another process has taken over
 	status string        // the last one sent; of watch
 }
@@ -31,13 +29,16 @@ func newSupervision(log *slog.Logger) *supervision {
 	if err != nil {
 		log.Warn("the service manager cannot be notified", "error", err)
 	}
-	return &supervision{notify: n, log: log, up: make(chan struct{})}
+	return &supervision{notify: n, log: log}
 }
 
-// ready reports that the listeners accept.
+// begin is called before each run: there are no signs of life until its listeners accept.
+func (s *supervision) begin() { s.up = make(chan struct{}) }
+
+// ready reports that the listeners accept. It is called once in a run.
 func (s *supervision) ready() {
 	s.said(s.notify.Ready())
-	s.open.Do(func() { close(s.up) })
+	close(s.up)
 }
 
 // reloading runs a reload between the reports of its beginning and its end.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -74,4 +76,19 @@ func TestServeNotifiesTheServiceManager(t *testing.T) {
 	p.signal(syscall.SIGTERM)
 	await("STOPPING=1", "READY=1")
 	p.expectExit(exitDone)
+}
+
+// A process that serves again gives no sign of life before its listeners accept.
+func TestNoSignsOfLifeBeforeTheListeners(t *testing.T) {
+	serviceManager(t)
+	s := newSupervision(slog.New(slog.DiscardHandler))
+	defer s.notify.Close()
+	s.begin()
+	s.ready()
+	s.begin()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		s.watch(ctx, nil) // it would ask no server
+	}
 }

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/journal"
 	"holdfast/proxy/proxytest"
 	"holdfast/proxy/takeover"
 )
@@ -334,6 +335,72 @@ func TestUpgradeFails(t *testing.T) {
 	}
 }
 
+// A process that serves again does so whatever the file is now, which may be for the version of the one that failed, and
+// waits for the journal that this one still has open.
+func TestUpgradeFailsSlowly(t *testing.T) {
+	t.Parallel()
+	srv := proxytest.StartServer(t, "--repl-diskless-sync-delay", "0")
+	dir := shortDir(t)
+	p := newProcess(t, checked, srv.Addr, "")
+	config := upgradeConfig(dir, fmt.Sprintf("{address: %q}", p.addr), srv.Addr)
+	p.rewrite(config)
+	p.start()
+	p.awaitAnswer()
+	p.rewrite(config + "drain: 7s\n")
+	p.signal(syscall.SIGHUP)
+	proxytest.Poll(t, "it is reloaded", func() bool { return strings.Contains(p.log.String(), "msg=reloaded") })
+	p.rewrite("nonsense: 1\n")
+	p.holdJournal(dir + "/journal")()
+	p.awaitAnswer()
+	expectOneHistory(t, dir+"/journal")
+	p.signal(syscall.SIGTERM)
+	p.expectExit(exitDone)
+	if n := strings.Count(p.log.String(), "limit=7s"); n != 2 {
+		t.Errorf("the configuration in force has drained %d times, want 2", n)
+	}
+}
+
+// SIGTERM ends a process that waits to serve again.
+func TestUpgradeFailsAndSIGTERM(t *testing.T) {
+	t.Parallel()
+	srv := proxytest.StartServer(t, "--repl-diskless-sync-delay", "0")
+	dir := shortDir(t)
+	p := newProcess(t, checked, srv.Addr, "")
+	p.rewrite(upgradeConfig(dir, fmt.Sprintf("{address: %q}", p.addr), srv.Addr))
+	p.start()
+	p.awaitAnswer()
+	defer p.holdJournal(dir + "/journal")()
+	p.signal(syscall.SIGTERM)
+	p.expectExit(exitDone)
+}
+
+// holdJournal takes over from p, opens its journal, and gives up, so that p waits for the journal until it is released.
+func (p *process) holdJournal(dir string) (release func()) {
+	t := p.t
+	t.Helper()
+	claim := takeover.NewClaim(takeover.ClaimOptions{Name: takeover.Name(p.file), Sockets: &takeover.Sockets{},
+		Log: slog.New(slog.DiscardHandler)})
+	if found, err := claim.Find(); !found || err != nil {
+		t.Fatalf("found %v, %v", found, err)
+	}
+	if err := claim.Take(t.Context(), []string{p.addr}); err != nil {
+		t.Fatal(err)
+	}
+	j, err := journal.Open(journal.Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim.Close()
+	proxytest.Poll(t, "it waits for the journal", func() bool {
+		return strings.Contains(p.log.String(), "waiting for the other process to close the journal")
+	})
+	return func() {
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // SIGTERM ends a process whose successor does not serve yet.
 func TestUpgradeAndSIGTERM(t *testing.T) {
 	t.Parallel()
@@ -349,7 +416,7 @@ func TestUpgradeAndSIGTERM(t *testing.T) {
 	defer claim.Close()
 	p.signal(syscall.SIGTERM)
 	p.expectExit(exitDone)
-	if err := claim.Confirm(); err != nil {
+	if err := claim.Confirm(t.Context()); err != nil {
 		t.Errorf("the sockets are this process's alone: %v", err)
 	}
 }

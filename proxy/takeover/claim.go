@@ -36,10 +36,12 @@ type Claim struct {
 	c    *channel // nil: there is none
 	pid  int
 	went bool // "go" was said
+
+	patience time.Duration // answerTime; a test has another
 }
 
 // NewClaim makes a Claim. Close it.
-func NewClaim(o ClaimOptions) *Claim { return &Claim{opts: o} }
+func NewClaim(o ClaimOptions) *Claim { return &Claim{opts: o, patience: answerTime} }
 
 // Find looks for a process to take over from. False without an error: none serves this configuration.
 func (c *Claim) Find() (bool, error) {
@@ -97,7 +99,7 @@ func (c *Claim) Take(ctx context.Context, addresses []string) error {
 
 // agree is the part up to "go".
 func (c *Claim) agree(addresses []string) error {
-	until := time.Now().Add(answerTime)
+	until := time.Now().Add(c.patience)
 	if err := c.c.send(packet{Hello: &hello{protocol, c.opts.Version}}); err != nil {
 		return c.refused(err)
 	}
@@ -120,7 +122,7 @@ func (c *Claim) agree(addresses []string) error {
 // refused is the reason that the other side gave before it closed the connection, or the error of sending there.
 func (c *Claim) refused(err error) error {
 	var r *Refusal
-	if _, _, why := c.c.receive(time.Now().Add(answerTime)); errors.As(why, &r) {
+	if _, _, why := c.c.receive(time.Now().Add(c.patience)); errors.As(why, &r) {
 		return r
 	}
 	return err
@@ -128,7 +130,7 @@ func (c *Claim) refused(err error) error {
 
 // released waits until the other process has closed the journal.
 func (c *Claim) released() error {
-	p, _, err := c.c.receive(time.Now().Add(answerTime))
+	p, _, err := c.c.receive(time.Now().Add(c.patience))
 	if err != nil {
 		return err
 	}
@@ -148,54 +150,72 @@ func (c *Claim) released() error {
 
 // awaitLock waits until a process that has died has released its journal.
 func (c *Claim) awaitLock(ctx context.Context) error {
-	if c.opts.Journal == "" {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, lockTime)
 	defer cancel()
-	for {
-		used, err := journal.InUse(nil, c.opts.Journal)
+	return AwaitJournal(ctx, c.opts.Journal, c.opts.Log)
+}
+
+// AwaitJournal waits until no process has the journal of a folder open; "": there is none. The error is about the
+// folder, or wraps that of ctx.
+func AwaitJournal(ctx context.Context, dir string, log *slog.Logger) error {
+	if dir == "" {
+		return nil
+	}
+	for told := false; ; {
+		used, err := journal.InUse(nil, dir)
 		if err != nil {
 			return fmt.Errorf("takeover: the journal: %w", err)
 		}
 		if !used {
 			return nil
 		}
-		if ctxtime.Sleep(ctx, lockPause) != nil {
-			return fmt.Errorf("takeover: the journal in %s is still in use by process %d", c.opts.Journal, c.pid)
+		if !told {
+			log.Warn("waiting for the other process to close the journal", "dir", dir)
+			told = true
+		}
+		if err := ctxtime.Sleep(ctx, lockPause); err != nil {
+			return fmt.Errorf("takeover: the journal in %s is still in use: %w", dir, err)
 		}
 	}
 }
 
 // Confirm is called when everything is ready to accept. An error means that the process before serves again, and
-// this one has to end. It closes the sockets of addresses that are not in the configuration any more.
-func (c *Claim) Confirm() error {
+// this one has to end, or that ctx has ended. It closes the sockets of addresses that are not in the configuration
+// any more.
+func (c *Claim) Confirm(ctx context.Context) error {
 	if c == nil || !c.went {
 		return nil
 	}
 	defer c.hangUp()
-	err := c.c.send(packet{Serving: true})
-	var p packet
-	if err != nil {
-		err = c.refused(err)
-	} else {
-		p, _, err = c.c.receive(time.Now().Add(answerTime))
-	}
-	var refusal *Refusal
+	defer context.AfterFunc(ctx, c.hangUp)()
+	p, err := c.verdict()
 	switch {
-	case errors.As(err, &refusal):
-		return refusal
-	case err != nil:
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, ErrGone):
 		c.opts.Log.Warn("the process before has ended before it was told", "pid", c.pid, "error", err)
+	case err != nil:
+		return err
 	case !p.Yours:
 		return unexpected(p)
 	}
-	gone, err := c.opts.Sockets.own()
-	if len(gone) > 0 || err != nil {
-		c.opts.Log.Info("addresses that are not configured any more are closed", "addresses", gone, "error", err)
-	}
+	c.opts.Sockets.Own(c.opts.Log)
 	c.opts.Log.Info("taken over", "pid", c.pid)
 	return nil
+}
+
+// verdict is the other process's answer to "serving". Only its end frees this process from waiting: a process that
+// stood still for longer than its patience serves again when it goes on.
+func (c *Claim) verdict() (packet, error) {
+	if err := c.c.send(packet{Serving: true}); err != nil {
+		return packet{}, c.refused(err)
+	}
+	p, _, err := c.c.receive(time.Now().Add(c.patience))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.opts.Log.Warn("the process before does not answer; it may serve again, so this one waits", "pid", c.pid)
+		p, _, err = c.c.receive(time.Time{})
+	}
+	return p, err
 }
 
 // Close ends the conversation. Unless Confirm has succeeded the process before serves on, or again.

@@ -36,7 +36,9 @@
 // waits for the lock of the journal, which the kernel releases with the process, and goes on.
 //
 // Each side says its verdict before it closes the connection. So an end of the connection without one means
-// that the other process has died, and both sides never serve at once.
+// that the other process has died, and both sides never serve at once. Silence means nothing: a process that stood
+// still may go on. The new one waits for the verdict on its "serving" without a limit, and an old one that serves again
+// waits for the journal ([AwaitJournal]), which a late new one has open until it hears that it is too late.
 //
 // # Who may
 //

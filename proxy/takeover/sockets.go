@@ -3,6 +3,7 @@ package takeover
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"slices"
@@ -161,8 +162,15 @@ func (s *Sockets) borrow(from []handed) {
 	s.borrowed = true
 }
 
-// own ends the borrowing: the sockets are this process's alone. Those that no Listen has asked for are closed, with the
-// files of unix sockets; it returns their addresses.
+// Own is called before a process accepts that took over, or serves again: the sockets are its alone. Those that no Listen
+// has asked for are closed, with the files of unix sockets, so that no client waits there.
+func (s *Sockets) Own(log *slog.Logger) {
+	if gone, err := s.own(); len(gone) > 0 || err != nil {
+		log.Info("addresses that are not configured any more are closed", "addresses", gone, "error", err)
+	}
+}
+
+// own returns the addresses that it has closed.
 func (s *Sockets) own() (closed []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -170,7 +170,7 @@ func TestTakeover(t *testing.T) {
 	if got := s.calls.Load(); got != fmt.Sprint("asked ", os.Getpid()) {
 		t.Errorf("before the new process serves: %v", got)
 	}
-	if err := c.Confirm(); err != nil {
+	if err := c.Confirm(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if !s.offer.Settle(t.Context()) {
@@ -194,7 +194,7 @@ func TestTakeoverOfATakeover(t *testing.T) {
 		c := s.claim()
 		s.take(c)
 		lns := s.both(c.opts.Sockets)
-		if err := c.Confirm(); err != nil {
+		if err := c.Confirm(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		s.offer.Settle(t.Context())
@@ -246,6 +246,25 @@ func TestNewProcessFails(t *testing.T) {
 	}
 }
 
+// Who serves again by a newer configuration closes the sockets that it does not have: no client waits at them.
+func TestServesAgainWithFewerAddresses(t *testing.T) {
+	s := newStage(t)
+	c := s.claim()
+	s.take(c)
+	c.Close()
+	if s.offer.Settle(t.Context()) {
+		t.Fatal("the old process believes that it has a successor")
+	}
+	ln := s.listen(s.old, "127.0.0.1:0")
+	s.old.Own(quiet())
+	if s.hasFile() {
+		t.Error("the socket that is not configured any more is still there")
+	}
+	s.lns = s.lns[:1]
+	s.call("again")
+	s.hear([]net.Listener{ln}, "again")
+}
+
 // A new process that takes too long is told so, and does not serve beside the old one.
 func TestNewProcessIsTooSlow(t *testing.T) {
 	s := newStage(t, func(o *Offer) { o.patience = time.Millisecond })
@@ -255,8 +274,56 @@ func TestNewProcessIsTooSlow(t *testing.T) {
 		t.Fatal("the old process waited")
 	}
 	var r *Refusal
-	if err := c.Confirm(); !errors.As(err, &r) {
+	if err := c.Confirm(t.Context()); !errors.As(err, &r) {
 		t.Errorf("the new process hears %v", err)
+	}
+}
+
+// An old process that stands still is not dead: it may serve again when it goes on. The new one waits for its verdict,
+// its death, or its own end.
+func TestOldProcessStandsStill(t *testing.T) {
+	var refusal *Refusal
+	for name, row := range map[string]struct {
+		then func(old channel, cancel func())
+		good func(error) bool
+	}{
+		"it refuses":   {func(old channel, _ func()) { old.refuse("too late") }, func(err error) bool { return errors.As(err, &refusal) }},
+		"it agrees":    {func(old channel, _ func()) { _ = old.send(packet{Yours: true}) }, func(err error) bool { return err == nil }},
+		"it dies":      {func(old channel, _ func()) { old.conn.Close() }, func(err error) bool { return err == nil }},
+		"the new ends": {func(_ channel, cancel func()) { cancel() }, func(err error) bool { return errors.Is(err, context.Canceled) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at := Name(filepath.Join(t.TempDir(), "config"))
+			ln, err := listen(at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ln.Close()
+			var log proxytest.Log
+			c := NewClaim(ClaimOptions{Name: at, Sockets: &Sockets{}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+			if found, err := c.Find(); !found || err != nil {
+				t.Fatalf("found %v, %v", found, err)
+			}
+			defer c.Close()
+			conn, err := ln.AcceptUnix()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			c.went, c.patience = true, time.Millisecond
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			done := make(chan error, 1)
+			go func() { done <- c.Confirm(ctx) }()
+			proxytest.Poll(t, "the silence is noticed", func() bool { return strings.Contains(log.String(), "does not answer") })
+			if _, _, err := (channel{conn}).receive(time.Time{}); err != nil {
+				t.Fatal(err)
+			}
+			row.then(channel{conn}, cancel)
+			if err := <-done; !row.good(err) {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 
@@ -294,7 +361,7 @@ func TestOtherAddresses(t *testing.T) {
 	}
 	s.listen(c.opts.Sockets, "127.0.0.1:0")
 	s.listen(c.opts.Sockets, more)
-	if err := c.Confirm(); err != nil {
+	if err := c.Confirm(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if s.hasFile() {
@@ -349,7 +416,7 @@ func (s *stage) expectServed(c *Claim) {
 		ln.Close()
 	}
 	lns := s.both(c.opts.Sockets)
-	if err := c.Confirm(); err != nil {
+	if err := c.Confirm(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
 	s.hear(lns, "in between")
@@ -365,7 +432,7 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 	second.Close()
 	lns := s.both(first.opts.Sockets)
-	if err := first.Confirm(); err != nil {
+	if err := first.Confirm(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.call("hello")
@@ -446,7 +513,7 @@ func TestNobodyThere(t *testing.T) {
 	if found, err := c.Find(); found || err != nil {
 		t.Errorf("found %v, %v", found, err)
 	}
-	if err := c.Confirm(); err != nil {
+	if err := c.Confirm(t.Context()); err != nil {
 		t.Error(err)
 	}
 	c.Close()
@@ -461,7 +528,7 @@ func TestNil(t *testing.T) {
 		t.Error("a nil Offer is asked")
 	}
 	o.Released()
-	if found, err := c.Find(); found || err != nil || c.Confirm() != nil {
+	if found, err := c.Find(); found || err != nil || c.Confirm(t.Context()) != nil {
 		t.Error("a nil Claim finds somebody")
 	}
 	c.Close()
