@@ -33,6 +33,7 @@ import (
 // takeOver takes over from the process that serves this configuration, if there is one. A server that does not answer
 // is refused then, as in a reload: the other process has clients to lose.
 func (srv *Server) takeOver(ctx context.Context, info *upstream.Info, unanswered error) error {
+	unreadable := recorder.Readable(srv.opts.Journal) // before the other process begins to wait
 	found, err := srv.opts.Claim.Find()
 	if !found {
 		return err
@@ -43,8 +44,8 @@ func (srv *Server) takeOver(ctx context.Context, info *upstream.Info, unanswered
 	if unanswered != nil {
 		return fmt.Errorf("nothing was taken over: upstream %s: %w", srv.up.Load().Address(), unanswered)
 	}
-	if err := recorder.Readable(srv.opts.Journal); err != nil {
-		return fmt.Errorf("nothing was taken over: journal in %s: %w", srv.opts.Journal.Dir, err)
+	if unreadable != nil {
+		return fmt.Errorf("nothing was taken over: journal in %s: %w", srv.opts.Journal.Dir, unreadable)
 	}
 	var addresses []string
 	for _, o := range srv.opts.Listeners {
