@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -77,16 +78,22 @@ func (i *Incident) State() string {
 	return verdict + ", open"
 }
 
-// addIncident enters an incident, in place of its earlier version.
+// addIncident enters an incident, in place of its earlier version. A loss that is still open may come twice: its
+// first record was on its way to the disk when the connection that showed it ended, and the next one shows it, too.
 func (c *catalog) addIncident(i Incident) {
-	same := func(o Incident) bool {
+	at := slices.IndexFunc(c.incidents, func(o Incident) bool {
 		return o.Timeline == i.Timeline && o.Time.Equal(i.Time) && !i.Time.IsZero()
+	})
+	if at < 0 && i.Open() {
+		at = slices.IndexFunc(c.incidents, func(o Incident) bool {
+			return o.Open() && o.Timeline == i.Timeline && o.From == i.From && o.To == i.To
+		})
 	}
-	at := slices.IndexFunc(c.incidents, same)
-	if i.N == 0 && at >= 0 {
-		i.N = c.incidents[at].N
+	if at >= 0 {
+		i.N = cmp.Or(c.incidents[at].N, i.N)
 	}
-	if i.N == 0 { // of a folder without numbers
+	taken := func(o Incident) bool { return o.N == i.N }
+	if i.N == 0 || at < 0 && slices.ContainsFunc(c.incidents, taken) { // a folder without numbers; one on its way, too
 		i.N = c.nextIncident()
 	}
 	if at >= 0 {

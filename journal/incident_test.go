@@ -54,6 +54,51 @@ func TestCountsAndIncidentsStay(t *testing.T) {
 	check(open(t, o), false)
 }
 
+// A loss that comes twice while it is open is one incident, also after a restart; another loss has another number.
+func TestOneLossIsOneIncident(t *testing.T) {
+	disk := vfs.NewMem()
+	o := testOptions(disk)
+	j := open(t, o)
+	tl := start(t, j, "a", 0)
+	add(t, j, tl.ID, 0, 100)
+	lost := Incident{Timeline: tl.ID, From: 50, Least: 50, To: 100, Verdict: Lost, Hold: true}
+	for range 2 {
+		lost.Time = lost.Time.Add(time.Second)
+		if err := j.AddIncident(t.Context(), lost); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := lost
+	other.From, other.Least, other.N, other.Time = 70, 70, 1, lost.Time.Add(time.Second) // recorded with the same number
+	if err := j.AddIncident(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	check := func(j *Journal, open bool) Incident {
+		t.Helper()
+		in := j.Incidents()
+		if len(in) != 2 || in[0].N != 1 || in[1].N != 2 || in[0].Open() != open || in[0].From != 50 {
+			t.Fatalf("%+v", in)
+		}
+		return in[0]
+	}
+	i := check(j, true)
+	closeJournal(t, j)
+	j = open(t, o)
+	check(j, true)
+	if err := j.CloseIncident(t.Context(), i, "repaired"); err != nil {
+		t.Fatal(err)
+	}
+	check(j, false)
+	lost.Time = lost.Time.Add(time.Hour) // the same, lost once more after it came back
+	if err := j.AddIncident(t.Context(), lost); err != nil {
+		t.Fatal(err)
+	}
+	if in := j.Incidents(); len(in) != 3 || in[2].N != 3 || !in[2].Open() {
+		t.Errorf("%+v", in)
+	}
+	closeJournal(t, j)
+}
+
 // A timeline that continues another one at its end begins with as many keys.
 func TestCountsAreInherited(t *testing.T) {
 	j := open(t, testOptions(vfs.NewMem()))

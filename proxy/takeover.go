@@ -33,6 +33,9 @@ import (
 // takeOver takes over from the process that serves this configuration, if there is one. A server that does not answer
 // is refused then, as in a reload: the other process has clients to lose.
 func (srv *Server) takeOver(ctx context.Context, info *upstream.Info, unanswered error) error {
+	if srv.opts.Claim == nil {
+		return nil
+	}
 	unreadable := recorder.Readable(srv.opts.Journal) // before the other process begins to wait
 	found, err := srv.opts.Claim.Find()
 	if !found {
