@@ -84,7 +84,7 @@ func (c *catalog) addIncident(i Incident) {
 	at := slices.IndexFunc(c.incidents, func(o Incident) bool {
 		return o.Timeline == i.Timeline && o.Time.Equal(i.Time) && !i.Time.IsZero()
 	})
-	if at < 0 && i.Open() {
+	if at < 0 && i.Open() && i.From < i.To {
 		at = slices.IndexFunc(c.incidents, func(o Incident) bool {
 			return o.Open() && o.Timeline == i.Timeline && o.From == i.From && o.To == i.To
 		})
