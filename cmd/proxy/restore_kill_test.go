@@ -50,8 +50,9 @@ func restoreKills(base int) []restoreKill {
 			text: "it holds db0: 1 key", said: "the target's own data is untouched"},
 		{name: "behind the base", data: stall(base + 200), until: linked,
 			text: "it holds the base", said: "is left a replica of "},
-		{name: "within the stream", data: stall(base + 50_000), until: linked,
-			text: "it holds the base and the stream up to offset ", said: "is left a replica of "},
+		{name: "within the stream", data: stall(base + 50_000), until: func(dst *proxytest.Server) bool {
+			return linked(dst) && dst.MustDo("EXISTS", "stream:0") == int64(1)
+		}, text: "it holds the base and the stream up to offset ", said: "is left a replica of "},
 		{name: "promoted", data: &proxytest.Fault{Op: proxytest.Delay}, control: &proxytest.Fault{
 			Op: proxytest.Stall, On: proxytest.Replies, Trigger: "\r\nREPLICAOF\r\n$2\r\nNO\r\n"},
 			until: func(dst *proxytest.Server) bool {
