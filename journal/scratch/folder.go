@@ -1,6 +1,7 @@
 package scratch
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 )
@@ -19,18 +20,48 @@ func makeFolder(parent string) (dir string, lock *os.File, err error) {
 		parent = os.TempDir()
 	}
 	clearFolders(parent)
-	if dir, err = os.MkdirTemp(parent, folderPrefix); err != nil { // mode 0700
-		return "", nil, err
+	for range folderAttempts {
+		if dir, err = os.MkdirTemp(parent, folderPrefix); err != nil { // mode 0700
+			return "", nil, err
+		}
+		if lock, err = lockFolder(dir); err == nil {
+			return dir, lock, nil
+		}
+		os.RemoveAll(dir)
 	}
-	lock, err = os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
-	if err == nil {
-		_, err = tryLock(lock)
+	return "", nil, err
+}
+
+// folderAttempts bounds the attempts to make a folder, which other processes take for a dead one's until it is locked.
+const folderAttempts = 16
+
+var errCleared = errors.New("another process clears the folder")
+
+// lockFolder makes a folder's lock, and makes sure that the folder is still there with it.
+func lockFolder(dir string) (lock *os.File, err error) {
+	path := filepath.Join(dir, lockName)
+	if lock, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return nil, err
+	}
+	free, err := tryLock(lock)
+	if err == nil && !(free && isAt(lock, path)) {
+		err = errCleared
 	}
 	if err != nil {
-		os.RemoveAll(dir)
-		return "", nil, err
+		lock.Close()
+		return nil, err
 	}
-	return dir, lock, nil
+	return lock, nil
+}
+
+// isAt reports whether a path leads to an open file.
+func isAt(f *os.File, path string) bool {
+	have, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(have, there)
 }
 
 // clearFolders removes the folders of killed processes. A folder that cannot be removed, such as
