@@ -12,7 +12,6 @@ import (
 // set's items, and a stream's parts come in order; a set's and a hash's come in any order, and an
 // item may come twice (see SCAN).
 type sink interface {
-	length(n int64)                                    // a large string's, before its text
 	text(part string)                                  // a string's next bytes
 	item(parts ...any)                                 // an element; member, score; field, value, deadline
 	stream(meta map[string]any)                        // XINFO STREAM, before its groups and entries
@@ -21,6 +20,9 @@ type sink interface {
 	pending(group, id, consumer string, n, idle int64) // by group and id
 	entry(id string, fields []any)
 }
+
+// A sizer is a sink that wants a large string's length before its text.
+type sizer interface{ length(n int64) }
 
 // A walk reads one value. Its steps are requests with their replies, so that the steps of many
 // walks can go to a server at once.
@@ -59,7 +61,11 @@ func (v values) walk(key, typ string, usage int64, to sink) walk {
 	}
 	switch typ {
 	case "string":
-		return &textWalk{walking: base, short: usage >= 0 && usage <= pieceBytes}
+		w := &textWalk{walking: base}
+		if usage < 0 || usage > pieceBytes {
+			w.sizer, _ = to.(sizer)
+		}
+		return w
 	case "list":
 		return &rangeWalk{walking: base, command: "LRANGE"}
 	case "zset":
@@ -134,29 +140,27 @@ func sizeOf(v any) (n int64) {
 // textWalk reads a string.
 type textWalk struct {
 	walking
-	short  bool // one piece holds it
+	sizer  sizer // nil: it wants no length, or has it
 	offset int64
 }
 
 func (w *textWalk) ask(s *Server) {
-	if w.sizes() {
+	if w.sizer != nil {
 		s.put("STRLEN", w.key)
 	}
 	s.put("GETRANGE", w.key, decimal(w.offset), decimal(w.offset+pieceBytes-1))
 }
 
-// sizes reports whether the next request asks for the length, too.
-func (w *textWalk) sizes() bool { return !w.short && w.offset == 0 }
-
 func (w *textWalk) take(s *Server) (done bool, refused, err error) {
-	if w.sizes() {
+	if w.sizer != nil {
 		n, no, err := s.reply()
 		if err != nil {
 			return false, nil, err
 		}
 		if no == "" { // else the value grows piece by piece
-			w.to.length(countOf(n))
+			w.sizer.length(countOf(n))
 		}
+		w.sizer = nil
 	}
 	v, no, err := s.reply()
 	if err != nil || no != "" {
@@ -342,8 +346,6 @@ func (d *digestSink) sum() digest {
 	}
 	return d.inOrder.sum()
 }
-
-func (d *digestSink) length(int64) {}
 
 func (d *digestSink) text(part string) { d.inOrder.hash.Write([]byte(part)) }
 

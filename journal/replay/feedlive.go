@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"time"
 
 	"holdfast/journal"
@@ -262,14 +261,10 @@ func PromotedAt(ctx context.Context, e wire.Endpoint, part *journal.FedPart) (in
 	}
 	defer func() { t.conn.Close() }()
 	now, err := t.look(ctx)
-	if err != nil || now.info["master_replid2"] != part.ReplID {
-		return -1, err
+	if at, ok := now.promotedFrom(part.ReplID); ok && err == nil {
+		return at, nil
 	}
-	next, err := strconv.ParseInt(now.info["second_repl_offset"], 10, 64)
-	if err != nil {
-		return -1, nil // it does not say
-	}
-	return next - 1, nil
+	return -1, err
 }
 
 // restoreRole makes a server a primary again, if it still is a replica of ours. It retries for some

@@ -28,6 +28,13 @@ type look struct {
 	rejected int64            // error replies to its own primary, which never sees them
 }
 
+// promotedFrom returns the offset at which the server's history continued another one; false: it continues none
+// of that id.
+func (l *look) promotedFrom(replID string) (int64, bool) {
+	next, err := strconv.ParseInt(l.info["second_repl_offset"], 10, 64)
+	return next - 1, err == nil && l.info["master_replid2"] == replID
+}
+
 // lookSections are the sections that a look asks for. keyspace is cheap, but comes last and is left
 // out while the target has better things to do.
 var lookSections = []string{"server", "persistence", "replication", "stats"}

@@ -3,7 +3,6 @@ package replay
 import (
 	"fmt"
 	"maps"
-	"strconv"
 
 	"holdfast/journal/quantity"
 )
@@ -43,9 +42,7 @@ func (t *target) continues(l look) bool {
 
 // atPoint reports that a primary was promoted at this very point before.
 func (t *target) atPoint(l look) string {
-	end, err := strconv.ParseInt(l.info["second_repl_offset"], 10, 64)
-	if err != nil || l.replica || l.info["master_replid2"] != t.opts.Plan.ReplID ||
-		end != t.opts.Plan.End()+1 {
+	if at, ok := l.promotedFrom(t.opts.Plan.ReplID); !ok || l.replica || at != t.opts.Plan.End() {
 		return ""
 	}
 	if since := l.offset - t.opts.Plan.End(); since > 0 {

@@ -76,7 +76,8 @@ func (u *Upstream) tryLogin(ctx context.Context, after *Info) error {
 	if TurnsAway(strings.TrimPrefix(pong, "-")) {
 		return fmt.Errorf("%w: %s", ErrRefused, pong[1:])
 	}
-	required, out := strings.HasPrefix(pong, "-NOAUTH"), strings.HasPrefix(pong, "-NOAUTH")
+	out := strings.HasPrefix(pong, "-NOAUTH")
+	required := out
 	if u.opts.TLS.ShowsCertificate() { // it may stand for a user there, and for none after RESET
 		u.precede(ctx)
 		if required, err = requiresLogin(conn, in); err != nil {
