@@ -67,11 +67,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	root, err := harness.Root()
-	if err != nil {
-		return err
-	}
-	dir, err := harness.OutDir(root, "bench")
+	root, dir, err := harness.Folders("bench")
 	if err != nil {
 		return err
 	}
@@ -102,10 +98,7 @@ func run(ctx context.Context, args []string) error {
 		text, section = b.reportTLS(describe(root, o, started)), "bench-tls"
 	}
 	fmt.Print(text)
-	if o.results == harness.NoResults {
-		return nil
-	}
-	err = harness.WriteSection(filepath.Join(root, "loadtest", o.results), section, text)
+	err = harness.WriteResults(root, o.results, section, text)
 	if err != nil || o.results != resultsFile || !b.forReadme() {
 		return err
 	}

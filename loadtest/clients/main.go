@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -29,11 +28,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	root, err := harness.Root()
-	if err != nil {
-		return err
-	}
-	dir, err := harness.OutDir(root, "clients")
+	root, dir, err := harness.Folders("clients")
 	if err != nil {
 		return err
 	}
@@ -58,8 +53,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	text := fmt.Sprintf("%s, `make clients`, server Valkey 8.0.1. A cell has the checks that passed.\n\n%s",
 		started.UTC().Format("2006-01-02 15:04 UTC"), table.String())
 	fmt.Fprint(out, text)
-	if results != harness.NoResults && only == "" {
-		if err := harness.WriteSection(filepath.Join(root, "loadtest", results), "clients", text); err != nil {
+	if only == "" { // a part must not replace the whole
+		if err := harness.WriteResults(root, results, "clients", text); err != nil {
 			return err
 		}
 	}

@@ -62,11 +62,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 }
 
 func play(ctx context.Context, o options, out io.Writer) error {
-	root, err := harness.Root()
-	if err != nil {
-		return err
-	}
-	dir, err := harness.OutDir(root, "demo")
+	root, dir, err := harness.Folders("demo")
 	if err != nil {
 		return err
 	}

@@ -91,11 +91,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	root, err := harness.Root()
-	if err != nil {
-		return err
-	}
-	dir, err := harness.OutDir(root, "durablebench")
+	root, dir, err := harness.Folders("durablebench")
 	if err != nil {
 		return err
 	}
@@ -113,10 +109,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	text := b.report(describe(root, o, started))
 	fmt.Print(text)
-	if o.results == harness.NoResults {
-		return nil
-	}
-	err = harness.WriteSection(filepath.Join(root, "loadtest", o.results), "durable", text)
+	err = harness.WriteResults(root, o.results, "durable", text)
 	if err != nil || o.results != defaultResults {
 		return err
 	}

@@ -4,9 +4,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -56,6 +58,20 @@ func NewKeys(dir string) (*Keys, error) {
 		}
 	}
 	return k, nil
+}
+
+// Trusting is the TLS of a client that trusts the authority in a file, shows no certificate, and resumes no
+// session.
+func Trusting(ca string) (*tls.Config, error) {
+	text, err := os.ReadFile(ca)
+	if err != nil {
+		return nil, err
+	}
+	c := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "localhost"}
+	if !c.RootCAs.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s holds no certificate", ca)
+	}
+	return c, nil
 }
 
 // signed makes a certificate with a new key; without an issuer it signs itself.

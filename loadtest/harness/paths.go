@@ -33,6 +33,15 @@ func OutDir(root, name string) (string, error) {
 	return dir, os.MkdirAll(dir, 0o755)
 }
 
+// Folders returns Root, and OutDir for a run of that name.
+func Folders(name string) (root, dir string, err error) {
+	if root, err = Root(); err != nil {
+		return "", "", err
+	}
+	dir, err = OutDir(root, name)
+	return root, dir, err
+}
+
 // Program returns the path of a program that scripts/servers.sh has fetched, such as ("valkey",
 // "valkey-server"). The error names the command that fetches it.
 func Program(root, name, program string) (string, error) {

@@ -36,6 +36,14 @@ func (f *resultsFile) Set(name string) error {
 	return nil
 }
 
+// WriteResults is WriteSection for a value of --results.
+func WriteResults(root, results, name, text string) error {
+	if results == NoResults {
+		return nil
+	}
+	return WriteSection(filepath.Join(root, "loadtest", results), name, text)
+}
+
 // WriteSection puts text into the Markdown file at path between the marks of the named section, and
 // appends the section when the file does not have it. Text outside the marks, such as the
 // discussion of the figures, stays.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -58,11 +57,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if o.attack != "" {
 		return attackUntilEOF(ctx, o.attack, o.to, os.Stdin, out)
 	}
-	root, err := harness.Root()
-	if err != nil {
-		return err
-	}
-	dir, err := harness.OutDir(root, "hostile")
+	root, dir, err := harness.Folders("hostile")
 	if err != nil {
 		return err
 	}
@@ -75,8 +70,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		started.UTC().Format("2006-01-02 15:04 UTC"), harness.Machine(), strings.Join(args, " "),
 		time.Since(started).Round(time.Second), table)
 	fmt.Fprint(out, text)
-	if o.results != harness.NoResults && o.only == "" { // a part must not replace the whole
-		if err := harness.WriteSection(filepath.Join(root, "loadtest", o.results), "hostile", text); err != nil {
+	if o.only == "" { // a part must not replace the whole
+		if err := harness.WriteResults(root, o.results, "hostile", text); err != nil {
 			return err
 		}
 	}

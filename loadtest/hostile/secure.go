@@ -4,10 +4,8 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -25,24 +23,13 @@ const (
 // shaken counts the handshakes of this process.
 var shaken atomic.Int64
 
-// config is the TLS of a client; it resumes no session.
-func (to target) config() (*tls.Config, error) {
-	text, err := os.ReadFile(to.ca)
-	if err != nil {
-		return nil, err
-	}
-	c := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "localhost"}
-	c.RootCAs.AppendCertsFromPEM(text)
-	return c, nil
-}
-
 // dial opens a well-behaved client's connection.
 func (to target) dial() (net.Conn, error) {
 	d := &net.Dialer{Timeout: calmPatience}
 	if to.ca == "" {
 		return d.Dial("tcp", to.addr)
 	}
-	config, err := to.config()
+	config, err := harness.Trusting(to.ca)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +38,7 @@ func (to target) dial() (net.Conn, error) {
 
 // shake makes handshakes at its share of the rate, until one fails.
 func shake(ctx context.Context, to target, i int) error {
-	config, err := to.config()
+	config, err := harness.Trusting(to.ca)
 	if err != nil {
 		return err
 	}

@@ -108,6 +108,6 @@ func attachLarge(ctx context.Context, o *options, root, home string) (c *contend
 	if err := c.startProxy(root, home, "journal: {dir: j}\n"); err != nil {
 		return c, 0, err
 	}
-	err = await(ctx, func() bool { return held(ctx, root, filepath.Join(home, "j")) >= 0 })
+	err = await(ctx, func(context.Context) bool { return held(ctx, root, filepath.Join(home, "j")) >= 0 })
 	return c, time.Since(began), err
 }

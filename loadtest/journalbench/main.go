@@ -21,7 +21,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -64,11 +63,7 @@ func run(ctx context.Context, args []string) error {
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	root, err := harness.Root()
-	if err != nil {
-		return err
-	}
-	dir, err := harness.OutDir(root, "journalbench")
+	root, dir, err := harness.Folders("journalbench")
 	if err != nil {
 		return err
 	}
@@ -87,11 +82,10 @@ func run(ctx context.Context, args []string) error {
 	}
 	head := heading(root, started, args)
 	fmt.Print(head)
-	if o.results == harness.NoResults || o.only != "" { // a part must not replace the whole
+	if o.only != "" { // a part must not replace the whole
 		return nil
 	}
-	return harness.WriteSection(filepath.Join(root, "loadtest", o.results), "journal",
-		head+"\n"+text.String())
+	return harness.WriteResults(root, o.results, "journal", head+"\n"+text.String())
 }
 
 // heading gives the time, machine, arguments and method.

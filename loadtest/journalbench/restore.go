@@ -77,7 +77,7 @@ func reportRestore(keys int, rounds []restored) string {
 // fillSource writes directly to the server, as fast as possible, and waits until the journal has it
 // all.
 func fillSource(ctx context.Context, c *contender, root, folder string, keys int) error {
-	if err := await(ctx, func() bool { return held(ctx, root, folder) >= 0 }); err != nil {
+	if err := await(ctx, func(context.Context) bool { return held(ctx, root, folder) >= 0 }); err != nil {
 		return err
 	}
 	_, port, _ := strings.Cut(c.server.Addr, ":")
@@ -91,7 +91,7 @@ func fillSource(ctx context.Context, c *contender, root, folder string, keys int
 		return fmt.Errorf("valkey-benchmark: %w", err)
 	}
 	last := int64(-1)
-	return await(ctx, func() bool { // until the end stands still
+	return await(ctx, func(context.Context) bool { // until the end stands still
 		now := held(ctx, root, folder)
 		done := now == last && now > int64(keys)*100
 		last = now
@@ -113,18 +113,9 @@ func held(ctx context.Context, root, folder string) int64 {
 	return v.Timelines[len(v.Timelines)-1].End
 }
 
-// await polls until a condition holds.
-func await(ctx context.Context, ok func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	for !ok() {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the journal did not get there: %w", ctx.Err())
-		case <-time.After(500 * time.Millisecond):
-		}
-	}
-	return nil
+// await waits for a state of the journal.
+func await(ctx context.Context, ok func(context.Context) bool) error {
+	return harness.Await(ctx, "the journal", 2*time.Minute, 500*time.Millisecond, ok)
 }
 
 // restoreOnce restores into a fresh server, and has another one load the same as its append-only
@@ -170,7 +161,7 @@ func loadOnce(ctx context.Context, root, folder, home string, r *restored) error
 		return err
 	}
 	defer own.Stop()
-	err = await(ctx, func() bool {
+	err = await(ctx, func(context.Context) bool {
 		r.load, err = loadTime(filepath.Join(home, "own.log"))
 		return err == nil
 	})

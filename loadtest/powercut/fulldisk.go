@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"holdfast/journal"
+	"holdfast/loadtest/harness"
 )
 
 // fullDisk runs a journal on a full tmpfs, and gives it room again: it must report that it is full,
@@ -46,7 +47,8 @@ func fullDisk(ctx context.Context, dir string) (err error) {
 			return fmt.Errorf("append on a full disk: %w", err)
 		}
 	}
-	if err := await(ctx, func() bool { return j.Stats().State == journal.StateFull }); err != nil {
+	full := func(context.Context) bool { return j.Stats().State == journal.StateFull }
+	if err := harness.Await(ctx, "a full disk", patience, 10*time.Millisecond, full); err != nil {
 		return fmt.Errorf("it never said that the disk is full: %w", err)
 	}
 	if p := j.Durable(); p.Offset >= end {
@@ -87,17 +89,4 @@ func fillUp(file string) error {
 		}
 	}
 	return f.Close()
-}
-
-func await(ctx context.Context, ok func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for !ok() {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	return nil
 }

@@ -65,10 +65,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if b.root, err = harness.Root(); err != nil {
-		return err
-	}
-	if b.dir, err = harness.OutDir(b.root, "repairbench"); err != nil {
+	if b.root, b.dir, err = harness.Folders("repairbench"); err != nil {
 		return err
 	}
 	if b.bin == "" {
@@ -81,10 +78,10 @@ func run(ctx context.Context, args []string) error {
 	}
 	text = b.heading(ctx, started, load, args) + text
 	fmt.Print(text)
-	if results == harness.NoResults || b.only != "" { // a part must not replace the whole
+	if b.only != "" { // a part must not replace the whole
 		return nil
 	}
-	return harness.WriteSection(filepath.Join(b.root, "loadtest", results), "repair", text)
+	return harness.WriteResults(b.root, results, "repair", text)
 }
 
 // measure measures the parts, and removes the data of each.

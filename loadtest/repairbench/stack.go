@@ -96,16 +96,7 @@ func (s *stack) do(args ...string) error {
 
 // await polls until a condition holds.
 func (s *stack) await(ctx context.Context, what string, ok func(context.Context) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	for !ok(ctx) {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for %s: %w", what, ctx.Err())
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-	return nil
+	return harness.Await(ctx, what, stepTimeout, 100*time.Millisecond, ok)
 }
 
 // holdings are the parts needed of proxy journal ls --json.

@@ -52,11 +52,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	root, err := harness.Root()
-	if err != nil {
-		return err
-	}
-	dir, err := harness.OutDir(root, "soak")
+	root, dir, err := harness.Folders("soak")
 	if err != nil {
 		return err
 	}
@@ -68,11 +64,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	text := fmt.Sprintf("%s, %s.\n\n%s%s%s", started.UTC().Format("2006-01-02 15:04 UTC"),
 		harness.Machine(), churn, idle, secured)
 	fmt.Fprint(out, text)
-	if o.results != harness.NoResults {
-		path := filepath.Join(root, "loadtest", o.results)
-		if err := harness.WriteSection(path, "soak", text); err != nil {
-			return err
-		}
+	if err := harness.WriteResults(root, o.results, "soak", text); err != nil {
+		return err
 	}
 	if err := churn.check(); err != nil {
 		return err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"os"
 	"strconv"
@@ -52,12 +51,9 @@ func (s *stack) secure(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	text, err := os.ReadFile(keys.CA)
-	if err != nil {
+	if s.tls, err = harness.Trusting(keys.CA); err != nil {
 		return "", err
 	}
-	s.tls = &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "localhost"}
-	s.tls.RootCAs.AppendCertsFromPEM(text)
 	return fmt.Sprintf("\n    tls: {cert: %q, key: %q}", keys.Cert, keys.Key), nil
 }
 

@@ -49,11 +49,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	root, err := harness.Root()
-	if err != nil {
-		return err
-	}
-	dir, err := harness.OutDir(root, "upgrade")
+	root, dir, err := harness.Folders("upgrade")
 	if err != nil {
 		return err
 	}
@@ -63,8 +59,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	text := r.table(o)
 	fmt.Fprint(out, text)
-	if o.results != harness.NoResults && !o.restart {
-		if err := harness.WriteSection(filepath.Join(root, "loadtest", o.results), "upgrade", text); err != nil {
+	if !o.restart {
+		if err := harness.WriteResults(root, o.results, "upgrade", text); err != nil {
 			return err
 		}
 	}
@@ -191,7 +187,8 @@ func (s *scene) load(ctx context.Context, o options) error {
 func (s *scene) progress(ctx context.Context, writes int) error {
 	for _, c := range s.classes {
 		goal := c.count() + writes
-		if err := await(ctx, "writes of the clients", func() bool { return c.count() > goal }); err != nil {
+		err := harness.Await(ctx, "writes of the clients", lookFor, lookEvery, func(context.Context) bool { return c.count() > goal })
+		if err != nil {
 			return err
 		}
 	}

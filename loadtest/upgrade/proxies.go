@@ -67,7 +67,7 @@ func (p *proxies) upgrade(ctx context.Context, bySignal bool) (time.Duration, er
 	if !bySignal {
 		oldLog = filepath.Join(p.dir, fmt.Sprintf("proxy-%d.log", p.started-1))
 	}
-	err := await(ctx, "the next process has taken over", func() bool {
+	err := harness.Await(ctx, "the next process", lookFor, lookEvery, func(context.Context) bool {
 		return strings.Count(p.log(), `msg="taken over"`) > before
 	})
 	if err != nil {
@@ -112,7 +112,7 @@ func (p *proxies) stop(ctx context.Context) error {
 	if err := syscall.Kill(p.pid, syscall.SIGTERM); err != nil {
 		return err
 	}
-	return await(ctx, "the proxy has ended", func() bool { return !alive(p.pid) })
+	return harness.Await(ctx, "the end of the proxy", lookFor, lookEvery, func(context.Context) bool { return !alive(p.pid) })
 }
 
 // alive reports that a process runs: one that has ended may wait for its parent.
@@ -130,20 +130,4 @@ func (p *proxies) kill() {
 	if p.pid != 0 && alive(p.pid) {
 		_ = syscall.Kill(p.pid, syscall.SIGKILL)
 	}
-}
-
-// await polls a condition.
-func await(ctx context.Context, what string, ok func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, lookFor)
-	defer cancel()
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("waited for: %s: %w", what, ctx.Err())
-		}
-	}
-	return nil
 }
