@@ -381,7 +381,7 @@ func openListener(sockets *takeover.Sockets, o Listener) (*listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", o.Address, err)
 	}
-	if network, addr := takeover.Split(o.Address); network == "unix" && o.Mode != 0 {
+	if network, addr := eventloop.SplitAddress(o.Address); network == "unix" && o.Mode != 0 {
 		if err := os.Chmod(addr, o.Mode); err != nil {
 			ln.Close()
 			return nil, fmt.Errorf("listen on %s: %w", o.Address, err)

@@ -25,11 +25,7 @@ func TestEndTheRestoreOfKeys(t *testing.T) {
 	srv.MustDo("EVAL", "for i = 0, ARGV[1] - 1 do redis.call('DEL', 'k' .. i) end", 0, keys)
 	p.recordedAll(srv)
 	to := srv.Info("replication")["master_repl_offset"]
-	dir, err := os.MkdirTemp("", "hf") // a socket's path has room for some 100 bytes
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := proxytest.ShortDir(t)
 	args := []string{"restore", "--dir", p.folder(), "--changed-between", from + "," + to, "--server-bin",
 		srv.Binary.Path}
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGKILL} {

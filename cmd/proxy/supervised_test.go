@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -18,7 +17,7 @@ import (
 // until a message begins with want, returns the rest of it, and fails at one that begins with not.
 func serviceManager(t *testing.T) (await func(want, not string) string) {
 	t.Helper()
-	address := filepath.Join(shortDir(t), "notify")
+	address := filepath.Join(proxytest.ShortDir(t), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: address, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
@@ -45,17 +44,6 @@ func serviceManager(t *testing.T) (await func(want, not string) string) {
 			}
 		}
 	}
-}
-
-// shortDir is a folder whose path a unix socket can have.
-func shortDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "hf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
 }
 
 // The service manager hears of the start, of signs of life, of a reload and of the end.

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"holdfast/journal"
+	"holdfast/proxy/eventloop"
 	"holdfast/proxy/proxytest"
 	"holdfast/proxy/takeover"
 )
@@ -72,7 +73,7 @@ func (c *upgradeClients) stopped() bool {
 // run is one client: half of them write on the durable route.
 func (c *upgradeClients) run(i int) {
 	for n := 0; !c.stopped(); {
-		network, addr := takeover.Split(c.addrs[i%len(c.addrs)])
+		network, addr := eventloop.SplitAddress(c.addrs[i%len(c.addrs)])
 		conn, err := net.Dial(network, addr)
 		if err != nil {
 			c.complain("connect: %v", err)
@@ -156,7 +157,7 @@ func upgradeConfig(dir, listeners, upstream string) string {
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	srv := proxytest.StartServer(t, "--repl-diskless-sync-delay", "0")
-	dir := shortDir(t)
+	dir := proxytest.ShortDir(t)
 	p := newProcess(t, checked, srv.Addr, "")
 	unix := "unix:" + dir + "/clients"
 	p.rewrite(upgradeConfig(dir, fmt.Sprintf("{address: %q}, {address: %q}", p.addr, unix), srv.Addr))
@@ -305,7 +306,7 @@ func TestSecondServeFails(t *testing.T) {
 func TestUpgradeFails(t *testing.T) {
 	t.Parallel()
 	srv := proxytest.StartServer(t, "--repl-diskless-sync-delay", "0")
-	dir := shortDir(t)
+	dir := proxytest.ShortDir(t)
 	p := newProcess(t, checked, srv.Addr, "")
 	unix := dir + "/clients"
 	p.rewrite(upgradeConfig(dir, fmt.Sprintf("{address: %q}, {address: %q}", p.addr, "unix:"+unix), srv.Addr))
@@ -314,14 +315,7 @@ func TestUpgradeFails(t *testing.T) {
 	clients := startUpgradeClients(t, 2, p.addr, "unix:"+unix)
 	for range 2 {
 		clients.progress()
-		claim := takeover.NewClaim(takeover.ClaimOptions{Name: takeover.Name(p.file), Sockets: &takeover.Sockets{},
-			Log: slog.New(slog.DiscardHandler)})
-		if found, err := claim.Find(); !found || err != nil {
-			t.Fatalf("found %v, %v", found, err)
-		}
-		if err := claim.Take(t.Context(), []string{p.addr}); err != nil {
-			t.Fatal(err)
-		}
+		claim := p.takenOver(p.addr)
 		claim.Close()
 	}
 	clients.progress()
@@ -340,7 +334,7 @@ func TestUpgradeFails(t *testing.T) {
 func TestUpgradeFailsSlowly(t *testing.T) {
 	t.Parallel()
 	srv := proxytest.StartServer(t, "--repl-diskless-sync-delay", "0")
-	dir := shortDir(t)
+	dir := proxytest.ShortDir(t)
 	p := newProcess(t, checked, srv.Addr, "")
 	config := upgradeConfig(dir, fmt.Sprintf("{address: %q}", p.addr), srv.Addr)
 	p.rewrite(config)
@@ -364,7 +358,7 @@ func TestUpgradeFailsSlowly(t *testing.T) {
 func TestUpgradeFailsAndSIGTERM(t *testing.T) {
 	t.Parallel()
 	srv := proxytest.StartServer(t, "--repl-diskless-sync-delay", "0")
-	dir := shortDir(t)
+	dir := proxytest.ShortDir(t)
 	p := newProcess(t, checked, srv.Addr, "")
 	p.rewrite(upgradeConfig(dir, fmt.Sprintf("{address: %q}", p.addr), srv.Addr))
 	p.start()
@@ -374,18 +368,25 @@ func TestUpgradeFailsAndSIGTERM(t *testing.T) {
 	p.expectExit(exitDone)
 }
 
+// takenOver takes over from p, with these addresses, and does not serve.
+func (p *process) takenOver(addresses ...string) *takeover.Claim {
+	p.t.Helper()
+	claim := takeover.NewClaim(takeover.ClaimOptions{Name: takeover.Name(p.file), Sockets: &takeover.Sockets{},
+		Log: slog.New(slog.DiscardHandler)})
+	if found, err := claim.Find(); !found || err != nil {
+		p.t.Fatalf("found %v, %v", found, err)
+	}
+	if err := claim.Take(p.t.Context(), addresses); err != nil {
+		p.t.Fatal(err)
+	}
+	return claim
+}
+
 // holdJournal takes over from p, opens its journal, and gives up, so that p waits for the journal until it is released.
 func (p *process) holdJournal(dir string) (release func()) {
 	t := p.t
 	t.Helper()
-	claim := takeover.NewClaim(takeover.ClaimOptions{Name: takeover.Name(p.file), Sockets: &takeover.Sockets{},
-		Log: slog.New(slog.DiscardHandler)})
-	if found, err := claim.Find(); !found || err != nil {
-		t.Fatalf("found %v, %v", found, err)
-	}
-	if err := claim.Take(t.Context(), []string{p.addr}); err != nil {
-		t.Fatal(err)
-	}
+	claim := p.takenOver(p.addr)
 	j, err := journal.Open(journal.Options{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -405,14 +406,7 @@ func (p *process) holdJournal(dir string) (release func()) {
 func TestUpgradeAndSIGTERM(t *testing.T) {
 	t.Parallel()
 	p := startChecked(t, proxytest.StartServer(t), "")
-	claim := takeover.NewClaim(takeover.ClaimOptions{Name: takeover.Name(p.file), Sockets: &takeover.Sockets{},
-		Log: slog.New(slog.DiscardHandler)})
-	if found, err := claim.Find(); !found || err != nil {
-		t.Fatalf("found %v, %v", found, err)
-	}
-	if err := claim.Take(t.Context(), nil); err != nil {
-		t.Fatal(err)
-	}
+	claim := p.takenOver()
 	defer claim.Close()
 	p.signal(syscall.SIGTERM)
 	p.expectExit(exitDone)

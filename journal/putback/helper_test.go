@@ -3,7 +3,6 @@ package putback_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"strconv"
 	"sync"
 	"testing"
@@ -91,13 +90,8 @@ func (r *recording) options(at int64) putback.Options {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "hf") // a socket's path has room for some 100 bytes
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { os.RemoveAll(dir) })
 	return putback.Options{Patience: 5 * time.Minute, Open: r.view, View: view, Plan: plan,
-		Into: keyspace.Endpoint{Address: r.Addr}, Scratch: scratch.Options{Program: r.Binary.Path, Dir: dir}}
+		Into: keyspace.Endpoint{Address: r.Addr}, Scratch: scratch.Options{Program: r.Binary.Path, Dir: proxytest.ShortDir(r.t)}}
 }
 
 // items runs and gives what became of each key that is not the same.

@@ -45,12 +45,7 @@ type rig struct {
 
 func newRig(t testing.TB, kind string, args ...string) *rig {
 	t.Helper()
-	tmp, err := os.MkdirTemp("", "hfr")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(tmp) })
-	r := &rig{t: t, dir: t.TempDir(), tmp: tmp,
+	r := &rig{t: t, dir: t.TempDir(), tmp: proxytest.ShortDir(t),
 		srv: proxytest.Spec{Kind: kind, Args: slices.Concat(serverArgs, args)}.Start(t)}
 	r.record(r.srv.Addr)
 	return r

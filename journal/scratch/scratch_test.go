@@ -88,17 +88,6 @@ func folders(t *testing.T, dir string) []string {
 	return all
 }
 
-// shortDir is a folder with a short name: a socket's path has room for some 100 bytes.
-func shortDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "hf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
-
 // TestRebuild rebuilds a recorded server on a private one of each version.
 func TestRebuild(t *testing.T) {
 	t.Parallel()
@@ -119,7 +108,7 @@ func TestRebuild(t *testing.T) {
 					t.Fatal(err)
 				}
 			})
-			dir := shortDir(t)
+			dir := proxytest.ShortDir(t)
 			s, err := Rebuild(context.Background(), Options{Program: b.Path, Dir: dir}, r)
 			if err != nil {
 				t.Fatal(err)
@@ -204,7 +193,7 @@ func givesWay(t *testing.T, pid int) {
 // and whose process is killed.
 func TestNothingIsLeft(t *testing.T) {
 	t.Parallel()
-	dir := shortDir(t)
+	dir := proxytest.ShortDir(t)
 	program := proxytest.Find(t, "").Path
 	if _, err := Start(context.Background(), Options{Program: "/bin/false", Dir: dir}, 1); err == nil ||
 		!strings.Contains(err.Error(), "ended at once") || len(folders(t, dir)) > 0 {

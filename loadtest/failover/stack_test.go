@@ -83,10 +83,7 @@ func newStack(t *testing.T, server string, sc *scenario, v variant, full bool) *
 // front starts a proxy.
 func (s *stack) front(n int, v variant) *front {
 	s.Helper()
-	dir, err := os.MkdirTemp("", "hf") // the path of a socket must be short
-	if err != nil {
-		s.Fatal(err)
-	}
+	dir := proxytest.ShortDir(s.T)
 	port, err := proxytest.FreePort()
 	if err != nil {
 		s.Fatal(err)
@@ -103,7 +100,6 @@ func (s *stack) front(n int, v variant) *front {
 		if f.proc != nil {
 			f.proc.Kill()
 		}
-		defer os.RemoveAll(dir)
 		if s.Failed() {
 			text, _ := os.ReadFile(filepath.Join(f.dir, "proxy.log"))
 			s.Logf("the log of proxy %d:\n%s", n, text)

@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"holdfast/journal/seldom"
+	"holdfast/proxy/eventloop"
 )
 
 // listen opens the console's address.
 func (o *Options) listen() (net.Listener, error) {
 	address := o.Address
-	network, addr := splitAddress(address)
+	network, addr := eventloop.SplitAddress(address)
 	ln, err := o.Listen(address)
 	if err == nil && network == "unix" {
 		if err = os.Chmod(addr, 0o600); err != nil {

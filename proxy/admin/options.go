@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"strings"
 	"time"
 
 	"holdfast/proxy/eventloop"
@@ -54,12 +53,12 @@ func (o Options) withDefaults() (Options, error) {
 		o.Logger = slog.Default()
 	}
 	if o.Listen == nil {
-		o.Listen = func(address string) (net.Listener, error) { return eventloop.Listen(splitAddress(address)) }
+		o.Listen = eventloop.Listen
 	}
 	if o.Attempts == nil {
 		o.Attempts = &Attempts{}
 	}
-	if network, addr := splitAddress(o.Address); network == "unix" && addr == "" {
+	if network, addr := eventloop.SplitAddress(o.Address); network == "unix" && addr == "" {
 		return o, fmt.Errorf("%w: %q: no path", ErrAddress, o.Address)
 	} else if network == "tcp" {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
@@ -80,7 +79,7 @@ func checkPassword(address, password string) error {
 // Local reports whether only this machine reaches address. A host name other than localhost is not
 // resolved, since its address can change later.
 func Local(address string) bool {
-	network, addr := splitAddress(address)
+	network, addr := eventloop.SplitAddress(address)
 	if network == "unix" {
 		return true
 	}
@@ -90,11 +89,4 @@ func Local(address string) bool {
 	}
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-func splitAddress(address string) (network, addr string) {
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		return "unix", path
-	}
-	return "tcp", address
 }

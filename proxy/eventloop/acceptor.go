@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -28,9 +29,19 @@ const (
 // in the kernel's queue.
 const maxHanded = 8
 
-// Listen listens on "tcp" or "unix" addresses. It replaces the stale unix socket file of a dead
+// SplitAddress returns network and address, for package net, of an address in the form of the configuration:
+// host:port or unix:/path.
+func SplitAddress(address string) (network, addr string) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return "unix", path
+	}
+	return "tcp", address
+}
+
+// Listen listens on an address, host:port or unix:/path. It replaces the stale unix socket file of a dead
 // process. Add sets the keepalive, so Listen sets none.
-func Listen(network, addr string) (net.Listener, error) {
+func Listen(address string) (net.Listener, error) {
+	network, addr := SplitAddress(address)
 	lc := net.ListenConfig{KeepAlive: -1}
 	ln, err := lc.Listen(context.Background(), network, addr)
 	if err == nil || network != "unix" || !abandoned(addr) {

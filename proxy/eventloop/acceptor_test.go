@@ -19,7 +19,7 @@ func TestAcceptorSharesEvenly(t *testing.T) {
 	for _, r := range rigs {
 		loops = append(loops, r.l)
 	}
-	ln, err := Listen("tcp", "127.0.0.1:0")
+	ln, err := Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func addEcho(t *testing.T) func(l *Loop, nc net.Conn) {
 // A flood of connections takes a bounded part of each turn of the loop.
 func TestAcceptorHandsOverBoundedly(t *testing.T) {
 	r := newRig(t, Options{})
-	ln, err := Listen("tcp", "127.0.0.1:0")
+	ln, err := Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func (f *flaky) Accept() (net.Conn, error) {
 
 func TestAcceptorOutlivesErrors(t *testing.T) {
 	r := newRig(t, Options{})
-	ln, err := Listen("tcp", "127.0.0.1:0")
+	ln, err := Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestAcceptorOutlivesErrors(t *testing.T) {
 func TestAcceptorClosesWhatNoLoopTakes(t *testing.T) {
 	r := newRig(t, Options{})
 	r.end()
-	ln, err := Listen("tcp", "127.0.0.1:0")
+	ln, err := Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,16 +149,16 @@ func TestAcceptorClosesWhatNoLoopTakes(t *testing.T) {
 
 func TestListenReplacesStaleSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	ln, err := Listen("unix", path)
+	ln, err := Listen("unix:" + path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen("unix", path); !errors.Is(err, syscall.EADDRINUSE) {
+	if _, err := Listen("unix:" + path); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("while somebody listens: %v", err)
 	}
 	ln.(*net.UnixListener).SetUnlinkOnClose(false) // as a process that is killed
 	ln.Close()
-	if ln, err = Listen("unix", path); err != nil {
+	if ln, err = Listen("unix:" + path); err != nil {
 		t.Fatal(err)
 	}
 	ln.Close()
@@ -166,7 +166,7 @@ func TestListenReplacesStaleSocket(t *testing.T) {
 	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen("unix", path); err == nil {
+	if _, err := Listen("unix:" + path); err == nil {
 		t.Error("listens at a file that is no socket")
 	}
 	if got, err := os.ReadFile(path); string(got) != "precious" {

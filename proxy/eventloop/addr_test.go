@@ -73,7 +73,7 @@ func TestUnixEcho(t *testing.T) {
 }
 
 func unixPair(t *testing.T, path string) (ours, theirs net.Conn) {
-	ln, err := Listen("unix", path)
+	ln, err := Listen("unix:" + path)
 	if err != nil {
 		t.Fatal(err)
 	}

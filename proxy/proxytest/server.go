@@ -6,7 +6,6 @@ import (
 	"errors"
 	"maps"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -106,13 +105,7 @@ func (spec Spec) Start(t testing.TB) *Server {
 func (s *Server) place(spec Spec) error {
 	where := []string{"--port", "0"}
 	if spec.Unix {
-		// t.TempDir contains the test's name, and a socket's path is limited to some 100 bytes.
-		dir, err := os.MkdirTemp("", "hf")
-		if err != nil {
-			return err
-		}
-		s.t.Cleanup(func() { os.RemoveAll(dir) })
-		path := filepath.Join(dir, "s")
+		path := filepath.Join(ShortDir(s.t), "s")
 		s.Addr = "unix:" + path
 		where = append(where, "--unixsocket", path)
 	} else {

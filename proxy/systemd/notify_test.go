@@ -10,17 +10,14 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"holdfast/proxy/proxytest"
 )
 
 // manager listens as the service manager does, and returns what it received.
 func manager(t *testing.T) (receive func() string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "hf") // the path of a socket is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	address := filepath.Join(dir, "notify")
+	address := filepath.Join(proxytest.ShortDir(t), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: address, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)

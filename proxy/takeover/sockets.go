@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -51,23 +50,15 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-// Split returns network and address of an address in the form of the configuration: host:port or unix:/path.
-func Split(address string) (network, addr string) {
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		return "unix", path
-	}
-	return "tcp", address
-}
-
 // Listen listens on an address, host:port or unix:/path: on the socket that another process handed over, or that
 // Bind has bound, or else on a new one.
 func (s *Sockets) Listen(address string) (net.Listener, error) {
 	if s == nil {
-		return eventloop.Listen(Split(address))
+		return eventloop.Listen(address)
 	}
 	ln, err := s.take(address)
 	if ln == nil && err == nil {
-		ln, err = eventloop.Listen(Split(address))
+		ln, err = eventloop.Listen(address)
 	}
 	if err != nil {
 		return nil, err
@@ -135,7 +126,7 @@ func (s *Sockets) bind(addresses []string) error {
 			have = slices.Delete(have, i, i+1)
 			continue
 		}
-		ln, err := eventloop.Listen(Split(address))
+		ln, err := eventloop.Listen(address)
 		if err != nil {
 			err = fmt.Errorf("listen on %s: %w", address, err)
 			return errors.Join(err, s.closeSpare(before))

@@ -35,11 +35,7 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 // newStage listens on a TCP address and a unix socket, and opens an Offer.
 func newStage(t *testing.T, change ...func(*Offer)) *stage {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "hf") // the path of a socket is short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := proxytest.ShortDir(t)
 	s := &stage{t: t, dir: dir, name: Name(filepath.Join(dir, "config")), old: &Sockets{}}
 	for _, address := range []string{"127.0.0.1:0", s.path()} {
 		s.lns = append(s.lns, s.listen(s.old, address))

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"holdfast/proxy/eventloop"
@@ -40,7 +39,7 @@ type Server struct {
 // NewServer prepares a server on address: "host:port" or "unix:/path". The former is secured by TLS unless
 // secure is nil.
 func NewServer(address string, secure *tls.Config, h http.Handler, log *slog.Logger) *Server {
-	return &Server{address: address, tls: secure, log: log, listen: listen, http: &http.Server{
+	return &Server{address: address, tls: secure, log: log, listen: eventloop.Listen, http: &http.Server{
 		Handler:           h,
 		ReadTimeout:       readTimeout,
 		ReadHeaderTimeout: readTimeout,
@@ -56,14 +55,6 @@ func (s *Server) OnStop(f func()) { s.http.RegisterOnShutdown(f) }
 
 // ListenBy has f open the address, in the place of a new socket. Call it before Start.
 func (s *Server) ListenBy(f func(address string) (net.Listener, error)) { s.listen = f }
-
-// listen opens an address on a new socket.
-func listen(address string) (net.Listener, error) {
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		return eventloop.Listen("unix", path)
-	}
-	return eventloop.Listen("tcp", address)
-}
 
 // Start binds the address, so that its error is known at once, and serves from a goroutine. A
 // socket file that a killed process left behind is replaced. The error is an ErrListen.

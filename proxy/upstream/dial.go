@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	"holdfast/proxy/certs"
@@ -22,7 +21,7 @@ func (u *Upstream) Dial(ctx context.Context) (net.Conn, error) { return u.DialAs
 
 // DialAs is Dial with another client certificate than that of Options.TLS; nil: with that.
 func (u *Upstream) DialAs(ctx context.Context, cert *tls.Certificate) (net.Conn, error) {
-	network, address := splitAddress(u.opts.Address)
+	network, address := eventloop.SplitAddress(u.opts.Address)
 	conn, err := u.dialTo(ctx, network, address, cert)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", u.opts.Address, err)
@@ -49,14 +48,6 @@ func (u *Upstream) dialTo(ctx context.Context, network, address string,
 		return nil, fmt.Errorf("%w: %w", ErrHandshake, certs.Explain(err))
 	}
 	return s, nil
-}
-
-// splitAddress splits an address of the configuration for net.Dial.
-func splitAddress(address string) (network, rest string) {
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		return "unix", path
-	}
-	return "tcp", address
 }
 
 // newDialer builds the dialer for data and control connections alike.
