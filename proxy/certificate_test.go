@@ -42,15 +42,20 @@ func newVouching(t *testing.T, kind string, from certs.UserFrom, users []string,
 	}
 	v.srv = proxytest.Spec{Kind: kind, Args: args}.Start(t)
 	v.admin = dial(t, v.srv.Addr)
-	control := asControl(v.srv)
+	v.serve(v.srv.Addr, from, change...)
+	v.admin.want("ACL SETUSER default off", "+OK")
+	return v
+}
+
+// serve starts the proxy in front of the server at an address, which has a key.
+func (v *vouching) serve(address string, from certs.UserFrom, change ...func(*proxy.Options)) {
+	v.t.Helper()
 	v.admin.want("SET app:k v", "+OK")
-	v.addr, v.proxy = serveServer(t, v.srv.Addr, append([]func(*proxy.Options){control, func(o *proxy.Options) {
+	v.addr, v.proxy = serveServer(v.t, address, append([]func(*proxy.Options){asControl(v.srv), func(o *proxy.Options) {
 		o.Listeners[0].TLS, o.Listeners[0].UserFrom = v.server(certs.ClientAuthRequest), from
 		o.Certificates, o.Users = v.users, v.users.Users()
 		o.Logger = slog.New(slog.NewTextHandler(&v.log, nil))
 	}}, change...)...)
-	v.admin.want("ACL SETUSER default off", "+OK")
-	return v
 }
 
 // password is the file of a user's password.

@@ -27,13 +27,8 @@ func newCertified(t *testing.T, from string, users []string, change ...func(*pro
 	}
 	v.srv = proxytest.Spec{Kind: "valkey9", Args: args}.Start(t)
 	v.admin = dial(t, v.srv.Addr)
-	v.admin.want("SET app:k v", "+OK")
-	v.addr, v.proxy = serveServer(t, address, append([]func(*proxy.Options){asControl(v.srv), func(o *proxy.Options) {
-		o.Upstream.TLS = v.upstream()
-		o.Listeners[0].TLS, o.Listeners[0].UserFrom = v.server(certs.ClientAuthRequest), certs.UserFromCN
-		o.Certificates, o.Users = v.users, v.users.Users()
-		o.Logger = slog.New(slog.NewTextHandler(&v.log, nil))
-	}}, change...)...)
+	secure := func(o *proxy.Options) { o.Upstream.TLS = v.upstream() }
+	v.serve(address, certs.UserFromCN, append([]func(*proxy.Options){secure}, change...)...)
 	return v
 }
 
