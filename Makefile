@@ -117,7 +117,7 @@ failover: servers ## Fail over four kinds of servers under load, beside HAProxy,
 	HOLDFAST_FAILOVER=$(or $(FAILOVER),$(CURDIR)/loadtest/RESULTS.md) $(GO) test -count=1 -timeout 12h -v -run 'TestFailover$$' \
 		./loadtest/failover -rounds $(FAILOVERS) $(FAILOVERFLAGS)
 
-upgrade: build ## Replace the proxy under load; nobody may be refused and no write lost (UPGRADES=20, UPGRADEFLAGS=--restart).
+upgrade: build ## Replace the proxy under load; no connection may be refused, and no write lost (UPGRADES=20, UPGRADEFLAGS=--restart).
 	@scripts/servers.sh valkey
 	$(GO) run ./loadtest/upgrade --rounds $(UPGRADES) $(UPGRADEFLAGS)
 

@@ -151,7 +151,7 @@ func TestNothingInClear(t *testing.T) {
 	})
 }
 
-// expectUnreadable looks for texts in what was carried, which is at least that much.
+// expectUnreadable looks for texts in the captured bytes, of which there are at least that many.
 func (r *wiretap) expectUnreadable(t *testing.T, between string, least int, texts ...string) {
 	t.Helper()
 	seen := r.bytes()

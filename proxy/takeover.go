@@ -25,7 +25,7 @@ import (
 //  2. Sessions end, each once its commands are answered, durable writes with their proof. One that has just been
 //     accepted gets its first answer before, and a command that waits for a link is sent (endMost).
 //  3. No session is left (quiet); only last replies are on their way to clients. The journal is closed, with a last
-//     fsync, and the new process is told (handJournal). A client that does not read holds up the end of the old
+//     fsync, and the new process hears so (handJournal). A client that does not read holds up the end of the old
 //     process, and not the new one.
 //
 // At the drain's limit stop closes the journal, with commands in flight or without.
@@ -115,7 +115,7 @@ func (w *worker) leave() {
 }
 
 // endMost ends the sessions but those that wait for a moment only: new ones for their first answer, others, up to a
-// loop time, for the link of a command. In any other drain such a command is refused: there is nobody to go on.
+// loop time, for the link of a command. In any other drain such a command is refused: no process goes on.
 func (w *worker) endMost(until int64) {
 	now, waits := w.loop.Now(), false
 	for _, s := range w.sessions {

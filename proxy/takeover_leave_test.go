@@ -9,7 +9,7 @@ import (
 )
 
 // When another process takes over, a session ends between two commands, and one that has just been accepted gets its
-// first answer before. A session that says nothing holds nobody up.
+// first answer before. A silent session does not hold the others up.
 func TestLeave(t *testing.T) {
 	inBubble(t, nil, func(b *bubble) {
 		silent := b.client()

@@ -14,7 +14,7 @@ import (
 )
 
 // A durable write in flight is answered with its proof before another process gets the journal. A client that does not
-// close its connection, and one that does not read, hold nobody up.
+// close its connection, and one that does not read, hold no other up.
 func TestTakeoverWaitsForProofs(t *testing.T) {
 	t.Parallel()
 	server, dir := journalServer(t), t.TempDir()

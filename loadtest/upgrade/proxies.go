@@ -52,7 +52,7 @@ var (
 	atTime  = regexp.MustCompile(`(?m)^time=(\S+) .*msg="(another process takes over|taken over)"`)
 )
 
-// upgrade replaces the present process, and returns the time in which nobody accepted.
+// upgrade replaces the present process, and returns the time without an accept.
 func (p *proxies) upgrade(ctx context.Context, bySignal bool) (time.Duration, error) {
 	old, before := p.log(), 0
 	if bySignal {

@@ -14,7 +14,7 @@ import (
 // report is what a run has found.
 type report struct {
 	classes []*class
-	took    []time.Duration // by round: nobody accepted
+	took    []time.Duration // without an accept, by round
 	silence [2][]time.Duration
 	slowest [2][]time.Duration
 

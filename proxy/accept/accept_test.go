@@ -233,7 +233,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	}
 }
 
-// A retired listener takes nobody any more, and ends no handshake.
+// A retired listener accepts no more, and ends no handshake.
 func TestRetire(t *testing.T) {
 	r := newRig(t, certs.ClientAuthNone, nil)
 	c := tls.Client(r.dial(), r.client)

@@ -176,7 +176,7 @@ func (c *downgrading) Write(p []byte) (int, error) {
 	supported := []byte{0, 43, 0, 5, 4, 3, 4, 3, 3} // extension supported_versions: 1.3 and 1.2
 	if i := bytes.Index(p, supported); i > 0 && !c.done {
 		c.done = true
-		p[i], p[i+1] = 0xfa, 0xfa // an extension that nobody knows
+		p[i], p[i+1] = 0xfa, 0xfa // an unknown extension
 	}
 	return c.Conn.Write(p)
 }

@@ -62,7 +62,7 @@ type Offer struct {
 type state int
 
 const (
-	shut  state = iota // nobody can ask
+	shut  state = iota // no process can ask
 	ready              // another process can take over
 	going              // one does
 )

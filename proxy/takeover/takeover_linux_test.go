@@ -93,7 +93,7 @@ func (s *stage) drain() {
 	s.t.Helper()
 	<-s.offer.Asked()
 	if !s.offer.Begin(time.Second) {
-		s.t.Fatal("nobody takes over")
+		s.t.Fatal("no process takes over")
 	}
 	for _, ln := range s.lns {
 		ln.Close()
@@ -156,7 +156,7 @@ func (s *stage) hasFile() bool {
 	return err == nil
 }
 
-// A client that comes while nobody accepts waits in the queue and is served by the new process.
+// A client that comes while neither accepts waits in the queue and is served by the new process.
 func TestTakeover(t *testing.T) {
 	s := newStage(t)
 	c := s.claim()
@@ -206,7 +206,7 @@ func TestTakeoverOfATakeover(t *testing.T) {
 	s.offer.Settle(t.Context())
 }
 
-// A new process that ends before it serves leaves everything to the old one, and nobody is refused.
+// A new process that ends before it serves leaves everything to the old one, and no client is refused.
 func TestNewProcessFails(t *testing.T) {
 	for name, fails := range map[string]func(s *stage, c *Claim){
 		"at once": func(*stage, *Claim) {},
@@ -261,7 +261,7 @@ func TestServesAgainWithFewerAddresses(t *testing.T) {
 	s.hear([]net.Listener{ln}, "again")
 }
 
-// A new process that takes too long is told so, and does not serve beside the old one.
+// A new process that takes too long hears so, and does not serve beside the old one.
 func TestNewProcessIsTooSlow(t *testing.T) {
 	s := newStage(t, func(o *Offer) { o.patience = time.Millisecond })
 	c := s.claim()
@@ -405,7 +405,7 @@ func TestOldProcessDies(t *testing.T) {
 	}
 }
 
-// expectServed has the new process serve what was said "in between".
+// expectServed has the new process answer the client that said "in between".
 func (s *stage) expectServed(c *Claim) {
 	s.t.Helper()
 	for _, ln := range s.lns {
@@ -440,7 +440,7 @@ func TestOldProcessEnds(t *testing.T) {
 	s := newStage(t)
 	c := s.claim()
 	if s.offer.Begin(time.Second) {
-		t.Fatal("somebody took over")
+		t.Fatal("a process took over")
 	}
 	if err := <-s.taking(c); err == nil {
 		t.Error("it took over from a process that ends")
@@ -525,7 +525,7 @@ func TestNil(t *testing.T) {
 	}
 	o.Released()
 	if found, err := c.Find(); found || err != nil || c.Confirm(t.Context()) != nil {
-		t.Error("a nil Claim finds somebody")
+		t.Error("a nil Claim finds a process")
 	}
 	c.Close()
 	ln, err := s.Listen("127.0.0.1:0")

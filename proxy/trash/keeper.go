@@ -183,7 +183,7 @@ func (k *Keeper) IDs(marks []string, done func(marks, ids []string)) {
 		marks = marks[len(part):]
 		k.run(scriptTold, part, func(v *resp.Value, err error) {
 			if err != nil {
-				k.log.Debug("the ids of what is in the trash are not known", "error", err)
+				k.log.Debug("the ids of entries of the trash are not known", "error", err)
 				done(part, nil)
 				return
 			}

@@ -25,7 +25,7 @@ func (n *News) Tell(t *Plan, p *policy.Policy, info *upstream.Info) {
 		what = Evicts(info)
 	}
 	if n.evicts.Changes(what) {
-		n.Log.Warn("the server's eviction reaches what is in the trash", "evicts", what,
+		n.Log.Warn("the server's eviction reaches the trash", "evicts", what,
 			"policy", info.MaxMemoryPolicy)
 	}
 	if t.Hidden != nil {
