@@ -211,7 +211,8 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 		checkRoutesFile(r, c)
 		return
 	}
-	checkLogin(r, c, info)
+	control := controlUser(ctx, c, u)
+	checkLogin(r, c, info, control)
 	checkUsers(ctx, r, c, u, secured.set.Users())
 	if info.Server != "" {
 		checkVersion(r, info)
@@ -220,17 +221,17 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 		checkMemory(r, info)
 		checkLimits(r, c, info)
 	}
-	checkReplication(ctx, r, c, u)
-	checkFence(ctx, r, c, u)
+	checkReplication(ctx, r, c, u, control)
+	checkFence(ctx, r, c, u, control)
 	if p := checkTable(r, c, info); p != nil {
 		checkNames(ctx, r, u, p)
 		checkForgotten(r, p)
 		checkUnforeseen(r, p.Table())
 		checkRuleDatabases(r, c, p, info)
-		checkGuard(ctx, r, c, u, p)
+		checkGuard(ctx, r, c, u, control, p)
 	}
-	reserved := checkTrash(ctx, r, c, u, info)
-	checkRoutesServer(ctx, r, c, u, info, reserved != nil)
+	reserved := checkTrash(ctx, r, c, u, control, info)
+	checkRoutesServer(ctx, r, c, u, control, info, reserved != nil)
 }
 
 // behind is the usual cause of an error of the first connection.

@@ -11,11 +11,13 @@ import (
 
 // checkFence asks whether the proxy may demote the old primary of a failover, and whether a primary
 // without replicas goes on taking writes.
-func checkFence(ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream) {
+func checkFence(
+	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, user string,
+) {
 	if len(c.Upstream.Sentinels) == 0 {
 		return
 	}
-	checkDemotion(ctx, r, c, u)
+	checkDemotion(ctx, r, c, u, user)
 	const name = "min-replicas-to-write"
 	settings, err := u.ConfigGet(ctx, name)
 	if err != nil || settings[name] != "0" {
@@ -29,13 +31,14 @@ func checkFence(ctx context.Context, r *report, c *configs.Config, u *upstream.U
 		"loses. On every server: CONFIG SET %s %d%s", name, name, n, text)
 }
 
-func checkDemotion(ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream) {
+func checkDemotion(
+	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, user string,
+) {
 	if c.Failover.Fence != configs.Auto {
 		r.warn("failover", "failover.fence is %s: clients that go round the proxy write to the old primary for some ten "+
 			"seconds after a failover, and these writes are lost", c.Failover.Fence)
 		return
 	}
-	user := controlUser(c)
 	var names, grants []string
 	for _, words := range proxy.DemotionNeeds() {
 		args := []any{"ACL", "DRYRUN", user}

@@ -16,8 +16,7 @@ import (
 // checkGuard proves, user by user, which commands the server's own ACL refuses inside scripts. It
 // asks by ACL DRYRUN and changes nothing.
 func checkGuard(ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream,
-	p *policy.Policy) {
-	control := controlUser(c)
+	control string, p *policy.Policy) {
 	g, err := guard.For(p, "default")
 	if err != nil {
 		r.warn("guard", "%v", err)

@@ -50,11 +50,12 @@ func checkFolder(r *report, c *configs.Config) {
 
 // checkReplication asks whether the server lets the proxy's user replicate, and how long the
 // journal may be away.
-func checkReplication(ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream) {
+func checkReplication(
+	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, user string,
+) {
 	if c.Journal.Dir == "" {
 		return
 	}
-	user := controlUser(c)
 	checkPSYNC(ctx, r, u, user)
 	checkFeed(ctx, r, c, u, user)
 	checkRoom(ctx, r, c, u)

@@ -33,8 +33,8 @@ func checkRoutesFile(r *report, c *configs.Config) {
 // checkRoutesServer reports for each route whether the server can meet its demand now, and the
 // settings to change if not. With trash, there is one.
 func checkRoutesServer(
-	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, info *upstream.Info,
-	trash bool,
+	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, user string,
+	info *upstream.Info, trash bool,
 ) {
 	routes := checkRoutes(r, c)
 	troubles := map[*policy.Route][]durable.Trouble{}
@@ -62,7 +62,7 @@ func checkRoutesServer(
 		r.warn("routes", "CONFIG SET lasts until the server restarts: send CONFIG REWRITE after it, "+
 			"or write the same into the server's configuration file")
 	}
-	checkFenceLogin(ctx, r, c, u, demand)
+	checkFenceLogin(ctx, r, u, user, demand)
 	if !trash { // the trash has a place of its own for the mark
 		checkMark(ctx, r, c, u, info)
 	}
@@ -129,9 +129,8 @@ func checkRouteDatabases(r *report, c *configs.Config, route *policy.Route, info
 // checkFenceLogin asks the server whether the control user may run the commands of the proofs, and
 // shows how to grant them.
 func checkFenceLogin(
-	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, d policy.Demand,
+	ctx context.Context, r *report, u *upstream.Upstream, user string, d policy.Demand,
 ) {
-	user := controlUser(c)
 	var names, grants []string
 	for _, words := range durable.Needs(d) {
 		args := []any{"ACL", "DRYRUN", user}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"strings"
 
@@ -18,16 +19,24 @@ var consequences = map[string]string{
 		"are unknown to the rules",
 }
 
-// controlUser is the user of the proxy's own connections.
-func controlUser(c *configs.Config) string { return cmp.Or(c.Upstream.Username, "default") }
+// controlUser is the user of the proxy's own connections. The server may take it from the proxy's
+// certificate (tls-auth-clients-user), so the server is asked. A user that may not ask is the
+// configured one.
+func controlUser(ctx context.Context, c *configs.Config, u *upstream.Upstream) string {
+	if name, err := u.Do(ctx, "ACL", "WHOAMI"); err == nil {
+		if name, ok := name.(string); ok {
+			return name
+		}
+	}
+	return cmp.Or(c.Upstream.Username, "default")
+}
 
 // checkLogin checks the rights of the proxy's own user, and whether other clients can log in.
-func checkLogin(r *report, c *configs.Config, info *upstream.Info) {
+func checkLogin(r *report, c *configs.Config, info *upstream.Info, user string) {
 	if info.Err != nil {
 		r.fail("upstream", "%v", info.Err)
 		return
 	}
-	user := controlUser(c)
 	if len(info.Missing) == 0 {
 		r.ok("login", "the control user %s may do what the proxy needs", user)
 	}

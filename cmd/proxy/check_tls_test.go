@@ -156,7 +156,8 @@ func TestCheckServing(t *testing.T) {
 	}
 }
 
-// check shows each user's certificate to the server.
+// check shows each user's certificate to the server. The control user is the one whom the server takes the
+// proxy's own certificate for.
 func TestCheckUsersWithCertificates(t *testing.T) {
 	t.Parallel()
 	v := newIdentities(t)
@@ -164,6 +165,7 @@ func TestCheckUsersWithCertificates(t *testing.T) {
 	srv := proxytest.Spec{Kind: "valkey9", Args: append(args, "--tls-auth-clients-user", "CN")}.Start(t)
 	srv.MustDo("ACL", "SETUSER", "app", "on", "resetpass", "~*", "+@all")
 	srv.MustDo("ACL", "SETUSER", "off", "off", "resetpass")
+	srv.MustDo("ACL", "SETUSER", "proxy", "on", "resetpass", "~*", "&*", "+@all", "-info")
 	text := v.text + "- {name: app, cert: %[1]s/app.crt, key: %[1]s/app.key}\n" +
 		"- {name: off, cert: %[1]s/off.crt, key: %[1]s/off.key}\n" +
 		"- {name: soon, cert: %[1]s/soon.crt, key: %[1]s/soon.key}\n"
@@ -177,6 +179,7 @@ func TestCheckUsersWithCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectCheck(t, exitFailed, text, nil,
+		"warn  login: the control user proxy may not run INFO: ",
 		"ok    tls: user app: CN=app, until ",
 		"warn  tls: user soon: CN=soon expires on ",
 		"ok    users: the server takes "+v.ca.Dir+"/app.crt for the user app",

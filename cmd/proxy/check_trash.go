@@ -24,7 +24,8 @@ var trashNeeds = []string{
 // checkTrash reports the place of the trash, and the obstacles to one. It returns the databases
 // that are reserved for it, if any.
 func checkTrash(
-	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, info *upstream.Info,
+	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, user string,
+	info *upstream.Info,
 ) []int {
 	reserved, p, err := planTrash(c, info)
 	switch {
@@ -56,7 +57,7 @@ func checkTrash(
 		r.warn("trash", "the server evicts %s when it is full (%s), %s, too: UNDO cannot bring these "+
 			"back", what, info.MaxMemoryPolicy, evicted(what))
 	}
-	checkTrashLogin(ctx, r, u)
+	checkTrashLogin(ctx, r, u, user)
 	return reserved
 }
 
@@ -88,12 +89,7 @@ func evicted(what string) string {
 }
 
 // checkTrashLogin asks the server for the control user's rights.
-func checkTrashLogin(ctx context.Context, r *report, u *upstream.Upstream) {
-	user, err := u.Do(ctx, "ACL", "WHOAMI")
-	if err != nil {
-		r.warn("trash", "whether the control user may do what it takes is unknown: %v", err)
-		return
-	}
+func checkTrashLogin(ctx context.Context, r *report, u *upstream.Upstream, user string) {
 	for _, need := range trashNeeds {
 		args := []any{"ACL", "DRYRUN", user}
 		for _, word := range strings.Fields(need) {
@@ -101,11 +97,11 @@ func checkTrashLogin(ctx context.Context, r *report, u *upstream.Upstream) {
 		}
 		switch answer, err := u.Do(ctx, args...); {
 		case err != nil:
-			r.fail("trash", "the control user %v must be allowed ACL DRYRUN: %v", user, err)
+			r.fail("trash", "the control user %s must be allowed ACL DRYRUN: %v", user, err)
 			return
 		case answer != "OK":
 			name, _, _ := strings.Cut(need, " ")
-			r.fail("trash", "the control user %v must be allowed %s: %v", user,
+			r.fail("trash", "the control user %s must be allowed %s: %v", user,
 				strings.ToUpper(name), answer)
 		}
 	}
