@@ -4,6 +4,9 @@
 GO      ?= go
 CONFIG  ?= configs/holdfast.yaml
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+# The CPU profile that programs for use are compiled with. It is not called default.pgo: the tests would compile
+# every package a second time.
+PROFILE := cmd/proxy/release.pgo
 EPOCH   ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
 # Variables of single targets, shown by `make help` beside them.
@@ -19,13 +22,13 @@ RESTORES ?= 21
 REPAIRS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist dist-check run test test-short fmt vet servers conformance bench bench-rules bench-tls clients bench-journal bench-durable bench-hostile bench-repair page-test demo drills powercut crash failover upgrade soak restores repairs fuzz lint clean
+.PHONY: help build dist dist-check run test test-short fmt vet servers conformance bench bench-rules bench-tls profile clients bench-journal bench-durable bench-hostile bench-repair page-test demo drills powercut crash failover upgrade soak restores repairs fuzz lint clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build the proxy as bin/proxy, a static binary.
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/proxy ./cmd/proxy
+	CGO_ENABLED=0 $(GO) build -trimpath -pgo=$(PROFILE) -ldflags '-X main.version=$(VERSION)' -o bin/proxy ./cmd/proxy
 
 dist: ## Make the packages of a release in bin/dist: binaries, archives, .deb, images, checksums.
 	$(GO) run ./scripts/dist --out bin/dist --version $(VERSION) --epoch $(EPOCH)
@@ -69,6 +72,10 @@ bench-rules: build ## Compare the proxy under fifty rules with itself; loadtest/
 bench-tls: build ## Compare TLS in the proxy with plain, HAProxy's and the server's; loadtest/RESULTS.md (BENCHFLAGS=--quick).
 	@scripts/servers.sh valkey peers
 	$(GO) run ./loadtest/bench --tls --rounds $(ROUNDS) --seconds $(SECONDS) $(BENCHFLAGS)
+
+profile: build ## Take the CPU profile that builds are optimized with: cmd/proxy/release.pgo.
+	@scripts/servers.sh valkey
+	$(GO) run ./loadtest/bench --profile $(PROFILE) --seconds 4
 
 clients: build ## Play the same checks with nine client libraries through TLS; needs node, npm, python3; loadtest/RESULTS.md.
 	@scripts/clients.sh

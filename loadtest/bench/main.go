@@ -20,6 +20,7 @@ type options struct {
 	targets string
 	rules   bool   // only the proxy with and without fifty rules
 	tls     bool   // only the cost of TLS
+	profile string // file for a CPU profile, and nothing else is done
 	results string // file below loadtest/, or harness.NoResults
 }
 
@@ -38,6 +39,7 @@ func parse(args []string) (options, error) {
 	fs.BoolVar(&o.quick, "quick", false, "50 connections only, one short round, no file written")
 	fs.StringVar(&o.targets, "targets", strings.Join(targetNames[:4], ","), "what to compare")
 	fs.BoolVar(&o.rules, "rules", false, "compare the proxy under fifty rules with itself, only")
+	fs.StringVar(&o.profile, "profile", "", "write a CPU profile of the proxy under these loads to this `file`, only")
 	fs.BoolVar(&o.tls, "tls", false, "compare TLS with plain, with HAProxy's and with the server's, only")
 	harness.ResultsFlag(fs, &o.results, resultsFile,
 		"file in loadtest/ to write, and with this one README.md")
@@ -52,6 +54,9 @@ func parse(args []string) (options, error) {
 	}
 	if o.tls {
 		o.targets = strings.Join(tlsTargets, ",")
+	}
+	if o.profile != "" {
+		o.targets = strings.Join(profiledTargets, ",")
 	}
 	if o.rules && o.tls {
 		return o, fmt.Errorf("rules and tls are two runs")
@@ -86,6 +91,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	b := newBench(benchmark, targets, which, o.seconds)
 	b.marginal = o.tls
+	if o.profile != "" {
+		return b.profile(ctx, dir, o.profile)
+	}
 	started := time.Now()
 	if err := b.rounds(ctx, o.rounds); err != nil {
 		return err

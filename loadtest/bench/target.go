@@ -29,6 +29,7 @@ type target struct {
 	proxy   *harness.Process // nil for direct
 	keys    *harness.Keys    // with which the load speaks TLS; nil: plain
 	secure  string           // the server's TLS port; "": none
+	http    string           // where Holdfast serves metrics and profiles; "": another proxy
 }
 
 // addr is the address for the load.
@@ -42,17 +43,21 @@ func (t *target) addr() string {
 	return t.server.Addr
 }
 
-// starter starts a proxy in front of upstream in dir and returns it with its version.
-type starter func(root, dir, upstream string) (*harness.Process, string, error)
+// starter starts a proxy in front of the target's server in dir and returns it with its version.
+type starter func(t *target, root, dir string) (*harness.Process, string, error)
 
 var starters = map[string]starter{
-	"twemproxy": startTwemproxy,
-	"haproxy":   startHAProxy,
-	"holdfast": func(root, dir, upstream string) (*harness.Process, string, error) {
-		return startHoldfast(root, dir, upstream, "")
+	"twemproxy": func(t *target, root, dir string) (*harness.Process, string, error) {
+		return startTwemproxy(root, dir, t.server.Addr)
 	},
-	withRules: func(root, dir, upstream string) (*harness.Process, string, error) {
-		return startHoldfast(root, dir, upstream, manyRules())
+	"haproxy": func(t *target, root, dir string) (*harness.Process, string, error) {
+		return startHAProxy(root, dir, t.server.Addr)
+	},
+	"holdfast": func(t *target, root, dir string) (*harness.Process, string, error) {
+		return t.startHoldfast(root, dir, "")
+	},
+	withRules: func(t *target, root, dir string) (*harness.Process, string, error) {
+		return t.startHoldfast(root, dir, manyRules())
 	},
 }
 
@@ -89,7 +94,7 @@ func (t *target) start(root, dir string) error {
 		return nil
 	}
 	var err error
-	t.proxy, t.version, err = start(root, dir, t.server.Addr)
+	t.proxy, t.version, err = start(t, root, dir)
 	return err
 }
 
@@ -185,15 +190,16 @@ func startHAProxyWith(root, dir, upstream, format string) (*harness.Process, str
 	return p, programVersion(program, "-v"), err
 }
 
-// startHoldfast runs bin/proxy with its metrics served, and the default rules unless extra has others.
-func startHoldfast(root, dir, upstream, extra string) (*harness.Process, string, error) {
-	return startHoldfastWith(root, dir, func(addr, http string) (string, error) {
-		return harness.ProxyConfig(dir, addr, upstream, http, extra)
+// startHoldfast runs bin/proxy with its metrics and its profiler served, and the default rules unless
+// extra has others.
+func (t *target) startHoldfast(root, dir, extra string) (*harness.Process, string, error) {
+	return t.startHoldfastWith(root, dir, func(addr, http string) (string, error) {
+		return harness.ProxyConfig(dir, addr, t.server.Addr, http, "  pprof: true\n"+extra)
 	})
 }
 
 // startHoldfastWith runs bin/proxy with the file that configure writes for these addresses.
-func startHoldfastWith(root, dir string, configure func(addr, http string) (string, error)) (
+func (t *target) startHoldfastWith(root, dir string, configure func(addr, http string) (string, error)) (
 	*harness.Process, string, error) {
 	program := filepath.Join(root, "bin", "proxy")
 	if _, err := os.Stat(program); err != nil {
@@ -203,11 +209,10 @@ func startHoldfastWith(root, dir string, configure func(addr, http string) (stri
 	if err != nil {
 		return nil, "", err
 	}
-	http, err := harness.FreeAddr()
-	if err != nil {
+	if t.http, err = harness.FreeAddr(); err != nil {
 		return nil, "", err
 	}
-	config, err := configure(addr, http)
+	config, err := configure(addr, t.http)
 	if err != nil {
 		return nil, "", err
 	}

@@ -38,7 +38,7 @@ func (t *target) startSecure(root, dir string) (err error) {
 		format := strings.Replace(haproxyConfig, "bind %s", "bind %s ssl ssl-min-ver TLSv1.2 crt "+t.keys.Both, 1)
 		t.proxy, t.version, err = startHAProxyWith(root, dir, t.server.Addr, format)
 	case frontTLS, bothTLS:
-		t.proxy, t.version, err = startHoldfastWith(root, dir, func(addr, http string) (string, error) {
+		t.proxy, t.version, err = t.startHoldfastWith(root, dir, func(addr, http string) (string, error) {
 			path := filepath.Join(dir, "holdfast.yaml")
 			return path, os.WriteFile(path, []byte(t.secureConfig(addr, http)), 0o644)
 		})
@@ -65,7 +65,7 @@ func (t *target) secureConfig(addr, http string) string {
 		upstream = fmt.Sprintf("address: %s\n  tls: {ca: %q}", t.secure, t.keys.CA)
 	}
 	return fmt.Sprintf("listeners:\n  - address: %s\n    tls: {cert: %q, key: %q}\nupstream:\n  %s\n"+
-		"admin:\n  address: off\n  http: %s\n", addr, t.keys.Cert, t.keys.Key, upstream, http)
+		"admin:\n  address: off\n  http: %s\n  pprof: true\n", addr, t.keys.Cert, t.keys.Key, upstream, http)
 }
 
 // tlsArgs are the arguments with which valkey-benchmark speaks TLS to the target.

@@ -10,6 +10,9 @@ import (
 	"strings"
 )
 
+// profile is the CPU profile that the program is optimized with (make profile).
+const profile = "cmd/proxy/release.pgo"
+
 // compile builds the program for a target into a new folder and returns its path.
 func (r *release) compile(ctx context.Context, t target) (string, error) {
 	dir, err := os.MkdirTemp("", "holdfast-dist")
@@ -17,7 +20,7 @@ func (r *release) compile(ctx context.Context, t target) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "holdfast")
-	cmd := r.goCommand(ctx, "build", "-trimpath", "-ldflags", "-s -w -X main.version="+r.version, "-o", path, "./cmd/proxy")
+	cmd := r.goCommand(ctx, "build", "-trimpath", "-pgo="+profile, "-ldflags", "-s -w -X main.version="+r.version, "-o", path, "./cmd/proxy")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+t.os, "GOARCH="+t.arch)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
