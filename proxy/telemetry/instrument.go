@@ -14,12 +14,11 @@ import (
 type instrument struct {
 	name, unit, help string
 	kind             kind
-	points           func(v *view) points
-	// floats replaces points for fractions.
-	floats func(v *view) []metricdata.DataPoint[float64]
-	// latency replaces points for histograms.
-	latency func(v *view) []metricdata.HistogramDataPoint[float64]
+	collect          collectFunc
 }
+
+// collectFunc adds the points of an instrument, all of one type.
+type collectFunc func(v *view, p *points)
 
 type kind uint8
 
@@ -43,14 +42,34 @@ type view struct {
 	now   time.Time
 }
 
-// points are the data of one counter or gauge.
-type points []metricdata.DataPoint[int64]
+// points are the data of one instrument.
+type points struct {
+	ints       []metricdata.DataPoint[int64]
+	floats     []metricdata.DataPoint[float64]
+	histograms []metricdata.HistogramDataPoint[float64]
+}
 
 func (p *points) add(n int64, attrs ...attribute.KeyValue) {
-	*p = append(*p, metricdata.DataPoint[int64]{
-		Attributes: attribute.NewSet(attrs...),
-		Value:      n,
+	p.ints = append(p.ints, metricdata.DataPoint[int64]{
+		Attributes: attribute.NewSet(attrs...), Value: n,
 	})
+}
+
+// addFloat adds a fraction.
+func (p *points) addFloat(n float64, attrs ...attribute.KeyValue) {
+	p.floats = append(p.floats, metricdata.DataPoint[float64]{
+		Attributes: attribute.NewSet(attrs...), Value: n,
+	})
+}
+
+// addHistogram adds h, if it has counted anything.
+func (p *points) addHistogram(h *Histogram, attrs ...attribute.KeyValue) {
+	if n := h.Count(); n > 0 {
+		p.histograms = append(p.histograms, metricdata.HistogramDataPoint[float64]{
+			Attributes: attribute.NewSet(attrs...), Count: n, Sum: float64(h.Sum) / 1e9,
+			Bounds: bounds, BucketCounts: h.Buckets[:],
+		})
+	}
 }
 
 // text is an attribute whose value comes from outside: a server, a configuration. The exporter
@@ -62,21 +81,22 @@ func text(key, value string) attribute.KeyValue {
 // metric turns the instrument into OpenTelemetry data; false: no data.
 func (in *instrument) metric(v *view) (metricdata.Metrics, bool) {
 	m := metricdata.Metrics{Name: in.name, Description: in.help, Unit: in.unit}
-	if in.kind == histogram {
-		dps := in.latency(v)
-		m.Data = metricdata.Histogram[float64]{
-			DataPoints: dps, Temporality: metricdata.CumulativeTemporality,
+	var p points
+	in.collect(v, &p)
+	switch {
+	case len(p.ints) > 0:
+		m.Data = aggregate(in.kind, v, p.ints)
+	case len(p.floats) > 0:
+		m.Data = aggregate(in.kind, v, p.floats)
+	case len(p.histograms) > 0:
+		for i := range p.histograms {
+			p.histograms[i].StartTime, p.histograms[i].Time = v.start, v.now
 		}
-		return m, len(dps) > 0
+		m.Data = metricdata.Histogram[float64]{
+			DataPoints: p.histograms, Temporality: metricdata.CumulativeTemporality,
+		}
 	}
-	if in.floats != nil {
-		dps := in.floats(v)
-		m.Data = aggregate(in.kind, v, dps)
-		return m, len(dps) > 0
-	}
-	dps := in.points(v)
-	m.Data = aggregate(in.kind, v, dps)
-	return m, len(dps) > 0
+	return m, m.Data != nil
 }
 
 // aggregate makes a gauge or a counter of points.
@@ -96,62 +116,38 @@ func aggregate[N int64 | float64](k kind, v *view, dps []metricdata.DataPoint[N]
 	}
 }
 
-// appendHistogram appends a point for h, if it has counted anything.
-func (v *view) appendHistogram(dps []metricdata.HistogramDataPoint[float64], h *Histogram,
-	attrs ...attribute.KeyValue) []metricdata.HistogramDataPoint[float64] {
-	n := h.Count()
-	if n == 0 {
-		return dps
-	}
-	return append(dps, metricdata.HistogramDataPoint[float64]{
-		Attributes: attribute.NewSet(attrs...), StartTime: v.start, Time: v.now,
-		Count: n, Sum: float64(h.Sum) / 1e9, Bounds: bounds, BucketCounts: h.Buckets[:],
-	})
-}
-
-// float returns one point of a fraction.
-func float(n float64, attrs ...attribute.KeyValue) metricdata.DataPoint[float64] {
-	return metricdata.DataPoint[float64]{Attributes: attribute.NewSet(attrs...), Value: n}
-}
-
 // one makes the points of an instrument without attributes.
-func one(get func(v *view) int64) func(*view) points {
-	return func(v *view) points {
-		var p points
+func one(get func(v *view) int64) collectFunc {
+	return func(v *view, p *points) {
 		p.add(get(v))
-		return p
 	}
 }
 
 // total is one for a counter of the loops.
-func total(get func(c *Counters) uint64) func(*view) points {
+func total(get func(c *Counters) uint64) collectFunc {
 	return one(func(v *view) int64 { return int64(get(v.sum)) })
 }
 
 // state is one for a gauge of the loops.
-func state(get func(g *Gauges) int64) func(*view) points {
+func state(get func(g *Gauges) int64) collectFunc {
 	return one(func(v *view) int64 { return get(&v.sum.Gauges) })
 }
 
 // inOut makes the points of a pair of byte counters.
-func inOut(get func(c *Counters) (in, out uint64)) func(*view) points {
-	return func(v *view) points {
-		var p points
+func inOut(get func(c *Counters) (in, out uint64)) collectFunc {
+	return func(v *view, p *points) {
 		in, out := get(v.sum)
 		p.add(int64(in), attribute.String("direction", "in"))
 		p.add(int64(out), attribute.String("direction", "out"))
-		return p
 	}
 }
 
 // perLoop makes one point for each event loop, to show an uneven load.
-func perLoop(get func(c *Counters) int64) func(*view) points {
-	return func(v *view) points {
-		var p points
+func perLoop(get func(c *Counters) int64) collectFunc {
+	return func(v *view, p *points) {
 		for i, c := range v.snap.Loops {
 			p.add(get(c), attribute.Int("loop", i))
 		}
-		return p
 	}
 }
 

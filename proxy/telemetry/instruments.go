@@ -4,7 +4,6 @@ import (
 	"runtime"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
 // ownState is the state that telemetry has without asking the proxy.
@@ -18,185 +17,180 @@ type ownState struct {
 // ownInstruments are shown at every scrape, even when the loops do not answer.
 var ownInstruments = []instrument{
 	{name: "holdfast.build.info", kind: gauge,
-		help:   "Always 1; the version of the proxy and of Go that built it.",
-		points: buildInfo},
+		help:    "Always 1; the version of the proxy and of Go that built it.",
+		collect: buildInfo},
 	{name: "holdfast.ready", kind: gauge,
-		help:   "1 when /readyz answers 200.",
-		points: one(func(v *view) int64 { return flag(v.own.ready) })},
+		help:    "1 when /readyz answers 200.",
+		collect: one(func(v *view) int64 { return flag(v.own.ready) })},
 	{name: "holdfast.snapshot.errors", kind: counter,
-		help:   "Scrapes that the event loops did not answer in time.",
-		points: one(func(v *view) int64 { return int64(v.own.snapshotErrors) })},
+		help:    "Scrapes that the event loops did not answer in time.",
+		collect: one(func(v *view) int64 { return int64(v.own.snapshotErrors) })},
 	{name: "holdfast.spans", kind: counter,
-		help:   "Trace spans: exported, dropped because the queue was full, failed to export.",
-		points: spanPoints},
+		help:    "Trace spans: exported, dropped because the queue was full, failed to export.",
+		collect: spanPoints},
 }
 
 // proxyInstruments are made from a Snapshot.
 var proxyInstruments = []instrument{
 	{name: "holdfast.commands", kind: counter,
-		help:   "Finished commands, by name and outcome.",
-		points: commandPoints},
+		help:    "Finished commands, by name and outcome.",
+		collect: commandPoints},
 	{name: "holdfast.commands.observed", kind: counter,
-		help:   "Commands that a rule would have refused, had it been enforced.",
-		points: observedPoints},
+		help:    "Commands that a rule would have refused, had it been enforced.",
+		collect: observedPoints},
 	{name: "holdfast.command.duration", unit: unitSeconds, kind: histogram,
 		help:    "Time from a command's frame read to its reply complete, by class.",
-		latency: latencyPoints},
+		collect: latencyPoints},
 	{name: "holdfast.commands.outstanding", kind: gauge,
-		help:   "Commands sent or queued, and not yet answered.",
-		points: state(func(g *Gauges) int64 { return g.Outstanding })},
+		help:    "Commands sent or queued, and not yet answered.",
+		collect: state(func(g *Gauges) int64 { return g.Outstanding })},
 	{name: "holdfast.rule.hits", kind: counter,
-		help:   "Commands that a rule decided, by rule and what became of them.",
-		points: rulePoints},
+		help:    "Commands that a rule decided, by rule and what became of them.",
+		collect: rulePoints},
 
 	{name: "holdfast.sessions", kind: gauge,
-		help:   "Client connections.",
-		points: state(func(g *Gauges) int64 { return g.Sessions })},
+		help:    "Client connections.",
+		collect: state(func(g *Gauges) int64 { return g.Sessions })},
 	{name: "holdfast.sessions.paused", kind: gauge,
-		help:   "Client connections that are not read at the moment, because of pressure.",
-		points: state(func(g *Gauges) int64 { return g.SessionsPaused })},
+		help:    "Client connections that are not read at the moment, because of pressure.",
+		collect: state(func(g *Gauges) int64 { return g.SessionsPaused })},
 	{name: "holdfast.sessions.held", kind: gauge,
-		help:   "Client connections whose command waits for a way to the server (upstream.hold).",
-		points: state(func(g *Gauges) int64 { return g.SessionsHeld })},
+		help:    "Client connections whose command waits for a way to the server (upstream.hold).",
+		collect: state(func(g *Gauges) int64 { return g.SessionsHeld })},
 	{name: "holdfast.holds.expired", kind: counter,
-		help:   "Commands that waited for a way to the server until upstream.hold was over.",
-		points: total(func(c *Counters) uint64 { return c.HoldsExpired })},
+		help:    "Commands that waited for a way to the server until upstream.hold was over.",
+		collect: total(func(c *Counters) uint64 { return c.HoldsExpired })},
 	{name: "holdfast.sessions.accepted", kind: counter,
-		help:   "Client connections accepted.",
-		points: total(func(c *Counters) uint64 { return c.SessionsAccepted })},
+		help:    "Client connections accepted.",
+		collect: total(func(c *Counters) uint64 { return c.SessionsAccepted })},
 	{name: "holdfast.sessions.closed", kind: counter,
-		help:   "Client connections closed, by reason.",
-		points: closePoints},
+		help:    "Client connections closed, by reason.",
+		collect: closePoints},
 	{name: "holdfast.session.pauses", kind: counter,
-		help:   "Times that reading a client stopped because of pressure.",
-		points: total(func(c *Counters) uint64 { return c.SessionPauses })},
+		help:    "Times that reading a client stopped because of pressure.",
+		collect: total(func(c *Counters) uint64 { return c.SessionPauses })},
 	{name: "holdfast.client.io", unit: unitBytes, kind: counter,
 		help: "Bytes read from clients (in) and written to them (out).",
-		points: inOut(func(c *Counters) (in, out uint64) {
+		collect: inOut(func(c *Counters) (in, out uint64) {
 			return c.ClientBytesIn, c.ClientBytesOut
 		})},
 	{name: "holdfast.client.buffer", unit: unitBytes, kind: gauge,
-		help:   "Bytes of input and output held for clients.",
-		points: state(func(g *Gauges) int64 { return g.ClientBufferBytes })},
+		help:    "Bytes of input and output held for clients.",
+		collect: state(func(g *Gauges) int64 { return g.ClientBufferBytes })},
 	{name: "holdfast.protocol.errors", kind: counter,
-		help:   "Malformed frames from clients.",
-		points: total(func(c *Counters) uint64 { return c.ProtocolErrors })},
+		help:    "Malformed frames from clients.",
+		collect: total(func(c *Counters) uint64 { return c.ProtocolErrors })},
 
 	{name: "holdfast.upstream.up", kind: gauge,
-		help:   "1 when the upstream answers.",
-		points: one(func(v *view) int64 { return flag(v.snap.Upstream.Up) })},
+		help:    "1 when the upstream answers.",
+		collect: one(func(v *view) int64 { return flag(v.snap.Upstream.Up) })},
 	{name: "holdfast.upstream.info", kind: gauge,
-		help:   "Always 1; what server the upstream is, once known.",
-		points: upstreamInfo},
+		help:    "Always 1; what server the upstream is, once known.",
+		collect: upstreamInfo},
 	{name: "holdfast.upstream.doubt", kind: gauge,
-		help:   "1 while the sentinels or the server doubt that it is the primary: writes wait, or are refused.",
-		points: ofSentinels(func(s *SentinelState) int64 { return flag(s.Doubt) })},
+		help:    "1 while the sentinels or the server doubt that it is the primary: writes wait, or are refused.",
+		collect: ofSentinels(func(s *SentinelState) int64 { return flag(s.Doubt) })},
 	{name: "holdfast.upstream.moves", kind: counter,
-		help:   "Changes of the primary that were followed.",
-		points: ofSentinels(func(s *SentinelState) int64 { return int64(s.Moves) })},
+		help:    "Changes of the primary that were followed.",
+		collect: ofSentinels(func(s *SentinelState) int64 { return int64(s.Moves) })},
 	{name: "holdfast.sentinels", kind: gauge,
-		help:   "Sentinels that count, by state: heard, silent.",
-		points: sentinelPoints},
+		help:    "Sentinels that count, by state: heard, silent.",
+		collect: sentinelPoints},
 	{name: "holdfast.upstream.io", unit: unitBytes, kind: counter,
 		help: "Bytes read from links (in) and written to them (out).",
-		points: inOut(func(c *Counters) (in, out uint64) {
+		collect: inOut(func(c *Counters) (in, out uint64) {
 			return c.UpstreamBytesIn, c.UpstreamBytesOut
 		})},
 	{name: "holdfast.links", kind: gauge,
-		help:   "Upstream connections, by kind and state.",
-		points: linkPoints},
+		help:    "Upstream connections, by kind and state.",
+		collect: linkPoints},
 	{name: "holdfast.links.opened", kind: counter,
-		help:   "Upstream connections that became usable, by kind.",
-		points: byKind(func(c *Counters) *[NumLinkKinds]uint64 { return &c.LinksOpened })},
+		help:    "Upstream connections that became usable, by kind.",
+		collect: byKind(func(c *Counters) *[NumLinkKinds]uint64 { return &c.LinksOpened })},
 	{name: "holdfast.links.broken", kind: counter,
-		help:   "Upstream connections lost to an error or closed by the upstream, by kind.",
-		points: byKind(func(c *Counters) *[NumLinkKinds]uint64 { return &c.LinksBroken })},
+		help:    "Upstream connections lost to an error or closed by the upstream, by kind.",
+		collect: byKind(func(c *Counters) *[NumLinkKinds]uint64 { return &c.LinksBroken })},
 	{name: "holdfast.links.failed", kind: counter,
-		help:   "Upstream dials and handshakes that failed.",
-		points: total(func(c *Counters) uint64 { return c.LinksFailed })},
+		help:    "Upstream dials and handshakes that failed.",
+		collect: total(func(c *Counters) uint64 { return c.LinksFailed })},
 	{name: "holdfast.links.refused", kind: counter,
-		help:   "Commands refused because limits.pinned_links was used up.",
-		points: total(func(c *Counters) uint64 { return c.PinsRefused })},
+		help:    "Commands refused because limits.pinned_links was used up.",
+		collect: total(func(c *Counters) uint64 { return c.PinsRefused })},
 	{name: "holdfast.links.timed_out", kind: counter,
-		help:   "Upstream connections that were not opened in time for want of room under a limit.",
-		points: total(func(c *Counters) uint64 { return c.LinksRefused })},
+		help:    "Upstream connections that were not opened in time for want of room under a limit.",
+		collect: total(func(c *Counters) uint64 { return c.LinksRefused })},
 	{name: "holdfast.links.waiting", kind: gauge,
-		help:   "Upstream connections that wait, unopened, for room under a limit.",
-		points: state(func(g *Gauges) int64 { return g.LinksWaiting })},
+		help:    "Upstream connections that wait, unopened, for room under a limit.",
+		collect: state(func(g *Gauges) int64 { return g.LinksWaiting })},
 	{name: "holdfast.link.buffer", unit: unitBytes, kind: gauge,
-		help:   "Bytes held for links and not yet sent.",
-		points: state(func(g *Gauges) int64 { return g.LinkBufferBytes })},
+		help:    "Bytes held for links and not yet sent.",
+		collect: state(func(g *Gauges) int64 { return g.LinkBufferBytes })},
 	{name: "holdfast.reply.errors", kind: counter,
-		help:   "Malformed replies from the upstream; each closes a link.",
-		points: total(func(c *Counters) uint64 { return c.ReplyErrors })},
+		help:    "Malformed replies from the upstream; each closes a link.",
+		collect: total(func(c *Counters) uint64 { return c.ReplyErrors })},
 
 	{name: "holdfast.loop.turns", kind: counter,
-		help:   "Rounds of an event loop.",
-		points: perLoop(func(c *Counters) int64 { return int64(c.Turns) })},
+		help:    "Rounds of an event loop.",
+		collect: perLoop(func(c *Counters) int64 { return int64(c.Turns) })},
 	{name: "holdfast.loop.reads", kind: counter,
-		help:   "Read calls of an event loop.",
-		points: perLoop(func(c *Counters) int64 { return int64(c.Reads) })},
+		help:    "Read calls of an event loop.",
+		collect: perLoop(func(c *Counters) int64 { return int64(c.Reads) })},
 	{name: "holdfast.loop.writes", kind: counter,
-		help:   "Write calls of an event loop.",
-		points: perLoop(func(c *Counters) int64 { return int64(c.Writes) })},
+		help:    "Write calls of an event loop.",
+		collect: perLoop(func(c *Counters) int64 { return int64(c.Writes) })},
 	{name: "holdfast.loop.sessions", kind: gauge,
-		help:   "Client connections of an event loop.",
-		points: perLoop(func(c *Counters) int64 { return c.Gauges.Sessions })},
+		help:    "Client connections of an event loop.",
+		collect: perLoop(func(c *Counters) int64 { return c.Gauges.Sessions })},
 
 	{name: "holdfast.trash.databases", kind: gauge,
-		help:   "Databases that the trash has for flushes, by state: used, free.",
-		points: trashPoints},
+		help:    "Databases that the trash has for flushes, by state: used, free.",
+		collect: trashPoints},
 	{name: "holdfast.budget.deleted", kind: counter,
-		help:   "Keys deleted, as a delete budget counts them.",
-		points: budgetPoints(func(b *BudgetCount) uint64 { return b.Deleted })},
+		help:    "Keys deleted, as a delete budget counts them.",
+		collect: budgetPoints(func(b *BudgetCount) uint64 { return b.Deleted })},
 	{name: "holdfast.budget.throttled", kind: counter,
-		help:   "Commands that a delete budget refused.",
-		points: budgetPoints(func(b *BudgetCount) uint64 { return b.Throttled })},
+		help:    "Commands that a delete budget refused.",
+		collect: budgetPoints(func(b *BudgetCount) uint64 { return b.Throttled })},
 	{name: "holdfast.budget.trips", kind: counter,
-		help:   "Times that a delete budget was used up.",
-		points: budgetPoints(func(b *BudgetCount) uint64 { return b.Trips })},
+		help:    "Times that a delete budget was used up.",
+		collect: budgetPoints(func(b *BudgetCount) uint64 { return b.Trips })},
 	{name: "holdfast.audit.lines", kind: counter,
-		help:   "Lines of the audit log, by outcome.",
-		points: auditPoints},
+		help:    "Lines of the audit log, by outcome.",
+		collect: auditPoints},
 
 	{name: "holdfast.handshakes", kind: counter,
-		help:   "Handshakes of clients, by TLS and the PROXY protocol, by listener and outcome.",
-		points: handshakePoints},
+		help:    "Handshakes of clients, by TLS and the PROXY protocol, by listener and outcome.",
+		collect: handshakePoints},
 	{name: "holdfast.certificate.not_after.timestamp", unit: unitSeconds, kind: gauge,
-		help:   "When a certificate, or the last authority of its place, ends, in seconds since 1970.",
-		points: certificateEnds},
+		help:    "When a certificate, or the last authority of its place, ends, in seconds since 1970.",
+		collect: certificateEnds},
 	{name: "holdfast.certificate.unusable", kind: gauge,
-		help:   "1 while a certificate's files cannot be used and the previous ones are in force.",
-		points: certificateTrouble},
+		help:    "1 while a certificate's files cannot be used and the previous ones are in force.",
+		collect: certificateTrouble},
 
 	{name: "holdfast.config.reloads", kind: counter,
-		help:   "Reloads of the configuration, by outcome.",
-		points: reloadPoints},
+		help:    "Reloads of the configuration, by outcome.",
+		collect: reloadPoints},
 	{name: "holdfast.config.last_reload.timestamp", unit: unitSeconds, kind: gauge,
-		help:   "When the configuration in force was loaded, in seconds since 1970.",
-		points: one(func(v *view) int64 { return v.snap.Reloads.Last.Unix() })},
+		help:    "When the configuration in force was loaded, in seconds since 1970.",
+		collect: one(func(v *view) int64 { return v.snap.Reloads.Last.Unix() })},
 }
 
-func buildInfo(v *view) points {
-	var p points
+func buildInfo(v *view, p *points) {
 	p.add(1, attribute.String("version", v.own.version),
 		attribute.String("goversion", runtime.Version()))
-	return p
 }
 
-func spanPoints(v *view) points {
-	var p points
+func spanPoints(v *view, p *points) {
 	p.add(int64(v.own.spans.Exported), attribute.String("outcome", "exported"))
 	p.add(int64(v.own.spans.Dropped), attribute.String("outcome", "dropped"))
 	p.add(int64(v.own.spans.Failed), attribute.String("outcome", "failed"))
-	return p
 }
 
 // commandPoints leaves out unused commands: a server has some 400 commands, and an application uses
 // 20. Duplicate names (there should be none) are added up, because a duplicate series makes the
 // whole scrape invalid.
-func commandPoints(v *view) points {
-	var p points
+func commandPoints(v *view, p *points) {
 	for name, c := range commandsByName(v.sum) {
 		for o, n := range c.Outcomes {
 			if n > 0 {
@@ -205,17 +199,14 @@ func commandPoints(v *view) points {
 			}
 		}
 	}
-	return p
 }
 
-func observedPoints(v *view) points {
-	var p points
+func observedPoints(v *view, p *points) {
 	for name, c := range commandsByName(v.sum) {
 		if c.Observed > 0 {
 			p.add(int64(c.Observed), text("command", name))
 		}
 	}
-	return p
 }
 
 func commandsByName(sum *Counters) map[string]*CommandCount {
@@ -246,22 +237,19 @@ var bounds = func() []float64 {
 	return b
 }()
 
-func latencyPoints(v *view) []metricdata.HistogramDataPoint[float64] {
-	var dps []metricdata.HistogramDataPoint[float64]
+func latencyPoints(v *view, p *points) {
 	for i := range v.sum.Latency {
-		dps = v.appendHistogram(dps, &v.sum.Latency[i], attribute.Stringer("class", Class(i)))
+		p.addHistogram(&v.sum.Latency[i], attribute.Stringer("class", Class(i)))
 	}
-	return dps
 }
 
-func rulePoints(v *view) points {
+func rulePoints(v *view, p *points) {
 	byName := make(map[string]RuleCount)
 	for i := range v.sum.Rules {
 		c := byName[v.sum.labels.Rules[i]]
 		c.add(&v.sum.Rules[i])
 		byName[v.sum.labels.Rules[i]] = c
 	}
-	var p points
 	for name, c := range byName {
 		rule := text("rule", name)
 		p.add(int64(c.Allowed), rule, attribute.String("action", "allowed"))
@@ -273,28 +261,22 @@ func rulePoints(v *view) points {
 		p.add(int64(c.Approved), rule, attribute.String("action", "approved"))
 		p.add(int64(c.Throttled), rule, attribute.String("action", "throttled"))
 	}
-	return p
 }
 
-func closePoints(v *view) points {
-	var p points
+func closePoints(v *view, p *points) {
 	for i, n := range v.sum.SessionsClosed {
 		p.add(int64(n), attribute.Stringer("reason", CloseReason(i)))
 	}
-	return p
 }
 
 // upstreamInfo has no points before the first contact with the server.
-func upstreamInfo(v *view) points {
-	var p points
+func upstreamInfo(v *view, p *points) {
 	if u := &v.snap.Upstream; u.Server != "" {
 		p.add(1, text("server", u.Server), text("version", u.Version), text("role", u.Role))
 	}
-	return p
 }
 
-func linkPoints(v *view) points {
-	var p points
+func linkPoints(v *view, p *points) {
 	g := &v.sum.Gauges
 	add := func(n int64, kind LinkKind, state string) {
 		p.add(n, attribute.Stringer("kind", kind), attribute.String("state", state))
@@ -304,96 +286,75 @@ func linkPoints(v *view) points {
 	add(g.LinksPinnedIdle, LinkPinned, "idle")
 	add(g.LinksPinnedBusy, LinkPinned, "busy")
 	add(g.LinksPinnedConnecting, LinkPinned, "connecting")
-	return p
 }
 
-func byKind(get func(c *Counters) *[NumLinkKinds]uint64) func(*view) points {
-	return func(v *view) points {
-		var p points
+func byKind(get func(c *Counters) *[NumLinkKinds]uint64) collectFunc {
+	return func(v *view, p *points) {
 		for i, n := range get(v.sum) {
 			p.add(int64(n), attribute.Stringer("kind", LinkKind(i)))
 		}
-		return p
 	}
 }
 
-func trashPoints(v *view) points {
-	var p points
+func trashPoints(v *view, p *points) {
 	if t := v.snap.Trash; t != nil {
 		p.add(int64(t.Databases-t.Free), attribute.String("state", "used"))
 		p.add(int64(t.Free), attribute.String("state", "free"))
 	}
-	return p
 }
 
-func sentinelPoints(v *view) points {
-	var p points
+func sentinelPoints(v *view, p *points) {
 	if s := v.snap.Sentinels; s != nil {
 		p.add(int64(s.Heard), attribute.String("state", "heard"))
 		p.add(int64(s.Of-s.Heard), attribute.String("state", "silent"))
 	}
-	return p
 }
 
 // ofSentinels is one that is absent where no sentinels name the upstream.
-func ofSentinels(get func(*SentinelState) int64) func(*view) points {
-	return func(v *view) points {
-		var p points
+func ofSentinels(get func(*SentinelState) int64) collectFunc {
+	return func(v *view, p *points) {
 		if s := v.snap.Sentinels; s != nil {
 			p.add(get(s))
 		}
-		return p
 	}
 }
 
-func budgetPoints(of func(*BudgetCount) uint64) func(*view) points {
-	return func(v *view) points {
-		var p points
+func budgetPoints(of func(*BudgetCount) uint64) collectFunc {
+	return func(v *view, p *points) {
 		for i := range v.snap.Budgets {
 			b := &v.snap.Budgets[i]
 			p.add(int64(of(b)), text("budget", b.Name))
 		}
-		return p
 	}
 }
 
-func auditPoints(v *view) points {
-	var p points
+func auditPoints(v *view, p *points) {
 	p.add(int64(v.snap.Audit.Written), attribute.String("outcome", "written"))
 	p.add(int64(v.snap.Audit.Dropped), attribute.String("outcome", "dropped"))
 	p.add(int64(v.snap.Audit.Failed), attribute.String("outcome", "failed"))
-	return p
 }
 
-func handshakePoints(v *view) points {
-	var p points
+func handshakePoints(v *view, p *points) {
 	for _, h := range v.snap.Handshakes {
 		p.add(int64(h.N), text("listener", h.Listener), text("outcome", h.Outcome))
 	}
-	return p
 }
 
-func certificateEnds(v *view) points {
-	var p points
+func certificateEnds(v *view, p *points) {
 	for _, c := range v.snap.Certificates {
 		if !c.NotAfter.IsZero() {
 			p.add(c.NotAfter.Unix(), text("place", c.Place))
 		}
 	}
-	return p
 }
 
-func certificateTrouble(v *view) points {
-	var p points
+func certificateTrouble(v *view, p *points) {
 	for _, c := range v.snap.Certificates {
 		p.add(flag(c.Unusable), text("place", c.Place))
 	}
-	return p
 }
 
-func reloadPoints(v *view) points {
-	var p points
+func reloadPoints(v *view, p *points) {
 	p.add(int64(v.snap.Reloads.OK), attribute.String("outcome", "ok"))
 	p.add(int64(v.snap.Reloads.Failed), attribute.String("outcome", "failed"))
-	return p
 }
