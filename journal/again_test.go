@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 )
 
 // countingFS counts the bytes that are read of segments.
@@ -38,7 +39,7 @@ func (f *countingFile) ReadAt(p []byte, at int64) (int, error) {
 // TestAgain follows a journal that is written, through rotations, and has what a whole look has, each
 // time; it reads what came, and no more.
 func TestAgain(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	disk := &countingFS{FS: mem} // the follower's
 	j, err := Open(Options{Dir: "j", FS: mem, SegmentBytes: 1 << 20})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 )
 
 // TestMoveAside moves a folder, or the contents of a mount point, so that the other place
@@ -26,8 +27,8 @@ func TestMoveAside(t *testing.T) {
 			t.Errorf("while it is open: %v", err)
 		}
 		closeJournal(t, j)
-		disk := vfs.WithFaults(vfs.OS{}, func(op vfs.Op) error {
-			if mounted && op.Kind == vfs.OpRename && strings.HasPrefix(op.Path, dir+".") {
+		disk := vfstest.WithFaults(vfs.OS{}, func(op vfstest.Op) error {
+			if mounted && op.Kind == vfstest.OpRename && strings.HasPrefix(op.Path, dir+".") {
 				return syscall.EBUSY
 			}
 			return nil

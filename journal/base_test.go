@@ -10,37 +10,37 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 )
 
 // A snapshot is read as it was written, or the reader says that it is not.
 func TestOpenBase(t *testing.T) {
 	for _, row := range []struct {
 		name  string
-		spoil func(disk *vfs.Mem, path string) error
+		spoil func(disk *vfstest.Mem, path string) error
 		open  error // of OpenBase
 		read  error
 		found error // by Verify
 	}{
-		{"whole", func(*vfs.Mem, string) error { return nil }, nil, nil, nil},
-		{"altered", func(disk *vfs.Mem, path string) error {
+		{"whole", func(*vfstest.Mem, string) error { return nil }, nil, nil, nil},
+		{"altered", func(disk *vfstest.Mem, path string) error {
 			f, err := disk.OpenReadWrite(path)
 			if err == nil {
 				_, err = f.WriteAt([]byte("?"), 11)
 			}
 			return err
 		}, nil, ErrBase, ErrBase},
-		{"cut short", func(disk *vfs.Mem, path string) error {
+		{"cut short", func(disk *vfstest.Mem, path string) error {
 			f, err := disk.OpenReadWrite(path)
 			if err == nil {
 				err = f.Truncate(12)
 			}
 			return err
 		}, nil, ErrBase, ErrBase},
-		{"gone", (*vfs.Mem).Remove, ErrPruned, nil, ErrBase},
+		{"gone", (*vfstest.Mem).Remove, ErrPruned, nil, ErrBase},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			disk := vfs.NewMem()
+			disk := vfstest.NewMem()
 			j := open(t, testOptions(disk))
 			tl := start(t, j, "a", 0)
 			b := addBase(t, j, tl.ID, 0, time.Now())
@@ -76,7 +76,7 @@ func TestOpenBase(t *testing.T) {
 
 // A base whose file is not what it was leads nowhere after opening, and the one before it does.
 func TestMissingBase(t *testing.T) {
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	j := open(t, testOptions(disk))
 	tl := start(t, j, "a", 0)
 	addBase(t, j, tl.ID, 0, time.Now())
@@ -103,8 +103,8 @@ func TestMissingBase(t *testing.T) {
 func TestBaseWriter(t *testing.T) {
 	disk := newFaultyDisk()
 	syncs := 0
-	disk.fail(func(op vfs.Op) error {
-		if op.Kind == vfs.OpSync && strings.Contains(op.Path, basePrefix) {
+	disk.fail(func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpSync && strings.Contains(op.Path, basePrefix) {
 			syncs++
 		}
 		return nil
@@ -176,8 +176,8 @@ func TestReadingBaseEndsWithContext(t *testing.T) {
 	v := view(t, disk.fs())
 	unfinished := begin()
 	reads := 0
-	disk.fail(func(op vfs.Op) error {
-		if op.Kind == vfs.OpRead && strings.Contains(op.Path, basePrefix) {
+	disk.fail(func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpRead && strings.Contains(op.Path, basePrefix) {
 			reads++
 			cancel()
 		}
@@ -197,7 +197,7 @@ func TestReadingBaseEndsWithContext(t *testing.T) {
 
 // An RDB without a checksum of its own counts; the server was told to leave it out.
 func TestRDBWithoutChecksum(t *testing.T) {
-	j := open(t, testOptions(vfs.NewMem()))
+	j := open(t, testOptions(vfstest.NewMem()))
 	tl := start(t, j, "a", 0)
 	w, err := j.NewBase()
 	if err != nil {
@@ -214,7 +214,7 @@ func TestRDBWithoutChecksum(t *testing.T) {
 
 // What retention removes while Verify reads is no damage. What is gone and still wanted is.
 func TestVerifyBesideRetention(t *testing.T) {
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	o := testOptions(disk)
 	o.Retention = Retention{Age: time.Minute}
 	var late atomic.Int64
@@ -249,7 +249,7 @@ func TestVerifyBesideRetention(t *testing.T) {
 
 // A reader whose segments are removed under it says so.
 func TestReaderAfterRetention(t *testing.T) {
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	j := open(t, testOptions(disk))
 	tl := start(t, j, "a", 0)
 	for at := int64(0); at < 60_000; at += 1000 {

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 )
 
 // promise is what a journal had promised at the moment of a crash.
@@ -26,21 +26,21 @@ type promise struct {
 // crashSite is a disk on which a workload runs and which is cloned before each operation that
 // changes it.
 type crashSite struct {
-	mem  *vfs.Mem
+	mem  *vfstest.Mem
 	seed uint64
 
 	mu     sync.Mutex
 	j      *Journal
 	noted  promise
 	points int
-	check  func(clone *vfs.Mem, p promise) error
+	check  func(clone *vfstest.Mem, p promise) error
 	failed error // of the first check that did
 }
 
-func (c *crashSite) before(op vfs.Op) error {
+func (c *crashSite) before(op vfstest.Op) error {
 	switch op.Kind {
-	case vfs.OpWrite, vfs.OpSync, vfs.OpSyncDir, vfs.OpRename, vfs.OpRemove, vfs.OpTruncate,
-		vfs.OpCreate, vfs.OpPreallocate, vfs.OpClose:
+	case vfstest.OpWrite, vfstest.OpSync, vfstest.OpSyncDir, vfstest.OpRename, vfstest.OpRemove, vfstest.OpTruncate,
+		vfstest.OpCreate, vfstest.OpPreallocate, vfstest.OpClose:
 	default:
 		return nil
 	}
@@ -63,7 +63,7 @@ func (c *crashSite) before(op vfs.Op) error {
 
 // checked runs the check. It is on the goroutine of whoever uses the disk, so a failure is kept
 // for the test to find.
-func (c *crashSite) checked(name string, clone *vfs.Mem, p promise) {
+func (c *crashSite) checked(name string, clone *vfstest.Mem, p promise) {
 	if c.failed != nil {
 		return
 	}
@@ -110,8 +110,8 @@ func TestCrashAnywhere(t *testing.T) {
 }
 
 func crashWorkload(t *testing.T, seed uint64) {
-	c := &crashSite{mem: vfs.NewMem(), seed: seed, check: recovered}
-	o := testOptions(vfs.WithFaults(c.mem, c.before))
+	c := &crashSite{mem: vfstest.NewMem(), seed: seed, check: recovered}
+	o := testOptions(vfstest.WithFaults(c.mem, c.before))
 	o.SegmentBytes = 6 << 10
 	r := rand.New(rand.NewPCG(seed, 7))
 	ctx := context.Background()
@@ -156,7 +156,7 @@ func crashWorkload(t *testing.T, seed uint64) {
 
 // recovered opens what a crash left, without and with changing it, and compares it with what was
 // promised.
-func recovered(clone *vfs.Mem, p promise) error {
+func recovered(clone *vfstest.Mem, p promise) error {
 	v, err := OpenView(clone, testDir)
 	if err != nil {
 		return fmt.Errorf("view: %w", err)
@@ -242,12 +242,12 @@ func wholePieces(v *View, tl Timeline) error {
 // A crash while an error of the disk is stepped round: at each moment what was promised is in the
 // old segment or in the new one, and never is anything there twice.
 func TestCrashAroundAnError(t *testing.T) {
-	for _, kind := range []vfs.Kind{vfs.OpWrite, vfs.OpSync, vfs.OpTruncate, vfs.OpRename} {
+	for _, kind := range []vfstest.Kind{vfstest.OpWrite, vfstest.OpSync, vfstest.OpTruncate, vfstest.OpRename} {
 		for nth := range 4 {
-			c := &crashSite{mem: vfs.NewMem(), seed: uint64(nth), check: recovered}
+			c := &crashSite{mem: vfstest.NewMem(), seed: uint64(nth), check: recovered}
 			var left countdown
 			left.Store(-1)
-			disk := vfs.WithFaults(vfs.WithFaults(c.mem, c.before), func(op vfs.Op) error {
+			disk := vfstest.WithFaults(vfstest.WithFaults(c.mem, c.before), func(op vfstest.Op) error {
 				if op.Kind == kind && left.strikes() {
 					return syscall.EIO
 				}
@@ -277,7 +277,7 @@ func TestCrashAroundAnError(t *testing.T) {
 // A crash during recovery leaves something that the next recovery understands.
 func TestCrashDuringRecovery(t *testing.T) {
 	for seed := range uint64(15) {
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		j, err := Open(testOptions(mem))
 		if err != nil {
 			t.Fatal(err)
@@ -292,7 +292,7 @@ func TestCrashDuringRecovery(t *testing.T) {
 		closeJournal(t, j)
 
 		c := &crashSite{mem: torn, seed: seed, noted: p, check: recovered}
-		j, err = Open(testOptions(vfs.WithFaults(torn, c.before)))
+		j, err = Open(testOptions(vfstest.WithFaults(torn, c.before)))
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
@@ -305,14 +305,14 @@ func TestCrashDuringRecovery(t *testing.T) {
 
 // What recovery cuts off is somewhere at any moment: in the segment, or whole in the copy.
 func TestCrashKeepsWhatIsCutOff(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	j := open(t, testOptions(mem))
 	tl := start(t, j, "a", 0)
 	add(t, j, tl.ID, 0, 5000)
 	last := view(t, mem).Segments()[0]
 	torn := tearLast(t, mem, rand.New(rand.NewPCG(1, 1)))
 	closeJournal(t, j)
-	read := func(disk *vfs.Mem, name string, from int64) string {
+	read := func(disk *vfstest.Mem, name string, from int64) string {
 		f, err := disk.Open(testDir + "/" + name)
 		if err != nil {
 			t.Fatal(err)
@@ -323,7 +323,7 @@ func TestCrashKeepsWhatIsCutOff(t *testing.T) {
 		return strings.TrimRight(string(b), "\x00")
 	}
 	want := read(torn, last.File, last.Bytes)
-	check := func(disk *vfs.Mem) {
+	check := func(disk *vfstest.Mem) {
 		names, err := disk.List(testDir)
 		if err != nil {
 			t.Fatal(err)
@@ -338,7 +338,7 @@ func TestCrashKeepsWhatIsCutOff(t *testing.T) {
 		}
 	}
 	points := 0
-	j, err := Open(testOptions(vfs.WithFaults(torn, func(vfs.Op) error {
+	j, err := Open(testOptions(vfstest.WithFaults(torn, func(vfstest.Op) error {
 		points++
 		check(torn.CrashClone(nil))
 		check(torn.CrashClone(rand.New(rand.NewPCG(1, uint64(points)))))
@@ -352,7 +352,7 @@ func TestCrashKeepsWhatIsCutOff(t *testing.T) {
 }
 
 // tearLast is the disk with garbage or half a batch behind the last commit.
-func tearLast(t *testing.T, mem *vfs.Mem, r *rand.Rand) *vfs.Mem {
+func tearLast(t *testing.T, mem *vfstest.Mem, r *rand.Rand) *vfstest.Mem {
 	t.Helper()
 	v := view(t, mem)
 	segments := v.Segments()

@@ -7,13 +7,13 @@ import (
 	"io"
 
 	"holdfast/journal"
-	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 )
 
 // A journal takes the bytes of a replication stream, says when they are durable, and gives them back.
 func Example() {
 	ctx := context.Background()
-	j, err := journal.Open(journal.Options{Dir: "journal", FS: vfs.NewMem()}) // nil is the machine's disk
+	j, err := journal.Open(journal.Options{Dir: "journal", FS: vfstest.NewMem()}) // nil is the machine's disk
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -12,21 +12,22 @@ import (
 
 	"holdfast/journal/segment"
 	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy/proxytest"
 )
 
 // faultyDisk fails the operations that its rule names.
 type faultyDisk struct {
-	*vfs.Mem
+	*vfstest.Mem
 	mu   sync.Mutex
-	rule func(op vfs.Op) error // nil: none
+	rule func(op vfstest.Op) error // nil: none
 	hits int
 }
 
-func newFaultyDisk() *faultyDisk { return &faultyDisk{Mem: vfs.NewMem()} }
+func newFaultyDisk() *faultyDisk { return &faultyDisk{Mem: vfstest.NewMem()} }
 
 func (d *faultyDisk) fs() vfs.FS {
-	return vfs.WithFaults(d.Mem, func(op vfs.Op) error {
+	return vfstest.WithFaults(d.Mem, func(op vfstest.Op) error {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if d.rule == nil {
@@ -40,7 +41,7 @@ func (d *faultyDisk) fs() vfs.FS {
 	})
 }
 
-func (d *faultyDisk) fail(rule func(op vfs.Op) error) {
+func (d *faultyDisk) fail(rule func(op vfstest.Op) error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.rule, d.hits = rule, 0
@@ -69,9 +70,9 @@ func (c *countdown) strikes() bool {
 }
 
 // times fails the first n operations of a kind on files whose name contains part.
-func times(n int, kind vfs.Kind, part string, err error) func(vfs.Op) error {
+func times(n int, kind vfstest.Kind, part string, err error) func(vfstest.Op) error {
 	var passed atomic.Int64
-	return func(op vfs.Op) error {
+	return func(op vfstest.Op) error {
 		if op.Kind != kind || !strings.Contains(op.Path, part) || passed.Add(1) > int64(n) {
 			return nil
 		}
@@ -82,7 +83,7 @@ func times(n int, kind vfs.Kind, part string, err error) func(vfs.Op) error {
 // A write or fsync that fails once costs a segment and nothing else: the bytes are still in memory
 // and go into a new file; the old one is never synced again.
 func TestErrorIsSteppedRound(t *testing.T) {
-	for _, kind := range []vfs.Kind{vfs.OpWrite, vfs.OpSync} {
+	for _, kind := range []vfstest.Kind{vfstest.OpWrite, vfstest.OpSync} {
 		for _, err := range []error{syscall.EIO, syscall.ENOSPC} {
 			disk := newFaultyDisk()
 			o := testOptions(disk.fs())
@@ -96,9 +97,9 @@ func TestErrorIsSteppedRound(t *testing.T) {
 			if disk.failures() != 1 {
 				t.Fatalf("%s: nothing failed", kind)
 			}
-			disk.fail(func(op vfs.Op) error { // nothing may touch that file again
-				if strings.Contains(op.Path, first) && op.Kind != vfs.OpRead && op.Kind != vfs.OpOpen &&
-					op.Kind != vfs.OpClose {
+			disk.fail(func(op vfstest.Op) error { // nothing may touch that file again
+				if strings.Contains(op.Path, first) && op.Kind != vfstest.OpRead && op.Kind != vfstest.OpOpen &&
+					op.Kind != vfstest.OpClose {
 					return errors.New("touched")
 				}
 				return nil
@@ -111,7 +112,7 @@ func TestErrorIsSteppedRound(t *testing.T) {
 			crashed := disk.CrashClone(nil)
 			closeJournal(t, j)
 			disk.fail(nil)
-			for _, d := range []*vfs.Mem{crashed, disk.Mem} {
+			for _, d := range []*vfstest.Mem{crashed, disk.Mem} {
 				v := view(t, d)
 				wantContent(t, v, tl.ID, 0, 3000)
 				wantSound(t, v)
@@ -134,7 +135,7 @@ func TestErrorIsSteppedRound(t *testing.T) {
 
 // wantChained exchanges a segment that was given up, which has no seal, for one that is as good in
 // itself: the next one knows better.
-func wantChained(t *testing.T, disk *vfs.Mem, s Segment) {
+func wantChained(t *testing.T, disk *vfstest.Mem, s Segment) {
 	t.Helper()
 	other := disk.Clone()
 	f, err := other.OpenReadWrite(testDir + "/" + s.File)
@@ -186,8 +187,8 @@ func TestOpenDoesNotTrustWhatItSees(t *testing.T) {
 		}
 		tl := start(t, j, "a", 0)
 		add(t, j, tl.ID, 0, 1000)
-		disk.fail(func(op vfs.Op) error {
-			if op.Kind == vfs.OpSync {
+		disk.fail(func(op vfstest.Op) error {
+			if op.Kind == vfstest.OpSync {
 				disk.Forget(op.Path)
 				disk.Forget(strings.TrimSuffix(op.Path, tmpSuffix)) // its name by now
 				return syscall.EIO
@@ -220,8 +221,8 @@ func TestOpenDoesNotTrustWhatItSees(t *testing.T) {
 // While the way round fails too nothing is acknowledged; everyone is told, and what was promised
 // stays.
 func TestErrorThatStaysFailsTheJournal(t *testing.T) {
-	for _, kind := range []vfs.Kind{vfs.OpWrite, vfs.OpSync, vfs.OpSyncDir, vfs.OpRename,
-		vfs.OpCreate} {
+	for _, kind := range []vfstest.Kind{vfstest.OpWrite, vfstest.OpSync, vfstest.OpSyncDir, vfstest.OpRename,
+		vfstest.OpCreate} {
 		disk := newFaultyDisk()
 		j, err := Open(testOptions(disk.fs()))
 		if err != nil {
@@ -229,8 +230,8 @@ func TestErrorThatStaysFailsTheJournal(t *testing.T) {
 		}
 		tl := start(t, j, "a", 0)
 		add(t, j, tl.ID, 0, 1000)
-		disk.fail(func(op vfs.Op) error {
-			if op.Kind == kind || op.Kind == vfs.OpSync {
+		disk.fail(func(op vfstest.Op) error {
+			if op.Kind == kind || op.Kind == vfstest.OpSync {
 				return syscall.EIO
 			}
 			return nil
@@ -262,7 +263,7 @@ func TestErrorThatStaysFailsTheJournal(t *testing.T) {
 		}
 		cancel()
 		disk.fail(nil)
-		for _, d := range []*vfs.Mem{disk.CrashClone(nil), disk.Mem} {
+		for _, d := range []*vfstest.Mem{disk.CrashClone(nil), disk.Mem} {
 			j := open(t, testOptions(d))
 			cur, _ := j.Current()
 			if cur.End < 1000 {
@@ -291,7 +292,7 @@ func TestOpenFails(t *testing.T) {
 		var left countdown
 		left.Store(int64(n))
 		boom := errors.New("boom")
-		o := testOptions(vfs.WithFaults(s.disk, func(op vfs.Op) error {
+		o := testOptions(vfstest.WithFaults(s.disk, func(op vfstest.Op) error {
 			if left.strikes() {
 				return boom
 			}
@@ -331,7 +332,7 @@ func TestBadBases(t *testing.T) {
 		name string
 		body []byte
 		info BaseInfo
-		rule func(vfs.Op) error
+		rule func(vfstest.Op) error
 		want error
 	}{
 		{"empty", nil, BaseInfo{Timeline: tl.ID, Offset: 100}, nil, ErrBase},
@@ -342,15 +343,15 @@ func TestBadBases(t *testing.T) {
 		{"no such timeline", good, BaseInfo{Timeline: 9, Offset: 100}, nil, ErrTimeline},
 		{"before the timeline", good, BaseInfo{Timeline: tl.ID, Offset: 99}, nil, ErrRange},
 		{"write fails", good, BaseInfo{Timeline: tl.ID, Offset: 100},
-			times(1, vfs.OpWrite, basePrefix, syscall.EIO), syscall.EIO},
+			times(1, vfstest.OpWrite, basePrefix, syscall.EIO), syscall.EIO},
 		{"fsync fails", good, BaseInfo{Timeline: tl.ID, Offset: 100},
-			times(1, vfs.OpSync, basePrefix, syscall.EIO), syscall.EIO},
+			times(1, vfstest.OpSync, basePrefix, syscall.EIO), syscall.EIO},
 		{"reading back fails", good, BaseInfo{Timeline: tl.ID, Offset: 100},
-			times(1, vfs.OpRead, basePrefix, syscall.EIO), syscall.EIO},
+			times(1, vfstest.OpRead, basePrefix, syscall.EIO), syscall.EIO},
 		{"rename fails", good, BaseInfo{Timeline: tl.ID, Offset: 100},
-			times(1, vfs.OpRename, basePrefix, syscall.EIO), syscall.EIO},
+			times(1, vfstest.OpRename, basePrefix, syscall.EIO), syscall.EIO},
 		{"fsync of the folder fails", good, BaseInfo{Timeline: tl.ID, Offset: 100},
-			times(1, vfs.OpSyncDir, "", syscall.EIO), syscall.EIO},
+			times(1, vfstest.OpSyncDir, "", syscall.EIO), syscall.EIO},
 	} {
 		disk.fail(row.rule)
 		w, err := j.NewBase()

@@ -11,12 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy/proxytest"
 )
 
 func TestFullDisk(t *testing.T) {
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	o := testOptions(disk)
 	o.Poll = time.Millisecond
 	var said proxytest.Log
@@ -53,7 +53,7 @@ func TestFullDisk(t *testing.T) {
 
 // A disk that has room, but not for a whole segment, is not full.
 func TestFullDiskWithRoomForHalfASegment(t *testing.T) {
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	o := testOptions(disk)
 	o.Poll, o.SegmentBytes = time.Millisecond, 256<<10
 	j := open(t, o)
@@ -101,9 +101,9 @@ func TestDiskFullWithinRetention(t *testing.T) {
 	old := addBase(t, j, tl.ID, 0, time.Now().Add(-2*time.Hour))
 	add(t, j, tl.ID, 0, 1000)
 	addBase(t, j, tl.ID, 1000, time.Now().Add(-time.Hour))
-	disk.fail(func(op vfs.Op) error {
+	disk.fail(func(op vfstest.Op) error {
 		_, err := disk.Stat(j.path(old.File))
-		if err == nil && (op.Kind == vfs.OpWrite || op.Kind == vfs.OpCreate) {
+		if err == nil && (op.Kind == vfstest.OpWrite || op.Kind == vfstest.OpCreate) {
 			return syscall.ENOSPC
 		}
 		return nil
@@ -125,7 +125,7 @@ func TestDiskFullWithinRetention(t *testing.T) {
 }
 
 func TestOpenOnFullDisk(t *testing.T) {
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	j := open(t, testOptions(disk))
 	tl := start(t, j, "a", 0)
 	addBase(t, j, tl.ID, 0, time.Now())
@@ -163,7 +163,7 @@ func TestOpenOnFullDisk(t *testing.T) {
 }
 
 func TestOpenTornOnFullDisk(t *testing.T) {
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	o := testOptions(disk)
 	o.SegmentBytes = 64 << 10
 	j := open(t, o)
@@ -199,7 +199,7 @@ func TestOpenTornOnFullDisk(t *testing.T) {
 }
 
 func TestDiskLimits(t *testing.T) {
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	disk.SetCapacity(1 << 20)
 	o := testOptions(disk)
 	o.Poll = time.Millisecond
@@ -239,7 +239,7 @@ func TestDiskLimits(t *testing.T) {
 }
 
 func TestCloseWhileFull(t *testing.T) {
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	o := testOptions(disk)
 	o.Poll = time.Millisecond
 	j := open(t, o)

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 )
 
 const testFlush = 100 * time.Millisecond
@@ -17,8 +17,8 @@ const testFlush = 100 * time.Millisecond
 func rounds(t *testing.T, clients int, flush, length time.Duration,
 	think func(client int) time.Duration) (perFlush float64, longest time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
-		disk := vfs.WithFaults(vfs.NewMem(), func(op vfs.Op) error {
-			if op.Kind == vfs.OpSync {
+		disk := vfstest.WithFaults(vfstest.NewMem(), func(op vfstest.Op) error {
+			if op.Kind == vfstest.OpSync {
 				time.Sleep(flush)
 			}
 			return nil

@@ -13,6 +13,7 @@ import (
 
 	"holdfast/journal/rdb"
 	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 )
 
 const testDir = "journal"
@@ -160,17 +161,17 @@ func addBase(t *testing.T, j *Journal, tl TimelineID, offset int64, at time.Time
 
 // slowDisk is a disk whose fsyncs can be held up.
 type slowDisk struct {
-	*vfs.Mem
+	*vfstest.Mem
 	mu   sync.Mutex
 	gate chan struct{} // nil: open
 }
 
 func (d *slowDisk) fs() vfs.FS {
-	return vfs.WithFaults(d.Mem, func(op vfs.Op) error {
+	return vfstest.WithFaults(d.Mem, func(op vfstest.Op) error {
 		d.mu.Lock()
 		gate := d.gate
 		d.mu.Unlock()
-		if gate != nil && op.Kind == vfs.OpSync {
+		if gate != nil && op.Kind == vfstest.OpSync {
 			<-gate
 		}
 		return nil

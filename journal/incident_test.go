@@ -5,12 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 )
 
 // What was counted and judged is there after a restart, and in every segment's beginning.
 func TestCountsAndIncidentsStay(t *testing.T) {
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	o := testOptions(disk)
 	j := open(t, o)
 	tl := start(t, j, "a", 0)
@@ -56,7 +56,7 @@ func TestCountsAndIncidentsStay(t *testing.T) {
 
 // A loss that comes twice while it is open is one incident, also after a restart; another loss has another number.
 func TestOneLossIsOneIncident(t *testing.T) {
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	o := testOptions(disk)
 	j := open(t, o)
 	tl := start(t, j, "a", 0)
@@ -101,7 +101,7 @@ func TestOneLossIsOneIncident(t *testing.T) {
 
 // A timeline that continues another one at its end begins with as many keys.
 func TestCountsAreInherited(t *testing.T) {
-	j := open(t, testOptions(vfs.NewMem()))
+	j := open(t, testOptions(vfstest.NewMem()))
 	tl := start(t, j, "a", 0)
 	add(t, j, tl.ID, 0, 100)
 	if err := j.NoteCounts(tl.ID, Counts{Offset: 100, Keys: map[int]int64{0: 3}}); err != nil {
@@ -138,7 +138,7 @@ func TestIncidentsOfOlderFolders(t *testing.T) {
 // A history that contains the lost range again closes the incident; one that leaves before it does
 // not.
 func TestRecovered(t *testing.T) {
-	j := open(t, testOptions(vfs.NewMem()))
+	j := open(t, testOptions(vfstest.NewMem()))
 	one := start(t, j, "a", 0)
 	add(t, j, one.ID, 0, 100)
 	lost := Incident{Timeline: one.ID, From: 60, To: 100, Time: time.Unix(5, 0)}
@@ -159,7 +159,7 @@ func TestRecovered(t *testing.T) {
 
 // The word of a restore is there once it was left, and one that is torn is none.
 func TestRestoredWord(t *testing.T) {
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	j := open(t, testOptions(disk))
 	if _, ok, err := j.Restored(); ok || err != nil {
 		t.Fatal(ok, err)

@@ -11,12 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy/proxytest"
 )
 
 func TestAppendCloseOpenRead(t *testing.T) {
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	j := open(t, testOptions(disk))
 	if _, ok := j.Current(); ok {
 		t.Fatal("an empty journal has a timeline")
@@ -57,7 +57,7 @@ func TestAppendCloseOpenRead(t *testing.T) {
 }
 
 func TestAppendRefuses(t *testing.T) {
-	j := open(t, testOptions(vfs.NewMem()))
+	j := open(t, testOptions(vfstest.NewMem()))
 	ctx := t.Context()
 	if err := j.Append(ctx, 1, 0, []byte("x")); !errors.Is(err, ErrTimeline) {
 		t.Errorf("without a timeline: %v", err)
@@ -87,7 +87,7 @@ func TestAppendRefuses(t *testing.T) {
 
 // A history that forks is read through its parents; each branch keeps its own end.
 func TestTimelines(t *testing.T) {
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	j := open(t, testOptions(disk))
 	ctx := t.Context()
 	a := start(t, j, "a", 0)
@@ -126,7 +126,7 @@ func TestTimelines(t *testing.T) {
 }
 
 func TestGap(t *testing.T) {
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	j := open(t, testOptions(disk))
 	ctx := t.Context()
 	tl := start(t, j, "a", 0)
@@ -167,7 +167,7 @@ func TestGap(t *testing.T) {
 }
 
 func TestBaseFor(t *testing.T) {
-	j := open(t, testOptions(vfs.NewMem()))
+	j := open(t, testOptions(vfstest.NewMem()))
 	a := start(t, j, "a", 100)
 	addBase(t, j, a.ID, 100, time.Time{})
 	add(t, j, a.ID, 100, 1000)
@@ -201,7 +201,7 @@ func TestBaseFor(t *testing.T) {
 // A second writer is refused and told who the first is.
 func TestLock(t *testing.T) {
 	for name, o := range map[string]Options{
-		"memory": testOptions(vfs.NewMem()),
+		"memory": testOptions(vfstest.NewMem()),
 		"disk":   {Dir: t.TempDir() + "/a/b", SegmentBytes: 64 << 10, Poll: time.Hour},
 	} {
 		j := open(t, o)
@@ -216,7 +216,7 @@ func TestLock(t *testing.T) {
 
 // What is appended while an fsync runs is made durable by the next one.
 func TestGroupCommit(t *testing.T) {
-	disk := &slowDisk{Mem: vfs.NewMem()}
+	disk := &slowDisk{Mem: vfstest.NewMem()}
 	j := open(t, testOptions(disk.fs()))
 	tl := start(t, j, "a", 0)
 	disk.hold()
@@ -237,7 +237,7 @@ func TestGroupCommit(t *testing.T) {
 
 // Append takes MaxPending and not much more while the disk stands still, and goes on after.
 func TestPendingIsBounded(t *testing.T) {
-	disk := &slowDisk{Mem: vfs.NewMem()}
+	disk := &slowDisk{Mem: vfstest.NewMem()}
 	o := testOptions(disk.fs())
 	o.MaxPending = 100_000
 	j := open(t, o)
@@ -265,7 +265,7 @@ func TestPendingIsBounded(t *testing.T) {
 }
 
 func TestSubscribe(t *testing.T) {
-	j := open(t, testOptions(vfs.NewMem()))
+	j := open(t, testOptions(vfstest.NewMem()))
 	var mu sync.Mutex
 	var seen []Position
 	cancel := j.Subscribe(func(p Position) {

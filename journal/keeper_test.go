@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy/proxytest"
 )
 
@@ -37,7 +38,7 @@ func TestSpareSegment(t *testing.T) {
 	ready := func() bool { j.mu.Lock(); defer j.mu.Unlock(); return j.spare != "" }
 	proxytest.Poll(t, "a spare", ready)
 	first := spare()
-	disk.fail(times(1, vfs.OpCreate, segmentSuffix, errors.New("made anew"))) // only a spare will do
+	disk.fail(times(1, vfstest.OpCreate, segmentSuffix, errors.New("made anew"))) // only a spare will do
 	at := int64(0)
 	for n := j.Stats().Segments; n == j.Stats().Segments && at < 1<<20; {
 		add(t, j, tl.ID, at, at+1000)

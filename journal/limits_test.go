@@ -4,11 +4,11 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 )
 
 func TestSetLimits(t *testing.T) {
-	j := open(t, testOptions(vfs.NewMem()))
+	j := open(t, testOptions(vfstest.NewMem()))
 	good := Retention{Age: time.Hour, Bytes: 1 << 30}
 	if err := j.SetLimits(good, DiskLimits{Warn: 50, Stop: 60}); err != nil {
 		t.Fatal(err)

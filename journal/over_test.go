@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy/proxytest"
 )
 
@@ -20,7 +20,7 @@ func grow(t *testing.T, j *Journal, tl TimelineID, end int64) {
 // TestNoFreshBase: where no base comes, the way to the present stays, however long it gets, and
 // Stats says how much above the limit that is.
 func TestNoFreshBase(t *testing.T) {
-	o := testOptions(vfs.NewMem())
+	o := testOptions(vfstest.NewMem())
 	o.Retention.Bytes = 64 << 10
 	j := open(t, o)
 	defer closeJournal(t, j)
@@ -45,7 +45,7 @@ func TestNoFreshBase(t *testing.T) {
 // TestLeadlessBound: a stream that no base leads to stays within the limit; but not what arrives
 // while a base is being written, for that may lead to it.
 func TestLeadlessBound(t *testing.T) {
-	o := testOptions(vfs.NewMem())
+	o := testOptions(vfstest.NewMem())
 	o.Retention.Bytes = 64 << 10
 	j := open(t, o)
 	defer closeJournal(t, j)
@@ -73,7 +73,7 @@ func TestLeadlessBound(t *testing.T) {
 // TestSwollen: a stream that grows by more than a segment above the limit does not wait for the
 // minute to be over.
 func TestSwollen(t *testing.T) {
-	o := testOptions(vfs.NewMem())
+	o := testOptions(vfstest.NewMem())
 	o.Retention.Bytes, o.Poll = 64<<10, time.Millisecond
 	j := open(t, o)
 	defer closeJournal(t, j)
@@ -87,7 +87,7 @@ func TestSwollen(t *testing.T) {
 // known before makes no difference.
 func TestBaseThatDoesNotFit(t *testing.T) {
 	const mib = 1 << 20
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	o := testOptions(disk)
 	o.SegmentBytes, o.Disk = 4*mib, DiskLimits{Warn: 50, Stop: 70}
 	j := open(t, o)

@@ -10,12 +10,13 @@ import (
 
 	"holdfast/journal/segment"
 	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 )
 
 // site is a journal as it was left, for a test to spoil: three batches of 100 bytes that were
 // promised, the last of them by a fourth, and the files' places.
 type site struct {
-	disk *vfs.Mem
+	disk *vfstest.Mem
 	last Segment // that was being written
 	all  []Segment
 }
@@ -23,7 +24,7 @@ type site struct {
 // leave makes a journal with several segments and stops the machine in the middle.
 func leave(t *testing.T) site {
 	t.Helper()
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	j := open(t, testOptions(mem))
 	tl := start(t, j, "a", 0)
 	addBase(t, j, tl.ID, 0, time.Now())
@@ -223,7 +224,7 @@ func wantDamaged(t *testing.T, s site) {
 }
 
 // contents describes all files, for comparison.
-func contents(t *testing.T, disk *vfs.Mem) string {
+func contents(t *testing.T, disk *vfstest.Mem) string {
 	t.Helper()
 	names, err := disk.List(testDir)
 	if err != nil {
@@ -278,8 +279,8 @@ func wantRecovered(t *testing.T, s site, broken bool, end int64) {
 
 // What README.md says under "When it is damaged": each side of the damage can be used alone.
 func TestBothSidesOfDamage(t *testing.T) {
-	build := func() (*vfs.Mem, []Segment) {
-		disk := vfs.NewMem()
+	build := func() (*vfstest.Mem, []Segment) {
+		disk := vfstest.NewMem()
 		j := open(t, testOptions(disk))
 		tl := start(t, j, "a", 0)
 		addBase(t, j, tl.ID, 0, time.Now())
@@ -302,7 +303,7 @@ func TestBothSidesOfDamage(t *testing.T) {
 			t.Errorf("offset %d: base at %d (%v), want %d", offset, b.Offset, err, base)
 		}
 	}
-	remove := func(disk *vfs.Mem, segments []Segment) *View {
+	remove := func(disk *vfstest.Mem, segments []Segment) *View {
 		t.Helper()
 		for _, s := range segments {
 			if err := disk.Remove(testDir + "/" + s.File); err != nil {
@@ -341,7 +342,7 @@ func TestBothSidesOfDamage(t *testing.T) {
 
 // Every byte of every file counts: any change of one is noticed by Verify, wherever it stands.
 func TestVerifyNoticesEveryByte(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	o := testOptions(mem)
 	o.SegmentBytes = 2 << 10
 	j := open(t, o)
@@ -397,7 +398,7 @@ func TestSegmentOverview(t *testing.T) {
 // that this one does not know, and also where nothing promises it.
 func TestNewerVersion(t *testing.T) {
 	for _, behind := range []bool{true, false} {
-		mem := vfs.NewMem()
+		mem := vfstest.NewMem()
 		j := open(t, testOptions(mem))
 		tl := start(t, j, "a", 0)
 		add(t, j, tl.ID, 0, 1000)

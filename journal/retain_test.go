@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy/proxytest"
 )
 
@@ -198,9 +198,9 @@ func TestRetentionPlan(t *testing.T) {
 // Retention on a real journal: what is left is sound, opens, and leads everywhere it should, also
 // after a crash at any step of it.
 func TestRetain(t *testing.T) {
-	c := &crashSite{mem: vfs.NewMem(), seed: 1, check: nothing}
+	c := &crashSite{mem: vfstest.NewMem(), seed: 1, check: nothing}
 	k := proxytest.NewClock(time.Unix(1e9, 0))
-	o := testOptions(vfs.WithFaults(c.mem, c.before))
+	o := testOptions(vfstest.WithFaults(c.mem, c.before))
 	o.Now = k.Now
 	o.Retention.Age = 5 * time.Hour
 	j := open(t, o)
@@ -213,7 +213,7 @@ func TestRetain(t *testing.T) {
 		k.Add(time.Hour) // the window is [k-5h, k]
 	}
 	c.set(nil)
-	c.setCheck(func(clone *vfs.Mem, _ promise) error { return leadsEverywhere(clone, tl.ID) })
+	c.setCheck(func(clone *vfstest.Mem, _ promise) error { return leadsEverywhere(clone, tl.ID) })
 	if err := j.Retain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -243,16 +243,16 @@ func TestRetain(t *testing.T) {
 	}
 }
 
-func nothing(*vfs.Mem, promise) error { return nil }
+func nothing(*vfstest.Mem, promise) error { return nil }
 
-func (c *crashSite) setCheck(check func(*vfs.Mem, promise) error) {
+func (c *crashSite) setCheck(check func(*vfstest.Mem, promise) error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.check, c.points = check, 0
 }
 
 // leadsEverywhere opens what a crash left and goes to the ends of TestRetain's window.
-func leadsEverywhere(clone *vfs.Mem, tl TimelineID) error {
+func leadsEverywhere(clone *vfstest.Mem, tl TimelineID) error {
 	j, err := Open(testOptions(clone))
 	if err != nil {
 		return err

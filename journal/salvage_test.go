@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 // machine stops in the middle.
 func leaveSmall(t *testing.T, closed bool) site {
 	t.Helper()
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	o := testOptions(mem)
 	o.SegmentBytes = 4 << 10
 	j := open(t, o)
@@ -206,7 +207,7 @@ func TestSalvageFiles(t *testing.T) {
 
 // What was said of an incident last counts in a damaged folder, too.
 func TestSalvageClosedIncident(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	o := testOptions(mem)
 	o.SegmentBytes = 4 << 10
 	j := open(t, o)
@@ -242,7 +243,7 @@ func check(t *testing.T, err error) {
 	}
 }
 
-func fileOf(t *testing.T, disk *vfs.Mem, name string) []byte {
+func fileOf(t *testing.T, disk *vfstest.Mem, name string) []byte {
 	t.Helper()
 	f, err := disk.Open(testDir + "/" + name)
 	check(t, err)

@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy/proxytest"
 )
 
 // TestScrub finds damage in bases and sealed segments, and a damaged base leads nowhere any more.
 func TestScrub(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	j := open(t, testOptions(mem))
 	defer closeJournal(t, j)
 	tl := start(t, j, "a", 0)
@@ -52,14 +53,14 @@ func TestScrub(t *testing.T) {
 // TestScrubGoesOn: a round that is interrupted again and again comes to its end, reads each file once,
 // and finds damage again that it had found before.
 func TestScrubGoesOn(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	reads := map[string]int{}
 	var stop context.CancelFunc
 	var mu sync.Mutex // the journal reads on goroutines of its own, too
-	faulty := vfs.WithFaults(mem, func(op vfs.Op) error {
+	faulty := vfstest.WithFaults(mem, func(op vfstest.Op) error {
 		mu.Lock()
 		defer mu.Unlock()
-		if op.Kind == vfs.OpRead && stop != nil {
+		if op.Kind == vfstest.OpRead && stop != nil {
 			if reads[op.Path]++; len(reads) > 4 { // after a few files
 				stop()
 			}

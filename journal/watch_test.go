@@ -12,6 +12,7 @@ import (
 
 	"holdfast/journal/event"
 	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy/proxytest"
 )
 
@@ -135,7 +136,7 @@ func destruction(t *testing.T, j *Journal, r *rand.Rand, clock *proxytest.Clock,
 func TestEventsLiveAreEventsRead(t *testing.T) {
 	for seed := range uint64(5) {
 		r := rand.New(rand.NewPCG(seed, 3))
-		mem, clock := vfs.NewMem(), proxytest.NewClock(time.Unix(1_000_000, 0))
+		mem, clock := vfstest.NewMem(), proxytest.NewClock(time.Unix(1_000_000, 0))
 		o := testOptions(mem)
 		o.SegmentBytes, o.Now = 6<<10, clock.Now
 		at, last := int64(1000), TimelineID(0)
@@ -173,7 +174,7 @@ func TestEventsLiveAreEventsRead(t *testing.T) {
 
 // The events of a folder without records of them are searched for, and reported, when it is opened.
 func TestEventsOfAnOldFolder(t *testing.T) {
-	mem, clock := vfs.NewMem(), proxytest.NewClock(time.Unix(1_000_000, 0))
+	mem, clock := vfstest.NewMem(), proxytest.NewClock(time.Unix(1_000_000, 0))
 	o := testOptions(mem)
 	o.SegmentBytes, o.Now = 6<<10, clock.Now
 	j := open(t, o)
@@ -222,14 +223,14 @@ func (j *Journal) rotateForTest() error { return j.rotate() }
 // numbers, before and after the journal is opened again.
 func TestCrashAnywhereKeepsEvents(t *testing.T) {
 	clock := proxytest.NewClock(time.Unix(1_000_000, 0))
-	c := &crashSite{mem: vfs.NewMem(), seed: 5}
+	c := &crashSite{mem: vfstest.NewMem(), seed: 5}
 	options := func(disk vfs.FS) Options {
 		o := testOptions(disk)
 		o.SegmentBytes, o.Now = 6<<10, clock.Now
 		return o
 	}
 	named := map[int]int64{} // where the events begin, by number, as they were told of
-	c.check = func(clone *vfs.Mem, p promise) error {
+	c.check = func(clone *vfstest.Mem, p promise) error {
 		v, err := OpenView(clone, testDir)
 		if err != nil {
 			return err
@@ -262,7 +263,7 @@ func TestCrashAnywhereKeepsEvents(t *testing.T) {
 		}
 		return nil
 	}
-	o := options(vfs.WithFaults(c.mem, c.before))
+	o := options(vfstest.WithFaults(c.mem, c.before))
 	o.OnEvent = func(e event.Event) {
 		c.mu.Lock()
 		defer c.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 
 	"holdfast/journal"
 	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy"
 	"holdfast/proxy/proxytest"
 )
@@ -22,9 +23,9 @@ import (
 type brokenDisk struct{ broken atomic.Bool }
 
 func (d *brokenDisk) fs() vfs.FS {
-	return vfs.WithFaults(vfs.OS{}, func(op vfs.Op) error {
+	return vfstest.WithFaults(vfs.OS{}, func(op vfstest.Op) error {
 		switch op.Kind {
-		case vfs.OpLock, vfs.OpCreate, vfs.OpWrite, vfs.OpTruncate, vfs.OpSync:
+		case vfstest.OpLock, vfstest.OpCreate, vfstest.OpWrite, vfstest.OpTruncate, vfstest.OpSync:
 			if d.broken.Load() {
 				return syscall.EIO
 			}

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"holdfast/journal"
-	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy"
 	"holdfast/proxy/proxytest"
 )
@@ -17,7 +17,7 @@ func TestRoomAtTheStart(t *testing.T) {
 	t.Parallel()
 	server := journalServer(t)
 	server.MustDo("SET", "large", strings.Repeat("x", 5<<20)) // small as a snapshot
-	disk, log := vfs.NewMem(), &proxytest.Log{}
+	disk, log := vfstest.NewMem(), &proxytest.Log{}
 	disk.SetCapacity(1345 << 20) // 67 MiB until disk.stop, of which a segment reserves 64
 	_, srv := serveServer(t, server.Addr, withJournal("journal"), func(o *proxy.Options) {
 		o.Logger = slog.New(slog.NewTextHandler(log, nil))

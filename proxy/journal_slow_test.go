@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy"
 	"holdfast/proxy/proxytest"
 )
@@ -19,11 +20,11 @@ type stuckDisk struct {
 }
 
 func (d *stuckDisk) fs() vfs.FS {
-	return vfs.WithFaults(vfs.OS{}, func(op vfs.Op) error {
+	return vfstest.WithFaults(vfs.OS{}, func(op vfstest.Op) error {
 		d.mu.Lock()
 		gate := d.gate
 		d.mu.Unlock()
-		if gate != nil && op.Kind == vfs.OpSync {
+		if gate != nil && op.Kind == vfstest.OpSync {
 			<-gate
 		}
 		return nil

@@ -12,7 +12,7 @@ import (
 
 	"holdfast/journal"
 	"holdfast/journal/replay"
-	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy/proxytest"
 )
 
@@ -67,7 +67,7 @@ func TestExport(t *testing.T) {
 // only servers say to each other, or that nobody keeps.
 func TestExportedCommands(t *testing.T) {
 	t.Parallel()
-	disk, ctx := vfs.NewMem(), context.Background()
+	disk, ctx := vfstest.NewMem(), context.Background()
 	now := proxytest.NewClock(time.Unix(1_700_000_000, 0))
 	j := handMade(t, journal.Options{FS: disk, Now: now.Now}, 3)
 	set, end := proxytest.Command("SET", "k", "v"), proxytest.Command("INCR", "n")

@@ -9,13 +9,13 @@ import (
 	"holdfast/journal"
 	"holdfast/journal/replay"
 	"holdfast/journal/stream"
-	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 )
 
 // recordedBy is the view of a journal that holds commands from offset 0 on.
 func recordedBy(ctx context.Context, commands ...string) (*journal.View, error) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	j, err := journal.Open(journal.Options{Dir: "journal", FS: vfs.NewMem(), Now: func() time.Time { return now }})
+	j, err := journal.Open(journal.Options{Dir: "journal", FS: vfstest.NewMem(), Now: func() time.Time { return now }})
 	if err != nil {
 		return nil, err
 	}

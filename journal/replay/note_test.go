@@ -10,7 +10,7 @@ import (
 
 	"holdfast/journal"
 	"holdfast/journal/replay"
-	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy/proxytest"
 )
 
@@ -63,7 +63,7 @@ func TestClockSetBack(t *testing.T) {
 	clock := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	at := func(minute int) time.Time { return clock.Add(time.Duration(minute) * time.Minute) }
 	for name, segment := range map[string]int64{"in one segment": 0, "a segment each": 2 << 10} {
-		disk, now := vfs.NewMem(), proxytest.NewClock(at(-10))
+		disk, now := vfstest.NewMem(), proxytest.NewClock(at(-10))
 		j := handMade(t, journal.Options{FS: disk, SegmentBytes: segment,
 			Now: now.Now}, 0)
 		ctx := context.Background()

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"holdfast/journal"
-	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy/proxytest"
 )
 
@@ -22,7 +22,7 @@ type branchy struct {
 
 func newBranchy(t *testing.T) *branchy {
 	b := &branchy{t: t, now: proxytest.NewClock(time.Unix(1_000_000, 0))}
-	j, err := journal.Open(journal.Options{Dir: "j", FS: vfs.NewMem(), Poll: time.Hour,
+	j, err := journal.Open(journal.Options{Dir: "j", FS: vfstest.NewMem(), Poll: time.Hour,
 		SegmentBytes: 2 << 20, Logger: slog.New(slog.DiscardHandler), Now: b.now.Now})
 	if err != nil {
 		t.Fatal(err)

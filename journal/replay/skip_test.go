@@ -10,7 +10,7 @@ import (
 	"holdfast/journal"
 	"holdfast/journal/event"
 	"holdfast/journal/replay"
-	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy/proxytest"
 )
 
@@ -38,7 +38,7 @@ func TestWhatIsSkipped(t *testing.T) {
 		{"an event in the trash", "SELECT 0|SET a 1|" + trash + "SET b 1|" + trash + "SET c 1", byEvent(1)},
 		{"an event in a client's transaction", "SELECT 0|MULTI|SET a 1|!FLUSHALL|EXEC", byEvent(1)},
 	} {
-		disk, now := vfs.NewMem(), proxytest.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+		disk, now := vfstest.NewMem(), proxytest.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 		j := handMade(t, journal.Options{FS: disk, Now: now.Now}, 0)
 		var want []string
 		for _, line := range strings.Split(row.stream, "|") {
@@ -99,7 +99,7 @@ func cut(commands []string) string {
 // An offset anywhere in a transaction is the whole transaction.
 func TestSkipFromWithinATransaction(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	j := handMade(t, journal.Options{FS: disk}, 0)
 	var ends []int64
 	for _, c := range []string{"SELECT 0", "SET a 1", "MULTI", "SET b 1", "FLUSHDB", "SET c 1", "EXEC",
@@ -132,7 +132,7 @@ func TestSkipFromWithinATransaction(t *testing.T) {
 // A gap may hold what is looked for, and a branch that the server left holds events of its own.
 func TestEventsBesideGapsAndBranches(t *testing.T) {
 	t.Parallel()
-	disk, now := vfs.NewMem(), proxytest.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	disk, now := vfstest.NewMem(), proxytest.NewClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
 	j := handMade(t, journal.Options{FS: disk, Now: now.Now}, 0)
 	ctx := context.Background()
 	write(t, j, proxytest.Command("SELECT", "0")+proxytest.Command("SET", "a", "1"))
@@ -196,7 +196,7 @@ func TestEventsBesideGapsAndBranches(t *testing.T) {
 // What is behind a point is counted, but a restore does not wait for it without end.
 func TestSurveyHasPatience(t *testing.T) {
 	t.Parallel()
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	j := handMade(t, journal.Options{FS: disk}, 0)
 	ctx := context.Background()
 	at := write(t, j, proxytest.Command("SELECT", "0")+proxytest.Command("SET", "a", "1"))

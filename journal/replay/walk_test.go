@@ -11,7 +11,7 @@ import (
 	"holdfast/journal"
 	"holdfast/journal/replay"
 	"holdfast/journal/stream"
-	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy/proxytest"
 )
 
@@ -81,7 +81,7 @@ func TestCommands(t *testing.T) {
 func TestCommandsAcrossAGap(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	j, err := journal.Open(journal.Options{Dir: "j", FS: vfs.NewMem(), SegmentBytes: 2 << 20})
+	j, err := journal.Open(journal.Options{Dir: "j", FS: vfstest.NewMem(), SegmentBytes: 2 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

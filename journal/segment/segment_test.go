@@ -10,15 +10,16 @@ import (
 	"testing"
 
 	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 )
 
 var testHeader = Header{Seq: 7, PrevEnd: 4096, PrevChain: 0xdeadbeef, Created: 1e18,
 	Journal: [16]byte{1, 2, 3}}
 
 // newSegment makes an empty segment in memory.
-func newSegment(t testing.TB, h Header) (*vfs.Mem, vfs.File, *Writer) {
+func newSegment(t testing.TB, h Header) (*vfstest.Mem, vfs.File, *Writer) {
 	t.Helper()
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	f, err := mem.Create("s")
 	if err != nil {
 		t.Fatal(err)
@@ -177,9 +178,9 @@ func TestBlocksAreWrittenTwice(t *testing.T) {
 }
 
 func TestWriterAfterAnError(t *testing.T) {
-	for _, kind := range []vfs.Kind{vfs.OpWrite, vfs.OpSync, vfs.OpTruncate} {
+	for _, kind := range []vfstest.Kind{vfstest.OpWrite, vfstest.OpSync, vfstest.OpTruncate} {
 		fail := false
-		disk := vfs.WithFaults(vfs.NewMem(), func(op vfs.Op) error {
+		disk := vfstest.WithFaults(vfstest.NewMem(), func(op vfstest.Op) error {
 			if fail && op.Kind == kind {
 				return io.ErrClosedPipe
 			}
@@ -379,7 +380,7 @@ func FuzzScan(f *testing.F) {
 		if at >= 0 && at < len(data) {
 			data[at] ^= x
 		}
-		file, err := vfs.NewMem().Create("s")
+		file, err := vfstest.NewMem().Create("s")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -459,7 +460,7 @@ func (f *startNoter) Sync() error {
 // TestLargeBatchIsStarted: the disk begins with a large batch while the rest of it is prepared, each
 // byte once and in order; a small one is left to the fsync.
 func TestLargeBatchIsStarted(t *testing.T) {
-	mem := vfs.NewMem()
+	mem := vfstest.NewMem()
 	file, err := mem.Create("s")
 	if err != nil {
 		t.Fatal(err)

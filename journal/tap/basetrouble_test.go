@@ -10,7 +10,7 @@ import (
 
 	"holdfast/journal"
 	"holdfast/journal/tap"
-	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy/proxytest"
 )
 
@@ -92,7 +92,7 @@ func TestForksBackOff(t *testing.T) {
 func TestEarlyBase(t *testing.T) {
 	t.Parallel()
 	srv := proxytest.StartServer(t, serverArgs...)
-	disk := vfs.NewMem()
+	disk := vfstest.NewMem()
 	r := newRig(t, srv.Addr)
 	r.journal.FS, r.journal.Disk = disk, journal.DiskLimits{Warn: 50, Stop: 90}
 	r.journal.Poll, r.journal.SegmentBytes = time.Millisecond, 8<<20

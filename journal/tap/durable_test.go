@@ -13,6 +13,7 @@ import (
 	"holdfast/journal"
 	"holdfast/journal/tap"
 	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy/proxytest"
 )
 
@@ -109,8 +110,8 @@ func TestBaseCountsOnceDurable(t *testing.T) {
 	disk := &slowDisk{}
 	r := newRig(t, srv.Addr)
 	var held atomic.Bool
-	r.journal.FS = vfs.WithFaults(disk.fs(), func(op vfs.Op) error {
-		if op.Kind == vfs.OpCreate && strings.Contains(op.Path, "base") {
+	r.journal.FS = vfstest.WithFaults(disk.fs(), func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpCreate && strings.Contains(op.Path, "base") {
 			disk.hold()
 			held.Store(true)
 		}
@@ -162,10 +163,10 @@ func TestJournalFails(t *testing.T) {
 	srv := proxytest.StartServer(t, serverArgs...)
 	r := newRig(t, srv.Addr)
 	broken := make(chan struct{})
-	r.journal.FS = vfs.WithFaults(vfs.OS{}, func(op vfs.Op) error {
+	r.journal.FS = vfstest.WithFaults(vfs.OS{}, func(op vfstest.Op) error {
 		select {
 		case <-broken:
-			if op.Kind == vfs.OpSync || op.Kind == vfs.OpCreate {
+			if op.Kind == vfstest.OpSync || op.Kind == vfstest.OpCreate {
 				return syscall.EIO
 			}
 		default:

@@ -14,6 +14,7 @@ import (
 	"holdfast/journal"
 	"holdfast/journal/tap"
 	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy/proxytest"
 )
 
@@ -144,8 +145,8 @@ type slowDisk struct {
 }
 
 func (d *slowDisk) fs() vfs.FS {
-	return vfs.WithFaults(vfs.OS{}, func(op vfs.Op) error {
-		if op.Kind != vfs.OpSync {
+	return vfstest.WithFaults(vfs.OS{}, func(op vfstest.Op) error {
+		if op.Kind != vfstest.OpSync {
 			return nil
 		}
 		d.mu.Lock()

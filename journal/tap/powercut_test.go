@@ -8,6 +8,7 @@ import (
 
 	"holdfast/journal"
 	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy/proxytest"
 )
 
@@ -16,7 +17,7 @@ import (
 func TestPowerCut(t *testing.T) {
 	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
-		disk := vfs.NewMem()
+		disk := vfstest.NewMem()
 		r := newRig(t, srv.Addr)
 		r.journal.FS, r.journal.SegmentBytes = disk, 64<<10
 		r.opts.FACK = true

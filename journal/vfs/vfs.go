@@ -1,10 +1,8 @@
 // Package vfs is the journal's only way to the disk. It owns every file system call of the journal;
 // it knows nothing of the files' content.
 //
-// There are three file systems: OS is the machine's own, Mem lives in memory and can be cloned as
-// a power cut would leave it, and WithFaults stands before either and fails chosen operations.
-// Tests of durability use the last two: a killed process proves little, since the page cache
-// survives it, while a crash clone keeps only synced state.
+// OS is the machine's own file system. Package vfstest has those of tests: one in memory, with crash
+// clones, and one that fails chosen operations.
 //
 // A file system may be used from several goroutines. A File belongs to one writer; ReadAt may run
 // concurrently.

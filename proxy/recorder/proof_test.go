@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast/journal/vfs"
+	"holdfast/journal/vfs/vfstest"
 	"holdfast/proxy/proxytest"
 	"holdfast/proxy/upstream"
 )
@@ -19,8 +20,8 @@ func TestRecorderProves(t *testing.T) {
 	t.Parallel()
 	server := proxytest.StartServer(t, "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "16mb")
 	var broken atomic.Bool
-	disk := vfs.WithFaults(vfs.OS{}, func(op vfs.Op) error {
-		if broken.Load() && (op.Kind == vfs.OpSync || op.Kind == vfs.OpCreate) {
+	disk := vfstest.WithFaults(vfs.OS{}, func(op vfstest.Op) error {
+		if broken.Load() && (op.Kind == vfstest.OpSync || op.Kind == vfstest.OpCreate) {
 			return syscall.EIO
 		}
 		return nil

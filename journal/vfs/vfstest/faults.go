@@ -1,6 +1,10 @@
-package vfs
+package vfstest
 
-import "io"
+import (
+	"io"
+
+	"holdfast/journal/vfs"
+)
 
 // Kind names an operation.
 type Kind string
@@ -38,26 +42,26 @@ type Op struct {
 // lock. An error from it becomes the operation's, and the operation does not take place, except for
 // a write: its first half does, as on a disk that fills up. before may also wait (a slow disk) or
 // inspect the file system (a crash at this moment).
-func WithFaults(base FS, before func(Op) error) FS { return faultFS{base, before} }
+func WithFaults(base vfs.FS, before func(Op) error) vfs.FS { return faultFS{base, before} }
 
 type faultFS struct {
-	base   FS
+	base   vfs.FS
 	before func(Op) error
 }
 
-func (f faultFS) Create(path string) (File, error) {
+func (f faultFS) Create(path string) (vfs.File, error) {
 	return f.file(OpCreate, path, f.base.Create)
 }
 
-func (f faultFS) Open(path string) (File, error) {
+func (f faultFS) Open(path string) (vfs.File, error) {
 	return f.file(OpOpen, path, f.base.Open)
 }
 
-func (f faultFS) OpenReadWrite(path string) (File, error) {
+func (f faultFS) OpenReadWrite(path string) (vfs.File, error) {
 	return f.file(OpOpen, path, f.base.OpenReadWrite)
 }
 
-func (f faultFS) file(k Kind, path string, open func(string) (File, error)) (File, error) {
+func (f faultFS) file(k Kind, path string, open func(string) (vfs.File, error)) (vfs.File, error) {
 	if err := f.before(Op{Kind: k, Path: path}); err != nil {
 		return nil, err
 	}
@@ -89,9 +93,9 @@ func (f faultFS) List(dir string) ([]string, error) {
 	return f.base.List(dir)
 }
 
-func (f faultFS) Stat(path string) (Info, error) {
+func (f faultFS) Stat(path string) (vfs.Info, error) {
 	if err := f.before(Op{Kind: OpStat, Path: path}); err != nil {
-		return Info{}, err
+		return vfs.Info{}, err
 	}
 	return f.base.Stat(path)
 }
@@ -117,15 +121,15 @@ func (f faultFS) Lock(path, note string) (io.Closer, error) {
 	return f.base.Lock(path, note)
 }
 
-func (f faultFS) Usage(dir string) (Usage, error) {
+func (f faultFS) Usage(dir string) (vfs.Usage, error) {
 	if err := f.before(Op{Kind: OpUsage, Path: dir}); err != nil {
-		return Usage{}, err
+		return vfs.Usage{}, err
 	}
 	return f.base.Usage(dir)
 }
 
 type faultFile struct {
-	File
+	vfs.File
 	path   string
 	before func(Op) error
 }

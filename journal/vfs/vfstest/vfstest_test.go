@@ -1,4 +1,4 @@
-package vfs
+package vfstest
 
 import (
 	"bytes"
@@ -7,16 +7,17 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"reflect"
 	"syscall"
 	"testing"
+
+	"holdfast/journal/vfs"
 )
 
 // both runs a test on the machine's file system and on the one in memory: they must not differ.
-func both(t *testing.T, test func(t *testing.T, fs FS, dir string)) {
-	t.Run("OS", func(t *testing.T) { test(t, OS{}, t.TempDir()) })
+func both(t *testing.T, test func(t *testing.T, fs vfs.FS, dir string)) {
+	t.Run("OS", func(t *testing.T) { test(t, vfs.OS{}, t.TempDir()) })
 	t.Run("Mem", func(t *testing.T) { test(t, NewMem(), "dir") })
 	t.Run("WithFaults", func(t *testing.T) {
 		test(t, WithFaults(NewMem(), func(Op) error { return nil }), "dir")
@@ -24,7 +25,7 @@ func both(t *testing.T, test func(t *testing.T, fs FS, dir string)) {
 }
 
 func TestFiles(t *testing.T) {
-	both(t, func(t *testing.T, disk FS, dir string) {
+	both(t, func(t *testing.T, disk vfs.FS, dir string) {
 		check := checker(t)
 		a := filepath.Join(dir, "a")
 		check(disk.MkdirAll(dir))
@@ -68,7 +69,7 @@ func checker(t *testing.T) func(error) {
 }
 
 func TestNames(t *testing.T) {
-	both(t, func(t *testing.T, disk FS, dir string) {
+	both(t, func(t *testing.T, disk vfs.FS, dir string) {
 		check := checker(t)
 		a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
 		f, err := disk.Create(a)
@@ -126,7 +127,7 @@ func TestNames(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-func wantBytes(t *testing.T, f File, want string) {
+func wantBytes(t *testing.T, f vfs.File, want string) {
 	t.Helper()
 	size, err := f.Size()
 	if err != nil {
@@ -142,7 +143,7 @@ func wantBytes(t *testing.T, f File, want string) {
 }
 
 func TestLock(t *testing.T) {
-	both(t, func(t *testing.T, disk FS, dir string) {
+	both(t, func(t *testing.T, disk vfs.FS, dir string) {
 		path := filepath.Join(dir, "LOCK")
 		for range 2 {
 			l, err := disk.Lock(path, "pid 12345")
@@ -150,7 +151,7 @@ func TestLock(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err = disk.Lock(path, "pid 6")
-			if !errors.Is(err, ErrLocked) || !bytes.Contains([]byte(err.Error()), []byte("pid 12345")) {
+			if !errors.Is(err, vfs.ErrLocked) || !bytes.Contains([]byte(err.Error()), []byte("pid 12345")) {
 				t.Errorf("second lock: %v", err)
 			}
 			if err := l.Close(); err != nil {
@@ -160,37 +161,7 @@ func TestLock(t *testing.T) {
 	})
 }
 
-func TestMkdirAll(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "a", "b", "c")
-	for range 2 {
-		if err := (OS{}).MkdirAll(dir); err != nil {
-			t.Fatal(err)
-		}
-	}
-	st, err := os.Stat(dir)
-	if err != nil || st.Mode().Perm() != dirPerm {
-		t.Errorf("%v %v", st.Mode(), err)
-	}
-	file := filepath.Join(dir, "f")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := (OS{}).MkdirAll(file); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("over a file: %v", err)
-	}
-}
-
-func TestUsage(t *testing.T) {
-	u, err := OS{}.Usage(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p := u.UsedPercent(); u.Total <= 0 || u.Free < 0 || p < 0 || p > 100 {
-		t.Errorf("%+v: %f percent", u, p)
-	}
-	if p := (Usage{}).UsedPercent(); p != 0 {
-		t.Errorf("nothing known: %f percent", p)
-	}
+func TestCapacity(t *testing.T) {
 	m := NewMem()
 	m.SetCapacity(1000)
 	f, err := m.Create("f")

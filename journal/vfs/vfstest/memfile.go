@@ -1,4 +1,4 @@
-package vfs
+package vfstest
 
 import (
 	"io"
@@ -13,7 +13,7 @@ type memFile struct {
 	writable bool
 }
 
-// ReadAt implements File.
+// ReadAt implements vfs.File.
 func (f *memFile) ReadAt(p []byte, offset int64) (int, error) {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
@@ -27,7 +27,7 @@ func (f *memFile) ReadAt(p []byte, offset int64) (int, error) {
 	return n, nil
 }
 
-// WriteAt implements File.
+// WriteAt implements vfs.File.
 func (f *memFile) WriteAt(p []byte, offset int64) (int, error) {
 	c := change{offset: offset, data: append([]byte{}, p...)}
 	if err := f.change("write", offset+int64(len(p)), c); err != nil {
@@ -36,12 +36,12 @@ func (f *memFile) WriteAt(p []byte, offset int64) (int, error) {
 	return len(p), nil
 }
 
-// Truncate implements File.
+// Truncate implements vfs.File.
 func (f *memFile) Truncate(size int64) error {
 	return f.change("truncate", size, change{offset: size})
 }
 
-// Preallocate implements File.
+// Preallocate implements vfs.File.
 func (f *memFile) Preallocate(size int64) error {
 	if held, _ := f.Size(); held >= size {
 		return nil
@@ -49,7 +49,7 @@ func (f *memFile) Preallocate(size int64) error {
 	return f.change("fallocate", size, change{offset: size})
 }
 
-// Start implements File. It changes nothing: unsynced bytes may or may not survive a crash anyway.
+// Start implements vfs.File. It changes nothing: unsynced bytes may or may not survive a crash anyway.
 func (f *memFile) Start(int64, int64) {}
 
 func (f *memFile) change(op string, size int64, c change) error {
@@ -67,7 +67,7 @@ func (f *memFile) change(op string, size int64, c change) error {
 	return nil
 }
 
-// Sync implements File.
+// Sync implements vfs.File.
 func (f *memFile) Sync() error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
@@ -78,14 +78,14 @@ func (f *memFile) Sync() error {
 	return nil
 }
 
-// Size implements File.
+// Size implements vfs.File.
 func (f *memFile) Size() (int64, error) {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
 	return int64(len(f.node.data)), nil
 }
 
-// Close implements File. It syncs nothing.
+// Close implements vfs.File. It syncs nothing.
 func (f *memFile) Close() error { return nil }
 
 func (n *node) apply(c change) { n.data = c.on(n.data) }

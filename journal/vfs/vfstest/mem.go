@@ -1,4 +1,4 @@
-package vfs
+package vfstest
 
 import (
 	"fmt"
@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"holdfast/journal/vfs"
 )
 
 // Mem is a file system in memory that tracks which state is synced, so that it can be cloned as a
@@ -64,8 +66,8 @@ func (m *Mem) SetCapacity(total int64) {
 	m.total = total
 }
 
-// Create implements FS.
-func (m *Mem) Create(path string) (File, error) {
+// Create implements vfs.FS.
+func (m *Mem) Create(path string) (vfs.File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := m.names[path]
@@ -78,13 +80,13 @@ func (m *Mem) Create(path string) (File, error) {
 	return &memFile{fs: m, node: n, path: path, writable: true}, nil
 }
 
-// Open implements FS.
-func (m *Mem) Open(path string) (File, error) { return m.open(path, false) }
+// Open implements vfs.FS.
+func (m *Mem) Open(path string) (vfs.File, error) { return m.open(path, false) }
 
-// OpenReadWrite implements FS.
-func (m *Mem) OpenReadWrite(path string) (File, error) { return m.open(path, true) }
+// OpenReadWrite implements vfs.FS.
+func (m *Mem) OpenReadWrite(path string) (vfs.File, error) { return m.open(path, true) }
 
-func (m *Mem) open(path string, writable bool) (File, error) {
+func (m *Mem) open(path string, writable bool) (vfs.File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := m.names[path]
@@ -98,7 +100,7 @@ func missing(op, path string) error {
 	return &fs.PathError{Op: op, Path: path, Err: fs.ErrNotExist}
 }
 
-// Remove implements FS.
+// Remove implements vfs.FS.
 func (m *Mem) Remove(path string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -109,7 +111,7 @@ func (m *Mem) Remove(path string) error {
 	return nil
 }
 
-// Rename implements FS.
+// Rename implements vfs.FS.
 func (m *Mem) Rename(oldPath, newPath string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -135,7 +137,7 @@ func (c nameChange) apply(names map[string]*node) {
 	}
 }
 
-// List implements FS.
+// List implements vfs.FS.
 func (m *Mem) List(dir string) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -149,21 +151,21 @@ func (m *Mem) List(dir string) ([]string, error) {
 	return names, nil
 }
 
-// Stat implements FS. It keeps no times.
-func (m *Mem) Stat(path string) (Info, error) {
+// Stat implements vfs.FS. It keeps no times.
+func (m *Mem) Stat(path string) (vfs.Info, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := m.names[path]
 	if n == nil {
-		return Info{}, missing("stat", path)
+		return vfs.Info{}, missing("stat", path)
 	}
-	return Info{Size: int64(len(n.data)), ModTime: time.Time{}}, nil
+	return vfs.Info{Size: int64(len(n.data)), ModTime: time.Time{}}, nil
 }
 
-// MkdirAll implements FS.
+// MkdirAll implements vfs.FS.
 func (m *Mem) MkdirAll(string) error { return nil }
 
-// SyncDir implements FS.
+// SyncDir implements vfs.FS.
 func (m *Mem) SyncDir(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -183,12 +185,12 @@ func inDir(path, dir string) bool {
 	return path != "" && filepath.Dir(path) == filepath.Clean(dir)
 }
 
-// Lock implements FS among the users of one Mem; a clone starts without locks.
+// Lock implements vfs.FS among the users of one Mem; a clone starts without locks.
 func (m *Mem) Lock(path, note string) (io.Closer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if holder, held := m.locks[path]; held {
-		return nil, fmt.Errorf("%s: %w by %s", path, ErrLocked, strings.TrimSpace(holder))
+		return nil, fmt.Errorf("%s: %w by %s", path, vfs.ErrLocked, strings.TrimSpace(holder))
 	}
 	m.locks[path] = note
 	return &memLock{fs: m, path: path}, nil
@@ -206,14 +208,14 @@ func (l *memLock) Close() error {
 	return nil
 }
 
-// Usage implements FS.
-func (m *Mem) Usage(string) (Usage, error) {
+// Usage implements vfs.FS.
+func (m *Mem) Usage(string) (vfs.Usage, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.total == 0 {
-		return Usage{}, nil
+		return vfs.Usage{}, nil
 	}
-	return Usage{Total: m.total, Free: max(0, m.total-m.used())}, nil
+	return vfs.Usage{Total: m.total, Free: max(0, m.total-m.used())}, nil
 }
 
 // used counts file lengths. The caller holds mu.
