@@ -323,15 +323,3 @@ func TestRuleString(t *testing.T) {
 		t.Error(got)
 	}
 }
-
-func TestDistance(t *testing.T) {
-	for _, tt := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"abc", "", 3}, {"", "ab", 2}, {"flushal", "flushall", 1},
-		{"kitten", "sitting", 3}, {"get", "set", 1}} {
-		if got := distance(tt.a, tt.b); got != tt.want {
-			t.Errorf("distance(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
-		}
-	}
-}

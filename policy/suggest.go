@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 	"strings"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // maxSuggestions bounds how many names an error proposes.
@@ -14,7 +16,7 @@ func didYouMean(prefix, name string, known []string) string {
 	best := 1 + len(name)/3 // more changes than that make another word
 	var close []string
 	for _, candidate := range known {
-		d := distance(name, candidate)
+		d := levenshtein.ComputeDistance(name, candidate)
 		if d < best {
 			best, close = d, close[:0]
 		}
@@ -28,25 +30,4 @@ func didYouMean(prefix, name string, known []string) string {
 	slices.Sort(close)
 	close = close[:min(len(close), maxSuggestions)]
 	return ": did you mean " + strings.Join(close, " or ") + "?"
-}
-
-// distance is the Levenshtein distance in bytes: how many must be added, removed or replaced.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -1,52 +1,29 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
+	"errors"
+	"math"
 	"testing"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-func TestGroupMemory(t *testing.T) {
+func TestLeastOf(t *testing.T) {
 	t.Parallel()
-	const self = "proc/self/cgroup"
+	none := func() (uint64, error) { return 7, errors.New("no limit") }
 	for _, tc := range []struct {
-		name  string
-		files map[string]string
-		want  int64
+		name    string
+		sources []memlimit.Provider
+		want    int64
 	}{
-		{"no control groups", nil, 0},
-		{"version 1", map[string]string{
-			"sys/fs/cgroup/memory/memory.limit_in_bytes": "1073741824\n"}, 1 << 30},
-		{"version 1 without a limit", map[string]string{
-			"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n"}, 0},
-		{"version 2, in a container", map[string]string{
-			self: "0::/\n", "sys/fs/cgroup/memory.max": "536870912\n"}, 512 << 20},
-		{"version 2, a service", map[string]string{
-			self: "1:name=systemd:/x\n0::/system.slice/h.service\n",
-			"sys/fs/cgroup/system.slice/h.service/memory.max": "max\n",
-			"sys/fs/cgroup/system.slice/memory.max":           "2147483648\n"}, 2 << 30},
-		{"the least counts", map[string]string{
-			self:                           "0::/a/b\n",
-			"sys/fs/cgroup/a/b/memory.max": "4096\n",
-			"sys/fs/cgroup/a/memory.max":   "8192\n"}, 4096},
-		{"nonsense", map[string]string{
-			self: "0::/a\n", "sys/fs/cgroup/a/memory.max": "-5\n"}, 0},
+		{"nothing is known", nil, 0},
+		{"no limit", []memlimit.Provider{none, memlimit.Limit(0)}, 0},
+		{"the least counts", []memlimit.Provider{memlimit.Limit(9), memlimit.Limit(5), none, memlimit.Limit(8)}, 5},
+		{"more than a number holds", []memlimit.Provider{memlimit.Limit(math.MaxUint64), memlimit.Limit(3)}, 3},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			root := t.TempDir()
-			for name, text := range tc.files {
-				file := filepath.Join(root, name)
-				if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if got := groupMemory(root); got != tc.want {
-				t.Errorf("got %d, want %d", got, tc.want)
-			}
-		})
+		if got := leastOf(tc.sources...); got != tc.want {
+			t.Errorf("%s: %d, want %d", tc.name, got, tc.want)
+		}
 	}
 }
 

@@ -296,7 +296,7 @@ func outageText(o *Outage) string {
 type pairs struct{ t table }
 
 func (p *pairs) add(name, format string, args ...any) {
-	p.t.rows = append(p.t.rows, []string{name, fmt.Sprintf(format, args...)})
+	p.t.rows = append(p.t.rows, []string{name, Clean(fmt.Sprintf(format, args...))})
 }
 
 func (p *pairs) lines() []string { return p.t.lines() }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -24,35 +25,18 @@ func (t *table) row(cells ...any) {
 	t.rows = append(t.rows, r)
 }
 
-// lines returns the table, with its head if it has one. The table must not be empty.
+// lines returns the table, with its head if it has one.
 func (t *table) lines() []string {
-	all := t.rows
-	if t.head != nil {
-		all = append([][]string{t.head}, t.rows...)
-	}
-	widths := make([]int, len(all[0]))
-	for _, r := range all {
-		for i, c := range r {
-			widths[i] = max(widths[i], utf8.RuneCountInString(c))
-		}
-	}
-	out := make([]string, len(all))
-	for i, r := range all {
-		out[i] = format(r, widths)
-	}
-	return out
-}
-
-func format(row []string, widths []int) string {
 	var b strings.Builder
-	for i, c := range row {
-		if i > 0 {
-			b.WriteString("  ")
-		}
-		b.WriteString(c)
-		b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c)))
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	if t.head != nil {
+		fmt.Fprintln(w, strings.Join(t.head, "\t"))
 	}
-	return strings.TrimRight(b.String(), " ")
+	for _, r := range t.rows {
+		fmt.Fprintln(w, strings.Join(r, "\t")) // cells hold no tabs: see Clean
+	}
+	_ = w.Flush() // a builder takes everything
+	return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 }
 
 // counted returns a number with its noun: "1 link", "2 links".
