@@ -13,6 +13,7 @@ import (
 	"holdfast/proxy"
 	"holdfast/proxy/certs"
 	"holdfast/proxy/proxytest"
+	"holdfast/proxy/proxytest/local"
 )
 
 // The console and HTTP speak TLS only, ask for certificates as configured, and HTTP is served by the
@@ -23,7 +24,7 @@ func TestTLSConsoleAndHTTP(t *testing.T) {
 	k := newKeys(t)
 	var addr [2]string
 	for i := range addr {
-		port, err := proxytest.FreePort()
+		port, err := local.FreePort()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"holdfast/proxy"
 	"holdfast/proxy/certs"
 	"holdfast/proxy/proxytest"
+	"holdfast/proxy/proxytest/local"
 	"holdfast/proxy/recorder"
 	"holdfast/proxy/upstream"
 )
@@ -31,45 +31,28 @@ type wiretap struct {
 
 func newWiretap(t testing.TB, target string) *wiretap {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	tap := &wiretap{}
+	tap.addr = startRelay(t, target, func(p *local.Pair) { p.Pass(tap.keep, tap.keep) })
+	return tap
+}
+
+// keep is a local.Filter.
+func (r *wiretap) keep(p []byte) ([]byte, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen.Write(p)
+	return p, true
+}
+
+// startRelay starts a relay to target and returns its address.
+func startRelay(t testing.TB, target string, carry func(*local.Pair)) string {
+	t.Helper()
+	r, err := local.StartRelay(func() (net.Conn, error) { return net.Dial("tcp", target) }, carry)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &wiretap{addr: ln.Addr().String()}
-	t.Cleanup(relayFrom(ln, target, r))
-	return r
-}
-
-// relayFrom carries the connections of a listener to target, and copies them to seen, until it is stopped.
-func relayFrom(ln net.Listener, target string, seen io.Writer) (stop func()) {
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			client, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			server, err := net.Dial("tcp", target)
-			if err != nil {
-				client.Close()
-				continue
-			}
-			for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
-				all.Go(func() {
-					_, _ = io.Copy(io.MultiWriter(way[1], seen), way[0])
-					way[0].Close()
-					way[1].Close()
-				})
-			}
-		}
-	})
-	return func() { ln.Close(); all.Wait() }
-}
-
-func (r *wiretap) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.seen.Write(p)
+	t.Cleanup(r.Close)
+	return r.Addr
 }
 
 func (r *wiretap) bytes() []byte {
@@ -103,7 +86,7 @@ func TestNothingInClear(t *testing.T) {
 		const password = "the-password-itself"
 		srv := proxytest.StartServer(t, append(args, "--requirepass", password)...)
 		behind := newWiretap(t, secure)
-		port, err := proxytest.FreePort()
+		port, err := local.FreePort()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,12 +156,10 @@ func (k *keys) behindTLS(target string) string {
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{pair}})
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	k.t.Cleanup(relayFrom(ln, target, io.Discard))
-	return ln.Addr().String()
+	config := &tls.Config{Certificates: []tls.Certificate{pair}}
+	return startRelay(k.t, target, func(p *local.Pair) {
+		(&local.Pair{Client: tls.Server(p.Client, config), Server: p.Server}).Pass(nil, nil)
+	})
 }
 
 // Sentinels are asked by TLS, and followed.

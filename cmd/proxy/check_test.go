@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"holdfast/proxy/proxytest"
+	"holdfast/proxy/proxytest/local"
 )
 
 // configFile writes a configuration file and returns its path.
@@ -189,7 +190,7 @@ func TestCheckExposedListener(t *testing.T) {
 
 func TestCheckUnreachable(t *testing.T) {
 	t.Parallel()
-	port, err := proxytest.FreePort()
+	port, err := local.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

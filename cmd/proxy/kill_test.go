@@ -109,7 +109,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 			t.Parallel()
 			srv := proxytest.StartServer(t)
 			relay := startKillRelay(t, srv.Addr)
-			p := startProxyAt(t, relay.addr, killRules)
+			p := startProxyAt(t, relay.Addr, killRules)
 			before, after := c.rehearse(p, srv)
 			kills := 0
 			for at := (point{}); ; at = at.next() {
@@ -118,7 +118,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 				}
 				kills++
 				relay.settle(t, srv)
-				p = startProxyAt(t, relay.addr, killRules)
+				p = startProxyAt(t, relay.Addr, killRules)
 				c.verify(t, p, srv, at, before, after)
 			}
 			if kills < 4 {

@@ -128,7 +128,7 @@ func TestKillTheRepair(t *testing.T) {
 	relay := startKillRelay(t, srv.Addr)
 	relay.marks = [][]byte{[]byte("WATCH\r\n")}
 	file := filepath.Join(filepath.Dir(p.file), "repair.yaml")
-	if err := os.WriteFile(file, []byte(p.configAt(relay.addr, repairConfig)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(p.configAt(relay.Addr, repairConfig)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	kills := 0

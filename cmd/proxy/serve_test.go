@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"holdfast/proxy/proxytest"
+	"holdfast/proxy/proxytest/local"
 )
 
 // A process is a proxy that runs.
@@ -111,7 +112,7 @@ func (p *process) configAt(upstream, more string) string {
 
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	port, err := proxytest.FreePort()
+	port, err := local.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"holdfast/journal/replay"
 	"holdfast/proxy/proxytest"
+	"holdfast/proxy/proxytest/local"
 )
 
 // halves records a thousand keys in a base and a thousand in the stream behind it, and gives the digest
@@ -79,7 +80,7 @@ func TestRestartedAtEachStep(t *testing.T) {
 // data pass; -1: the target cannot come.
 func stalledWay(t *testing.T, after int) (listen string, relay *proxytest.FaultProxy) {
 	t.Helper()
-	port, err := proxytest.FreePort()
+	port, err := local.FreePort()
 	check(t, err)
 	listen = "127.0.0.1:" + itoa(port)
 	relay = proxytest.StartFaultProxy(t, listen)

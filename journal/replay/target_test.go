@@ -12,6 +12,7 @@ import (
 
 	"holdfast/journal/replay"
 	"holdfast/proxy/proxytest"
+	"holdfast/proxy/proxytest/local"
 )
 
 // plan works out a plan for the end.
@@ -186,7 +187,7 @@ func TestRestoreSurvivesCut(t *testing.T) {
 	}
 	want := digest(srv)
 	r.caughtUp()
-	port, err := proxytest.FreePort()
+	port, err := local.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -174,17 +174,7 @@ func (b *bench) median(k key, figure func(sample) float64) float64 {
 	for i, s := range samples {
 		values[i] = figure(s)
 	}
-	return middle(values)
-}
-
-// middle is the median of one or more values. It sorts them.
-func middle(values []float64) float64 {
-	slices.Sort(values)
-	half := len(values) / 2
-	if len(values)%2 == 1 {
-		return values[half]
-	}
-	return (values[half-1] + values[half]) / 2
+	return harness.Median(values)
 }
 
 // pairs are the ratios of a figure of one target to that of another, cell by cell and round by

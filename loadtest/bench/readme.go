@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"holdfast/loadtest/harness"
 )
 
 // readmeCells are the cells in the README.
@@ -39,7 +41,7 @@ func (b *bench) readme() string {
 			fmt.Fprintf(&w, " %.2f |", b.median(key{proxy, c}, proxyCPU))
 		}
 		for _, proxy := range readmeProxies {
-			fmt.Fprintf(&w, " %s |", ratio(b.against(key{proxy, c}, "direct", opsPerSecond)))
+			fmt.Fprintf(&w, " %s |", harness.Ratio(b.against(key{proxy, c}, "direct", opsPerSecond)))
 		}
 		w.WriteString("\n")
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"os/exec"
 	"strings"
 	"time"
@@ -70,12 +71,12 @@ func (b *bench) writeTable(w *strings.Builder) {
 			cpu, cpuRatio := "", ""
 			if t.proxy != nil {
 				cpu = fmt.Sprintf("%.2f", b.median(k, proxyCPU))
-				cpuRatio = ratio(b.against(k, "twemproxy", proxyCPU))
+				cpuRatio = harness.Ratio(b.against(k, "twemproxy", proxyCPU))
 			}
 			fmt.Fprintf(w, "| %s | %d | %d | %s | %.0f | %s | %s | %s | %s | %.2f |\n",
 				c.workload, c.depth, c.connections, t.name, b.median(k, opsPerSecond),
-				ratio(b.against(k, "direct", opsPerSecond)),
-				ratio(b.against(k, "twemproxy", opsPerSecond)),
+				harness.Ratio(b.against(k, "direct", opsPerSecond)),
+				harness.Ratio(b.against(k, "twemproxy", opsPerSecond)),
 				cpu, cpuRatio, b.median(k, serverCPU))
 		}
 	}
@@ -89,37 +90,21 @@ func (b *bench) against(k key, other string, figure func(sample) float64) float6
 	return 0
 }
 
-func ratio(r float64) string {
-	if r == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%.2f", r)
-}
-
 // goal is a limit that the proxy must keep in every cell of a depth.
 type goal struct {
 	text   string
 	other  string
 	depth  int // 0: every depth
-	limit  float64
-	atMost bool
+	limit  harness.Limit
 	figure func(sample) float64
 }
 
 var goals = []goal{
-	{"CPU per command at most 0.75 of twemproxy's", "twemproxy", 1, 0.75, true, proxyCPU},
-	{"CPU per command at most 0.25 of twemproxy's", "twemproxy", 16, 0.25, true, proxyCPU},
-	{"throughput at least 1.1 of twemproxy's", "twemproxy", 1, 1.1, false, opsPerSecond},
-	{"throughput at least 2.0 of twemproxy's", "twemproxy", 16, 2, false, opsPerSecond},
-	{"throughput at least 0.9 of direct", "direct", 0, 0.9, false, opsPerSecond},
-}
-
-// holds reports whether a ratio reaches the goal.
-func (g goal) holds(ratio float64) bool {
-	if g.atMost {
-		return ratio <= g.limit
-	}
-	return ratio >= g.limit
+	{"CPU per command at most 0.75 of twemproxy's", "twemproxy", 1, harness.Limit{Value: 0.75, AtMost: true}, proxyCPU},
+	{"CPU per command at most 0.25 of twemproxy's", "twemproxy", 16, harness.Limit{Value: 0.25, AtMost: true}, proxyCPU},
+	{"throughput at least 1.1 of twemproxy's", "twemproxy", 1, harness.Limit{Value: 1.1}, opsPerSecond},
+	{"throughput at least 2.0 of twemproxy's", "twemproxy", 16, harness.Limit{Value: 2}, opsPerSecond},
+	{"throughput at least 0.9 of direct", "direct", 0, harness.Limit{Value: 0.9}, opsPerSecond},
 }
 
 // writeGoals writes the number of cells that reach each goal, and the others with their figure.
@@ -133,7 +118,7 @@ func (b *bench) writeGoals(w *strings.Builder) {
 				continue
 			}
 			all++
-			if !g.holds(r) {
+			if !g.limit.Holds(r) {
 				missed = append(missed, fmt.Sprintf("%s depth %d × %d: %.2f",
 					c.workload, c.depth, c.connections, r))
 			}
@@ -160,7 +145,8 @@ func (b *bench) writeRules(w *strings.Builder) {
 		if len(all) == 0 {
 			continue
 		}
-		m, verdict, name := middle(all), "reached", fmt.Sprint(depth)
+		slices.Sort(all)
+		m, verdict, name := harness.Median(all), "reached", fmt.Sprint(depth)
 		if m > rulesLimit {
 			verdict = "missed"
 		}

@@ -140,8 +140,8 @@ func (b *bench) writeTLSRow(w *strings.Builder, t *target, c cell) {
 		cpu = fmt.Sprintf("%.2f", b.median(k, proxyCPU))
 	}
 	if secured {
-		rateRatio = ratio(b.against(k, plain, opsPerSecond))
-		cpuRatio = ratio(b.against(k, plain, proxyCPU))
+		rateRatio = harness.Ratio(b.against(k, plain, opsPerSecond))
+		cpuRatio = harness.Ratio(b.against(k, plain, proxyCPU))
 	}
 	fmt.Fprintf(w, "| %s | %d | %d | %s | %.0f | %s | %s | %s | %.2f |\n", c.workload, c.depth, c.connections,
 		t.name, b.median(k, opsPerSecond), rateRatio, cpu, cpuRatio, b.median(k, serverCPU))

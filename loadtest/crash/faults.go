@@ -18,9 +18,9 @@ func (r *round) span(most time.Duration) time.Duration {
 }
 
 // some chooses about half of them.
-func (r *round) some(*pair) bool { return r.rng.IntN(2) == 0 }
+func (r *round) some(*way) bool { return r.rng.IntN(2) == 0 }
 
-func all(*pair) bool { return true }
+func all(*way) bool { return true }
 
 // lasts decides whether a condition goes on to the end of the life.
 func (r *round) lasts() bool { return r.lasting || r.rng.IntN(4) == 0 }
@@ -28,22 +28,22 @@ func (r *round) lasts() bool { return r.lasting || r.rng.IntN(4) == 0 }
 // The network between the proxies and the server.
 var (
 	cutLinks = fault{"links are cut", func(r *round) error {
-		which := []func(*pair) bool{all, r.some}[r.rng.IntN(2)]
-		r.front.cut(func(p *pair) bool { return p.sort() == ordinary && which(p) })
+		which := []func(*way) bool{all, r.some}[r.rng.IntN(2)]
+		r.front.cut(func(w *way) bool { return w.sort() == ordinary && which(w) })
 		return nil
 	}}
 	stallLinks = fault{"links stall", func(r *round) error {
 		r.front.stall(ordinary)
-		r.load.pause(r.span(200 * time.Millisecond))
+		r.load.Pause(r.span(200 * time.Millisecond))
 		if r.rng.IntN(2) == 0 { // bytes in flight do not arrive
-			r.front.cut(func(p *pair) bool { return p.sort() == ordinary })
+			r.front.cut(func(w *way) bool { return w.sort() == ordinary })
 		}
 		r.front.calm()
 		return nil
 	}}
 	freezePrimary = fault{"the primary stops for a while", func(r *round) error {
 		r.primary.freeze()
-		r.load.pause(r.span(150 * time.Millisecond))
+		r.load.Pause(r.span(150 * time.Millisecond))
 		r.primary.thaw()
 		return nil
 	}}
@@ -58,13 +58,13 @@ var (
 	killProxy = fault{"a proxy is killed and restarted", func(r *round) error {
 		p := r.proxies[r.rng.IntN(len(r.proxies))]
 		p.kill()
-		r.load.pause(r.span(30 * time.Millisecond))
+		r.load.Pause(r.span(30 * time.Millisecond))
 		return p.start()
 	}}
 	freezeProxy = fault{"a proxy stops for a while", func(r *round) error {
 		p := r.proxies[r.rng.IntN(len(r.proxies))]
 		p.freeze()
-		r.load.pause(r.span(100 * time.Millisecond))
+		r.load.Pause(r.span(100 * time.Millisecond))
 		p.thaw()
 		return nil
 	}}
@@ -91,12 +91,12 @@ var (
 // The stream's connection to the journal.
 var (
 	cutTap = fault{"the journal is cut off", func(r *round) error {
-		r.front.cut(func(p *pair) bool { return p.sort() == replication })
+		r.front.cut(func(w *way) bool { return w.sort() == replication })
 		return nil
 	}}
 	stallTap = fault{"the journal's stream stalls", func(r *round) error {
 		r.front.stall(replication)
-		r.load.pause(r.span(200 * time.Millisecond))
+		r.load.Pause(r.span(200 * time.Millisecond))
 		if !r.lasts() {
 			r.front.calm()
 		}
@@ -115,7 +115,7 @@ var (
 	freezeReplica = fault{"a replica stops", func(r *round) error {
 		s := r.anyReplica()
 		s.freeze()
-		r.load.pause(r.span(200 * time.Millisecond))
+		r.load.Pause(r.span(200 * time.Millisecond))
 		if !r.lasts() {
 			s.thaw()
 		}
@@ -128,7 +128,7 @@ var (
 	stallReplica = fault{"a replica's stream stalls", func(r *round) error {
 		way := r.anyWay()
 		way.stall(replication)
-		r.load.pause(r.span(200 * time.Millisecond))
+		r.load.Pause(r.span(200 * time.Millisecond))
 		if !r.lasts() {
 			way.calm()
 		}
@@ -140,7 +140,7 @@ var (
 		way := r.anyWay()
 		way.stall(replication)
 		way.cut(all)
-		r.load.pause(500*time.Millisecond + r.span(time.Second))
+		r.load.Pause(500*time.Millisecond + r.span(time.Second))
 		if r.rng.IntN(2) == 0 {
 			way.calm()
 		}
@@ -150,7 +150,7 @@ var (
 		r.calm() // it cannot come back through a stalled network
 		s := r.anyReplica()
 		s.kill()
-		r.load.pause(r.span(30 * time.Millisecond))
+		r.load.Pause(r.span(30 * time.Millisecond))
 		if err := s.start(r.ctx); err != nil {
 			return err
 		}
@@ -164,7 +164,7 @@ var (
 		if _, err := r.primary.ask("CONFIG", "SET", "appendonly", "no"); err != nil {
 			return err
 		}
-		r.load.pause(r.span(100 * time.Millisecond))
+		r.load.Pause(r.span(100 * time.Millisecond))
 		if r.lasts() {
 			return nil
 		}
@@ -199,7 +199,7 @@ func (r *round) calm() {
 func (r *round) disturb(span time.Duration) error {
 	deadline := time.Now().Add(span)
 	for time.Now().Before(deadline) && r.ctx.Err() == nil {
-		r.load.pause(min(r.span(120*time.Millisecond), time.Until(deadline)))
+		r.load.Pause(min(r.span(120*time.Millisecond), time.Until(deadline)))
 		if len(r.faults) == 0 || time.Now().After(deadline) {
 			continue
 		}

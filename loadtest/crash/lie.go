@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"holdfast/proxy/proxytest/local"
 )
 
 // A lie is a relay's falsification of commands and replies about durability. The harness lies to
@@ -47,9 +49,9 @@ func (w *rewriter) rewrite(l *lie, data []byte, requests bool) []byte {
 func (l *lie) question(raw []byte, args []string) []byte {
 	switch {
 	case len(args) == 3 && strings.EqualFold(args[0], "WAIT"):
-		return encode("EVAL_RO", "return "+args[1], "0")
+		return local.AppendCommand(nil, "EVAL_RO", "return "+args[1], "0")
 	case len(args) == 4 && strings.EqualFold(args[0], "WAITAOF"):
-		return encode("EVAL_RO", "return {"+args[1]+","+args[2]+"}", "0")
+		return local.AppendCommand(nil, "EVAL_RO", "return {"+args[1]+","+args[2]+"}", "0")
 	}
 	return raw
 }
@@ -119,15 +121,6 @@ func inline(data []byte) (args []string, size int) {
 		return nil, 0
 	}
 	return nil, end + 1
-}
-
-// encode is a command as clients send it.
-func encode(args ...string) []byte {
-	out := []byte("*" + strconv.Itoa(len(args)) + "\r\n")
-	for _, a := range args {
-		out = append(out, "$"+strconv.Itoa(len(a))+"\r\n"+a+"\r\n"...)
-	}
-	return out
 }
 
 // again copies the lie for another round.

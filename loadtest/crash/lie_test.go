@@ -3,17 +3,19 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"holdfast/proxy/proxytest/local"
 )
 
 func TestLiesAboutQuestions(t *testing.T) {
-	set := string(encode("SET", "k", "WAIT 1 2"))
+	set := string(local.AppendCommand(nil, "SET", "k", "WAIT 1 2"))
 	tests := []struct{ name, in, want string }{
 		{"others pass", set, set},
 		{"an inline command passes", "PING\r\n", "PING\r\n"},
-		{"WAIT", set + string(encode("wait", "2", "100")),
-			set + string(encode("EVAL_RO", "return 2", "0"))},
-		{"WAITAOF", string(encode("WAITAOF", "1", "3", "100")) + set,
-			string(encode("EVAL_RO", "return {1,3}", "0")) + set},
+		{"WAIT", set + string(local.AppendCommand(nil, "wait", "2", "100")),
+			set + string(local.AppendCommand(nil, "EVAL_RO", "return 2", "0"))},
+		{"WAITAOF", string(local.AppendCommand(nil, "WAITAOF", "1", "3", "100")) + set,
+			string(local.AppendCommand(nil, "EVAL_RO", "return {1,3}", "0")) + set},
 	}
 	for _, tt := range tests {
 		for _, piece := range []int{1, 7, len(tt.in)} {
@@ -28,8 +30,8 @@ func TestLiesAboutQuestions(t *testing.T) {
 		}
 	}
 	var w rewriter
-	if got := string(w.rewrite(&lie{aof: true}, encode("WAIT", "1", "1"), true)); got !=
-		string(encode("WAIT", "1", "1")) {
+	if got := string(w.rewrite(&lie{aof: true}, local.AppendCommand(nil, "WAIT", "1", "1"), true)); got !=
+		string(local.AppendCommand(nil, "WAIT", "1", "1")) {
 		t.Errorf("a lie about something else: %q", got)
 	}
 }

@@ -61,7 +61,7 @@ func (w *worker) open(resp3 bool) (*harness.Client, error) {
 		_, err = c.Must("SELECT", strconv.Itoa(w.db))
 	}
 	if err != nil && c != nil {
-		w.drop(c)
+		w.Drop(c)
 	}
 	return c, err
 }

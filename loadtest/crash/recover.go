@@ -13,7 +13,7 @@ import (
 // strike begins a turmoil: from here on the primary may be gone.
 func (r *round) strike() {
 	r.load.struck.Store(true)
-	r.struck = r.load.clock()
+	r.struck = r.load.Clock()
 	if r.first == 0 {
 		r.first = r.struck
 	}
@@ -22,7 +22,7 @@ func (r *round) strike() {
 // settle ends the turmoil: one primary is there, alone.
 func (r *round) settle() {
 	r.load.struck.Store(false)
-	r.turmoils = append(r.turmoils, history.Turmoil{From: r.struck, To: r.load.clock()})
+	r.turmoils = append(r.turmoils, history.Turmoil{From: r.struck, To: r.load.Clock()})
 }
 
 // aftermath is the time for which clients see the effects of a kill.
@@ -36,7 +36,7 @@ func (r *round) end(victims ...interface{ kill() }) {
 	for _, v := range victims {
 		v.kill()
 	}
-	r.load.pause(aftermath)
+	r.load.Pause(aftermath)
 	log, strange := r.load.stop()
 	r.log, r.problems = log, append(r.problems, strange...)
 	r.calm()
@@ -68,7 +68,7 @@ func (r *round) judge(what string, s *server, log *history.Log, registers bool) 
 	found := history.CheckLedger(log.Writes, state)
 	if registers {
 		ops := slices.Clone(log.Ops)
-		now := r.load.clock()
+		now := r.load.Clock()
 		for n := range registerKeys * databases {
 			key := inDatabase(registerKey(n%registerKeys), n/registerKeys)
 			ops = append(ops, history.Op{Key: key, Kind: history.Get, Saw: state.Registers[key],
@@ -188,7 +188,7 @@ func finishPower(r *round) error {
 func restartPrimary(r *round) error {
 	r.strike()
 	r.primary.kill()
-	r.load.pause(r.span(20 * time.Millisecond))
+	r.load.Pause(r.span(20 * time.Millisecond))
 	r.calm()
 	err := r.primary.start(r.ctx)
 	r.settle()
@@ -209,7 +209,7 @@ func finishAOF(r *round) error {
 func failOver(r *round) error {
 	r.strike()
 	r.primary.kill()
-	r.load.pause(r.span(20 * time.Millisecond))
+	r.load.Pause(r.span(20 * time.Millisecond))
 	r.calm()
 	if err := r.promote(); err != nil {
 		return err
@@ -267,11 +267,11 @@ func (r *round) move() error {
 	}
 	r.fronts = append(r.fronts, r.front)
 	var err error
-	if r.front, err = newRelay(r.primary.addr); err != nil {
+	if r.front, err = startRelay(r.primary.addr); err != nil {
 		return err
 	}
 	for _, p := range r.proxies {
-		if err := p.reload(r.front.addr); err != nil {
+		if err := p.reload(r.front.Addr); err != nil {
 			return err
 		}
 	}

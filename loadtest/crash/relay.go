@@ -6,20 +6,18 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"holdfast/proxy/proxytest/local"
 )
 
 // A relay is the network before a server: it can be cut, stalled and slowed down, can lead new
 // connections elsewhere, as a load balancer does, and can lie (lie.go). The replication link of a
 // journal or a replica, known by its PSYNC, can be treated apart from all others.
 type relay struct {
-	addr     string
-	listener net.Listener
-	running  sync.WaitGroup
+	*local.Relay
 
 	mu      sync.Mutex
 	target  string
-	pairs   map[*pair]struct{}
-	closed  bool
 	stalled [2]chan struct{} // by sort, closed when it goes on; nil: not stalled
 	delay   time.Duration    // on the way to replicas
 	lie     *lie             // nil: none
@@ -31,115 +29,69 @@ const (
 	ordinary
 )
 
-// A pair is one relayed connection.
-type pair struct {
-	client, server net.Conn
-	psync          atomic.Bool
+// A way is the server's side of a relayed connection.
+type way struct {
+	net.Conn
+	psync atomic.Bool
 }
 
-func (p *pair) close() {
-	p.client.Close()
-	p.server.Close()
-}
-
-func (p *pair) sort() int {
-	if p.psync.Load() {
+func (w *way) sort() int {
+	if w.psync.Load() {
 		return replication
 	}
 	return ordinary
 }
 
-func startRelay(addr, target string) (*relay, error) {
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	r := &relay{addr: ln.Addr().String(), listener: ln, target: target,
-		pairs: map[*pair]struct{}{}}
-	r.running.Go(r.accept)
-	return r, nil
+func startRelay(target string) (*relay, error) {
+	r := &relay{target: target}
+	var err error
+	r.Relay, err = local.StartRelay(r.dial, r.carry)
+	return r, err
 }
 
 // stop breaks every connection and joins the goroutines.
 func (r *relay) stop() {
-	r.mu.Lock()
-	r.closed = true
-	r.mu.Unlock()
-	r.listener.Close()
+	r.Refuse()
 	r.calm()
-	r.cut(func(*pair) bool { return true })
-	r.running.Wait()
+	r.Close()
 }
 
-// accept relays each connection.
-func (r *relay) accept() {
-	for {
-		c, err := r.listener.Accept()
-		if err != nil {
-			return
-		}
-		r.running.Go(func() { r.relay(c) })
-	}
-}
-
-func (r *relay) relay(c net.Conn) {
-	defer c.Close()
+func (r *relay) dial() (net.Conn, error) {
 	r.mu.Lock()
 	target := r.target
 	r.mu.Unlock()
-	s, err := net.DialTimeout("tcp", target, patience)
+	c, err := net.DialTimeout("tcp", target, patience)
 	if err != nil {
-		return
+		return nil, err
 	}
-	p := &pair{client: c, server: s}
-	defer p.close()
-	r.mu.Lock()
-	if r.closed {
-		r.mu.Unlock()
-		return
-	}
-	r.pairs[p] = struct{}{}
-	r.mu.Unlock()
-	var replies sync.WaitGroup
-	replies.Go(func() { r.pass(p, s, c, false) })
-	r.pass(p, c, s, true)
-	replies.Wait()
-	r.mu.Lock()
-	delete(r.pairs, p)
-	r.mu.Unlock()
+	return &way{Conn: c}, nil
 }
 
-// pass copies one direction until either end is gone, and then ends both.
-func (r *relay) pass(p *pair, from, to net.Conn, requests bool) {
-	defer p.close()
-	buf := make([]byte, 64<<10)
+func (r *relay) carry(p *local.Pair) {
+	w := p.Server.(*way)
+	p.Pass(r.filter(w, true), r.filter(w, false))
+}
+
+// filter treats one direction of a connection.
+func (r *relay) filter(w *way, requests bool) local.Filter {
 	var liar rewriter
-	for {
-		n, err := from.Read(buf)
-		data := buf[:n]
-		if requests && !p.psync.Load() && bytes.Contains(data, []byte("PSYNC\r\n")) {
-			p.psync.Store(true)
+	return func(data []byte) ([]byte, bool) {
+		if requests && !w.psync.Load() && bytes.Contains(data, []byte("PSYNC\r\n")) {
+			w.psync.Store(true)
 		}
-		l := r.hold(p, requests)
-		if l != nil && !p.psync.Load() {
+		l := r.hold(w, requests)
+		if l != nil && !w.psync.Load() {
 			data = liar.rewrite(l, data, requests)
 		}
-		if len(data) > 0 {
-			if _, err := to.Write(data); err != nil {
-				return
-			}
-		}
-		if err != nil {
-			return
-		}
+		return data, true
 	}
 }
 
 // hold keeps the bytes read for as long as the network does, and returns the lie in force.
-func (r *relay) hold(p *pair, requests bool) *lie {
+func (r *relay) hold(w *way, requests bool) *lie {
 	r.mu.Lock()
-	gate, delay, lie := r.stalled[p.sort()], time.Duration(0), r.lie
-	if p.sort() == replication && !requests {
+	gate, delay, lie := r.stalled[w.sort()], time.Duration(0), r.lie
+	if w.sort() == replication && !requests {
 		delay = r.delay
 	}
 	r.mu.Unlock()
@@ -151,14 +103,8 @@ func (r *relay) hold(p *pair, requests bool) *lie {
 }
 
 // cut breaks the connections selected by which.
-func (r *relay) cut(which func(*pair) bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for p := range r.pairs {
-		if which(p) {
-			p.close()
-		}
-	}
+func (r *relay) cut(which func(*way) bool) {
+	r.Cut(func(p *local.Pair) bool { return which(p.Server.(*way)) })
 }
 
 // stall lets nothing through on connections of a sort until calm.

@@ -8,11 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"holdfast/loadtest/crash/history"
-	"holdfast/loadtest/harness"
 )
 
 // A setting is shared by all rounds.
@@ -125,7 +123,7 @@ func (r *round) up() (err error) {
 		args...); err != nil {
 		return err
 	}
-	if r.front, err = newRelay(r.primary.addr); err != nil {
+	if r.front, err = startRelay(r.primary.addr); err != nil {
 		return err
 	}
 	r.front.tell(r.lie)
@@ -157,12 +155,12 @@ func (r *round) addReplicas(args []string) error {
 		if of, other := r.follow[i]; other {
 			follow = r.others[of].addr
 		}
-		way, err := newRelay(follow)
+		way, err := startRelay(follow)
 		if err != nil {
 			return err
 		}
 		r.ways = append(r.ways, way)
-		host, port := split2(way.addr)
+		host, port := split2(way.Addr)
 		s, err := newServer(r.ctx, r.server, r.dir, r.dir, fmt.Sprint("replica", i+1),
 			append([]string{"--replicaof", host, port}, args...)...)
 		if err != nil {
@@ -177,7 +175,7 @@ func (r *round) addProxies() error {
 	for i := range r.scenario.proxies {
 		name := fmt.Sprint("proxy", i+1)
 		folder := filepath.Join(r.data(), name+"-journal")
-		p, err := newProxy(r.dir, name, proxy{program: r.setting.proxy, upstream: r.front.addr,
+		p, err := newProxy(r.dir, name, proxy{program: r.setting.proxy, upstream: r.front.Addr,
 			journal: folder, settings: r.settings(folder), workers: 1 + r.rng.IntN(2)})
 		if err != nil {
 			return err
@@ -257,19 +255,4 @@ func (r *round) data() string {
 		return r.disk.root()
 	}
 	return r.dir
-}
-
-// newRelay starts a relay somewhere: another program may take a free address meanwhile.
-func newRelay(target string) (*relay, error) {
-	for range 8 {
-		addr, err := harness.FreeAddr()
-		if err != nil {
-			return nil, err
-		}
-		r, err := startRelay(addr, target)
-		if !errors.Is(err, syscall.EADDRINUSE) {
-			return r, err
-		}
-	}
-	return nil, syscall.EADDRINUSE
 }

@@ -93,17 +93,12 @@ func (s *server) ask(args ...string) (any, error) {
 
 // field is one field of INFO.
 func (s *server) field(section, name string) (string, error) {
-	v, err := s.ask("INFO", section)
+	c, err := harness.DialClient(s.addr, patience)
 	if err != nil {
 		return "", err
 	}
-	text, _ := v.(string)
-	for line := range strings.Lines(text) {
-		if value, ok := strings.CutPrefix(line, name+":"); ok {
-			return strings.TrimSpace(value), nil
-		}
-	}
-	return "", fmt.Errorf("no %s in INFO %s", name, section)
+	defer c.Close()
+	return c.Info(section, name)
 }
 
 // offset is a replica's offset, -1 during a full resync.

@@ -38,7 +38,7 @@ func (r *round) lead() error {
 		if err := step(); err != nil {
 			return err
 		}
-		r.load.pause(r.span(30 * time.Millisecond))
+		r.load.Pause(r.span(30 * time.Millisecond))
 	}
 	return nil
 }
@@ -46,8 +46,8 @@ func (r *round) lead() error {
 // wander moves connections to the target of new ones, some at a time.
 func (r *round) wander(times int) {
 	for range times {
-		r.front.cut(func(*pair) bool { return r.rng.IntN(3) == 0 })
-		r.load.pause(r.span(80 * time.Millisecond))
+		r.front.cut(func(*way) bool { return r.rng.IntN(3) == 0 })
+		r.load.Pause(r.span(80 * time.Millisecond))
 	}
 }
 
@@ -61,7 +61,7 @@ func finishSplitBrain(r *round) error {
 	if err := r.lead(); err != nil {
 		return err
 	}
-	begin := r.load.clock()
+	begin := r.load.Clock()
 	for range 4 {
 		way := r.ways[1+r.rng.IntN(2)] // to the replica of one of them
 		way.stall(replication)

@@ -179,7 +179,7 @@ func (w *worker) exec(commands ...[]string) (v any, s history.Span) {
 			v, err = c.Do(args...)
 			before = append(before, v)
 			if err != nil {
-				s.Return, s.Outcome, s.Text = w.clock(), history.Refused, "EXEC was not sent"
+				s.Return, s.Outcome, s.Text = w.Clock(), history.Refused, "EXEC was not sent"
 				w.disconnect()
 				return nil, s
 			}

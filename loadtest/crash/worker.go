@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -14,77 +13,39 @@ import (
 
 // A load is workers that write and read through the proxies until stop.
 type load struct {
+	*harness.Workers
 	addrs   []string // of the proxies
 	manner  manner
-	clock   func() time.Duration
-	ending  chan struct{} // closed by stop
-	struck  atomic.Bool   // the primary is being killed
-	working sync.WaitGroup
+	struck  atomic.Bool // the primary is being killed
+	workers []*worker
 
 	mu      sync.Mutex
-	conns   map[*harness.Client]struct{}
-	closed  bool // no new connections
 	strange []history.Problem
-	workers []*worker
 }
 
 // grace is the time for workers to finish their current step when the load stops.
 const grace = 200 * time.Millisecond
 
 func startLoad(addrs []string, workers int, seed uint64, m manner) *load {
-	begin := time.Now()
-	l := &load{addrs: addrs, manner: m, ending: make(chan struct{}),
-		conns: map[*harness.Client]struct{}{}, clock: func() time.Duration { return time.Since(begin) }}
+	l := &load{Workers: harness.NewWorkers(), addrs: addrs, manner: m}
 	for i := range workers {
 		w := &worker{load: l, id: i, proxy: i % len(addrs), log: &history.Log{},
 			rng: rand.New(rand.NewPCG(seed, uint64(i)))}
 		w.become()
 		l.workers = append(l.workers, w)
-		l.working.Go(w.run)
+		l.Go(w.run)
 	}
 	return l
 }
 
 // stop ends the load and returns the workers' logs.
 func (l *load) stop() (*history.Log, []history.Problem) {
-	close(l.ending)
-	force := time.AfterFunc(grace, l.closeAll)
-	l.working.Wait()
-	force.Stop()
-	l.closeAll()
+	l.Stop(grace)
 	logs := make([]*history.Log, len(l.workers))
 	for i, w := range l.workers {
 		logs[i] = w.log
 	}
 	return history.Join(logs), l.strange
-}
-
-func (l *load) closeAll() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.closed = true
-	for c := range l.conns {
-		c.Close()
-	}
-}
-
-func (l *load) stopping() bool {
-	select {
-	case <-l.ending:
-		return true
-	default:
-		return false
-	}
-}
-
-// pause waits a while, or until the end.
-func (l *load) pause(d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-l.ending:
-	}
 }
 
 // complain records a forbidden answer.
@@ -97,32 +58,17 @@ func (l *load) complain(format string, args ...any) {
 
 // connect opens a connection that stop closes.
 func (l *load) connect(addr string, resp3 bool) (*harness.Client, error) {
-	c, err := harness.DialClient(addr, patience)
+	c, err := l.Dial(addr, patience)
 	if err != nil {
 		return nil, err
 	}
-	l.mu.Lock()
-	if l.closed {
-		l.mu.Unlock()
-		c.Close()
-		return nil, context.Canceled
-	}
-	l.conns[c] = struct{}{}
-	l.mu.Unlock()
 	if resp3 {
 		if _, err := c.Must("HELLO", "3"); err != nil {
-			l.drop(c)
+			l.Drop(c)
 			return nil, err
 		}
 	}
 	return c, nil
-}
-
-func (l *load) drop(c *harness.Client) {
-	l.mu.Lock()
-	delete(l.conns, c)
-	l.mu.Unlock()
-	c.Close()
 }
 
 // A worker is one client of the load, in a goroutine of its own. It keeps to one proxy for the life
@@ -141,7 +87,7 @@ type worker struct {
 }
 
 func (w *worker) run() {
-	for !w.stopping() {
+	for !w.Stopping() {
 		if w.ready() {
 			w.step()
 		}
@@ -168,7 +114,7 @@ func (w *worker) ready() bool {
 func (w *worker) disconnect() {
 	for _, c := range []*harness.Client{w.conn, w.side} {
 		if c != nil {
-			w.drop(c)
+			w.Drop(c)
 		}
 	}
 	w.conn, w.side = nil, nil
@@ -176,7 +122,7 @@ func (w *worker) disconnect() {
 
 // rest is the pause after a failure.
 func (w *worker) rest() {
-	w.pause(time.Duration(2+w.rng.IntN(15)) * time.Millisecond)
+	w.Pause(time.Duration(2+w.rng.IntN(15)) * time.Millisecond)
 }
 
 // tag returns a unique value.
@@ -187,13 +133,13 @@ func (w *worker) tag() string {
 
 // span begins an interval.
 func (w *worker) span() history.Span {
-	return history.Span{Client: w.id, Proxy: w.proxy, Call: w.clock(), Return: history.Never}
+	return history.Span{Client: w.id, Proxy: w.proxy, Call: w.Clock(), Return: history.Never}
 }
 
 // finish ends an interval with a reply or the lack of one. It reports whether the command was
 // acknowledged.
 func (w *worker) finish(s *history.Span, v any, err error) bool {
-	s.Return = w.clock()
+	s.Return = w.Clock()
 	if err != nil {
 		s.Text = err.Error()
 		w.disconnect()

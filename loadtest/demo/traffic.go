@@ -8,6 +8,8 @@ import (
 	"io"
 	"strconv"
 	"time"
+
+	"holdfast/proxy/proxytest/local"
 )
 
 const (
@@ -78,9 +80,9 @@ func passOn(ctx context.Context, in io.Reader, lines chan<- struct{}, ended func
 func (t *traffic) burst(conn, round int, out []byte) ([]byte, int) {
 	key := loadPrefix + strconv.Itoa(conn) + ":" + strconv.Itoa(round/2%500)
 	if round%2 == 1 {
-		return appendCommand(out, "GET", key), 1
+		return local.AppendCommand(out, "GET", key), 1
 	}
-	return appendCommand(out, "SET", key, "written in round "+strconv.Itoa(round)), 1
+	return local.AppendCommand(out, "SET", key, "written in round "+strconv.Itoa(round)), 1
 }
 
 func (t *traffic) answer(line []byte) {
@@ -115,13 +117,4 @@ func (t *traffic) lap() lap {
 	}
 	*t = traffic{}
 	return l
-}
-
-// appendCommand appends a command as clients send it.
-func appendCommand(out []byte, args ...string) []byte {
-	out = fmt.Appendf(out, "*%d\r\n", len(args))
-	for _, a := range args {
-		out = fmt.Appendf(out, "$%d\r\n%s\r\n", len(a), a)
-	}
-	return out
 }

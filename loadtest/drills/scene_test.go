@@ -15,6 +15,7 @@ import (
 
 	"holdfast/loadtest/harness"
 	"holdfast/proxy/proxytest"
+	"holdfast/proxy/proxytest/local"
 )
 
 // A scene is one drill on one server: the surroundings of the page's operator.
@@ -68,7 +69,7 @@ func (s *scene) begin(srv *proxytest.Server, settings string) {
 	s.Helper()
 	s.srv = srv
 	for _, a := range []*string{&s.addr, &s.console, &s.http} {
-		port, err := proxytest.FreePort()
+		port, err := local.FreePort()
 		if err != nil {
 			s.Fatal(err)
 		}

@@ -162,17 +162,3 @@ func TestCells(t *testing.T) {
 		}
 	}
 }
-
-func TestGoalHolds(t *testing.T) {
-	for _, tt := range []struct {
-		limit, ratio float64
-		atMost, want bool
-	}{
-		{1, 1, false, true}, {1, 0.99, false, false}, {1, 2, false, true},
-		{2, 2, true, true}, {2, 2.01, true, false}, {2, 1, true, true},
-	} {
-		if got := (goal{limit: tt.limit, atMost: tt.atMost}).holds(tt.ratio); got != tt.want {
-			t.Errorf("%s: %v", fmt.Sprint(tt), got)
-		}
-	}
-}

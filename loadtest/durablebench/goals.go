@@ -6,22 +6,26 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"holdfast/loadtest/harness"
 )
 
 // goal is a ratio to reach in some cells, on some disks.
 type goal struct {
-	text   string
-	limit  float64
-	atMost bool
-	disk   string          // "": every one
-	in     func(cell) bool // nil: it is about readers
-	ratio  func(b *bench, d disk, c cell) float64
+	text  string
+	limit harness.Limit
+	disk  string          // "": every one
+	in    func(cell) bool // nil: it is about readers
+	ratio func(b *bench, d disk, c cell) float64
 }
 
 func many(c cell) bool { return c.connections >= 50 }
 func few(c cell) bool  { return c.connections < 50 }
 func deep(c cell) bool { return c.depth > 1 }
 func one(c cell) bool  { return c.connections == 1 }
+
+func atLeast(v float64) harness.Limit { return harness.Limit{Value: v} }
+func atMost(v float64) harness.Limit  { return harness.Limit{Value: v, AtMost: true} }
 
 // rates is the ratio of two contenders' throughputs.
 func rates(x, y string) func(*bench, disk, cell) float64 {
@@ -43,37 +47,29 @@ func readers(name string, figure func(*series) float64) func(*bench, disk, cell)
 	}
 }
 
-func medianRate(s *series) float64 { return median(s.rates) }
+func medianRate(s *series) float64 { return harness.Median(s.rates) }
 func p99(s *series) float64        { return s.times.quantile(0.99) }
 
 var goals = goalList()
 
 func goalList() []goal {
 	all := []goal{
-		{"(c) at least (a)'s throughput, 50 and 200 connections", 1, false, "", many,
+		{"(c) at least (a)'s throughput, 50 and 200 connections", atLeast(1), "", many,
 			rates("c", "a")},
-		{"(c) p50 within 2 times (a)'s, 1 connection", 2, true, "own", one, medians("c", "a")},
-		{"(e) at least 1.5 times (b)'s throughput, 50 and 200 connections", 1.5, false, "", many,
+		{"(c) p50 within 2 times (a)'s, 1 connection", atMost(2), "own", one, medians("c", "a")},
+		{"(e) at least 1.5 times (b)'s throughput, 50 and 200 connections", atLeast(1.5), "", many,
 			rates("e", "b")},
-		{"the same, 1 and 10 connections", 1.5, false, "", few, rates("e", "b")},
-		{"the same against a WAIT behind each SET, depth 16", 1.5, false, "own", deep,
+		{"the same, 1 and 10 connections", atLeast(1.5), "", few, rates("e", "b")},
+		{"the same against a WAIT behind each SET, depth 16", atLeast(1.5), "own", deep,
 			rates("e", "b each")},
 	}
 	for _, name := range []string{"c", "d", "e"} {
 		all = append(all,
 			goal{"(" + name + ") GETs beside durable writers at least 0.9 of beside plain ones",
-				0.9, false, "", nil, readers(name, medianRate)},
-			goal{"(" + name + ") their p99 within 2 times", 2, true, "", nil, readers(name, p99)})
+				atLeast(0.9), "", nil, readers(name, medianRate)},
+			goal{"(" + name + ") their p99 within 2 times", atMost(2), "", nil, readers(name, p99)})
 	}
 	return all
-}
-
-// holds reports whether a ratio reaches the goal.
-func (g goal) holds(ratio float64) bool {
-	if g.atMost {
-		return ratio <= g.limit
-	}
-	return ratio >= g.limit
 }
 
 // writeGoals writes the number of cells that reach each goal, and the others with their figure.
@@ -104,7 +100,7 @@ func (b *bench) goalRow(g goal, d disk) string {
 			continue
 		}
 		all++
-		if !g.holds(r) {
+		if !g.limit.Holds(r) {
 			text := fmt.Sprintf("%.2f", r)
 			if g.in != nil {
 				text = fmt.Sprintf("%s: %.2f", c, r)

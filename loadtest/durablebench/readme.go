@@ -5,6 +5,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"holdfast/loadtest/harness"
 )
 
 // readmeCell is the cell in the README.
@@ -54,7 +56,7 @@ func setsText(s *series) string {
 
 // count is a rate for people, of two or three digits.
 func count(rates []float64) string {
-	switch r := median(rates); {
+	switch r := harness.Median(rates); {
 	case len(rates) == 0:
 		return ""
 	case r >= 10_000:

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"holdfast/loadtest/harness"
 )
 
 // report is the text of the result: the description, the goals, and the tables of each disk.
@@ -45,14 +47,14 @@ func (b *bench) writeCells(w *strings.Builder, d disk) {
 			}
 			s := b.of(key{d.name, who.name, c.String()})
 			cpu := ""
-			if p := median(s.proxyCPU); p > 0 {
+			if p := harness.Median(s.proxyCPU); p > 0 {
 				cpu = fmt.Sprintf("%.1f", p)
 			}
 			fmt.Fprintf(w, "| %d | %d | (%s) %s | %.0f | %s | %s | %.2f | %.2f | %s | %.1f |\n",
-				c.depth, c.connections, who.name, who.text, median(s.rates),
-				ratio(b.rate(d, who.name, c)/b.rate(d, "a", c)),
-				ratio(b.rate(d, who.name, c)/b.rate(d, "b", c)),
-				s.times.quantile(0.5), s.times.quantile(0.99), cpu, median(s.serverCPU))
+				c.depth, c.connections, who.name, who.text, harness.Median(s.rates),
+				harness.Ratio(b.rate(d, who.name, c)/b.rate(d, "a", c)),
+				harness.Ratio(b.rate(d, who.name, c)/b.rate(d, "b", c)),
+				s.times.quantile(0.5), s.times.quantile(0.99), cpu, harness.Median(s.serverCPU))
 		}
 	}
 }
@@ -73,8 +75,8 @@ func (b *bench) writePairs(w *strings.Builder, d disk) {
 			keys = "durable"
 		}
 		fmt.Fprintf(w, "| (%s) %s | %s | %.0f | %.2f | %.2f | %.0f |\n", p.name, who.text, keys,
-			median(reader.rates), reader.times.quantile(0.5), reader.times.quantile(0.99),
-			median(b.of(key{d.name, p.name, p.writers()}).rates))
+			harness.Median(reader.rates), reader.times.quantile(0.5), reader.times.quantile(0.99),
+			harness.Median(b.of(key{d.name, p.name, p.writers()}).rates))
 	}
 }
 
@@ -94,26 +96,5 @@ func (b *bench) writeProblems(w *strings.Builder) {
 }
 
 func (b *bench) rate(d disk, name string, c cell) float64 {
-	return median(b.of(key{d.name, name, c.String()}).rates)
-}
-
-// median returns 0 for an empty list.
-func median(list []float64) float64 {
-	if len(list) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(list))
-	half := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[half]
-	}
-	return (sorted[half-1] + sorted[half]) / 2
-}
-
-// ratio is empty for a missing figure.
-func ratio(r float64) string {
-	if !(r > 0 && r < 1e9) {
-		return ""
-	}
-	return fmt.Sprintf("%.2f", r)
+	return harness.Median(b.of(key{d.name, name, c.String()}).rates)
 }

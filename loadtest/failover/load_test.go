@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -43,78 +42,29 @@ const (
 
 // A load is clients that write and read until stop.
 type load struct {
+	*harness.Workers
 	addresses func(c *client) []string // where a client may connect, best first
-	began     time.Time
-	struck    atomic.Int64 // when the failure began, since began; 0: it has not
-	ending    chan struct{}
-	working   sync.WaitGroup
+	struck    atomic.Int64             // when the failure began, by the load's clock; 0: it has not
 	clients   []*client
-
-	mu     sync.Mutex
-	conns  map[*harness.Client]struct{}
-	closed bool
 }
 
 func startLoad(n int, seed uint64, kinds []*kind, addresses func(*client) []string) *load {
 	shares := slices.DeleteFunc(slices.Clone(shares), func(k *kind) bool { return !slices.Contains(kinds, k) })
-	l := &load{addresses: addresses, began: time.Now(), ending: make(chan struct{}),
-		conns: map[*harness.Client]struct{}{}}
+	l := &load{Workers: harness.NewWorkers(), addresses: addresses}
 	for i := range n {
 		c := &client{load: l, id: i, kind: shares[i%len(shares)], rng: rand.New(rand.NewPCG(seed, uint64(i))),
 			errors: map[string]int{}}
 		l.clients = append(l.clients, c)
-		l.working.Go(c.run)
+		l.Go(c.run)
 	}
 	return l
 }
 
-func (l *load) clock() time.Duration { return time.Since(l.began) }
-
 // strike notes that the failure begins now.
-func (l *load) strike() { l.struck.Store(int64(l.clock())) }
+func (l *load) strike() { l.struck.Store(int64(l.Clock())) }
 
-// stop ends the load. Commands that are still without a reply are unknown.
-func (l *load) stop() {
-	close(l.ending)
-	force := time.AfterFunc(time.Second, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.closed = true
-		for c := range l.conns {
-			c.Close()
-		}
-	})
-	l.working.Wait()
-	force.Stop()
-}
-
-func (l *load) stopping() bool {
-	select {
-	case <-l.ending:
-		return true
-	default:
-		return false
-	}
-}
-
-func (l *load) pause(d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-l.ending:
-	}
-}
-
-// adopt makes stop end a connection.
-func (l *load) adopt(c *harness.Client) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.closed {
-		l.conns[c] = struct{}{}
-	}
-	return !l.closed
-}
+// stop ends the load.
+func (l *load) stop() { l.Stop(time.Second) }
 
 // A client is one of the load, in a goroutine of its own.
 type client struct {
@@ -135,9 +85,9 @@ type client struct {
 }
 
 func (c *client) run() {
-	for !c.stopping() {
+	for !c.Stopping() {
 		if c.conn == nil && !c.connect() {
-			c.pause(20 * time.Millisecond)
+			c.Pause(20 * time.Millisecond)
 			continue
 		}
 		if c.rng.IntN(6) == 0 {
@@ -145,36 +95,26 @@ func (c *client) run() {
 		} else {
 			c.push()
 		}
-		c.pause(time.Duration(c.rng.Int64N(int64(2 * think))))
+		c.Pause(time.Duration(c.rng.Int64N(int64(2 * think))))
 	}
 	c.disconnect()
 }
 
 func (c *client) connect() bool {
 	for _, addr := range c.addresses(c) {
-		conn, err := harness.DialClient(addr, patience)
-		if err != nil {
-			continue
+		if conn, err := c.Dial(addr, patience); err == nil {
+			c.conn = conn
+			return true
 		}
-		if !c.adopt(conn) {
-			conn.Close()
-			return false
-		}
-		c.conn = conn
-		return true
 	}
 	return false
 }
 
 func (c *client) disconnect() {
-	if c.conn == nil {
-		return
+	if c.conn != nil {
+		c.Drop(c.conn)
+		c.conn = nil
 	}
-	c.mu.Lock()
-	delete(c.conns, c.conn)
-	c.mu.Unlock()
-	c.conn.Close()
-	c.conn = nil
 }
 
 // tag is a value that is written once.
@@ -212,9 +152,9 @@ func (c *client) register() {
 
 // ask sends a command and waits for its reply.
 func (c *client) ask(args ...string) (any, history.Span) {
-	s := history.Span{Client: c.id, Call: c.clock()}
+	s := history.Span{Client: c.id, Call: c.Clock()}
 	v, err := c.conn.Do(args...)
-	s.Return = c.clock()
+	s.Return = c.Clock()
 	e, refused := v.(harness.ErrReply)
 	switch {
 	case err != nil:
@@ -249,7 +189,7 @@ func sort(text string, o history.Outcome) string {
 
 // failed counts an error. Those before the failure count as well: there should be none.
 func (c *client) failed(what string) {
-	if !c.stopping() {
+	if !c.Stopping() {
 		c.errors[what]++
 	}
 }

@@ -60,7 +60,7 @@ func play(t *testing.T, sc *scenario, server string, clients int, v variant, f f
 		r.moved()
 	}
 	r.more(10, plain, journal)
-	settled := r.load.clock()
+	settled := r.load.Clock()
 	r.load.stop()
 	out := r.judge(settled)
 	if out.of[plain].pause > longPause || out.incident && !sc.apart {

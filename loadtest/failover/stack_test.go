@@ -11,6 +11,7 @@ import (
 
 	"holdfast/loadtest/harness"
 	"holdfast/proxy/proxytest"
+	"holdfast/proxy/proxytest/local"
 )
 
 // A stack is a trio with its sentinels, and proxies in front of it.
@@ -84,7 +85,7 @@ func newStack(t *testing.T, server string, sc *scenario, v variant, full bool) *
 func (s *stack) front(n int, v variant) *front {
 	s.Helper()
 	dir := proxytest.ShortDir(s.T)
-	port, err := proxytest.FreePort()
+	port, err := local.FreePort()
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -206,7 +207,7 @@ func (s *stack) startHAProxy() {
 	if err != nil {
 		s.Fatal(err)
 	}
-	port, err := proxytest.FreePort()
+	port, err := local.FreePort()
 	if err != nil {
 		s.Fatal(err)
 	}

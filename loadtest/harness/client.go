@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"holdfast/proxy/proxytest/local"
 )
 
 // Client is a connection that sends commands and reads replies, one goroutine's own. Commands
@@ -16,6 +18,7 @@ type Client struct {
 	net.Conn
 	r       *bufio.Reader
 	w       *bufio.Writer
+	cmd     []byte // the newest command
 	timeout time.Duration
 }
 
@@ -32,19 +35,14 @@ func DialClient(addr string, timeout time.Duration) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{c, bufio.NewReaderSize(c, clientBuffer), bufio.NewWriterSize(c, clientBuffer),
-		timeout}, nil
+	return &Client{Conn: c, r: bufio.NewReaderSize(c, clientBuffer), w: bufio.NewWriterSize(c, clientBuffer),
+		timeout: timeout}, nil
 }
 
 // Put appends a command; an error shows at Flush.
-func (c *Client) Put(args ...string) { WriteCommand(c.w, args...) }
-
-// WriteCommand writes a command to a buffer; an error is for the buffer to keep.
-func WriteCommand(w io.Writer, args ...string) {
-	fmt.Fprintf(w, "*%d\r\n", len(args))
-	for _, a := range args {
-		fmt.Fprintf(w, "$%d\r\n%s\r\n", len(a), a)
-	}
+func (c *Client) Put(args ...string) {
+	c.cmd = local.AppendCommand(c.cmd[:0], args...)
+	_, _ = c.w.Write(c.cmd)
 }
 
 // Flush sends what Put has gathered.
@@ -66,6 +64,21 @@ func (c *Client) Must(args ...string) (any, error) {
 		err = fmt.Errorf("%s: %w", args[0], e)
 	}
 	return v, err
+}
+
+// Info is one field of the server's INFO.
+func (c *Client) Info(section, name string) (string, error) {
+	v, err := c.Must("INFO", section)
+	if err != nil {
+		return "", err
+	}
+	text, _ := v.(string)
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value), nil
+		}
+	}
+	return "", fmt.Errorf("no %s in INFO %s", name, section)
 }
 
 // ErrReply is an error that came as a reply.

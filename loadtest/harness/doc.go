@@ -1,7 +1,7 @@
 // Package harness is shared by the load tests: starting servers, peers and the proxy as processes
 // of their own, reading a process's costs from /proc, and keeping the results file.
 //
-// It measures from outside only, so that every contender is treated alike, and imports nothing
-// else of the project. It runs on Linux, where /proc is. A Process may be used from several
+// It measures from outside only, so that every contender is treated alike, and shares with the
+// project's tests only how processes are run (proxy/proxytest/local). It runs on Linux, where /proc is. A Process may be used from several
 // goroutines once started; everything else is plain values and functions.
 package harness

@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"holdfast/loadtest/harness"
+	"holdfast/proxy/proxytest/local"
 )
 
 // target is the attacked server or proxy.
@@ -124,11 +124,7 @@ func connect(ctx context.Context, addr string) (net.Conn, func(), error) {
 }
 
 // command is a request as bytes.
-func command(args ...string) string {
-	var b strings.Builder
-	harness.WriteCommand(&b, args...)
-	return b.String()
-}
+func command(args ...string) string { return string(local.AppendCommand(nil, args...)) }
 
 // talk sends requests and reads that many lines.
 func talk(ctx context.Context, addr string, lines int, requests string) error {

@@ -2,82 +2,31 @@ package main
 
 import (
 	"bytes"
-	"io"
 	"net"
-	"sync"
+
+	"holdfast/proxy/proxytest/local"
 )
 
 // poisoned is the value whose reply makes a relay's connection stop for good, in its middle.
 const poisoned = "stops-the-connection"
 
-// relay stands in front of the server.
-type relay struct {
-	listener net.Listener
-	server   string
-
-	mu    sync.Mutex
-	conns []net.Conn
+// startRelay starts a relay in front of the server.
+func startRelay(server string) (*local.Relay, error) {
+	dial := func() (net.Conn, error) { return net.Dial("tcp", server) }
+	return local.StartRelay(dial, func(p *local.Pair) { p.Pass(nil, untilPoison()) })
 }
 
-func startRelay(server string) (*relay, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	r := &relay{listener: ln, server: server}
-	go r.accept()
-	return r, nil
-}
-
-func (r *relay) addr() string { return r.listener.Addr().String() }
-
-func (r *relay) stop() {
-	r.listener.Close()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, c := range r.conns {
-		c.Close()
-	}
-}
-
-// accept ends with the listener.
-func (r *relay) accept() {
-	for {
-		client, err := r.listener.Accept()
-		if err != nil {
-			return
+// untilPoison passes replies up to the middle of the poisoned value.
+func untilPoison() local.Filter {
+	stopped := false
+	return func(data []byte) ([]byte, bool) {
+		if stopped {
+			return nil, true
 		}
-		server, err := net.Dial("tcp", r.server)
-		if err != nil {
-			client.Close()
-			continue
+		if at := bytes.Index(data, []byte(poisoned)); at >= 0 {
+			stopped = true
+			data = data[:at+len(poisoned)/2]
 		}
-		r.mu.Lock()
-		r.conns = append(r.conns, client, server)
-		r.mu.Unlock()
-		go forward(server, client)
-		go forwardReplies(client, server)
-	}
-}
-
-func forward(to, from net.Conn) {
-	_, _ = io.Copy(to, from)
-	to.Close()
-}
-
-// forwardReplies is forward, and stops in the middle of the poisoned value.
-func forwardReplies(to, from net.Conn) {
-	defer to.Close()
-	p := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(p)
-		if at := bytes.Index(p[:n], []byte(poisoned)); at >= 0 {
-			_, _ = to.Write(p[:at+len(poisoned)/2])
-			_, _ = io.Copy(io.Discard, from) // until the end of the connection
-			return
-		}
-		if _, werr := to.Write(p[:n]); err != nil || werr != nil {
-			return
-		}
+		return data, true
 	}
 }

@@ -43,8 +43,8 @@ func withStack(root, dir string, a attack, proxied bool, f func(target) error) e
 		if err != nil {
 			return err
 		}
-		defer relay.stop()
-		to.addr = relay.addr()
+		defer relay.Close()
+		to.addr = relay.Addr
 	}
 	if !proxied {
 		if a.secured {

@@ -7,11 +7,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"holdfast/journal"
+	"holdfast/loadtest/harness"
 )
 
 const (
@@ -52,8 +52,8 @@ func measureDisk(ctx context.Context, o *options, _, dir string) (string, error)
 		"| the same over a file that was filled with zeros before the clock started | %.0f |\n"+
 		"| the journal, %d segments, all but the first made in the time measured | %.0f |\n"+
 		"| share of appending | %.2f (%s) |\n| share of writing over zeros | %.2f |\n\n",
-		o.megas, median(grow), median(over), (o.megas+segmentMegas-1)/segmentMegas,
-		median(through), share, goal(share >= 0.8, "at least 0.8"), medianRatio(through, over)), nil
+		o.megas, harness.Median(grow), harness.Median(over), (o.megas+segmentMegas-1)/segmentMegas,
+		harness.Median(through), share, goal(share >= 0.8, "at least 0.8"), medianRatio(through, over)), nil
 }
 
 // goal says whether the goal was reached.
@@ -135,10 +135,5 @@ func medianRatio(a, b []float64) float64 {
 	for i := range a {
 		ratios[i] = a[i] / b[i]
 	}
-	return median(ratios)
-}
-
-func median(list []float64) float64 {
-	sorted := slices.Sorted(slices.Values(list))
-	return sorted[len(sorted)/2]
+	return harness.Median(ratios)
 }

@@ -91,8 +91,8 @@ func measureProxied(ctx context.Context, o *options, root, dir string) (string, 
 		"| journal | commands/s | CPU of the proxy, µs per command | of the server |\n"+
 		"|---|---|---|---|\n| off | %.0f | %.1f | %.1f |\n| on | %.0f | %.1f | %.1f |\n"+
 		"| ratio | %.2f (%s) | %.2f (%s) | %.2f |\n\n",
-		median(off.rates), median(off.cpus), median(off.serverCPUs), median(on.rates),
-		median(on.cpus), median(on.serverCPUs), rate, goal(rate >= 0.85, "at least 0.85"), cpu,
+		harness.Median(off.rates), harness.Median(off.cpus), harness.Median(off.serverCPUs), harness.Median(on.rates),
+		harness.Median(on.cpus), harness.Median(on.serverCPUs), rate, goal(rate >= 0.85, "at least 0.85"), cpu,
 		goal(cpu <= 1.3, "at most 1.3"), medianRatio(on.serverCPUs, off.serverCPUs)), nil
 }
 

@@ -69,8 +69,8 @@ func reportRestore(keys int, rounds []restored) string {
 		"| the server loads it from its append-only file | %.2f | %.2f |\n"+
 		"| proxy restore, until the server is a primary | %.2f | %.2f |\n"+
 		"| of that, starting and finding the point | %.2f | |\n"+
-		"| ratio | %.2f (%s) | %.2f |\n\n", keys, median(load), median(ofAOF), median(all),
-		median(cpu), median(column(func(r restored) float64 { return r.found })), ratio,
+		"| ratio | %.2f (%s) | %.2f |\n\n", keys, harness.Median(load), harness.Median(ofAOF), harness.Median(all),
+		harness.Median(cpu), harness.Median(column(func(r restored) float64 { return r.found })), ratio,
 		goal(ratio <= 1, "at most 1"), medianRatio(cpu, ofAOF))
 }
 

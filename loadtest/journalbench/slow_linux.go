@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast/loadtest/fusedisk"
+	"holdfast/loadtest/harness"
 )
 
 // slowFlush is how long the slow disk needs for a flush.
@@ -32,6 +33,6 @@ func measureSlow(ctx context.Context, o *options, root, dir string) (text string
 	}
 	return title + fmt.Sprintf("| journal | commands/s | p99, ms |\n|---|---|---|\n"+
 		"| off | %.0f | %.2f |\n| on | %.0f | %.2f |\n| ratio | %.2f | %.2f |\n\n",
-		median(off.rates), median(off.p99s), median(on.rates), median(on.p99s),
+		harness.Median(off.rates), harness.Median(off.p99s), harness.Median(on.rates), harness.Median(on.p99s),
 		medianRatio(on.rates, off.rates), medianRatio(on.p99s, off.p99s)), nil
 }

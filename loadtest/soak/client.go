@@ -4,13 +4,11 @@ import (
 	"bufio"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
-	"strconv"
 	"strings"
 	"time"
 
-	"holdfast/loadtest/harness"
+	"holdfast/proxy/proxytest/local"
 )
 
 // replyTimeout bounds the wait for one reply: a proxy that lost one must not hang the soak.
@@ -47,11 +45,11 @@ func (s *stack) dial() (*client, error) {
 
 // send writes whole commands, each a line of words.
 func (c *client) send(commands ...string) error {
-	var b strings.Builder
+	var b []byte
 	for _, command := range commands {
-		harness.WriteCommand(&b, strings.Fields(command)...)
+		b = local.AppendCommand(b, strings.Fields(command)...)
 	}
-	_, err := io.WriteString(c, b.String())
+	_, err := c.Write(b)
 	return err
 }
 
@@ -71,24 +69,4 @@ func (c *client) expect(want string) error {
 		err = fmt.Errorf("got reply %q, want %q", got, want)
 	}
 	return err
-}
-
-// bulk sends one command and returns its bulk reply.
-func (c *client) bulk(args ...string) (string, error) {
-	var b strings.Builder
-	harness.WriteCommand(&b, args...)
-	if _, err := io.WriteString(c, b.String()); err != nil {
-		return "", err
-	}
-	head, err := c.line()
-	if err != nil {
-		return "", err
-	}
-	n, err := strconv.Atoi(strings.TrimPrefix(head, "$"))
-	if err != nil || n < 0 {
-		return "", fmt.Errorf("got %q, want a bulk reply", head)
-	}
-	p := make([]byte, n+2)
-	_, err = io.ReadFull(c.r, p)
-	return string(p[:max(0, len(p)-2)]), err
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 
 	"holdfast/loadtest/harness"
 )
@@ -80,19 +79,14 @@ func startProxy(dir, program, upstream, listener string) (*harness.Process, erro
 
 // serverClients asks the server itself for its number of clients, including this connection.
 func (s *stack) serverClients() (int, error) {
-	c, err := dial(s.server.Addr)
+	c, err := harness.DialClient(s.server.Addr, replyTimeout)
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close()
-	info, err := c.bulk("INFO", "clients")
+	n, err := c.Info("clients", "connected_clients")
 	if err != nil {
 		return 0, err
 	}
-	for line := range strings.Lines(info) {
-		if n, found := strings.CutPrefix(line, "connected_clients:"); found {
-			return strconv.Atoi(strings.TrimSpace(n))
-		}
-	}
-	return 0, fmt.Errorf("no connected_clients in INFO")
+	return strconv.Atoi(n)
 }

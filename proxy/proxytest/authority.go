@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"holdfast/proxy/proxytest/local"
 )
 
 // Authority issues certificates for tests, into files of its folder.
@@ -69,7 +71,7 @@ func (a *Authority) Issue(name string, id Identity) (cert, key string) {
 // and asks clients for certificates of this authority.
 func (a *Authority) ServerArgs() (args []string, address string) {
 	a.t.Helper()
-	port, err := FreePort()
+	port, err := local.FreePort()
 	if err != nil {
 		a.t.Fatal(err)
 	}

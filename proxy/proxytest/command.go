@@ -9,17 +9,12 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"holdfast/proxy/proxytest/local"
 )
 
-// Command is the bytes of a command as clients send it: an array of bulk strings.
-func Command(args ...string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "*%d\r\n", len(args))
-	for _, a := range args {
-		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(a), a)
-	}
-	return b.String()
-}
+// Command is the bytes of a command as clients send it.
+func Command(args ...string) string { return string(local.AppendCommand(nil, args...)) }
 
 // Bulk is the bytes of a bulk string.
 func Bulk(text string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(text), text) }

@@ -9,11 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"holdfast/proxy/proxytest/local"
 )
 
 // errPortTaken: a server could not listen because its address is in use.
@@ -24,42 +24,21 @@ const logName = "server.log"
 
 // process is one run of a server program.
 type process struct {
-	pid    int
-	dir    string
-	exited chan struct{} // closed once the process is reaped
+	*local.Process
+	dir string
 }
 
 // startProcess runs a program with its output appended to the log in dir.
 func startProcess(path string, args []string, dir string) (*process, error) {
-	p := &process{dir: dir, exited: make(chan struct{})}
-	started := make(chan error)
-	go p.run(path, args, started)
-	return p, <-started
-}
-
-// run owns the process from start to reaping. It stays on one thread, because the kernel ties the
-// signal that ends the server with a test binary that dies to the thread that started it.
-func (p *process) run(path string, args []string, started chan<- error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	log, err := os.OpenFile(filepath.Join(p.dir, logName),
-		os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	log, err := os.OpenFile(filepath.Join(dir, logName), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
-		started <- err
-		return
+		return nil, err
 	}
 	defer log.Close()
 	cmd := exec.Command(path, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, log, log
-	cmd.SysProcAttr = dieWithParent()
-	if err := cmd.Start(); err != nil {
-		started <- err
-		return
-	}
-	p.pid = cmd.Process.Pid
-	started <- nil
-	_ = cmd.Wait() // its log has the reason, and every end is a test's doing
-	close(p.exited)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
+	p, err := local.Start(cmd)
+	return &process{p, dir}, err
 }
 
 // waitReady waits until the server answers a PING with anything but "loading".
@@ -71,7 +50,7 @@ func (p *process) waitReady(ctx context.Context, dial func() (net.Conn, error)) 
 			return nil
 		}
 		select {
-		case <-p.exited:
+		case <-p.Exited():
 			return p.exitError()
 		case <-ctx.Done():
 			return fmt.Errorf("no answer within %v; its log ends:\n%s", startTimeout, logTail(p.dir))
@@ -106,7 +85,7 @@ func (p *process) ready(dial func() (net.Conn, error)) bool {
 			return true // it wants a password, so its identity stays unknown
 		}
 		if pid, ok := strings.CutPrefix(line, "process_id:"); ok {
-			return strings.TrimSpace(pid) == strconv.Itoa(p.pid)
+			return strings.TrimSpace(pid) == strconv.Itoa(p.Pid)
 		}
 	}
 }
@@ -118,24 +97,6 @@ func (p *process) exitError() error {
 		return fmt.Errorf("%w:\n%s", errPortTaken, tail)
 	}
 	return fmt.Errorf("the server exited; its log ends:\n%s", tail)
-}
-
-// end sends a signal and waits until the process is gone; after a timeout it sends SIGKILL.
-func (p *process) end(sig syscall.Signal) {
-	select {
-	case <-p.exited:
-		return // its pid may belong to another process by now
-	default:
-	}
-	_ = syscall.Kill(p.pid, sig)
-	_ = syscall.Kill(p.pid, syscall.SIGCONT) // a paused process takes no SIGTERM
-	select {
-	case <-p.exited:
-		return
-	case <-time.After(stopTimeout):
-	}
-	_ = syscall.Kill(p.pid, syscall.SIGKILL)
-	<-p.exited
 }
 
 // logTail returns the last lines of the server's log.

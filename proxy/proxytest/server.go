@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"holdfast/proxy/proxytest/local"
 )
 
 const (
@@ -109,7 +111,7 @@ func (s *Server) place(spec Spec) error {
 		s.Addr = "unix:" + path
 		where = append(where, "--unixsocket", path)
 	} else {
-		port, err := FreePort()
+		port, err := local.FreePort()
 		if err != nil {
 			return err
 		}
@@ -139,11 +141,11 @@ func (s *Server) launch() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	if err := p.waitReady(ctx, s.Dial); err != nil {
-		p.end(syscall.SIGKILL)
+		p.End(syscall.SIGKILL, stopTimeout)
 		return err
 	}
 	s.mu.Lock()
-	s.proc, s.Pid = p, p.pid
+	s.proc, s.Pid = p, p.Pid
 	s.mu.Unlock()
 	return nil
 }
@@ -182,7 +184,7 @@ func (s *Server) stop(sig syscall.Signal) {
 	s.proc = nil
 	s.mu.Unlock()
 	if p != nil {
-		p.end(sig)
+		p.End(sig, stopTimeout)
 	}
 }
 
@@ -214,7 +216,7 @@ func (s *Server) signal(sig syscall.Signal) {
 	if s.proc == nil {
 		s.t.Fatalf("%s is not running", s.Binary)
 	}
-	if err := syscall.Kill(s.proc.pid, sig); err != nil {
+	if err := syscall.Kill(s.proc.Pid, sig); err != nil {
 		s.t.Fatalf("%v to %s: %v", sig, s.Binary, err)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"holdfast/proxy/proxytest/local"
 )
 
 // TrioName is the name under which a Trio's sentinels watch its primary.
@@ -111,7 +113,7 @@ func (s *Server) sentinelMaster() map[string]string {
 // startSentinel starts a sentinel that watches primary.
 func startSentinel(t testing.TB, spec Spec, primary *Server) *Server {
 	t.Helper()
-	port, err := FreePort()
+	port, err := local.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

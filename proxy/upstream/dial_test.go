@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"holdfast/proxy/proxytest"
+	"holdfast/proxy/proxytest/local"
 )
 
 // nameServer answers A queries with the addresses of the moment, in memory.
@@ -127,7 +128,7 @@ func TestNameIsLookedUpAtEveryDial(t *testing.T) {
 }
 
 func TestDialErrors(t *testing.T) {
-	free, err := proxytest.FreePort()
+	free, err := local.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package proxytest
+package local
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 )
@@ -32,7 +33,7 @@ func FreePort() (int, error) {
 		if _, before := given.LoadOrStore(port, true); before && try < 128 {
 			continue // later tries: a long run has used up its range
 		}
-		l, err := net.Listen("tcp", loopback(port))
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
 			return port, l.Close()
 		}

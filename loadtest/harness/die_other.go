@@ -1,9 +1,0 @@
-//go:build !linux
-
-package harness
-
-import "syscall"
-
-// attributes of a started process. It has its own process group: an interrupt at the terminal
-// reaches the harness, which then stops everything in order.
-func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
