@@ -11,6 +11,7 @@ import (
 	"holdfast/journal"
 	"holdfast/journal/event"
 	"holdfast/journal/replay"
+	"holdfast/proxy/admin"
 )
 
 const aboutJournalEvents = `Lists what destroyed data: flushes, swaps of databases, what the trash moved
@@ -91,12 +92,11 @@ func restoreCommand(view *journal.View, dir string, e *event.Event) string {
 	if err != nil {
 		return ""
 	}
-	timeline := ""
+	timeline := 0
 	if !present {
-		timeline = fmt.Sprintf(" --timeline %d", e.Timeline)
+		timeline = int(e.Timeline)
 	}
-	return fmt.Sprintf("proxy restore --dir %s --event %d%s --target ADDRESS", word([]byte(dir)), e.N,
-		timeline)
+	return admin.RestoreCommand(dir, e.N, timeline)
 }
 
 func printEvents(w io.Writer, list []eventView) error {

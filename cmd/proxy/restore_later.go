@@ -8,6 +8,7 @@ import (
 	"holdfast/journal"
 	"holdfast/journal/quantity"
 	"holdfast/journal/replay"
+	"holdfast/proxy/admin"
 )
 
 // keep turns the point before an event, or before a command, into the end of its history without
@@ -84,13 +85,13 @@ func (r *restoration) finish(ctx context.Context, result replay.Result) error {
 		return err
 	}
 	r.left = &leftOutView{Amount: amount, Lost: tail.End - amount.To}
-	span := fmt.Sprintf("proxy journal show --dir %s --timeline %d --from %d --to %d", r.dir, tail.Timeline,
+	span := fmt.Sprintf("proxy journal show --dir %s --timeline %d --from %d --to %d", admin.ShellWord(r.dir), tail.Timeline,
 		amount.From, amount.To)
 	r.left.List = span
 	switch e := r.plan.Point.Event; {
 	case e != nil && journal.TimelineID(e.Timeline) == tail.Timeline:
 		r.left.Again = fmt.Sprintf("proxy restore --dir %s --timeline %d --end --skip-event %d --force --target %s",
-			r.dir, tail.Timeline, e.N, r.target.address)
+			admin.ShellWord(r.dir), tail.Timeline, e.N, admin.ShellWord(r.target.address))
 	case r.plan.Point.Timeline.ID != tail.Timeline:
 		r.left.Again = span + " --resp | redis-cli --pipe"
 	}

@@ -2,7 +2,6 @@ package recorder
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -27,7 +26,7 @@ const lately = 10 * time.Minute
 func (l *eventLog) tell(e event.Event) {
 	attrs := []any{"event", e.N, "what", e.Text(), "timeline", e.Timeline, "from", e.From, "to", e.To,
 		"first", e.First, "last", e.Last, "keys_before", e.Before.String(), "keys_after",
-		e.After.String(), "restore", restoreCommand(l.dir, e.N)}
+		e.After.String(), "restore", admin.RestoreCommand(l.dir, e.N, 0)}
 	switch {
 	case time.Since(e.Last) > lately:
 		l.log.Info("journal: an earlier event was found", attrs...)
@@ -62,10 +61,6 @@ func eventKind(e *event.Event) int {
 	return kind
 }
 
-func restoreCommand(dir string, n int) string {
-	return fmt.Sprintf("proxy restore --dir %s --event %d --target ADDRESS", dir, n)
-}
-
 // Events implements admin.JournalBackend.
 func (c Console) Events(context.Context) ([]admin.Event, error) {
 	r := c.recorder
@@ -76,7 +71,7 @@ func (c Console) Events(context.Context) ([]admin.Event, error) {
 	for _, e := range r.journal.Load().Events() {
 		out = append(out, admin.Event{N: e.N, Timeline: e.Timeline, From: e.From, To: e.To,
 			First: e.First, Last: e.Last, What: e.Text(), Before: e.Before.String(),
-			After: e.After.String(), Open: e.Open, Run: restoreCommand(r.events.dir, e.N)})
+			After: e.After.String(), Open: e.Open, Run: admin.RestoreCommand(r.events.dir, e.N, 0)})
 	}
 	return out, nil
 }
