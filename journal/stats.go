@@ -25,7 +25,6 @@ type Stats struct {
 
 	Batches      uint64 // that became durable
 	StreamBytes  int64  // likewise
-	LastBatch    int64  // bytes of stream
 	Fsyncs       uint64
 	FsyncTotal   time.Duration
 	FsyncLast    time.Duration
@@ -67,7 +66,6 @@ var FsyncBounds = [NumFsyncCounts - 1]time.Duration{
 type counters struct {
 	batches     uint64
 	streamBytes int64
-	lastBatch   int64
 	fsyncs      uint64
 	fsyncTotal  time.Duration
 	fsyncLast   time.Duration
@@ -99,7 +97,6 @@ func (j *Journal) Stats() Stats {
 		Pending:     j.pending,
 		Batches:     j.stats.batches,
 		StreamBytes: j.stats.streamBytes,
-		LastBatch:   j.stats.lastBatch,
 		Fsyncs:      j.stats.fsyncs,
 		FsyncTotal:  j.stats.fsyncTotal,
 		FsyncLast:   j.stats.fsyncLast,

@@ -158,7 +158,6 @@ func (j *Journal) settleLocked(frames uint64, bytes int64) (watched []*segment.B
 	j.written += frames
 	j.stats.batches++
 	j.stats.streamBytes += bytes
-	j.stats.lastBatch = bytes
 	j.pending -= j.batchBytes
 	if j.watch.live {
 		watched = slices.Clone(j.batch)

@@ -94,7 +94,7 @@ func (w *worker) countAll(done func(*census)) {
 			done(c)
 		}
 	}
-	w.count1(c, counted)
+	w.countOwn(c, counted)
 	for _, o := range w.srv.loops.workers {
 		if o == w {
 			continue
@@ -107,14 +107,14 @@ func (w *worker) countAll(done func(*census)) {
 			counted()
 		}
 		o.loop.Post(func() {
-			o.count1(part, func() { w.loop.Post(merge) })
+			o.countOwn(part, func() { w.loop.Post(merge) })
 		})
 	}
 }
 
-// count1 adds this worker's part to c and then runs done, both on its loop, in several turns if
+// countOwn adds this worker's part to c and then runs done, both on its loop, in several turns if
 // necessary.
-func (w *worker) count1(c *census, done func()) {
+func (w *worker) countOwn(c *census, done func()) {
 	began := time.Now()
 	all := slices.Collect(maps.Values(w.sessions))
 	c.sessions = slices.Grow(c.sessions, len(all))

@@ -16,12 +16,12 @@ const passPause = int64(time.Second)
 // describes the first write since the last line, with the number of writes since.
 type passes struct {
 	w      *worker
-	routes map[string]*passed1
+	routes map[string]*passedWrites
 	ticks  bool // a call of tell is scheduled
 }
 
-// passed1 is the writes of one route that are not logged yet.
-type passed1 struct {
+// passedWrites is the writes of one route that are not logged yet.
+type passedWrites struct {
 	until int64 // earliest loop time of the next line
 	entry audit.Entry
 	count int
@@ -37,9 +37,9 @@ func (p *passes) note(f *frame) {
 	switch {
 	case r == nil:
 		if p.routes == nil {
-			p.routes = map[string]*passed1{}
+			p.routes = map[string]*passedWrites{}
 		}
-		p.routes[rule.Name] = &passed1{until: p.w.loop.Now() + passPause}
+		p.routes[rule.Name] = &passedWrites{until: p.w.loop.Now() + passPause}
 		f.audit(&rule, passed, "")
 		p.tick()
 		return

@@ -12,7 +12,6 @@ import (
 type progress struct {
 	w        io.Writer
 	terminal bool
-	began    time.Time
 	last     time.Time
 	shown    bool // a line stands on the terminal
 }
@@ -24,7 +23,7 @@ const (
 )
 
 func newProgress(w io.Writer) *progress {
-	p := &progress{w: w, began: time.Now(), last: time.Now()}
+	p := &progress{w: w, last: time.Now()}
 	if f, ok := w.(*os.File); ok {
 		info, err := f.Stat()
 		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0

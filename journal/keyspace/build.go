@@ -154,7 +154,7 @@ func (y *syncing) copyValue(j *job, b *builder) error {
 	s := y.Source
 	w := values{server: s, keep: maxString}.walk(j.Key.Name, j.Source.Type, j.source.usage, b)
 	var fault error
-	b.from, b.to = s, y.Target
+	b.from = s
 	for done := false; !done; {
 		if err := y.Pace.wait(y.ctx, 0); err != nil {
 			return err

@@ -21,7 +21,7 @@ type builder struct {
 	typ, name string
 	deadlines bool // the target supports field deadlines
 	emit      func(args ...string) error
-	from, to  *Server // whose clocks give pending entries' times
+	from      *Server // whose clock gives pending entries' times
 	err       error   // the first of emit
 
 	offset int64    // of a string

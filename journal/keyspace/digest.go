@@ -34,9 +34,8 @@ func appendItem(b []byte, v any) []byte {
 
 // ordered is the digest of a sequence.
 type ordered struct {
-	hash  hash.Hash
-	count int64
-	buf   []byte
+	hash hash.Hash
+	buf  []byte
 }
 
 func newOrdered() *ordered { return &ordered{hash: sha256.New()} }
@@ -47,7 +46,6 @@ func (o *ordered) add(items ...any) {
 		o.buf = appendItem(o.buf, v)
 	}
 	o.hash.Write(o.buf)
-	o.count++
 }
 
 func (o *ordered) sum() digest { return digest(o.hash.Sum(nil)) }

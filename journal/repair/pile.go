@@ -20,7 +20,6 @@ import (
 //
 // It belongs to one goroutine.
 type pile struct {
-	dir   string
 	seed  maphash.Seed
 	parts [pileParts]pilePart
 	seen  *bloom       // touched keys; a few false positives
@@ -67,7 +66,7 @@ type entry struct {
 
 // newPile makes a pile in an existing folder.
 func newPile(dir string) (*pile, error) {
-	p := &pile{dir: dir, seed: maphash.MakeSeed(), seen: newBloom()}
+	p := &pile{seed: maphash.MakeSeed(), seen: newBloom()}
 	for i := range p.parts {
 		f, err := os.OpenFile(filepath.Join(dir, fmt.Sprintf("keys-%02d", i)),
 			os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)

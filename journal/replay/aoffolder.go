@@ -17,7 +17,6 @@ import (
 // aofFolder is a server's append-only folder, read to its end: the files that its manifest names,
 // in that order. Files of the type "h" are history: no server loads them.
 type aofFolder struct {
-	size     int64
 	base     *rdbFile // nil: there is none, or it is not RDB
 	commands *fingerprint
 	lastTime time.Time // of the last timestamp (aof-timestamp-enabled); zero: none
@@ -152,7 +151,6 @@ func (a *aofFolder) readFile(ctx context.Context, fs vfs.FS, path, kind string) 
 	if err != nil {
 		return fmt.Errorf("%w: %s, which the manifest names: %w", errAOF, name, err)
 	}
-	a.size += st.Size
 	f, err := fs.Open(path)
 	if err != nil {
 		return err

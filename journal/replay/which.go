@@ -18,8 +18,7 @@ import (
 // folder of an append-only file.
 type Placement struct {
 	Path      string
-	Size      int64 // bytes
-	AOF       bool  // a folder
+	AOF       bool // a folder
 	Condition Condition
 	Why       string      // why it is not Sound
 	Header    *rdb.Header // of the RDB; nil: there is none
@@ -97,8 +96,7 @@ func (p *Placement) look(ctx context.Context, view *journal.View, disk vfs.FS) e
 	if strings.HasSuffix(p.Path, ".manifest") {
 		return p.lookAOF(ctx, view, disk, filepath.Dir(p.Path))
 	}
-	st, err := disk.Stat(p.Path)
-	if err != nil {
+	if _, err := disk.Stat(p.Path); err != nil {
 		return err
 	}
 	if _, err := disk.List(p.Path); err == nil {
@@ -106,7 +104,6 @@ func (p *Placement) look(ctx context.Context, view *journal.View, disk vfs.FS) e
 	} else if errors.Is(err, fs.ErrPermission) {
 		return err
 	}
-	p.Size = st.Size
 	f, err := readRDB(ctx, disk, p.Path)
 	if err != nil {
 		return err
@@ -213,7 +210,7 @@ func (p *Placement) lookAOF(ctx context.Context, view *journal.View, disk vfs.FS
 	if err != nil {
 		return err
 	}
-	p.Size, p.Created = a.size, a.lastTime
+	p.Created = a.lastTime
 	if a.base != nil && a.base.Report != nil {
 		p.Header = a.base.Header
 		if p.Created.IsZero() {

@@ -47,7 +47,6 @@ func (t *Tap) judgeBacklog(perSecond float64) {
 	var lasts time.Duration
 	now := time.Now()
 	t.stats.update(func(s *Stats) {
-		s.Rate = perSecond
 		size = s.BacklogSize
 		if size == 0 || perSecond < 1 {
 			return

@@ -68,7 +68,6 @@ func (t *Tap) announce(in *journal.Incident) {
 	case journal.NothingLost:
 		t.log.Info("journal: the server came with a new history and has lost nothing", a...)
 	case journal.Lost:
-		t.stats.update(func(s *Stats) { s.LostTails++ })
 		t.log.Error("journal: the primary lost writes that the journal holds", a...)
 	case journal.InQuestion:
 		t.log.Warn("journal: whether the server lost writes is in question", a...)

@@ -73,7 +73,6 @@ func (m *marker) report(err error) {
 	} else {
 		m.t.again.Forget(msg)
 	}
-	m.t.stats.update(func(s *Stats) { s.MarkErr = err })
 }
 
 func (m *marker) drop() {

@@ -28,7 +28,6 @@ type Stats struct {
 	Connects    int64 // attempts
 	Continues   int64 // +CONTINUE
 	FullResyncs int64 // +FULLRESYNC, of the replication connection
-	LostTails   int64
 	Bases       int64 // taken over a connection of their own
 	BaseErrors  int64
 	BaseRunning bool
@@ -36,13 +35,10 @@ type Stats struct {
 	BaseFailing int64     // failures in a row
 	BaseSince   time.Time // of the first of these failures
 	BytesRead   int64     // of the stream
-	Acks        int64
 
-	Rate        float64       // bytes per second of the stream, averaged over some ten seconds
 	BacklogSize int64         // bytes; 0: unknown
-	BacklogTime time.Duration // time that the backlog lasts at the highest Rate seen; 0: unknown
+	BacklogTime time.Duration // time that the backlog lasts at the highest rate seen, averaged over some ten seconds; 0: unknown
 	Marked      int64         // offset in the last mark written; 0: none
-	MarkErr     error         // why the mark cannot be written; nil: it can, or need not be
 	Dataset     int64         // the server's data in memory, in bytes; 0: unknown
 	Buffer      int64         // limit of its output buffer for a replica; 0: no limit, or unknown
 	LastErr     error         // of the last connection that ended; nil once attached
@@ -77,7 +73,6 @@ func (t *Tap) Stats() Stats {
 	s.Primary = t.address()
 	s.Covered = t.Covered()
 	s.BytesRead = t.bytesRead.Load()
-	s.Acks = t.acks.Load()
 	if ns := t.lastByte.Load(); ns != 0 {
 		s.LastByte = time.Unix(0, ns)
 	}

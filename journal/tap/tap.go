@@ -47,7 +47,6 @@ type Tap struct {
 	covered   atomic.Uint32 // the timeline to whose end a durable base leads; 0: none; see coverage
 	attached  atomic.Bool   // the stream flows
 	bytesRead atomic.Int64
-	acks      atomic.Int64
 	lastByte  atomic.Int64 // nanoseconds since 1970
 	stats     statsBox
 	snapshots chan snapshotRequest

@@ -2,8 +2,8 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 

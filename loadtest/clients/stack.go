@@ -11,7 +11,6 @@ import (
 
 // stack is a server that speaks only TLS, and a proxy with two TLS listeners before it.
 type stack struct {
-	dir           string
 	keys          *harness.Keys
 	otherCA       string // of an authority that signed nothing here
 	server, proxy *harness.Process
@@ -23,7 +22,7 @@ type stack struct {
 const certified = "localhost"
 
 func startStack(root, dir string) (s *stack, err error) {
-	s = &stack{dir: dir}
+	s = &stack{}
 	defer func() {
 		if err != nil {
 			s.stop()

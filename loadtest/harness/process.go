@@ -23,7 +23,6 @@ const stopTimeout = 15 * time.Second
 // Process is a server, a peer or the proxy, running until Stop.
 type Process struct {
 	*local.Process
-	Name string // for messages
 	Addr string // host:port that it serves
 }
 
@@ -45,7 +44,7 @@ func Start(dir, name, addr string, argv ...string) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	p := &Process{child, name, addr}
+	p := &Process{child, addr}
 	if err := p.await(); err != nil {
 		p.Stop()
 		return nil, fmt.Errorf("%s does not serve %s: %w; see %s", name, addr, err, path)

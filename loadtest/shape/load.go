@@ -30,7 +30,6 @@ type pkg struct {
 // listed is a package in go list's output.
 type listed struct {
 	ImportPath, Dir, Export string
-	Standard                bool
 	GoFiles                 []string
 	Module                  *struct{ Main bool }
 }

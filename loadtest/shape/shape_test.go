@@ -65,6 +65,21 @@ func TestFieldsAndWhoWritesThem(t *testing.T) {
 	t.Fatal("T was not found")
 }
 
+func TestUnread(t *testing.T) {
+	p := parse(t, map[string]string{
+		"a.go": `package p
+			type base struct{ deep, shallow int }
+			type T struct { base; set, counted, got, lent int; json int "tag" }
+			func (t *T) f() int { t.set = 1; t.counted++; t.deep = 2; g(&t.lent); return t.got + t.shallow }
+			func g(*int) {}`,
+	})
+	var out strings.Builder
+	showUnread(&out, []*pkg{p})
+	if got, want := out.String(), ".T.counted\n.T.set\n.base.deep\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestComplexity(t *testing.T) {
 	p := parse(t, map[string]string{"a.go": `package p
 		func f(a, b bool, c chan int) {

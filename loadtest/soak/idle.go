@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"holdfast/loadtest/harness"
 )
@@ -13,7 +12,6 @@ type idleResult struct {
 	connections        int
 	kind               string // "TLS ", or empty
 	rssBefore, rssHeld int64  // bytes
-	took               time.Duration
 }
 
 func (r idleResult) String() string {
@@ -35,7 +33,6 @@ func (r idleResult) check(limit int64) error {
 // idle opens n connections, has each do one command and reads the proxy's memory while they are
 // all open, then checks that every one of them still works.
 func idle(ctx context.Context, s *stack, n int) (idleResult, error) {
-	started := time.Now()
 	r := idleResult{connections: n}
 	if s.tls != nil {
 		r.kind = "TLS "
@@ -66,7 +63,6 @@ func idle(ctx context.Context, s *stack, n int) (idleResult, error) {
 	if err := pingAll(ctx, clients); err != nil {
 		return r, err
 	}
-	r.took = time.Since(started)
 	return r, nil
 }
 

@@ -23,7 +23,6 @@ const (
 type proxies struct {
 	dir, program, config, addr string
 	started                    int
-	first                      *harness.Process // whose log the present one writes: itself, or what began its chain of SIGUSR2
 	pid                        int
 }
 
@@ -35,7 +34,7 @@ func (p *proxies) start(flags ...string) error {
 	if err != nil {
 		return err
 	}
-	p.first, p.pid = next, next.Pid
+	p.pid = next.Pid
 	return nil
 }
 

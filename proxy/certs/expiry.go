@@ -15,7 +15,6 @@ const warnEvery = 24 * time.Hour
 type Certificate struct {
 	Place    string // a listener, the upstream, the console, a user
 	Secret   string // a user's password file, which is all that a user has
-	File     string // empty: the place shows no certificate
 	Subject  string
 	Names    []string  // DNS names, addresses, URIs
 	NotAfter time.Time // the earliest in its chain
@@ -43,7 +42,7 @@ func (c *Certificate) Ends() time.Time {
 // describe returns the source's present Certificate.
 func (s *source) describe() Certificate {
 	st := s.state.Load()
-	c := Certificate{Place: s.place, File: s.files.cert, Secret: s.files.secret, NotAfter: st.ends,
+	c := Certificate{Place: s.place, Secret: s.files.secret, NotAfter: st.ends,
 		Unusable: s.unusable.Load()}
 	if st.leaf != nil {
 		c.Subject, c.NotBefore = st.leaf.Subject.String(), st.leaf.NotBefore

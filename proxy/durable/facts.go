@@ -10,8 +10,7 @@ import (
 // facts are the fences' observations of the server. A Monitor decides, before a write is sent,
 // whether its proof is available.
 type facts struct {
-	replicas int // online, without journals
-	journals int
+	journals int // that follow it as replicas
 
 	config []byte // the last reply to CONFIG GET; worth and why are its evaluation
 	of     *upstream.Info

@@ -180,7 +180,7 @@ func (p *Pipeline) samePrimary(r *upstream.Replication) bool {
 		return false
 	}
 	p.primary = true
-	p.facts.replicas, p.facts.journals = r.Replicas, r.Journals
+	p.facts.journals = r.Journals
 	if string(r.ReplID) == string(p.replID[:]) {
 		return true
 	}

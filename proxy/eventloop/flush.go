@@ -75,5 +75,4 @@ func (l *Loop) discard(c *Conn, n int) {
 // wrote accounts for n bytes that the kernel accepted.
 func (l *Loop) wrote(c *Conn, n int) {
 	c.sent += uint64(n)
-	l.stats.BytesOut += uint64(n)
 }

@@ -71,7 +71,6 @@ func (o Options) withDefaults() (Options, error) {
 type Loop struct {
 	// Immutable after New.
 	opts   Options
-	log    *slog.Logger
 	clock  func() int64 // monotonic, in nanoseconds since New
 	driver driver
 
@@ -108,7 +107,7 @@ func New(o Options) (*Loop, error) {
 		return nil, err
 	}
 	epoch := time.Now()
-	l := &Loop{opts: o, log: o.Logger, clock: func() int64 { return int64(time.Since(epoch)) }}
+	l := &Loop{opts: o, clock: func() int64 { return int64(time.Since(epoch)) }}
 	l.readBuf = make([]byte, o.ReadBuffer)
 	if l.driver, err = newDriver(l, o.Driver); err != nil {
 		return nil, err
@@ -213,12 +212,10 @@ func (l *Loop) Conns() int { return len(l.slots) - len(l.free) }
 
 // Stats counts a loop's work since New.
 type Stats struct {
-	Turns    uint64 // waits for events that returned
-	Reads    uint64 // read calls, those that found nothing included
-	Writes   uint64 // write and writev calls
-	BytesIn  uint64 // of plaintext, under TLS
-	BytesOut uint64 // accepted by the kernel; likewise
-	Added    uint64 // connections
+	Turns   uint64 // waits for events that returned
+	Reads   uint64 // read calls, those that found nothing included
+	Writes  uint64 // write and writev calls
+	BytesIn uint64 // of plaintext, under TLS
 }
 
 // Stats returns the counters. A portable connection's reads and writes are counted when the loop
@@ -247,7 +244,6 @@ func (l *Loop) Add(nc net.Conn, h Handler, pri Priority) (*Conn, error) {
 		nc.Close()
 		return nil, fmt.Errorf("eventloop: add %s: %w", c.remote, err)
 	}
-	l.stats.Added++
 	return c, nil
 }
 

@@ -19,9 +19,7 @@ const (
 // Replica is a replica of the primary, as a sentinel shows it.
 type Replica struct {
 	Address string
-	Up      bool  // the sentinel reaches it, and it is connected to the primary
-	Offset  int64 // replication offset
-	Flags   string
+	Up      bool // the sentinel reaches it, and it is connected to the primary
 }
 
 // readAnswer reads the replies to the questions.
@@ -51,10 +49,9 @@ func readAnswer(replies []resp.Value) (a answer, err error) {
 		if f["port"] == "0" {
 			continue // a journal
 		}
-		offset, _ := strconv.ParseInt(f["slave-repl-offset"], 10, 64)
 		a.replicas = append(a.replicas, Replica{
-			Address: net.JoinHostPort(f["ip"], f["port"]), Offset: offset, Flags: f["flags"],
-			Up: !hasFlag(f["flags"], "s_down") && f["master-link-status"] == "ok",
+			Address: net.JoinHostPort(f["ip"], f["port"]),
+			Up:      !hasFlag(f["flags"], "s_down") && f["master-link-status"] == "ok",
 		})
 	}
 	return a, nil

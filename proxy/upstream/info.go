@@ -37,7 +37,6 @@ type Info struct {
 	RunID      string // changes with each start of the server
 	Role       string // in INFO's words: "master" or "slave"
 	ReplID     string // replication id
-	ReplID2    string // of the previous history; all zeros: none
 	Loading    bool   // the server is loading its data and answers most commands -LOADING
 	Cluster    bool   // cluster mode is on
 	Sentinel   bool   // the server is a sentinel, which holds no data
@@ -193,7 +192,6 @@ func (i *Info) applyInfo(f map[string]string) {
 	i.Maxclients = atoi(f["maxclients"])
 	i.MaxMemory, i.MaxMemoryPolicy = atoi64(f["maxmemory"]), f["maxmemory_policy"]
 	i.AppendOnly = f["aof_enabled"] == "1"
-	i.ReplID2 = f["master_replid2"]
 	i.refusals.applyInfo(f)
 	i.applyReplicas(f)
 }

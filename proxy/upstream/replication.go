@@ -9,13 +9,10 @@ type Replication struct {
 	ReplID  []byte // replication id: 40 hexadecimal digits
 	ReplID2 []byte // of the previous history; all zeros: none
 	Offset  int64  // replication offset, up to which the server has written
-	// SecondOffset is the offset at which ReplID2's history ended; -1 without one.
-	SecondOffset int64
 
-	// Replicas counts the online replicas that have a port; Journals counts the attached ones
-	// without a port, online or not. A journal announces port 0 since it accepts no connections:
+	// Journals counts the attached replicas without a port, online or not. A journal announces port 0 since it accepts no connections:
 	// WAIT counts it like a replica, but no failover can promote it.
-	Replicas, Journals int
+	Journals int
 
 	lines []byte // from the first replica's line on
 }
@@ -50,7 +47,9 @@ func ParseReplication(text []byte) (r Replication) {
 			if r.lines == nil {
 				r.lines = from
 			}
-			r.count(s)
+			if s.Port == 0 {
+				r.Journals++
+			}
 			continue
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
@@ -63,20 +62,9 @@ func ParseReplication(text []byte) (r Replication) {
 			r.ReplID2 = value
 		case "master_repl_offset":
 			r.Offset = parseNumber(value)
-		case "second_repl_offset":
-			r.SecondOffset = parseNumber(value)
 		}
 	}
 	return r
-}
-
-func (r *Replication) count(s replicaLine) {
-	switch {
-	case s.Port == 0:
-		r.Journals++
-	case s.counts():
-		r.Replicas++
-	}
 }
 
 // replicaLine is one replica as its line has it:

@@ -94,7 +94,6 @@ func TestProbeReadsEveryServer(t *testing.T) {
 			Up: true, Generation: 1, Server: server, Version: srv.Binary.Version,
 			VersionNum: versionNum(srv.Binary.Version), RunID: srv.Info("server")["run_id"],
 			Role: "master", ReplID: srv.Info("replication")["master_replid"],
-			ReplID2:   strings.Repeat("0", 40),
 			Databases: 16, ProtoMaxBulk: 512 << 20, Maxclients: info.Maxclients,
 			MaxMemoryPolicy: "noeviction", AppendOnly: true, AppendFsync: "always",
 			Save: "3600 1", LastSave: "ok", LastAOFWrite: "ok", CommandReply: info.CommandReply,
