@@ -24,6 +24,7 @@ type console struct {
 	recorder.Console
 	auditConsole
 	failoverConsole
+	*hitHistory
 }
 
 var (
@@ -45,6 +46,7 @@ func newConsole(srv *Server) *console {
 		Console:           srv.recorder.Console(processConsole{srv}.Audit),
 		auditConsole:      auditConsole{srv.audit},
 		failoverConsole:   failoverConsole{srv},
+		hitHistory:        newHitHistory(ruleConsole{srv.loops}, srv.budgets),
 	}
 }
 

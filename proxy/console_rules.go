@@ -35,10 +35,17 @@ func (c ruleConsole) Rules(ctx context.Context) ([]admin.Rule, error) {
 	if err != nil {
 		return nil, err
 	}
+	// During a reload the loops may have different rules. A name is a rule's own.
 	out := parts[0].rules
+	at := make(map[string]int, len(out))
+	for i := range out {
+		at[out[i].Name] = i
+	}
 	for _, p := range parts[1:] {
-		for i := range min(len(out), len(p.rules)) {
-			out[i].Add(&p.rules[i])
+		for i := range p.rules {
+			if n, ok := at[p.rules[i].Name]; ok {
+				out[n].Add(&p.rules[i])
+			}
 		}
 	}
 	return out, nil

@@ -22,7 +22,7 @@ type lifetime struct {
 	stopServing context.CancelFunc
 	dialCtx     context.Context // ends when nothing more is sent to the server
 	stopDial    context.CancelFunc
-	retired     sync.WaitGroup // goroutines that retire replaced parts, or watch certificates
+	retired     sync.WaitGroup // goroutines that retire replaced parts, watch certificates, or note hits
 }
 
 // begin makes the lifetime one of a server that has not started.

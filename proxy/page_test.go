@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"holdfast/policy"
 	"holdfast/proxy"
 	"holdfast/proxy/admin"
 	"holdfast/proxy/proxytest"
+	"holdfast/proxy/trend"
 )
 
 // browser is a client of the page.
@@ -104,12 +106,17 @@ func TestPage(t *testing.T) {
 		return strings.Contains(text, `<span class="state plain">trashed</span> <code>flushall</code>`) &&
 			strings.Contains(text, "Snapshot of ") && strings.Contains(text, "proxy restore --dir "+dir+"/journal --timeline 1 --to ")
 	})
+	b.show("/", nil, `aria-label="Last hour: 3 hits, at most 3 in one `, `aria-label="Last hour: 1 hit, at most 1 in one `)
 	b.show("/", nil, "<code>FLUSHALL</code> 2 keys", `href="/undo?id=4&amp;from=0"`, "Single keys: 1 to 3 of 3", "<code>swapdb 0 1")
 	b.show("/undo?id=4", nil, "2 keys of database 0 come back, which user default (127.0.0.1:")
 	b.show("/undo", url.Values{"id": {"4"}, "how": {""}}, "Undo of entry 4: OK, 2 keys are back.")
 	if got := c.do("GET a"); got != "$1\r\n1\r\n" {
 		t.Errorf("after the undo: %q", got)
 	}
+	b.show("/purge?id=3", nil, "Empty entry 3 for good?", "1 key of database 0")
+	b.show("/purge", url.Values{"id": {"3"}}, "Entry 3 is emptied for good.", "Single keys: 1 to 2 of 2")
+	b.show("/purge", url.Values{"id": {"3"}}, "It failed: ")
+	b.show("/reload", url.Values{}, "It failed: this proxy was started without a configuration file")
 	pending, err := srv.Pending(context.Background())
 	if err != nil || len(pending) != 1 {
 		t.Fatalf("%+v, %v", pending, err)
@@ -122,9 +129,59 @@ func TestPage(t *testing.T) {
 		_, text := b.do("/?who=undo", nil)
 		return strings.Contains(text, "<code>UNDO 4</code>") && strings.Contains(text, "operator 127.0.0.1:")
 	})
+	proxytest.Poll(t, "the audit log has the others", func() bool {
+		_, text := b.do("/", nil)
+		return strings.Contains(text, "<code>PURGE 3</code>") && strings.Contains(text, "<code>RELOAD</code>")
+	})
 	page, err := srv.TrashPage(context.Background(), 1, 1)
-	if err != nil || len(page.Keys) != 1 || page.KeysTotal != 3 || page.Entries != nil {
+	if err != nil || len(page.Keys) != 1 || page.KeysTotal != 2 || page.Entries != nil {
 		t.Errorf("the second entry of single keys: %+v, %v", page, err)
+	}
+}
+
+// A reload by the page puts the file in force. The history of hits and of counted keys goes on over it, over all loops.
+func TestPageReloads(t *testing.T) {
+	t.Parallel()
+	server, at := proxytest.StartServer(t), freeAddr(t)
+	var o *proxy.Options
+	addr, srv := serveServer(t, server.Addr, func(opts *proxy.Options) {
+		opts.HTTP, opts.Admin.Password, opts.Workers, opts.ConfigFile, o = at, "secret", 2, "/etc/holdfast.yaml", opts
+		opts.Rules = []policy.RuleSpec{{Name: "keys", Commands: []string{"keys"}, Action: "deny"}}
+		opts.Budgets = []policy.BudgetSpec{{Name: "deletes", Keys: 100, Window: time.Hour}}
+		opts.LoadOptions = func() (proxy.Options, error) {
+			next := *o
+			next.Rules = append([]policy.RuleSpec{{Name: "all", Commands: []string{"flushall"}, Action: "deny"}}, o.Rules...)
+			return next, nil
+		}
+	})
+	hits := func() {
+		for range 4 { // on both loops
+			c := dial(t, addr)
+			c.do("KEYS *")
+			c.do("SET x 1")
+			c.do("DEL x")
+		}
+	}
+	expect := func(n int) {
+		t.Helper()
+		got, err := srv.Trends(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		rule, budget := got.Rules["keys"], got.Budgets["deletes"]
+		if rule == nil || budget == nil || rule.Hours[trend.Hours-1] != uint64(n) || budget.Hours[trend.Hours-1] != uint64(n) {
+			t.Errorf("want %d: %+v, %+v", n, rule, budget)
+		}
+	}
+	hits()
+	expect(4)
+	b := openPage(t, at)
+	b.show("/login", url.Values{"password": {"secret"}, "next": {"/reload"}}, "/etc/holdfast.yaml is read and checked")
+	b.show("/reload", url.Values{}, "The configuration file was read again, and is in force.", "<strong>all</strong>")
+	hits()
+	expect(8)
+	if got := dial(t, addr).do("FLUSHALL"); !strings.HasPrefix(got, "-DENIED") {
+		t.Errorf("FLUSHALL: %q", got)
 	}
 }
 
@@ -179,7 +236,8 @@ func TestPageAnswersItsOwnNamesOnly(t *testing.T) {
 	server := proxytest.StartServer(t)
 	at := freeAddr(t)
 	serve(t, server.Addr, func(o *proxy.Options) { o.HTTP, o.Admin.Password = at, "secret" })
-	for _, path := range []string{"/", "/stream", "/login", "/undo?id=1", "/page.js"} {
+	for _, path := range []string{"/", "/stream", "/login", "/undo?id=1", "/purge?id=1", "/repair?incident=1", "/reload",
+		"/page.js"} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			req, err := http.NewRequest(method, "http://"+at+path, nil)
 			if err != nil {

@@ -245,6 +245,7 @@ func (srv *Server) start(ctx context.Context) error {
 	srv.backend = newConsole(srv)
 	if err := srv.startAdmin(); err != nil {
 		return err
+	srv.retired.Go(func() { srv.backend.hitHistory.run(srv.serving) })
 	}
 	if err := srv.openListeners(); err != nil {
 		return err

@@ -43,6 +43,8 @@ func (p *play) run() (err error) {
 		{"a flush appears while the page is open", p.flush},
 		{"the operator undoes it from the page", p.undo},
 		{"a command waits, and is approved", p.approve},
+		{"the hits of the rules are drawn, and said", p.hits},
+		{"the configuration is read again from the page", p.reload},
 		{"a mark and the axis give commands", p.moments},
 		{"details, the focus and a selection outlast updates", p.outlast},
 		{"every form and element has a name, and ids are unique", p.accessible},
@@ -226,6 +228,34 @@ func (p *play) approve() error {
 	})
 }
 
+// hits looks at the history of the deletes that have filled the trash.
+func (p *play) hits() error {
+	return inOrder([]func() error{
+		func() error { return p.load(p.url("/")) },
+		func() error {
+			return p.until("bars of rules and budgets, with labels", "[...document.querySelectorAll('#rules .items > li')]"+
+				".filter((e) => e.querySelectorAll('svg[role=img][aria-label^=Last] path[d^=M]').length === 2).length >= 3")
+		},
+		func() error {
+			return p.until("their number", fmt.Sprintf("document.querySelector('#rules').innerText.replaceAll(',', '').includes('%d in the last hour')",
+				p.entries))
+		},
+	})
+}
+
+func (p *play) reload() error {
+	return inOrder([]func() error{
+		func() error { return p.tabTo("a[href='/reload']") }, p.enter,
+		func() error {
+			return p.until("what will happen, in words", "document.querySelector('h1')?.innerText === 'Read the configuration file again?'")
+		},
+		func() error { return p.tabTo("main button") }, p.enter,
+		func() error {
+			return p.until("the outcome, with the focus", "document.activeElement?.id === 'notice' && document.activeElement.innerText.includes('is in force')")
+		},
+	})
+}
+
 func (p *play) moments() error {
 	return inOrder([]func() error{
 		func() error { return p.load(p.url("/")) },
@@ -301,7 +331,8 @@ func (p *play) accessible() error {
 		if err := p.look(at.width, 900, at.scheme); err != nil {
 			return err
 		}
-		for _, path := range []string{"/?at=2026-01-01+00:00&from=50", fmt.Sprint("/undo?id=", p.entries)} {
+		for _, path := range []string{"/?at=2026-01-01+00:00&from=50", fmt.Sprint("/undo?id=", p.entries),
+			fmt.Sprint("/purge?id=", p.entries), "/reload"} {
 			if err := p.load(p.url(path)); err != nil {
 				return err
 			}

@@ -438,3 +438,8 @@ func (r *Rule) Add(o *Rule) {
 	r.Approved += o.Approved
 	r.Throttled += o.Throttled
 }
+
+// Hits is the number of commands that the rule decided.
+func (r *Rule) Hits() uint64 {
+	return r.Allowed + r.Denied + r.Observed + r.Rewritten + r.Trashed + r.Held + r.Approved + r.Throttled
+}

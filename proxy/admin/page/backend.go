@@ -6,6 +6,7 @@ import (
 
 	"holdfast/proxy/admin"
 	"holdfast/proxy/audit"
+	"holdfast/proxy/trend"
 )
 
 // Backend is the page's view of the proxy, which implements it; the methods that admin.Backend has, too, are
@@ -15,6 +16,8 @@ type Backend interface {
 	Routes(ctx context.Context) ([]admin.Route, error)
 	Rules(ctx context.Context) ([]admin.Rule, error)
 	Budgets(ctx context.Context) ([]admin.Budget, error)
+	// Trends returns the history of the rules' hits and of the keys that the budgets counted.
+	Trends(ctx context.Context) (*Trends, error)
 	Pending(ctx context.Context) ([]admin.Pending, error)
 
 	// Journal and the methods that follow it return admin.ErrNoJournal without a journal.
@@ -30,11 +33,20 @@ type Backend interface {
 	// AuditTail returns the newest lines of the audit log; audit.ErrOff without one.
 	AuditTail(ctx context.Context, q audit.Query) (*audit.Tail, error)
 
+	// RepairState returns the repair that runs, or ran last; nil: none was begun.
+	RepairState(ctx context.Context) (*admin.Repair, error)
+
 	Undo(ctx context.Context, id uint64, how string) (*admin.Undone, error)
+	Purge(ctx context.Context, id uint64) error
+	Repair(ctx context.Context, q admin.RepairRequest) error
+	Reload(ctx context.Context) (warnings []string, err error)
 	Approve(ctx context.Context, token, by string) (*admin.Pending, error)
 	Reject(ctx context.Context, token, by string) (*admin.Pending, error)
 	Audit(a admin.Action)
 }
+
+// Trends are histories by the names of rules and of budgets.
+type Trends struct{ Rules, Budgets map[string]*trend.Trend }
 
 // History lists the journal's snapshots and gaps, oldest first.
 type History struct {

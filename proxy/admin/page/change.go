@@ -26,6 +26,9 @@ var changes = map[string]change{
 	"/undo":    {(*Page).planUndo, (*Page).undo},
 	"/approve": {(*Page).planApprove, (*Page).approve},
 	"/reject":  {(*Page).planReject, (*Page).reject},
+	"/purge":   {(*Page).planPurge, (*Page).purge},
+	"/repair":  {(*Page).planRepair, (*Page).repair},
+	"/reload":  {(*Page).planReload, (*Page).reload},
 }
 
 // A plan says what a change will do.
@@ -34,6 +37,7 @@ type plan struct {
 	Title   string
 	Lines   []string
 	Fields  []field
+	Legend  string // of Choices
 	Choices []choice
 	Button  string
 	Danger  bool
@@ -99,7 +103,7 @@ func (p *Page) change(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, context.DeadlineExceeded):
 		told = notice{"No answer in time; it may have been done.", true}
 	case err != nil:
-		told = notice{"It failed: " + admin.Clean(err.Error()), true}
+		told = notice{"It failed: " + admin.Clean(strings.ReplaceAll(err.Error(), "\n", "; ")), true}
 	}
 	p.sessions.tell(p.sessionOf(r), told)
 	http.Redirect(w, r, "/", http.StatusSeeOther)
@@ -141,6 +145,7 @@ func (p *Page) planUndo(ctx context.Context, form url.Values) (*plan, error) {
 			counted(e.Keys, "key"), databases(e.Databases), name(e.User), name(e.Addr), stamp(e.At), name(e.Command)),
 		"Clients see them at once."},
 		Fields: []field{{"id", strconv.FormatUint(e.ID, 10)}},
+		Legend: "Keys that were written there since",
 		Choices: []choice{
 			{"", "Only if nothing is in the way", "If keys were written there since, nothing happens, and you are told.", true},
 			{"REPLACE", "Replace", "Writes there since then go to the trash, as an entry of their own.", false},
@@ -166,12 +171,66 @@ func (p *Page) undo(ctx context.Context, form url.Values, by string) (text strin
 	if err == nil {
 		result = u.Text()
 		text = fmt.Sprintf("Undo of entry %d: %s.", id, result)
-	} else {
-		result = "ERR " + err.Error()
 	}
-	p.backend.Audit(admin.Action{Operator: by, Name: "undo", Command: strings.TrimSpace(fmt.Sprintf("UNDO %d %s", id, how)),
-		Result: result})
-	p.log.Info("page: undo", "client", by, "id", id, "how", how, "result", result)
+	p.note("undo", strings.TrimSpace(fmt.Sprintf("UNDO %d %s", id, how)), by, result, err)
+	return text, err
+}
+
+// note writes a change to the audit log and the log, by the console's command that is the same.
+func (p *Page) note(what, command, by, result string, err error) {
+	if err != nil {
+		result = "ERR " + strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	p.backend.Audit(admin.Action{Operator: by, Name: what, Command: command, Result: result})
+	p.log.Info("page: "+what, "client", by, "command", command, "result", result)
+}
+
+func (p *Page) planPurge(ctx context.Context, form url.Values) (*plan, error) {
+	e, err := p.trashEntry(ctx, form)
+	if err != nil {
+		return nil, err
+	}
+	return &plan{Title: fmt.Sprintf("Empty entry %d for good?", e.ID), Button: "Empty it for good", Danger: true, Lines: []string{
+		fmt.Sprintf("%s of %s, which user %s (%s) moved to the trash at %s UTC, are gone then: %s", counted(e.Keys, "key"),
+			databases(e.Databases), name(e.User), name(e.Addr), stamp(e.At), name(e.Command)),
+		"No UNDO brings them back. A restore does, if the journal reaches back to the moment before.",
+		"Without this the entry is emptied at " + stamp(e.Until) + " UTC."},
+		Fields: []field{{"id", strconv.FormatUint(e.ID, 10)}}}, nil
+}
+
+func (p *Page) purge(ctx context.Context, form url.Values, by string) (string, error) {
+	id, err := strconv.ParseUint(form.Get("id"), 10, 64)
+	if err != nil || id == 0 {
+		return "", errors.New("this form names no entry of the trash")
+	}
+	err = p.backend.Purge(ctx, id)
+	p.note("purge", fmt.Sprintf("PURGE %d", id), by, "OK", err)
+	return fmt.Sprintf("Entry %d is emptied for good.", id), err
+}
+
+func (p *Page) planReload(ctx context.Context, _ url.Values) (*plan, error) {
+	s, err := p.backend.Stats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.Config == "" {
+		return nil, errors.New("this proxy was started without a configuration file")
+	}
+	return &plan{Title: "Read the configuration file again?", Button: "Reload", Lines: []string{
+		fmt.Sprintf("%s is read and checked, and is in force at once: rules, budgets, routes, limits, upstream, passwords. A file "+
+			"with an error, or an upstream that does not answer, changes nothing.", name(s.Config)),
+		"listeners, workers, admin.tls and journal.dir take a restart or an upgrade; you are told if one of them differs.",
+		"A new password of the console ends every login, this one too."}}, nil
+}
+
+func (p *Page) reload(ctx context.Context, _ url.Values, by string) (string, error) {
+	warnings, err := p.backend.Reload(ctx)
+	result, text := "OK", "The configuration file was read again, and is in force."
+	if len(warnings) > 0 {
+		result = "OK, but these need a restart: " + strings.Join(warnings, " ")
+		text += " These need a restart or an upgrade: " + admin.Clean(strings.Join(warnings, ", ")) + "."
+	}
+	p.note("reload", "RELOAD", by, result, err)
 	return text, err
 }
 

@@ -1,5 +1,5 @@
 // Package page is the operator's page, served at / of admin.http: the state of the proxy, a timeline of the
-// journal with the command that restores each moment, the trash, what waits for approval, and who did it. It
+// journal with the command that restores each moment, repairs, the trash, what waits for approval, and who did it. It
 // is HTML from templates; a script keeps it fresh, and everything works without it.
 //
 // # Safety
@@ -18,7 +18,7 @@
 //
 // state.go asks the proxy at most once a refresh, for all readers together, with a time limit, for bounded
 // lists: nothing grows with the number of sessions, entries of the trash, or lines of the log. Without a reader
-// nothing runs.
+// nothing runs here. The history of hits (chart.go) is the proxy's, of a fixed size for each rule.
 //
 // # Concurrency
 //

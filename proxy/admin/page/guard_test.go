@@ -2,6 +2,7 @@ package page
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -17,6 +18,7 @@ import (
 
 var forms = map[string]url.Values{
 	"/undo": {"id": {"4"}, "how": {"MERGE"}}, "/approve": {"token": {"abcd-2345"}}, "/reject": {"token": {"abcd-2345"}},
+	"/purge": {"id": {"4"}}, "/repair": {"incident": {"1"}, "how": {"skip"}}, "/reload": {},
 }
 
 // Every response forbids framing, foreign content and sniffing, and is kept nowhere.
@@ -26,6 +28,7 @@ func TestHeaders(t *testing.T) {
 	s.logIn()
 	for _, w := range []*httptest.ResponseRecorder{
 		s.do("/", nil), s.do("/page.js", nil), s.do("/login", nil), s.do("/undo?id=4", nil), s.do("/undo?id=9", nil),
+		s.do("/purge?id=4", nil), s.do("/repair?incident=1", nil), s.do("/reload", nil),
 		s.do("/logout", nil), s.do("/undo", url.Values{}, "Sec-Fetch-Site", "cross-site"),
 	} {
 		h := w.Header()
@@ -284,10 +287,85 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// PURGE, REPAIR and RELOAD are as on the console: said in words before, done once, in the audit log.
+func TestSlowerChanges(t *testing.T) {
+	t.Parallel()
+	s := open(t, &fakeProxy{name: "ann"})
+	s.logIn()
+	s.want(s.do("/", nil), 200, `href="/purge?id=4&amp;from=0"`, `href="/repair?incident=1"`, `href="/reload"`,
+		"Repair of incident 1", "merging: 1,200 keys, for 1m", "conflict: ann", "And 3 more.")
+	s.want(s.do("/purge?id=4", nil), 200, "Empty entry 4 for good?", "1,000,000 keys of databases 0, 3, which user ann",
+		"No UNDO brings them back", "emptied at 2026-11-29 15:03:05 UTC")
+	s.want(s.do("/repair?incident=1", nil), 200, "Repair incident 1?", "The server may lack 17 commands, from offset 4000 to 5000 of timeline 1",
+		`value="look" checked`, "Nothing is changed", "newer writes win", "lost writes win", "in the background")
+	s.want(s.do("/reload", nil), 200, "/etc/holdfast/h.yaml is read and checked", "changes nothing")
+	s.want(s.do("/purge?id=77", nil), 404, "no longer there")
+	s.want(s.do("/repair?incident=2", nil), 404, "incident 2 is not open")
+	if got := s.proxy.deeds(); got != nil {
+		t.Errorf("a form did something: %v", got)
+	}
+	s.do("/purge", url.Values{"id": {"4"}})
+	s.want(s.do("/", nil), 200, "Entry 4 is emptied for good.")
+	s.do("/repair", url.Values{"incident": {"1"}, "how": {"look"}})
+	s.want(s.do("/", nil), 200, "REPAIR 1 DRYRUN: it runs")
+	for _, how := range []string{"list", "skip", "replace"} {
+		s.do("/repair", url.Values{"incident": {"1"}, "how": {how}})
+		s.want(s.do("/", nil), 200, "REPAIR 1 CONFLICTS "+how+": it runs")
+	}
+	s.do("/reload", url.Values{})
+	s.want(s.do("/", nil), 200, "was read again, and is in force. These need a restart or an upgrade: listeners.")
+	for path, form := range map[string]url.Values{
+		"/purge": {"id": {"x"}}, "/repair": {"incident": {"1"}, "how": {"drop"}}, "/repair?": {"incident": {"9"}, "how": {"skip"}},
+	} {
+		s.do(path, form)
+		s.want(s.do("/", nil), 200, "It failed: ")
+	}
+	done := []string{"purge 4", `repair 1 "" dry=true by 127.0.0.1:5000`, `repair 1 "list" dry=false by 127.0.0.1:5000`,
+		`repair 1 "skip" dry=false by 127.0.0.1:5000`, `repair 1 "replace" dry=false by 127.0.0.1:5000`, "reload"}
+	if got := s.proxy.deeds(); !slices.Equal(got, done) {
+		t.Errorf("done: %q", got)
+	}
+	by := func(name, command, result string) admin.Action {
+		return admin.Action{Operator: "127.0.0.1:5000", Name: name, Command: command, Result: result}
+	}
+	audited := []admin.Action{by("purge", "PURGE 4", "OK"), by("repair", "REPAIR 1 DRYRUN", "OK, it runs"),
+		by("repair", "REPAIR 1 CONFLICTS list", "OK, it runs"), by("repair", "REPAIR 1 CONFLICTS skip", "OK, it runs"),
+		by("repair", "REPAIR 1 CONFLICTS replace", "OK, it runs"), by("reload", "RELOAD", "OK, but these need a restart: listeners")}
+	if got := s.proxy.actions; !slices.Equal(got, audited) {
+		t.Errorf("audited: %+v", got)
+	}
+	s.proxy.err = errors.New("holdfast.yaml:3: no\nholdfast.yaml:4: no")
+	s.do("/reload", url.Values{})
+	if got := s.proxy.actions[len(audited)].Result; got != "ERR holdfast.yaml:3: no; holdfast.yaml:4: no" {
+		t.Errorf("a failure is audited as %q", got)
+	}
+	if got := s.page.sessions.take(s.cookies["holdfast"]); !got.Failed || got.Text != "It failed: holdfast.yaml:3: no; holdfast.yaml:4: no" {
+		t.Errorf("a failure is told as %+v", got)
+	}
+}
+
+// The state of a repair names its outcome.
+func TestRepairStates(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		repair      admin.Repair
+		level, word string
+	}{
+		{admin.Repair{Running: true}, "plain", "runs"}, {admin.Repair{Error: "x"}, "bad", "failed"},
+		{admin.Repair{Done: true}, "good", "done"}, {admin.Repair{Done: true, DryRun: true}, "good", "done"},
+		{admin.Repair{DryRun: true}, "plain", "a look, over"}, {admin.Repair{}, "warn", "over"},
+	} {
+		if got := repairState(&tc.repair); got.Level != tc.level || got.Word != tc.word || got.Why == "" {
+			t.Errorf("%+v is %+v", tc.repair, got)
+		}
+	}
+}
+
 // Whatever a request holds: no panic, no error of ours, no foreign element, and without a login no change.
 func FuzzHandlers(f *testing.F) {
-	for _, path := range []string{"/", "/stream", "/login", "/logout", "/undo", "/approve", "/reject", "/page.js"} {
-		f.Add(path, "id=4&token=abcd-2345&at=2026-11-29T14:03:05Z&who=x&from=50&next=/undo", "id=4&how=MERGE&password=secret", "cookie", true)
+	for _, path := range []string{"/", "/stream", "/login", "/logout", "/undo", "/approve", "/reject", "/purge", "/repair",
+		"/reload", "/page.js", "/page.css", "/page.svg"} {
+		f.Add(path, "id=4&incident=1&token=abcd-2345&at=2026-11-29T14:03:05Z&who=x&from=50&next=/undo", "id=4&how=MERGE&password=secret", "cookie", true)
 		f.Add(path, "from=-1&at=%ff&who=%00", "%zz", "", false)
 	}
 	closed, end := context.WithCancel(context.Background())

@@ -15,16 +15,17 @@ import (
 )
 
 // parts are the pieces that updates replace: templates in the order of the page.
-var parts = []string{"health", "routes", "pending", "line", "trash", "rules", "server", "audit"}
+var parts = []string{"health", "routes", "pending", "line", "repair", "trash", "rules", "server", "audit"}
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"name": name, "clean": admin.Clean, "number": number, "counted": counted, "stamp": stamp, "machine": machineTime,
 	"dur": admin.Duration, "size": admin.Size, "words": func(list []string) string { return strings.Join(list, " ") },
-	"route": routeState, "upstream": upstreamState, "acted": acted,
+	"route": routeState, "upstream": upstreamState, "acted": acted, "repairing": repairState,
 	"plus": func(a, b uint64) uint64 { return a + b }, "plus64": func(a, b int64) int64 { return a + b },
 	"int64": toInt64, "newest": newest, "pair": func(v *view, e admin.TrashEntry) entryView { return entryView{v, e} },
 	"add": func(a, b int) int { return a + b }, "sub": func(a, b int) int { return max(0, a-b) },
 	"millis": func(t time.Time) int64 { return t.UnixMilli() }, "databases": databases, "rows": func() int { return trashRows },
+	"incident": incidentNumber,
 	"fraction": func(part, of int64) int64 { return min(100, max(0, part)*100/max(of, 1)) },
 }).ParseFS(assets, "assets/*.html"))
 

@@ -20,6 +20,7 @@ import (
 
 	"holdfast/proxy/admin"
 	"holdfast/proxy/audit"
+	"holdfast/proxy/trend"
 )
 
 var testTime = time.Date(2026, 11, 29, 14, 3, 5, 0, time.UTC)
@@ -31,7 +32,9 @@ type fakeProxy struct {
 	err    error
 	panics bool
 	hangs  bool
-	health func(*admin.Stats)
+	// noTrends: there are no histories.
+	noTrends bool
+	health   func(*admin.Stats)
 
 	mu      sync.Mutex
 	asked   int
@@ -83,6 +86,16 @@ func (f *fakeProxy) Budgets(ctx context.Context) ([]admin.Budget, error) {
 	}
 	b.Breakers[150].Open = time.Second
 	return []admin.Budget{b}, f.look(ctx)
+}
+
+func (f *fakeProxy) Trends(ctx context.Context) (*Trends, error) {
+	if f.noTrends {
+		return &Trends{}, f.look(ctx)
+	}
+	var rule, budget trend.Trend
+	rule.Minutes[trend.Minutes-1], rule.Minutes[trend.Minutes-2], rule.Hours[trend.Hours-3] = 1, 3, 7
+	budget.Hours[trend.Hours-1] = 9
+	return &Trends{Rules: map[string]*trend.Trend{"flush": &rule}, Budgets: map[string]*trend.Trend{"deletes": &budget}}, f.look(ctx)
 }
 
 func (f *fakeProxy) Pending(ctx context.Context) ([]admin.Pending, error) {
@@ -164,6 +177,23 @@ func (f *fakeProxy) Approve(_ context.Context, token, _ string) (*admin.Pending,
 
 func (f *fakeProxy) Reject(_ context.Context, token, _ string) (*admin.Pending, error) {
 	return f.decide("reject", token)
+}
+
+func (f *fakeProxy) RepairState(ctx context.Context) (*admin.Repair, error) {
+	return &admin.Repair{Incident: 1, Running: true, Phase: "merging", Keys: 1200, Since: testTime, Took: time.Minute,
+		Items: []string{"conflict: " + f.name}, More: 3, Lines: []string{f.name}}, f.look(ctx)
+}
+
+func (f *fakeProxy) Purge(_ context.Context, id uint64) error {
+	return f.note(fmt.Sprintf("purge %d", id))
+}
+
+func (f *fakeProxy) Repair(_ context.Context, q admin.RepairRequest) error {
+	return f.note(fmt.Sprintf("repair %d %q dry=%v by %s", q.Incident, q.Conflicts, q.DryRun, q.Operator))
+}
+
+func (f *fakeProxy) Reload(context.Context) ([]string, error) {
+	return []string{"listeners"}, f.note("reload")
 }
 
 func (f *fakeProxy) Audit(a admin.Action) {
@@ -312,7 +342,8 @@ func hostileGroups(t *testing.T) (out []string) {
 // A name changes only text: the elements and attributes stay those of a harmless name, on every page, and in every update.
 func TestHostileNames(t *testing.T) {
 	t.Parallel()
-	pages := []string{"/", "/?who=x&from=20&at=2026-11-29+14:03:05", "/undo?id=4", "/approve?token=abcd-2345", "/reject?token=abcd-2345"}
+	pages := []string{"/", "/?who=x&from=20&at=2026-11-29+14:03:05", "/undo?id=4", "/approve?token=abcd-2345", "/reject?token=abcd-2345",
+		"/purge?id=4", "/repair?incident=1", "/reload"}
 	all := func(name string) (out [][]string) {
 		s := open(t, &fakeProxy{name: name, keys: 21})
 		s.logIn()
@@ -342,8 +373,8 @@ func TestHostileNames(t *testing.T) {
 	for _, text := range hostileGroups(t) {
 		s := open(t, &fakeProxy{name: "ann"})
 		s.logIn()
-		q := "?" + url.Values{"at": {text}, "who": {text}, "id": {text}, "token": {text}, "next": {text}}.Encode()
-		for _, path := range []string{"/", "/undo", "/approve", "/reject", "/login"} {
+		q := "?" + url.Values{"at": {text}, "who": {text}, "id": {text}, "token": {text}, "next": {text}, "incident": {text}}.Encode()
+		for _, path := range []string{"/", "/undo", "/approve", "/reject", "/purge", "/repair", "/reload", "/login"} {
 			skeleton(t, s.do(path+q, nil).Body.String())
 		}
 		skeleton(t, s.do("/login", url.Values{"password": {text}, "next": {text}}).Body.String())
@@ -360,7 +391,7 @@ func TestNamesAreForOperators(t *testing.T) {
 	show := func(s *site) bool {
 		body := s.do("/?who=ann", nil).Body.String()
 		shown := map[bool]int{}
-		for _, part := range []string{"pending", "trash", "rules", "audit"} {
+		for _, part := range []string{"pending", "repair", "trash", "rules", "audit"} {
 			section := body[strings.Index(body, `data-part="`+part):]
 			section = section[:strings.Index(section, "</section>")]
 			shown[strings.Contains(section, "ann")]++

@@ -36,11 +36,13 @@ type state struct {
 	Routes    part[[]admin.Route]
 	Rules     part[[]admin.Rule]
 	Budgets   part[[]admin.Budget]
+	Trends    part[*Trends]
 	Pending   part[[]admin.Pending]
 	Journal   part[*admin.Journal]
 	History   part[*History]
 	Incidents part[[]admin.Incident]
 	Events    part[[]admin.Event]
+	Repair    part[*admin.Repair]
 	Trash     part[*Trash]
 	Audit     part[*audit.Tail]
 }
@@ -87,11 +89,13 @@ func (s *source) ask() *state {
 		}
 		return list, err
 	})
+	put(s, ctx, &all, &st.Trends, b.Trends)
 	put(s, ctx, &all, &st.Pending, b.Pending)
 	put(s, ctx, &all, &st.Journal, b.Journal)
 	put(s, ctx, &all, &st.History, b.History)
 	put(s, ctx, &all, &st.Incidents, b.Incidents)
 	put(s, ctx, &all, &st.Events, b.Events)
+	put(s, ctx, &all, &st.Repair, b.RepairState)
 	put(s, ctx, &all, &st.Trash, func(ctx context.Context) (*Trash, error) { return b.TrashPage(ctx, 0, trashRows) })
 	put(s, ctx, &all, &st.Audit, func(ctx context.Context) (*audit.Tail, error) {
 		return b.AuditTail(ctx, audit.Query{Limit: auditRows})

@@ -27,6 +27,8 @@ type moment struct {
 	Title string
 	Notes []string
 	Runs  []run
+
+	Repairable bool // an incident that REPAIR can settle
 }
 
 // A run is a command to copy, and what it does.
@@ -123,7 +125,7 @@ func eventMoment(e *admin.Event, dir string, s *admin.Stats) moment {
 
 func incidentMoment(i *admin.Incident) moment {
 	m := moment{ID: fmt.Sprintf("incident-%d", i.N), Kind: "incident", At: i.Noticed,
-		Title: fmt.Sprintf("Incident %d: %s", i.N, name(i.State))}
+		Title: fmt.Sprintf("Incident %d: %s", i.N, name(i.State)), Repairable: repairable(i)}
 	if i.Commands >= 0 {
 		m.Notes = append(m.Notes, fmt.Sprintf("Writes from offset %d to %d of timeline %d: %s.", i.From, i.To,
 			i.Timeline, counted(max(i.Commands, i.Most), "command")))
