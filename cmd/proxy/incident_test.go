@@ -108,8 +108,8 @@ func incident(t *testing.T, srv *proxytest.Server, config string, trash bool) {
 	if trash {
 		kind = "trash"
 	}
-	if text := metrics(t, p); !strings.Contains(text,
-		`holdfast_journal_events_total{kind="`+kind+`"} 1`+"\n") {
+	if text := metrics(t, p); !strings.Contains(text, `holdfast_journal_events_total{kind="`+kind+`"} 1`+"\n") ||
+		!strings.Contains(text, fmt.Sprintf("holdfast_journal_last_event{kind=%q} %d\n", kind, e.N)) {
 		t.Errorf("no event of kind %s in the metrics", kind)
 	}
 

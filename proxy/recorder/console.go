@@ -15,7 +15,8 @@ import (
 func (r *Recorder) State() *telemetry.JournalState {
 	s := &telemetry.JournalState{Journal: r.journal.Load().Stats(), Tap: r.tap.Load().Stats(),
 		Reopens: r.reopens.Load(), Scrubs: r.scrub.rounds.Load(),
-		Damaged: int64(len(r.scrub.damaged())), Held: r.heldBack() != "", Events: r.events.counts()}
+		Damaged: int64(len(r.scrub.damaged())), Held: r.heldBack() != ""}
+	s.Events, s.LastEvents = r.events.counts()
 	if a := r.asideNow(); a != nil {
 		s.Aside = a.Time
 	}

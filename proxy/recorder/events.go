@@ -16,6 +16,7 @@ type eventLog struct {
 	log   *slog.Logger
 	dir   string // the journal's
 	kinds [len(telemetry.EventKinds)]atomic.Int64
+	last  [len(telemetry.EventKinds)]atomic.Int64 // number of the newest event
 }
 
 // lately is the age up to which an event is news: an older one was found by reading earlier
@@ -31,19 +32,21 @@ func (l *eventLog) tell(e event.Event) {
 	case time.Since(e.Last) > lately:
 		l.log.Info("journal: an earlier event was found", attrs...)
 	case e.Open:
-		l.kinds[eventKind(&e)].Add(1)
+		kind := eventKind(&e)
+		l.last[kind].Store(int64(e.N))
+		l.kinds[kind].Add(1)
 		l.log.Warn("journal: data is being destroyed", attrs...)
 	default:
 		l.log.Warn("journal: data was destroyed", attrs...)
 	}
 }
 
-// counts gives the number of events begun since the start, by kind.
-func (l *eventLog) counts() (n [len(telemetry.EventKinds)]int64) {
+// counts gives the number of events begun since the start, and that of the newest one, by kind.
+func (l *eventLog) counts() (n, last [len(telemetry.EventKinds)]int64) {
 	for i := range l.kinds {
-		n[i] = l.kinds[i].Load()
+		n[i], last[i] = l.kinds[i].Load(), l.last[i].Load()
 	}
-	return n
+	return n, last
 }
 
 // eventKind is the index of an event's kind in telemetry.EventKinds.

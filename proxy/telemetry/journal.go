@@ -23,6 +23,8 @@ type JournalState struct {
 	Held    bool          // an open incident blocks the routes' proof
 	// Events counts the events begun since the start, by EventKinds.
 	Events [len(EventKinds)]int64
+	// LastEvents are the numbers of the newest ones, by which a restore names them; 0: none.
+	LastEvents [len(EventKinds)]int64
 }
 
 // EventKinds are the kinds of events that the metrics distinguish.
@@ -38,6 +40,14 @@ const (
 func eventPoints(v *view, p *points) {
 	for i, kind := range EventKinds {
 		p.add(v.snap.Journal.Events[i], attribute.String("kind", kind))
+	}
+}
+
+func lastEventPoints(v *view, p *points) {
+	for i, kind := range EventKinds {
+		if n := v.snap.Journal.LastEvents[i]; n > 0 {
+			p.add(n, attribute.String("kind", kind))
+		}
 	}
 }
 
@@ -133,6 +143,9 @@ var journalInstruments = []instrument{
 	{name: "holdfast.journal.held", kind: gauge,
 		help:    "1 while such an incident keeps routes that demand the journal from their proof.",
 		collect: one(func(v *view) int64 { return flag(v.snap.Journal.Held) })},
+	{name: "holdfast.journal.last_event", kind: gauge,
+		help:    "Number of the newest event of a kind since the start, for proxy restore --event.",
+		collect: lastEventPoints},
 	{name: "holdfast.journal.events", kind: counter,
 		help:    "Events that destroyed data, by kind: flush, trash, deletes.",
 		collect: eventPoints},

@@ -19,6 +19,7 @@ func fullJournal() *JournalState {
 		SegmentBytes: 150, Bases: 2, BaseBytes: 70, Timelines: 2, Gaps: 1, Incidents: 1,
 		Oldest: time.Unix(1_700_000_000, 0), DiskPercent: 42.5, TimeToFull: time.Hour,
 	}
+	s.LastEvents[EventDeletes] = 12
 	s.Journal.Over, s.Aside = 77, time.Unix(1_700_000_001, 0)
 	s.Journal.FsyncCounts[1], s.Journal.FsyncCounts[journal.NumFsyncCounts-1] = 2, 1
 	s.Tap = tap.Stats{State: tap.Streaming, Covered: true, FullResyncs: 4, BaseErrors: 1, BaseFailing: 3,
@@ -31,7 +32,7 @@ func TestJournalMetrics(t *testing.T) {
 	for _, want := range []string{
 		"holdfast_journal_attached 1", "holdfast_journal_covered 1", "holdfast_journal_failed 0",
 		"holdfast_journal_base_failing 3", "holdfast_journal_over_bytes 77",
-		"holdfast_journal_reopens_total 7", `holdfast_journal_events_total{kind="flush"} 0`,
+		"holdfast_journal_reopens_total 7", `holdfast_journal_events_total{kind="flush"} 0`, `holdfast_journal_last_event{kind="deletes"} 12`,
 		"holdfast_journal_lag_bytes 100", "holdfast_journal_lag_seconds 1.5",
 		"holdfast_journal_durable_offset 9000", "holdfast_journal_stream_bytes_total 8000",
 		`holdfast_journal_fsync_duration_seconds_bucket{le="0.0001"} 2`,
