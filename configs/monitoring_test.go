@@ -138,6 +138,22 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
+var streams = regexp.MustCompile(`(?m)^#?ListenStream=(.*)$`)
+
+// The addresses of the socket unit must be ones of the sample configuration, or no start succeeds with both.
+func TestSocketUnit(t *testing.T) {
+	found := streams.FindAllStringSubmatch(readSample(t, "holdfast.socket"), -1)
+	if len(found) < 2 {
+		t.Fatalf("the unit has %q", found)
+	}
+	for _, m := range found {
+		address := strings.Replace(m[1], "/run", "unix:/run", 1)
+		if !strings.Contains(readSample(t, "holdfast.yaml"), "- address: "+address) {
+			t.Errorf("no listener of holdfast.yaml has the address %s", address)
+		}
+	}
+}
+
 var stopTimeout = regexp.MustCompile(`(?m)^TimeoutStopSec=(.*)$`)
 
 // systemd must wait for longer than the drain lasts.

@@ -34,6 +34,7 @@ func (s *status) Snapshot(ctx context.Context) (*telemetry.Snapshot, error) {
 	snap.Sentinels = srv.topology.metric()
 	snap.Audit, snap.Budgets = telemetry.AuditCount(srv.audit.Counts()), srv.budgets.counts()
 	snap.Proofs, snap.Trash = srv.proofs.Snapshot(), srv.trashRoom.Metric()
+	snap.Takeovers = srv.takeovers()
 	return snap, nil
 }
 

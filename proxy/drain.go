@@ -137,8 +137,9 @@ func (w *worker) unblock(s *session) {
 	l.inject("cLiEnT", "uNbLoCk", strconv.FormatInt(s.pin.serverID, 10))
 }
 
-// stop ends everything that Run started, in reverse order.
-func (srv *Server) stop() {
+// stop ends everything that Run started, in reverse order. The audit log comes last: it has the outcome of a takeover, for
+// which stop waits until running ends.
+func (srv *Server) stop(running context.Context) {
 	srv.stopServing() // a running reload gives up
 	srv.topology.stop()
 	srv.reloading.Lock()
@@ -161,8 +162,9 @@ func (srv *Server) stop() {
 	srv.opts.Offer.Released()
 	srv.up.Load().Stop()
 	srv.hits.Stop()
-	srv.audit.Swap(nil).Stop()
 	srv.closeExporter(ctx, srv.exporter)
+	srv.opts.Offer.Settle(running)
+	srv.audit.Swap(nil).Stop()
 }
 
 // stopLimit bounds the end of the console, of HTTP and of traces.

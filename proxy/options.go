@@ -73,6 +73,8 @@ type Options struct {
 	Sockets *takeover.Sockets
 	Claim   *takeover.Claim
 	Offer   *takeover.Offer
+	// Takeovers has the outcomes of both, for the metrics and the audit log; nil: nobody asks.
+	Takeovers *takeover.Record
 
 	// LoadOptions reads the configuration again, for Reload; nil: there is nothing to reload. Of
 	// its result, Listeners, Workers, Driver, Logger, Version and LoadOptions are not put in force;

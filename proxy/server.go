@@ -189,12 +189,13 @@ func (srv *Server) compile(o Options, t *policy.Table, info *upstream.Info) (*ru
 func (srv *Server) Run(ctx context.Context) error {
 	defer srv.stopDial()
 	if err := srv.start(ctx); err != nil {
-		srv.stop()
+		srv.opts.Claim.Abandon(err)
+		srv.stop(ctx)
 		return err
 	}
 	err := srv.wait(ctx, srv.opts.Offer.Asked())
 	srv.drain()
-	srv.stop()
+	srv.stop(ctx)
 	return err
 }
 
@@ -216,6 +217,7 @@ func (srv *Server) start(ctx context.Context) error {
 		return failed
 	}
 	srv.audit.Swap(file)
+	srv.opts.Takeovers.Tell(srv.noteTakeover)
 	if err := srv.startWorkers(info); err != nil {
 		return err
 	}
@@ -243,9 +245,9 @@ func (srv *Server) start(ctx context.Context) error {
 		srv.guard.Await(ctx) // before clients come
 	}
 	srv.backend = newConsole(srv)
+	srv.retired.Go(func() { srv.backend.hitHistory.run(srv.serving) })
 	if err := srv.startAdmin(); err != nil {
 		return err
-	srv.retired.Go(func() { srv.backend.hitHistory.run(srv.serving) })
 	}
 	if err := srv.openListeners(); err != nil {
 		return err
@@ -382,7 +384,7 @@ func openListener(sockets *takeover.Sockets, o Listener) (*listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", o.Address, err)
 	}
-	if network, addr := eventloop.SplitAddress(o.Address); network == "unix" && o.Mode != 0 {
+	if network, addr := eventloop.SplitAddress(o.Address); network == "unix" && o.Mode != 0 && !takeover.Kept(ln) {
 		if err := os.Chmod(addr, o.Mode); err != nil {
 			ln.Close()
 			return nil, fmt.Errorf("listen on %s: %w", o.Address, err)

@@ -7,7 +7,9 @@ import (
 
 	"holdfast/proxy/accept"
 	"holdfast/proxy/admin"
+	"holdfast/proxy/audit"
 	"holdfast/proxy/recorder"
+	"holdfast/proxy/takeover"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
 )
@@ -50,16 +52,20 @@ func (srv *Server) takeOver(ctx context.Context, info *upstream.Info, unanswered
 	if unreadable != nil {
 		return fmt.Errorf("nothing was taken over: journal in %s: %w", srv.opts.Journal.Dir, unreadable)
 	}
-	var addresses []string
-	for _, o := range srv.opts.Listeners {
-		addresses = append(addresses, o.Address)
+	return srv.opts.Claim.Take(ctx, srv.opts.Addresses())
+}
+
+// Addresses are those of listeners, console and HTTP.
+func (o *Options) Addresses() (out []string) {
+	for _, l := range o.Listeners {
+		out = append(out, l.Address)
 	}
-	for _, address := range []string{srv.opts.Admin.Address, srv.opts.HTTP} {
+	for _, address := range []string{o.Admin.Address, o.HTTP} {
 		if address != "" {
-			addresses = append(addresses, address)
+			out = append(out, address)
 		}
 	}
-	return srv.opts.Claim.Take(ctx, addresses)
+	return out
 }
 
 // leaveSockets ends accepting for another process that goes on with the sockets. A connection that was accepted has
@@ -158,4 +164,21 @@ func (srv *Server) closeJournal() {
 	if srv.recorder != nil {
 		srv.recorder.Close()
 	}
+}
+
+// noteTakeover writes the outcome of a takeover to the audit log.
+func (srv *Server) noteTakeover(o takeover.Outcome) {
+	by := ""
+	if o.PID != 0 {
+		by = fmt.Sprintf("process %d", o.PID)
+	}
+	srv.audit.Note(audit.Entry{Verdict: "takeover", Command: "proxy serve --takeover", Operator: by, Result: o.Text()})
+}
+
+// takeovers counts the takeovers for the metrics.
+func (srv *Server) takeovers() (out []telemetry.TakeoverCount) {
+	for _, c := range srv.opts.Takeovers.Counts() {
+		out = append(out, telemetry.TakeoverCount(c))
+	}
+	return out
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"holdfast/configs"
 	"holdfast/proxy"
@@ -68,6 +69,9 @@ func serve(ctx context.Context, c *command, args []string) error {
 	s.manager = newSupervision(s.log)
 	defer s.manager.notify.Close()
 	s.succession = newSuccession(s, c, args)
+	if err := s.succession.receive(opts.Addresses()); err != nil {
+		return err
+	}
 	if *over {
 		opts.Claim = s.succession.claim(&opts)
 		defer opts.Claim.Close()
@@ -97,17 +101,24 @@ func (s *service) restart(ctx context.Context, stderr io.Writer, inForce proxy.O
 			"in force", "config", s.path, "error", err)
 		opts, opts.Claim = inForce, nil
 	}
-	if err := takeover.AwaitJournal(ctx, opts.Journal.Dir, s.log); ctx.Err() == nil {
+	s.manager.during("waiting for the journal, which the process that failed to take over still has open", awaitLife, func() {
+		err = takeover.AwaitJournal(ctx, opts.Journal.Dir, s.log)
+	})
+	if ctx.Err() == nil {
 		return opts, err
 	}
 	return opts, nil
 }
 
+// awaitLife is how long signs of life go on while this process waits for the journal. Then the service manager's watchdog
+// ends the service, and with it the process that does not let go.
+const awaitLife = 5 * time.Minute
+
 // run serves until the end. again: another process took over and has failed, and its sockets are here again; inForce
 // are the options at the end.
 func (s *service) run(ctx context.Context, c *command, opts proxy.Options) (inForce proxy.Options, again bool, err error) {
 	s.manager.begin()
-	opts.Offer, opts.Sockets = s.succession.offer(&opts), s.succession.sockets
+	opts.Offer, opts.Sockets, opts.Takeovers = s.succession.offer(&opts), s.succession.sockets, s.succession.record
 	opts.Serving = func() {
 		s.manager.ready()
 		s.succession.open(opts.Offer)
@@ -128,6 +139,7 @@ func (s *service) run(ctx context.Context, c *command, opts proxy.Options) (inFo
 	again = !opts.Offer.Settle(ctx)
 	end()
 	running.Wait()
+	s.succession.passOnLast(s.hangups)
 	return srv.InForce(), again, err
 }
 
@@ -210,7 +222,9 @@ func (s *service) reloadOnHangup(ctx context.Context, srv *proxy.Server, hangups
 		case <-ctx.Done():
 			return
 		case <-hangups:
-			s.manager.reloading(func() { s.reload(ctx, srv) })
+			if !s.succession.passOn() {
+				s.manager.reloading(func() { s.reload(ctx, srv) })
+			}
 		}
 	}
 }

@@ -75,11 +75,17 @@ func (p *process) awaitAnswer() {
 
 // start runs the proxy by its file.
 func (p *process) start() {
+	p.t.Helper()
+	p.exited = make(chan struct{})
+	p.cmd = p.program.command(p.t, append([]string{"serve", "--config", p.file}, p.flags...)...)
+	p.cmd.Stderr = &p.log
+	p.run()
+}
+
+// run starts cmd.
+func (p *process) run() {
 	t := p.t
 	t.Helper()
-	p.exited = make(chan struct{})
-	p.cmd = p.program.command(t, append([]string{"serve", "--config", p.file}, p.flags...)...)
-	p.cmd.Stderr = &p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"holdfast/journal/ctxtime"
 	"holdfast/proxy"
 	"holdfast/proxy/systemd"
 )
@@ -59,6 +61,34 @@ func (s *supervision) handing(pid int) {
 func (s *supervision) leave(pid int) {
 	s.said(s.notify.Main(pid))
 	s.left.Store(true)
+}
+
+// during runs a step outside the runs, with a status, and with signs of life for as long as life at most.
+func (s *supervision) during(status string, life time.Duration, step func()) {
+	if s.notify == nil {
+		step()
+		return
+	}
+	s.said(s.notify.Status(status))
+	s.status = status
+	ctx, cancel := context.WithTimeout(context.Background(), life)
+	var alive sync.WaitGroup
+	alive.Go(func() { s.alive(ctx) })
+	step()
+	cancel()
+	alive.Wait()
+}
+
+// alive gives signs of life until ctx ends. Joined by during.
+func (s *supervision) alive(ctx context.Context) {
+	every := s.notify.Watchdog() / 3
+	if every == 0 {
+		return
+	}
+	for ctx.Err() == nil {
+		s.said(s.notify.Alive())
+		_ = ctxtime.Sleep(ctx, every)
+	}
 }
 
 func (s *supervision) said(err error) {

@@ -80,3 +80,20 @@ func TestNoSignsOfLifeBeforeTheListeners(t *testing.T) {
 		s.watch(ctx, nil) // it would ask no server
 	}
 }
+
+// A wait between two runs gives signs of life and its reason, until its time is over: then the service manager may
+// end it.
+func TestSignsOfLifeDuringAWait(t *testing.T) {
+	await := serviceManager(t)
+	s := newSupervision(slog.New(slog.DiscardHandler))
+	defer s.notify.Close()
+	s.during("waiting for the journal", time.Hour, func() {
+		await("STATUS=waiting for the journal", "WATCHDOG=1")
+		for range 3 {
+			await("WATCHDOG=1", "STOPPING=1")
+		}
+	})
+	s.during("still", 0, func() { await("STATUS=still", "STOPPING=1") })
+	s.said(s.notify.Ready())
+	await("READY=1", "WATCHDOG=1")
+}

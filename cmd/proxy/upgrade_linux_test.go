@@ -6,9 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
+	"os/signal"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -368,9 +372,113 @@ func TestUpgradeFailsAndSIGTERM(t *testing.T) {
 	p.expectExit(exitDone)
 }
 
+// A SIGHUP that the old process gets while another one takes over, or shortly before, reaches that one: it has read the file
+// already. An old process that serves again reads the file in any case.
+func TestHangupDuringAnUpgrade(t *testing.T) {
+	t.Parallel()
+	for _, early := range []bool{true, false} {
+		p := startChecked(t, proxytest.StartServer(t), "")
+		hangups := make(chan os.Signal, 1)
+		signal.Notify(hangups, syscall.SIGHUP)
+		if early {
+			p.hangup("msg=reloaded")
+		}
+		claim := p.takenOver(p.addr)
+		if !early {
+			p.signal(syscall.SIGHUP)
+		}
+		select {
+		case <-hangups:
+		case <-time.After(proxytest.PollTimeout):
+			t.Fatalf("early %v: the SIGHUP is lost", early)
+		}
+		proxytest.Poll(t, "the old process says so", func() bool {
+			return strings.Contains(p.log.String(), fmt.Sprintf("SIGHUP is handed on to the process that takes over\" pid=%d", os.Getpid()))
+		})
+		if strings.Contains(p.log.String(), "not reloaded") {
+			t.Errorf("early %v: the old process tried by itself", early)
+		}
+		claim.Close()
+		p.awaitAnswer()
+		p.hangup("msg=reloaded") // it is this process's again
+	}
+}
+
+// Both processes of a takeover leave a line in the audit log, and a count; so does an attempt.
+func TestUpgradeIsAudited(t *testing.T) {
+	t.Parallel()
+	srv := proxytest.StartServer(t)
+	p := newProcess(t, checked, srv.Addr, "")
+	log := filepath.Join(filepath.Dir(p.file), "audit.log")
+	config := p.config(srv, fmt.Sprintf("audit: {file: %q}\n", log))
+	p.rewrite(config)
+	p.start()
+	p.awaitAnswer()
+	p.rewrite("nonsense: 1\n")
+	p.signal(syscall.SIGUSR2)
+	awaitAudited(t, log, `"operator":"process `, `does not serve, and this one goes on: exit status `)
+	p.awaitMetric(`holdfast_takeovers_total{outcome="failed",side="old"} 1`)
+	p.rewrite(config)
+	claim := p.takenOver(p.addr)
+	claim.Close()
+	awaitAudited(t, log, fmt.Sprintf("process %d does not serve, and this one goes on: takeover: the other process has gone", os.Getpid()))
+	p.awaitAnswer()
+	p.awaitMetric(`holdfast_takeovers_total{outcome="failed",side="old"} 2`)
+	next := p.takeOver()
+	p.expectExit(exitDone)
+	awaitAudited(t, log, fmt.Sprintf(`"result":"handed over to process %d"`, next.cmd.Process.Pid))
+	awaitAudited(t, log, fmt.Sprintf(`"result":"taken over from process %d"`, p.cmd.Process.Pid))
+	next.awaitMetric(`holdfast_takeovers_total{outcome="done",side="new"} 1`)
+	other := newProcess(t, checked, srv.Addr, "")
+	other.start()
+	other.awaitAnswer()
+	next.rewrite(strings.Replace(config, p.addr, other.addr, 1))
+	third := next.next()
+	third.start()
+	third.expectExit(exitFailed)
+	awaitAudited(t, log, fmt.Sprintf("nothing was taken over from process %d: listen on %s", next.cmd.Process.Pid, other.addr))
+	next.awaitMetric(`holdfast_takeovers_total{outcome="failed",side="old"} 1`)
+}
+
+// awaitAudited waits for a line of a takeover that contains all words.
+func awaitAudited(t *testing.T, file string, words ...string) {
+	t.Helper()
+	proxytest.Poll(t, fmt.Sprintf("the audit log has %q", words), func() bool {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return false
+		}
+		for line := range strings.Lines(string(data)) {
+			all := strings.Contains(line, `"verdict":"takeover"`)
+			for _, w := range words {
+				all = all && strings.Contains(line, w)
+			}
+			if all {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// awaitMetric waits for a line of /metrics.
+func (p *process) awaitMetric(line string) {
+	p.t.Helper()
+	proxytest.Poll(p.t, line, func() bool {
+		resp, err := http.Get("http://" + p.http + "/metrics")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		return err == nil && strings.Contains(string(text), line)
+	})
+}
+
 // takenOver takes over from p, with these addresses, and does not serve.
 func (p *process) takenOver(addresses ...string) *takeover.Claim {
 	p.t.Helper()
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // p hands its own on to this process
 	claim := takeover.NewClaim(takeover.ClaimOptions{Name: takeover.Name(p.file), Sockets: &takeover.Sockets{},
 		Log: slog.New(slog.DiscardHandler)})
 	if found, err := claim.Find(); !found || err != nil {

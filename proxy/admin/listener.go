@@ -12,6 +12,7 @@ import (
 
 	"holdfast/journal/seldom"
 	"holdfast/proxy/eventloop"
+	"holdfast/proxy/takeover"
 )
 
 // listen opens the console's address.
@@ -20,7 +21,7 @@ func (o *Options) listen() (net.Listener, error) {
 	network, addr := eventloop.SplitAddress(address)
 	ln, err := o.Listen(address)
 	if err == nil && network == "unix" {
-		if err = os.Chmod(addr, 0o600); err != nil {
+		if err = closeToOthers(ln, addr); err != nil {
 			err = errors.Join(err, ln.Close())
 		}
 	}
@@ -28,6 +29,20 @@ func (o *Options) listen() (net.Listener, error) {
 		return nil, fmt.Errorf("%w on %s for the console: %w", ErrListen, address, err)
 	}
 	return ln, nil
+}
+
+// closeToOthers keeps other users from the console. The file of the service manager's socket has the mode that its unit
+// gives it.
+func closeToOthers(ln net.Listener, path string) error {
+	if !takeover.Kept(ln) {
+		return os.Chmod(path, 0o600)
+	}
+	info, err := os.Stat(path)
+	if err == nil && info.Mode().Perm()&0o077 != 0 {
+		err = fmt.Errorf("%s has the mode %v, by which other users reach the console: set SocketMode=0600 in its socket unit",
+			path, info.Mode().Perm())
+	}
+	return err
 }
 
 // Pauses of the accept loop after an error such as too many open files.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -28,6 +29,7 @@ type ClaimOptions struct {
 	Version string // of the program
 	Journal string // its folder; "": none
 	Log     *slog.Logger
+	Record  *Record // has the outcome; nil: none
 }
 
 // A Claim takes over from a serving process. A nil Claim finds none.
@@ -36,6 +38,7 @@ type Claim struct {
 	c    *channel // nil: there is none
 	pid  int
 	went bool // "go" was said
+	done bool // the outcome is noted
 
 	patience time.Duration // answerTime; a test has another
 }
@@ -43,28 +46,35 @@ type Claim struct {
 // NewClaim makes a Claim. Close it.
 func NewClaim(o ClaimOptions) *Claim { return &Claim{opts: o, patience: answerTime} }
 
-// Find looks for a process to take over from. False without an error: none serves this configuration.
+// Find looks for a process to take over from. False without an error: none of this user serves this configuration.
 func (c *Claim) Find() (bool, error) {
 	if c == nil {
 		return false, nil
 	}
-	conn, err := dial(c.opts.Name)
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("takeover: %w", err)
-	}
-	pid, uid, err := peerOf(conn)
-	if err == nil && uid != os.Getuid() {
-		err = fmt.Errorf("%w: it is user %d, this one user %d", ErrForeign, uid, os.Getuid())
-	}
-	if err != nil {
+	var failed error
+	for _, address := range candidates(c.opts.Name) {
+		conn, err := dial(address)
+		switch {
+		case errors.Is(err, syscall.ECONNREFUSED):
+			continue // none, or one that has gone
+		case err != nil:
+			failed = fmt.Errorf("takeover: %w", err)
+			continue
+		}
+		pid, uid, err := peerOf(conn)
+		if err == nil && uid == os.Getuid() {
+			c.c, c.pid = &channel{conn}, pid
+			return true, nil
+		}
 		conn.Close()
-		return false, err
+		if err != nil {
+			failed = err
+			continue
+		}
+		c.opts.Log.Warn("another user's process answers for this configuration; it is left alone", "pid", pid, "user", uid,
+			"own user", os.Getuid())
 	}
-	c.c, c.pid = &channel{conn}, pid
-	return true, nil
+	return false, failed
 }
 
 // Take takes over from the process that Find has found: its sockets, once all addresses that it has not are
@@ -113,7 +123,7 @@ func (c *Claim) agree(addresses []string) error {
 	}
 	got := make([]handed, len(files))
 	for i, file := range files {
-		got[i] = handed{p.Sockets[i], file}
+		got[i] = handed{p.Sockets[i], file, slices.Contains(p.Kept, p.Sockets[i])}
 	}
 	c.opts.Sockets.borrow(got)
 	return c.opts.Sockets.bind(addresses)
@@ -201,7 +211,28 @@ func (c *Claim) Confirm(ctx context.Context) error {
 	}
 	c.opts.Sockets.Own(c.opts.Log)
 	c.opts.Log.Info("taken over", "pid", c.pid)
+	c.note(Outcome{Side: New, Outcome: Done, PID: c.pid})
 	return nil
+}
+
+// Abandon notes why nothing was taken over from the process that Find has found, if it has found one.
+func (c *Claim) Abandon(why error) {
+	if c == nil || c.c == nil {
+		return
+	}
+	is := Failed
+	if !c.went {
+		is = reasoned(why)
+	}
+	c.note(Outcome{Side: New, Outcome: is, PID: c.pid, Why: why.Error()})
+}
+
+// note notes the outcome, once.
+func (c *Claim) note(o Outcome) {
+	if !c.done {
+		c.done = true
+		c.opts.Record.note(o)
+	}
 }
 
 // verdict is the other process's answer to "serving". Only its end frees this process from waiting: a process that

@@ -42,9 +42,11 @@
 //
 // # Who may
 //
-// The socket's name is in the abstract namespace of Linux, made of the configuration file's place. It needs no
-// folder and leaves nothing behind, and as a TCP address it is known in its own network namespace only. Both
-// sides require the other to run as the same user. The name of a socket is public, and the user is the check.
+// The socket's name is in the abstract namespace of Linux: it needs no folder, leaves nothing behind, and as a TCP
+// address it is known in its own network namespace only. It is made of the configuration file's place and a random
+// word, since any user could take a name that is known before, and keep upgrades away. The new process finds it in
+// /proc/net/unix. Both sides require the other to run as the same user: the name of a socket is public, and the user is
+// the check. A socket of another user with such a name is passed over.
 //
 // On other systems nothing can be taken over: [Claim.Find] and [Offer.Open] return [ErrUnsupported].
 //

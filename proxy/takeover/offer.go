@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"holdfast/journal/ctxtime"
+	"holdfast/journal/seldom"
 )
 
 // Times that the old process gives the new one.
@@ -28,6 +29,7 @@ type OfferOptions struct {
 	Sockets *Sockets
 	Version string // of the program
 	Log     *slog.Logger
+	Record  *Record // has the outcomes; nil: none
 
 	// Supervised: a service manager watches this process. Only a process of its own control group can take over
 	// then.
@@ -55,7 +57,10 @@ type Offer struct {
 	mu    sync.Mutex
 	state state
 	talk  *net.UnixConn // the conversation under way; nil: none
+	left  bool          // hangUp was called
 	taken bool          // the other process serves; read after ended
+
+	foreign seldom.Log // attempts of other users' processes
 }
 
 // state is the progress of an Offer.
@@ -122,6 +127,9 @@ func (o *Offer) Released() {
 // Settle ends the Offer once the server has ended. If a takeover is under way it waits for its outcome, or for the end
 // of ctx. It returns false if the other process has failed: its sockets wait in Sockets, to be served again.
 func (o *Offer) Settle(ctx context.Context) bool {
+	if o == nil {
+		return true
+	}
 	o.Released()
 	o.mu.Lock()
 	state, ln := o.state, o.ln
@@ -153,6 +161,7 @@ func (o *Offer) shut() {
 func (o *Offer) hangUp() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.left = true
 	if o.talk != nil {
 		o.talk.Close()
 	}
@@ -192,7 +201,7 @@ func (o *Offer) answer(conn *net.UnixConn) bool {
 	pid, files, err := o.agree(c)
 	if err != nil {
 		closeAll(files)
-		o.opts.Log.Warn("takeover: nothing was handed over", "pid", pid, "error", err)
+		o.refused(pid, err)
 		return false
 	}
 	o.opts.Log.Info("another process takes over", "pid", pid, "sockets", len(files))
@@ -200,15 +209,41 @@ func (o *Offer) answer(conn *net.UnixConn) bool {
 		o.opts.Asked(pid)
 	}
 	if err := o.follow(c, pid); err != nil {
-		c.refuse("it took back what it had handed over: " + err.Error())
-		o.opts.Sockets.adopt(files)
-		o.opts.Log.Error("the process that took over does not serve: this one serves again", "pid", pid, "error", err)
+		o.takeBack(c, pid, files, err)
 		return true
 	}
 	o.taken = true
 	closeAll(files)
 	o.opts.Log.Info("handed over", "pid", pid)
+	o.opts.Record.note(Outcome{Side: Old, Outcome: Done, PID: pid})
 	return true
+}
+
+// refused reports a conversation after which nothing has changed.
+func (o *Offer) refused(pid int, err error) {
+	if errors.Is(err, ErrForeign) {
+		o.foreign.Tell(o.opts.Log, slog.LevelWarn, "takeover: another user's process is refused", err, "pid", pid)
+		o.opts.Record.noteForeign()
+		return
+	}
+	o.opts.Log.Warn("takeover: nothing was handed over", "pid", pid, "error", err)
+	o.opts.Record.note(Outcome{Side: Old, Outcome: reasoned(err), PID: pid, Why: err.Error()})
+}
+
+// takeBack keeps the sockets after another process has failed to serve.
+func (o *Offer) takeBack(c channel, pid int, files []handed, err error) {
+	c.refuse("it took back what it had handed over: " + err.Error())
+	o.opts.Sockets.adopt(files)
+	o.mu.Lock()
+	left := o.left
+	o.mu.Unlock()
+	if left {
+		o.opts.Log.Warn("this process ends before the one that takes over serves", "pid", pid)
+		o.opts.Record.note(Outcome{Side: Old, Outcome: Left, PID: pid})
+		return
+	}
+	o.opts.Log.Error("the process that took over does not serve: this one serves again", "pid", pid, "error", err)
+	o.opts.Record.note(Outcome{Side: Old, Outcome: Failed, PID: pid, Why: err.Error()})
 }
 
 // agree is the part up to "go". The returned duplicates are the caller's.
@@ -275,6 +310,9 @@ func offered(files []handed) (packet, []int) {
 	fds := make([]int, len(files))
 	for i, h := range files {
 		p.Sockets[i], fds[i] = h.address, h.file
+		if h.kept {
+			p.Kept = append(p.Kept, h.address)
+		}
 	}
 	return p, fds
 }

@@ -14,10 +14,11 @@ import (
 // side would misunderstand.
 const protocol = 1
 
-// packet is one message; exactly one of its parts is set.
+// packet is one message; exactly one of its parts is set, Kept aside.
 type packet struct {
 	Hello    *hello   `json:"hello,omitempty"`
 	Sockets  []string `json:"sockets,omitempty"` // their addresses; the descriptors come with them, in that order
+	Kept     []string `json:"kept,omitempty"`    // with Sockets: those of the service manager
 	Go       bool     `json:"go,omitempty"`
 	Draining int64    `json:"draining,omitempty"` // the longest time until Released, in milliseconds
 	Released bool     `json:"released,omitempty"`

@@ -29,18 +29,21 @@ type spare struct {
 	address string
 	file    int          // from another process, if ln is nil
 	ln      net.Listener // bound by this process
+	kept    bool         // the service manager's: the file of a unix socket stays, with its owner and mode
 }
 
 // handed is a duplicate of a socket in use, for another process.
 type handed struct {
 	address string
 	file    int
+	kept    bool
 }
 
 // listener is a socket in use.
 type listener struct {
 	net.Listener
 	address string
+	kept    bool
 	sockets *Sockets
 }
 
@@ -56,14 +59,14 @@ func (s *Sockets) Listen(address string) (net.Listener, error) {
 	if s == nil {
 		return eventloop.Listen(address)
 	}
-	ln, err := s.take(address)
+	ln, kept, err := s.take(address)
 	if ln == nil && err == nil {
 		ln, err = eventloop.Listen(address)
 	}
 	if err != nil {
 		return nil, err
 	}
-	l := &listener{ln, address, s}
+	l := &listener{ln, address, kept, s}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open = append(s.open, l)
@@ -71,16 +74,17 @@ func (s *Sockets) Listen(address string) (net.Listener, error) {
 }
 
 // take returns a spare socket; nil: there is none.
-func (s *Sockets) take(address string) (net.Listener, error) {
+func (s *Sockets) take(address string) (ln net.Listener, kept bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := slices.IndexFunc(s.spare, func(sp spare) bool { return sp.address == address })
 	if i < 0 {
-		return nil, nil
+		return nil, false, nil
 	}
 	sp := s.spare[i]
 	s.spare = slices.Delete(s.spare, i, i+1)
-	return sp.listen(!s.borrowed)
+	ln, err = sp.listen(!s.borrowed)
+	return ln, sp.kept, err
 }
 
 // listen makes a listener of a descriptor. For a moment it sets the socket to blocking, in the other process,
@@ -95,8 +99,14 @@ func (sp *spare) listen(withFile bool) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("takeover: the socket of %s: %w", sp.address, err)
 	}
-	unlink(ln, withFile)
+	unlink(ln, withFile && !sp.kept)
 	return ln, nil
+}
+
+// Kept reports whether a listener of Listen is a socket of the service manager's, whose file is not ours to change.
+func Kept(ln net.Listener) bool {
+	l, ok := ln.(*listener)
+	return ok && l.kept
 }
 
 // unlink says whether the file of a unix socket goes with its listener.
@@ -141,7 +151,7 @@ func (s *Sockets) adopt(from []handed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range from {
-		s.spare = append(s.spare, spare{address: h.address, file: h.file})
+		s.spare = append(s.spare, spare{address: h.address, file: h.file, kept: h.kept})
 	}
 }
 
@@ -167,7 +177,7 @@ func (s *Sockets) own() (closed []string, err error) {
 	defer s.mu.Unlock()
 	s.borrowed = false
 	for _, l := range s.open {
-		unlink(l.Listener, true)
+		unlink(l.Listener, !l.kept)
 	}
 	for _, sp := range s.spare {
 		closed = append(closed, sp.address)
@@ -216,7 +226,7 @@ func (s *Sockets) hand() (all []handed, err error) {
 			closeAll(all)
 			return nil, fmt.Errorf("takeover: the socket of %s: %w", l.address, err)
 		}
-		all = append(all, handed{l.address, file})
+		all = append(all, handed{l.address, file, l.kept})
 	}
 	return all, nil
 }

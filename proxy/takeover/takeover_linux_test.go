@@ -53,6 +53,16 @@ func newStage(t *testing.T, change ...func(*Offer)) *stage {
 	return s
 }
 
+// found is the socket of the old process.
+func (s *stage) found() string {
+	s.t.Helper()
+	all := candidates(s.name)
+	if len(all) != 2 {
+		s.t.Fatalf("the sockets of this name: %q", all)
+	}
+	return all[1]
+}
+
 func (s *stage) path() string { return "unix:" + s.dir + "/s" }
 
 func (s *stage) addresses() []string { return []string{"127.0.0.1:0", s.path()} }
@@ -471,7 +481,7 @@ func TestRefusals(t *testing.T) {
 		}, hello{protocol, "new"}},
 	} {
 		s := newStage(t, row.change)
-		conn, err := dial(s.name)
+		conn, err := dial(s.found())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -492,7 +502,7 @@ func TestRefusals(t *testing.T) {
 func TestNonsense(t *testing.T) {
 	s := newStage(t)
 	for _, text := range []string{"", "nonsense", `{"go":true}`, `{"hello":{"protocol":1}}`, `{"serving":true}`, "null"} {
-		conn, err := dial(s.name)
+		conn, err := dial(s.found())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -502,6 +512,38 @@ func TestNonsense(t *testing.T) {
 		conn.Close()
 	}
 	s.take(s.claim())
+}
+
+// A user who takes the name, or pretends to be an old process, does not keep this user's processes from each other.
+func TestNameIsTaken(t *testing.T) {
+	name := Name(filepath.Join(t.TempDir(), "config"))
+	for _, taken := range []string{name, name + "-AAAA", name + "-zzzz"} {
+		ln, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: taken, Net: "unixpacket"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ln.Close() // nobody answers there, as at the address of a process that has gone
+		stream, err := net.ListenUnix("unix", &net.UnixAddr{Name: taken, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stream.Close()
+	}
+	ln, err := listen(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if again, err := listen(name); err != nil {
+		t.Errorf("the next process: %v", err)
+	} else {
+		again.Close()
+	}
+	c := NewClaim(ClaimOptions{Name: name, Sockets: &Sockets{}, Log: quiet()})
+	if found, err := c.Find(); !found || err != nil {
+		t.Errorf("found %v, %v", found, err)
+	}
+	c.Close()
 }
 
 func TestNobodyThere(t *testing.T) {
@@ -524,6 +566,9 @@ func TestNil(t *testing.T) {
 		t.Error("a nil Offer is asked")
 	}
 	o.Released()
+	if !o.Settle(t.Context()) {
+		t.Error("a nil Offer was taken over")
+	}
 	if found, err := c.Find(); found || err != nil || c.Confirm(t.Context()) != nil {
 		t.Error("a nil Claim finds a process")
 	}

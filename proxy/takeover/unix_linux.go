@@ -2,18 +2,20 @@ package takeover
 
 import (
 	"cmp"
+	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// Name is the name of the socket for the proxies of one configuration file. The folder goes into it by device and
+// Name is the beginning of the name of the socket for the proxies of one configuration file. The folder goes into it by device and
 // inode and not by its path: containers that share a network namespace have files of the same path.
 func Name(config string) string {
 	folder, file := filepath.Split(config)
@@ -26,12 +28,38 @@ func Name(config string) string {
 	return fmt.Sprintf("@holdfast-takeover-%.12x", sha256.Sum256([]byte(id+"/"+file)))
 }
 
+// socketList has the unix sockets of the own network namespace.
+const socketList = "/proc/net/unix"
+
+// listen opens a socket for the proxies of a name. Its own name ends in a random word: otherwise any user of the machine
+// could take it first, and keep upgrades from this one. Where sockets cannot be listed it is the name alone.
 func listen(name string) (*net.UnixListener, error) {
+	if _, err := os.Stat(socketList); err == nil {
+		name += "-" + rand.Text()
+	}
 	return net.ListenUnix("unixpacket", &net.UnixAddr{Name: name, Net: "unixpacket"})
 }
 
-func dial(name string) (*net.UnixConn, error) {
-	return net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: name, Net: "unixpacket"})
+// candidates are the sockets that listen has opened for a name, here or in another process, and those of any
+// pretender.
+func candidates(name string) []string {
+	out := []string{name}
+	data, err := os.ReadFile(socketList)
+	if err != nil {
+		return out
+	}
+	for line := range strings.Lines(string(data)) {
+		// Num RefCount Protocol Flags Type St Inode Path; __SO_ACCEPTCON among the flags: it listens.
+		f := strings.Fields(line)
+		if len(f) == 8 && f[3] == "00010000" && strings.HasPrefix(f[7], name+"-") {
+			out = append(out, f[7])
+		}
+	}
+	return out
+}
+
+func dial(address string) (*net.UnixConn, error) {
+	return net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: address, Net: "unixpacket"})
 }
 
 // peerOf returns process and user at the other end of a connection.

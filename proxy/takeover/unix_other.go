@@ -4,10 +4,12 @@ package takeover
 
 import "net"
 
-// Name is the name of the socket for the proxies of one configuration file.
+// Name is the beginning of the name of the socket for the proxies of one configuration file.
 func Name(string) string { return "" }
 
 func listen(string) (*net.UnixListener, error) { return nil, ErrUnsupported }
+
+func candidates(name string) []string { return []string{name} }
 
 func dial(string) (*net.UnixConn, error) { return nil, ErrUnsupported }
 

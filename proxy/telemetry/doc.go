@@ -113,6 +113,7 @@
 //	holdfast_handshakes_total                        counter    listener outcome      of clients, by TLS and the PROXY protocol: ok, plain (no TLS), client_certificate, refused_by_client, no_common_version, left, timeout, crowded, untrusted, no_proxy_header, broken
 //	holdfast_certificate_not_after_timestamp_seconds gauge      place                 when it, or the last authority of its place, ends; absent without either
 //	holdfast_certificate_unusable                    gauge      place                 1 while its files, or a user's password file, are unusable and the previous ones are in force
+//	holdfast_takeovers_total                         counter    side outcome          takeovers by another process: the old one's side and the new one's; done, refused (nothing has changed), failed, left
 //	holdfast_config_reloads_total                    counter    outcome               reloads of the configuration: ok, failed
 //	holdfast_config_last_reload_timestamp_seconds    gauge      -                     when the configuration in force was loaded
 //

@@ -168,6 +168,9 @@ var proxyInstruments = []instrument{
 		help:    "1 while a certificate's files cannot be used and the previous ones are in force.",
 		collect: certificateTrouble},
 
+	{name: "holdfast.takeovers", kind: counter,
+		help:    "Takeovers of the sockets and the journal by another process, by this one's side and the outcome.",
+		collect: takeoverPoints},
 	{name: "holdfast.config.reloads", kind: counter,
 		help:    "Reloads of the configuration, by outcome.",
 		collect: reloadPoints},
@@ -337,6 +340,18 @@ func auditPoints(v *view, p *points) {
 func handshakePoints(v *view, p *points) {
 	for _, h := range v.snap.Handshakes {
 		p.add(int64(h.N), text("listener", h.Listener), text("outcome", h.Outcome))
+	}
+}
+
+// takeoverPoints has those of all outcomes from the start, so that the first failure is an increase.
+func takeoverPoints(v *view, p *points) {
+	n := map[[2]string]uint64{}
+	for _, t := range v.snap.Takeovers {
+		n[[2]string{t.Side, t.Outcome}] = t.N
+	}
+	for _, key := range [][2]string{{"old", "done"}, {"old", "refused"}, {"old", "failed"}, {"old", "left"}, {"new", "done"},
+		{"new", "refused"}, {"new", "failed"}} {
+		p.add(int64(n[key]), attribute.String("side", key[0]), attribute.String("outcome", key[1]))
 	}
 }
 

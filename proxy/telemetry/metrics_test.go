@@ -87,6 +87,7 @@ func fullSnapshot() *Snapshot {
 		Reloads:      ReloadCount{OK: 2, Failed: 1, Last: time.Unix(1_700_000_000, 0)},
 		Certificates: []CertificateState{{Place: "upstream", NotAfter: time.Unix(9, 0)}},
 		Handshakes:   []HandshakeCount{{Listener: "l", Outcome: "ok", N: 4}},
+		Takeovers:    []TakeoverCount{{Side: "old", Outcome: "failed", N: 1}},
 		Trash:        &TrashState{Databases: 7, Free: 2},
 		Sentinels:    &SentinelState{Heard: 2, Of: 3, Doubt: true, Moves: 4},
 		Budgets:      []BudgetCount{{Name: "b", Deleted: 3, Throttled: 2, Trips: 1}},

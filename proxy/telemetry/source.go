@@ -22,6 +22,13 @@ type Snapshot struct {
 
 	Certificates []CertificateState
 	Handshakes   []HandshakeCount
+	Takeovers    []TakeoverCount
+}
+
+// TakeoverCount counts the takeovers of this process with one outcome, as the old or the new one.
+type TakeoverCount struct {
+	Side, Outcome string
+	N             uint64
 }
 
 // CertificateState is the state of the certificate of one place.

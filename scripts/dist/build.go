@@ -45,7 +45,7 @@ type documents struct {
 // repository is the files that are packed, as globs.
 var repository = []string{
 	"LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md", "docs/*.md", "configs/*.yaml",
-	"configs/holdfast.service", "configs/dashboard.json", "deploy/*", "deploy/kubernetes/*",
+	"configs/holdfast.service", "configs/holdfast.socket", "configs/dashboard.json", "deploy/*", "deploy/kubernetes/*",
 }
 
 // documents collects them; pages and completion come from the program itself.

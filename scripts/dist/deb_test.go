@@ -52,6 +52,7 @@ func TestDebContent(t *testing.T) {
 		"usr/share/man/man5/holdfast.yaml.5.gz": 0o644, "usr/share/bash-completion/completions/holdfast": 0o644,
 		"usr/share/zsh/vendor-completions/_holdfast": 0o644, "usr/share/fish/vendor_completions.d/holdfast.fish": 0o644,
 		"usr/share/doc/holdfast/copyright": 0o644, "usr/share/doc/holdfast/examples/agents.yaml": 0o644,
+		"usr/share/doc/holdfast/examples/holdfast.socket": 0o644,
 	})
 	unit := string(files["usr/lib/systemd/system/holdfast.service"].data)
 	for _, want := range []string{"ExecStart=/usr/bin/holdfast serve", "\nUser=holdfast\n", "\nType=notify\n", "[Install]"} {
