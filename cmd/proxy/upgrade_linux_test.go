@@ -420,6 +420,9 @@ func TestUpgradeIsAudited(t *testing.T) {
 	p.awaitMetric(`holdfast_takeovers_total{outcome="failed",side="old"} 1`)
 	p.rewrite(config)
 	claim := p.takenOver(p.addr)
+	proxytest.Poll(t, "the old process has left the server: only the outcome is missing", func() bool {
+		return !strings.Contains(fmt.Sprint(srv.MustDo("CLIENT", "LIST")), "name=holdfast")
+	})
 	claim.Close()
 	awaitAudited(t, log, fmt.Sprintf("process %d does not serve, and this one goes on: takeover: the other process has gone", os.Getpid()))
 	p.awaitAnswer()

@@ -13,14 +13,14 @@ import (
 	"holdfast/proxy/proxytest"
 )
 
-// record gives both processes of a stage a Record, and returns the outcomes that they tell.
+// record returns the Records of both processes of a stage, and the outcomes that they tell.
 func (s *stage) record(c *Claim) (old, now *Record, told func() []string) {
 	var log proxytest.Log
-	old, now = &Record{}, &Record{}
+	old, now = s.offer.opts.Record, &Record{}
 	for _, r := range []*Record{old, now} {
 		r.Tell(func(o Outcome) { _, _ = log.Write([]byte(o.Side + " " + o.Outcome + ": " + o.Text() + "\n")) })
 	}
-	s.offer.opts.Record, c.opts.Record = old, now
+	c.opts.Record = now
 	return old, now, func() []string {
 		lines := strings.Split(strings.TrimSuffix(log.String(), "\n"), "\n")
 		slices.Sort(lines)
@@ -94,10 +94,9 @@ func TestOutcomeLeft(t *testing.T) {
 
 // A reason before the handover is a line on both sides, once.
 func TestOutcomeRefused(t *testing.T) {
-	s := newStage(t)
+	s := newStage(t, func(o *Offer) { o.own = 1 })
 	c := s.claim()
 	old, now, told := s.record(c)
-	s.offer.own = 1
 	err := <-s.taking(c)
 	c.Abandon(err)
 	proxytest.Poll(t, "both know it", func() bool { return len(told()) == 2 })
@@ -115,9 +114,8 @@ func TestOutcomeForeign(t *testing.T) {
 	s := newStage(t, func(o *Offer) {
 		o.peer = func(*net.UnixConn) (int, int, error) { return 7, os.Getuid() + 1, nil }
 	})
-	old := &Record{}
+	old := s.offer.opts.Record
 	old.Tell(func(o Outcome) { t.Errorf("told: %+v", o) })
-	s.offer.opts.Record = old
 	for range 3 {
 		conn, err := dial(s.found())
 		if err != nil {

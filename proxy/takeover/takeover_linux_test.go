@@ -40,7 +40,7 @@ func newStage(t *testing.T, change ...func(*Offer)) *stage {
 	for _, address := range []string{"127.0.0.1:0", s.path()} {
 		s.lns = append(s.lns, s.listen(s.old, address))
 	}
-	s.offer = NewOffer(OfferOptions{Name: s.name, Sockets: s.old, Version: "old", Log: quiet(),
+	s.offer = NewOffer(OfferOptions{Name: s.name, Sockets: s.old, Version: "old", Log: quiet(), Record: &Record{},
 		Asked: func(pid int) { s.calls.Store(fmt.Sprint("asked ", pid)) },
 		Taken: func(pid int) { s.calls.Store(fmt.Sprint("taken ", pid)) }})
 	for _, f := range change {
