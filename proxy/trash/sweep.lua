@@ -53,7 +53,7 @@ if not out.expired and out.keys == 0 and short() then
     if k and not k.next then break end
     k = nil
   end
-  if k and (not kept[1] or k.at < kept[1].at) then
+  if k and (not kept[1] or k.id < kept[1].id) then -- within a millisecond, too
     out.keys, out.more = emptyKeys(k, 1000), true
   elseif kept[1] then
     local err = empty(kept[1])
