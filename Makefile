@@ -43,7 +43,8 @@ test: ## Run every check and test with the race detector against real servers.
 	@scripts/test.sh
 
 test-short: servers ## Run the tests on one server, without the race detector (PKG=./proxy/...).
-	$(GO) test -short -parallel 6 $(or $(PKG),./...)
+	$(GO) build -buildvcs=false -o bin/test-proxy ./cmd/proxy
+	HOLDFAST_TEST_PROXY=$(CURDIR)/bin/test-proxy $(GO) test -short -parallel 6 $(or $(PKG),./...)
 
 fmt: ## Format the Go code.
 	gofmt -w $$(git ls-files '*.go')

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"testing"
+
+	"holdfast/loadtest/harness"
 )
 
 // A program is what a test runs as the proxy in a process of its own.
@@ -42,11 +42,7 @@ var built = sync.OnceValues(func() (path string, err error) {
 	if builtIn, err = os.MkdirTemp("", "hfproxy"); err != nil {
 		return "", err
 	}
-	path = filepath.Join(builtIn, "proxy")
-	if out, err := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", path, ".").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
+	return harness.BuildProxy(builtIn)
 })
 
 // command is a command line of the proxy.

@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -17,11 +15,10 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	builtProxy = filepath.Join(dir, "proxy")
-	build := exec.Command("go", "build", "-trimpath", "-o", builtProxy, "holdfast/cmd/proxy")
-	build.Stderr = os.Stderr
 	code := 1
-	if build.Run() == nil {
+	if builtProxy, err = harness.BuildProxy(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	} else {
 		code = m.Run()
 	}
 	os.RemoveAll(dir)

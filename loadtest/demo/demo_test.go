@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -35,10 +33,9 @@ func TestIncident(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	proxy := filepath.Join(dir, "proxy")
-	build := exec.Command("go", "build", "-trimpath", "-o", proxy, "holdfast/cmd/proxy")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	proxy, err := harness.BuildProxy(dir)
+	if err != nil {
+		t.Fatal(err)
 	}
 	var said strings.Builder
 	err = withStack(root, dir, proxy, func(s *stack) error {

@@ -3,7 +3,6 @@ package drills
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -42,10 +41,8 @@ func runTests(m *testing.M) int {
 		return fail(err)
 	}
 	defer os.RemoveAll(dir)
-	program = filepath.Join(dir, "proxy")
-	build := exec.Command("go", "build", "-trimpath", "-o", program, "holdfast/cmd/proxy")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fail(fmt.Errorf("go build: %w\n%s", err, out))
+	if program, err = harness.BuildProxy(dir); err != nil {
+		return fail(err)
 	}
 	return m.Run()
 }

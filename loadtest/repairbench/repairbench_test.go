@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,9 +16,9 @@ func TestParts(t *testing.T) {
 	}
 	dir := t.TempDir()
 	b := &bench{keys: 2000, tail: 0.5, value: 1, diffKeys: 5000, sample: 500, rate: "0", quiet: 50 * time.Millisecond,
-		root: root, dir: dir, bin: filepath.Join(dir, "proxy")}
-	if out, err := exec.Command("go", "build", "-o", b.bin, "holdfast/cmd/proxy").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+		root: root, dir: dir}
+	if b.bin, err = harness.BuildProxy(dir); err != nil {
+		t.Fatal(err)
 	}
 	text, err := b.measure(t.Context())
 	if err != nil {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"holdfast/loadtest/harness"
@@ -20,10 +18,9 @@ func root(t *testing.T) string {
 // buildProxy builds the proxy as it ships, without the race detector, which has memory of its own.
 func buildProxy(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "proxy")
-	out, err := exec.Command("go", "build", "-trimpath", "-o", path, "holdfast/cmd/proxy").CombinedOutput()
+	path, err := harness.BuildProxy(t.TempDir())
 	if err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+		t.Fatal(err)
 	}
 	return path
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,10 +13,9 @@ func TestUpgradeSmall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(t.TempDir(), "proxy")
-	build := exec.Command("go", "build", "-trimpath", "-o", program, "holdfast/cmd/proxy")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	program, err := harness.BuildProxy(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, restart := range []bool{false, true} {
 		o := options{rounds: 2, clients: 12, writes: 200, restart: restart}
