@@ -95,11 +95,10 @@ func incident(t *testing.T, srv *proxytest.Server, config string, trash bool) {
 	console := redis.NewClient(&redis.Options{Addr: p.console, MaxRetries: -1, DisableIdentity: true,
 		Protocol: 2})
 	defer console.Close()
-	shown, err := console.Do(t.Context(), "SHOW", "EVENTS", "JSON").Text()
-	if err != nil || !strings.Contains(shown, `"what":"`+e.Text) ||
-		!strings.Contains(shown, " --event 1 --target ADDRESS") {
-		t.Errorf("SHOW EVENTS: %v, %s", err, shown)
-	}
+	proxytest.Poll(t, "SHOW EVENTS has all of it", func() bool { // the search for events follows the journal
+		shown, err := console.Do(t.Context(), "SHOW", "EVENTS", "JSON").Text()
+		return err == nil && strings.Contains(shown, `"what":"`+e.Text) && strings.Contains(shown, " --event 1 --target ADDRESS")
+	})
 	if log := p.log.String(); !strings.Contains(log, "journal: data is being destroyed") ||
 		!strings.Contains(log, " --event 1 --target ADDRESS") {
 		t.Errorf("the log: %s", log)
