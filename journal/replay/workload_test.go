@@ -25,6 +25,8 @@ type workload struct {
 	conn *redis.Conn // keeps its database
 	side *redis.Conn // feeds what blocks
 	fat  bool        // writes large values, so that there is something to evict
+
+	fieldsEnd time.Time // no field's deadline is later, but for the far ones
 }
 
 func newWorkload(t testing.TB, srv *proxytest.Server, seed uint64) *workload {
@@ -217,10 +219,15 @@ func (w *workload) hashes() {
 		[]any{"HINCRBY", k, "n", w.n(10)},
 		[]any{"HINCRBYFLOAT", k, "f", "0.25"},
 		[]any{"HDEL", k, w.member(), w.member()},
-		[]any{"HPEXPIRE", k, 1 + w.n(100), "FIELDS", 1, w.member()}, // where the server knows it
+		[]any{"HPEXPIRE", k, 600_000, "FIELDS", 1, w.member()}, // where the server knows it
 		[]any{"HGETDEL", k, "FIELDS", 1, w.member()},
 		[]any{"HPERSIST", k, "FIELDS", 1, w.member()},
 	)
+	if w.n(8) == 0 {
+		ttl := 1 + w.n(100)
+		w.do("HPEXPIRE", k, ttl, "FIELDS", 1, w.member())
+		w.fieldsEnd = time.Now().Add(time.Duration(ttl) * time.Millisecond)
+	}
 }
 
 func (w *workload) streams() {
@@ -355,8 +362,12 @@ type moment struct {
 
 // observe takes a moment. Nothing comes between the commands of a transaction. A server that has
 // no memory left and can evict nothing refuses it, which is reported as false.
+//
+// On Valkey 9 the digest leaves out fields whose deadline has passed, even where the primary has not
+// removed them: the digest of a moment would change later. So observe waits until none is to come.
 func (w *workload) observe() (moment, bool) {
 	w.t.Helper()
+	time.Sleep(time.Until(w.fieldsEnd))
 	var digest, role *redis.Cmd
 	var functions *redis.FunctionListCmd
 	ctx := context.Background()
