@@ -9,15 +9,12 @@ import (
 	"strconv"
 	"time"
 
+	"holdfast/loadtest/harness"
 	"holdfast/proxy/proxytest/local"
 )
 
-const (
-	// think is the time from one command of a client to its next.
-	think = 2 * time.Millisecond
-	// slowest bounds the distinct latencies, in µs.
-	slowest = 1 << 18
-)
+// think is the time from one command of a client to its next.
+const think = 2 * time.Millisecond
 
 // lap holds the latencies of the clients' commands since the last one.
 type lap struct {
@@ -33,8 +30,8 @@ func (l lap) String() string {
 // traffic is clients that read and write through the proxy until ctx ends. The parent process asks
 // for a lap by a line, and reads it as JSON.
 type traffic struct {
-	counts  [slowest]uint32 // of commands, by µs
-	n, errs int
+	times   harness.Times // of commands
+	errs    int
 	example string
 }
 
@@ -92,29 +89,12 @@ func (t *traffic) answer(line []byte) {
 	}
 }
 
-func (t *traffic) took(d time.Duration) {
-	t.n++
-	t.counts[min(d/time.Microsecond, slowest-1)]++
-}
+func (t *traffic) took(d time.Duration) { t.times.Add(d, 1) }
 
 // lap returns the figures since the last one.
 func (t *traffic) lap() lap {
-	l := lap{N: t.n, Errors: t.errs, Example: t.example}
-	seen := 0
-	for us, n := range t.counts {
-		if n == 0 {
-			continue
-		}
-		seen += int(n)
-		at := time.Duration(us) * time.Microsecond
-		if l.P50 == 0 && 2*seen >= t.n {
-			l.P50 = at
-		}
-		if l.P99 == 0 && 100*seen >= 99*t.n {
-			l.P99 = at
-		}
-		l.Max = at
-	}
+	l := lap{N: t.times.N(), Errors: t.errs, Example: t.example,
+		P50: t.times.Quantile(0.5), P99: t.times.Quantile(0.99), Max: t.times.Max()}
 	*t = traffic{}
 	return l
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"holdfast/loadtest/harness"
 )
 
 // series holds the measurements of one key over all rounds.
@@ -18,10 +20,13 @@ type series struct {
 	rates     []float64 // commands a second
 	proxyCPU  []float64 // µs per command
 	serverCPU []float64
-	times     histogram
+	times     harness.Times
 	bad       int
 	problem   string
 }
+
+// ms is a quantile of the times, in milliseconds.
+func (s *series) ms(q float64) float64 { return s.times.Quantile(q).Seconds() * 1000 }
 
 func (s *series) add(m measured, proxy, server time.Duration) {
 	s.rates = append(s.rates, float64(m.good)/m.seconds)
@@ -29,7 +34,7 @@ func (s *series) add(m measured, proxy, server time.Duration) {
 	if m.problem != "" {
 		s.problem = m.problem
 	}
-	s.times.merge(m.times)
+	s.times.Merge(m.times)
 	if m.good > 0 {
 		per := float64(m.good) * float64(time.Microsecond)
 		s.proxyCPU = append(s.proxyCPU, float64(proxy)/per)

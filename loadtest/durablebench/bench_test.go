@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"holdfast/loadtest/harness"
 )
 
 // drain returns all replies in text, which comes in pieces of n bytes.
@@ -72,28 +74,10 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-func TestHistogram(t *testing.T) {
-	h := &histogram{}
-	for i := 1; i <= 1000; i++ {
-		h.add(time.Duration(i)*100*time.Microsecond, 1)
-	}
-	for q, want := range map[float64]float64{0.5: 50, 0.99: 99, 1: 100} {
-		if got := h.quantile(q); got < want*0.97 || got > want*1.03 {
-			t.Errorf("quantile %g is %.2f ms, want about %g", q, got, want)
-		}
-	}
-	if got := (&histogram{}).quantile(0.5); got != 0 {
-		t.Errorf("median of nothing is %v", got)
-	}
-	for _, d := range []time.Duration{0, time.Nanosecond, time.Hour} {
-		h.add(d, 1) // counted at the ends, and no panic
-	}
-}
-
 // result fills in what one contender reached in a cell or as a reader.
 func (b *bench) result(disk, name, what string, rate float64, each time.Duration) {
-	m := measured{good: int(rate), seconds: 1, times: &histogram{}}
-	m.times.add(each, m.good)
+	m := measured{good: int(rate), seconds: 1, times: &harness.Times{}}
+	m.times.Add(each, m.good)
 	b.record(key{disk, name, what}, m, 0, time.Second)
 }
 
@@ -121,7 +105,7 @@ func TestReport(t *testing.T) {
 	for _, want := range []string{
 		"| (c) at least (a)'s throughput, 50 and 200 connections | own | met | 1 of 1 |  |",
 		"| (c) at least (a)'s throughput, 50 and 200 connections | 50ms | not measured | 0 of 0 |  |",
-		"| (c) p50 within 2 times (a)'s, 1 connection | own | MISSED | 0 of 1 | 1 × depth 1: 3.9",
+		"| (c) p50 within 2 times (a)'s, 1 connection | own | MISSED | 0 of 1 | 1 × depth 1: 4.00",
 		"50 and 200 connections | own | MISSED | 0 of 1 | 50 × depth 1: 1.36 |",
 		"| (c) GETs beside durable writers at least 0.9 of beside plain ones | 5ms | MISSED | 0 of 1 | 0.50 |",
 		"| (c) their p99 within 2 times | 5ms | met | 1 of 1 |  |",

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"holdfast/loadtest/fusedisk"
+	"holdfast/loadtest/harness"
 )
 
 // disk is the disk of a whole round.
@@ -78,7 +79,7 @@ func probe(folder string) (grow, over time.Duration, err error) {
 	defer os.Remove(path)
 	defer f.Close()
 	pass := func() (time.Duration, error) {
-		times := &histogram{}
+		var times harness.Times
 		for i := range n {
 			if _, err := f.WriteAt(make([]byte, block), int64(i*block)); err != nil {
 				return 0, err
@@ -87,9 +88,9 @@ func probe(folder string) (grow, over time.Duration, err error) {
 			if err := unix.Fdatasync(int(f.Fd())); err != nil {
 				return 0, err
 			}
-			times.add(time.Since(began), 1)
+			times.Add(time.Since(began), 1)
 		}
-		return time.Duration(times.quantile(0.5) * float64(time.Millisecond)), nil
+		return times.Quantile(0.5), nil
 	}
 	if grow, err = pass(); err != nil {
 		return 0, 0, err

@@ -34,8 +34,8 @@ func rates(x, y string) func(*bench, disk, cell) float64 {
 
 func medians(x, y string) func(*bench, disk, cell) float64 {
 	return func(b *bench, d disk, c cell) float64 {
-		return b.of(key{d.name, x, c.String()}).times.quantile(0.5) /
-			b.of(key{d.name, y, c.String()}).times.quantile(0.5)
+		return b.of(key{d.name, x, c.String()}).ms(0.5) /
+			b.of(key{d.name, y, c.String()}).ms(0.5)
 	}
 }
 
@@ -48,7 +48,7 @@ func readers(name string, figure func(*series) float64) func(*bench, disk, cell)
 }
 
 func medianRate(s *series) float64 { return harness.Median(s.rates) }
-func p99(s *series) float64        { return s.times.quantile(0.99) }
+func p99(s *series) float64        { return s.ms(0.99) }
 
 var goals = goalList()
 

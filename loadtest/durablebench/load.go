@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"holdfast/loadtest/harness"
 )
 
 // load is an epoll loop with its clients. One goroutine runs it, on a thread of its own.
@@ -28,7 +30,7 @@ type measured struct {
 	bad     int // other answers
 	problem string
 	seconds float64
-	times   *histogram
+	times   *harness.Times
 }
 
 // patience bounds the time of a client without any reply.
@@ -69,7 +71,7 @@ func (l *load) run(ctx context.Context) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer l.close()
-	l.result.times = &histogram{}
+	l.result.times = &harness.Times{}
 	now := time.Now()
 	for _, c := range l.clients {
 		if err := c.send(now); err != nil {
@@ -121,7 +123,7 @@ func (l *load) serve(c *client) error {
 		if bad > 0 {
 			l.result.problem = problem
 		}
-		l.result.times.add(now.Sub(c.sent), good)
+		l.result.times.Add(now.Sub(c.sent), good)
 	}
 	if c.waiting > 0 {
 		return c.flush()

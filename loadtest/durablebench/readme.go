@@ -47,7 +47,7 @@ func setsText(s *series) string {
 	if len(s.rates) == 0 {
 		return ""
 	}
-	p50 := s.times.quantile(0.5)
+	p50 := s.ms(0.5)
 	if p50 >= 10 {
 		return fmt.Sprintf("%s, %.0f ms", count(s.rates), p50)
 	}

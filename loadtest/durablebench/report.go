@@ -54,7 +54,7 @@ func (b *bench) writeCells(w *strings.Builder, d disk) {
 				c.depth, c.connections, who.name, who.text, harness.Median(s.rates),
 				harness.Ratio(b.rate(d, who.name, c)/b.rate(d, "a", c)),
 				harness.Ratio(b.rate(d, who.name, c)/b.rate(d, "b", c)),
-				s.times.quantile(0.5), s.times.quantile(0.99), cpu, harness.Median(s.serverCPU))
+				s.ms(0.5), s.ms(0.99), cpu, harness.Median(s.serverCPU))
 		}
 	}
 }
@@ -75,7 +75,7 @@ func (b *bench) writePairs(w *strings.Builder, d disk) {
 			keys = "durable"
 		}
 		fmt.Fprintf(w, "| (%s) %s | %s | %.0f | %.2f | %.2f | %.0f |\n", p.name, who.text, keys,
-			harness.Median(reader.rates), reader.times.quantile(0.5), reader.times.quantile(0.99),
+			harness.Median(reader.rates), reader.ms(0.5), reader.ms(0.99),
 			harness.Median(b.of(key{d.name, p.name, p.writers()}).rates))
 	}
 }
@@ -86,7 +86,7 @@ func (b *bench) writeProblems(w *strings.Builder) {
 	for k, s := range b.series {
 		if s.bad > 0 {
 			lines = append(lines, fmt.Sprintf("- %s, (%s), %s: %d of %d, such as %q\n", k.disk, k.name,
-				k.what, s.bad, s.bad+s.times.total, s.problem))
+				k.what, s.bad, s.bad+s.times.N(), s.problem))
 		}
 	}
 	if len(lines) > 0 {
