@@ -74,8 +74,19 @@ func (f *frame) guardOf() *policy.Guard {
 	return f.s.w.guard.Policy
 }
 
+// disguise is the user as whom a link has logged in instead of its identity.
+type disguise struct {
+	guard *guard.User // nil: none
+}
+
 // guardAuth returns the login of a guarded link.
-func (l *link) guardAuth() []string { return []string{"aUtH", l.guard.Name, l.guard.Password} }
+func (d *disguise) guardAuth() []string { return []string{"aUtH", d.guard.Name, d.guard.Password} }
+
+// becomeGuard is the step by which a link logs in as the guard's user.
+func (d *disguise) becomeGuard(g *guard.User) prepStep {
+	d.guard = g
+	return prepStep{args: d.guardAuth(), must: true, instead: (*link).guardMissing}
+}
 
 // guardMissing ends a link that could not log in as the guard's user, and wakes the keeper to make
 // that user again.
@@ -87,11 +98,11 @@ func (l *link) guardMissing() []prepStep {
 
 // unguarded replaces the guard's user in an error of a guarded link by the name that the client
 // knows.
-func (l *link) unguarded(reply []byte) []byte {
-	if l.guard == nil || len(reply) == 0 || reply[0] != '-' {
+func (d *disguise) unguarded(reply []byte) []byte {
+	if d.guard == nil || len(reply) == 0 || reply[0] != '-' {
 		return reply
 	}
-	return bytes.ReplaceAll(reply, []byte(l.guard.Name), []byte("default"))
+	return bytes.ReplaceAll(reply, []byte(d.guard.Name), []byte("default"))
 }
 
 // touchesGuard answers commands by which a client would become or change a user of the proxy's own.

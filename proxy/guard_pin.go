@@ -208,12 +208,7 @@ func (f *frame) expectsCode() bool {
 		s.w.trash.Hidden == nil && f.unguardedWhy() == ""
 }
 
-// becomeGuard and becomeSelf log a pinned link in as another user.
-func (l *link) becomeGuard(g *guard.User) prepStep {
-	l.guard = g
-	return prepStep{args: l.guardAuth(), must: true, instead: (*link).guardMissing}
-}
-
+// becomeSelf is the step by which a pinned link logs in as its identity again.
 func (l *link) becomeSelf(i *identity) prepStep {
 	l.guard = nil
 	ways := i.logins()
@@ -230,10 +225,10 @@ func (l *link) moveTx(tx *transaction, to *guard.User) {
 		{args: []string{"mUlTi"}, must: true}}
 	for _, frame := range tx.resend.frames {
 		// A command that the server refuses now makes EXEC abort, as a first refusal would have.
-		l.later = append(l.later, prepStep{frame: frame})
+		l.last(prepStep{frame: frame})
 	}
 	if tx.resend.failed {
-		l.later = append(l.later, prepStep{args: []string{impossible}})
+		l.last(prepStep{args: []string{impossible}})
 	}
 	tx.fix(whyNoGuard) // it cannot move a second time, to another guard
 	l.prepare(steps)
@@ -247,8 +242,8 @@ func (l *link) forgetGuard(now *guard.User) {
 }
 
 // unguardedErrors is unguarded for each error in the reply to EXEC.
-func (l *link) unguardedErrors(reply []byte) []byte {
-	if l.guard == nil || !bytes.Contains(reply, []byte(l.guard.Name)) {
+func (d *disguise) unguardedErrors(reply []byte) []byte {
+	if d.guard == nil || !bytes.Contains(reply, []byte(d.guard.Name)) {
 		return reply
 	}
 	out := make([]byte, 0, len(reply))
@@ -260,7 +255,7 @@ func (l *link) unguardedErrors(reply []byte) []byte {
 		line := reply[:n]
 		switch line[0] {
 		case '-':
-			line = l.unguarded(line)
+			line = d.unguarded(line)
 		case '$', '=':
 			v, ok := parseLength(line[1:])
 			if end := n + v + 2; ok && end <= len(reply) {

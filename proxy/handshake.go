@@ -27,13 +27,89 @@ type prepStep struct {
 	accepts func(l *link, reply []byte) bool
 }
 
+// handshake brings the connection into the state that its sessions expect: the steps, in order. Only
+// its methods write them.
+type handshake struct {
+	ready   bool
+	login   int // index of the login tried, or made, in the identity's logins
+	prep    []prepStep
+	prepAt  int64      // loop time when they were sent
+	later   []prepStep // steps to follow prep before the link is ready
+	backlog []byte     // requests that wait for ready
+	probes  bool       // it was opened to see whether the server lets its user in
+	ended   error      // why the link failed
+	onReady []func(*link)
+}
+
+// first puts steps before those that follow the current ones.
+func (h *handshake) first(steps ...prepStep) { h.later = append(steps, h.later...) }
+
+// last puts steps behind all others.
+func (h *handshake) last(steps ...prepStep) { h.later = append(h.later, steps...) }
+
+// takeLater takes the steps that follow the current ones.
+func (h *handshake) takeLater() []prepStep {
+	steps := h.later
+	h.later = nil
+	return steps
+}
+
+// begin makes steps the current ones: the link is not ready until they are answered.
+func (h *handshake) begin(steps []prepStep) { h.ready, h.prep = false, steps }
+
+// preparing reports whether a reply is due to a step.
+func (h *handshake) preparing() bool { return !h.ready && len(h.prep) > 0 }
+
+// encode returns the current steps as requests that are sent now.
+func (h *handshake) encode(now int64) (b []byte) {
+	h.prepAt = now
+	for _, st := range h.prep {
+		if b = append(b, st.frame...); st.frame == nil {
+			b = resp.AppendCommandStrings(b, st.args...)
+		}
+	}
+	return b
+}
+
+// next takes the step to which a reply has come.
+func (h *handshake) next() prepStep {
+	st := h.prep[0]
+	h.prep = h.prep[1:]
+	return st
+}
+
+// void has the replies to the current steps no longer matter.
+func (h *handshake) void() {
+	for i := range h.prep {
+		h.prep[i].void = true
+	}
+}
+
+// hold keeps a request until the link is ready.
+func (h *handshake) hold(frame []byte) { h.backlog = append(h.backlog, frame...) }
+
+// end makes the link ready, and returns the requests that have waited for it.
+func (h *handshake) end() (held []byte) {
+	held = h.backlog
+	h.ready, h.prep, h.backlog = true, nil, nil
+	return held
+}
+
+// tellReady runs each function of whenReady once, even if one of them closes the link.
+func (h *handshake) tellReady(l *link) {
+	fs := h.onReady
+	h.onReady = nil
+	for _, f := range fs {
+		f(l)
+	}
+}
+
 // openSteps are the commands of a new connection. They are spelled in mixed case, which
 // distinguishes the proxy's own commands from the clients' in a MONITOR stream (pubsub.go).
 func (l *link) openSteps() []prepStep {
 	var steps []prepStep
 	if g := l.w.guard; g != nil && g.On(l.up) && l.w.guards(l) {
-		l.guard = g
-		steps = append(steps, prepStep{args: l.guardAuth(), must: true, instead: (*link).guardMissing})
+		steps = append(steps, l.becomeGuard(g))
 	} else if auth := l.authArgs(); auth != nil {
 		steps = append(steps, prepStep{args: auth, must: true, login: true})
 	} else if l.up.ShowsCertificate() && !l.ident.key.control && !l.showsUser() {
@@ -63,8 +139,8 @@ func (l *link) helloStep() prepStep {
 }
 
 // nameStep names the connection l.name.
-func (l *link) nameStep() prepStep {
-	return prepStep{args: []string{"hElLo", strconv.Itoa(int(l.proto)), "SETNAME", l.name}}
+func (s *setting) nameStep() prepStep {
+	return prepStep{args: []string{"hElLo", strconv.Itoa(int(s.proto)), "SETNAME", s.name}}
 }
 
 // selectStep makes the link's database current.
@@ -91,10 +167,8 @@ func (l *link) loginOtherwise() bool {
 		return false
 	}
 	l.login++
-	for i := range l.prep { // the current steps fail for lack of the login
-		l.prep[i].void = true
-	}
-	l.later = append(l.openSteps(), l.later...)
+	l.void() // the current steps fail for lack of the login
+	l.first(l.openSteps()...)
 	return true
 }
 
@@ -107,7 +181,7 @@ func (l *link) selectFirst() []prepStep {
 	if l.guard != nil {
 		login.args = l.guardAuth()
 	}
-	then := func(l *link, _ []byte) { l.later = append([]prepStep{login, l.helloStep()}, l.later...) }
+	then := func(l *link, _ []byte) { l.first(login, l.helloStep()) }
 	return []prepStep{
 		{args: []string{"rEsEt"}, must: true},
 		{args: selectArgs(l.db), must: true, done: then},
@@ -126,8 +200,8 @@ func (l *link) prepare(steps []prepStep) {
 		l.becomeReady()
 		return
 	}
-	l.ready = false
-	l.prep, l.prepAt = steps, l.w.loop.Now()
+	l.begin(steps)
+	l.prepAt = l.w.loop.Now()
 	l.w.beforeOwn(l.sendSteps)
 }
 
@@ -136,28 +210,20 @@ func (l *link) sendSteps() {
 	if l.closed {
 		return
 	}
-	l.prepAt = l.w.loop.Now()
-	var b []byte
-	for _, st := range l.prep {
-		if b = append(b, st.frame...); st.frame == nil {
-			b = resp.AppendCommandStrings(b, st.args...)
-		}
-	}
+	b := l.encode(l.w.loop.Now())
 	l.injected += uint64(len(b))
 	l.conn.Write(b)
 }
 
 func (l *link) becomeReady() {
-	l.ready = true
-	l.prep = nil
+	held := l.end()
 	if l.w.outage.on && l.up == l.w.up {
 		l.w.outage.over()
 	}
-	if len(l.backlog) > 0 {
-		l.conn.WriteOwned(l.backlog)
-		l.backlog = nil
+	if len(held) > 0 {
+		l.conn.WriteOwned(held)
 	}
-	l.tellReady()
+	l.tellReady(l)
 	if l.closed {
 		return
 	}
@@ -179,23 +245,13 @@ func (l *link) whenReady(f func(*link)) {
 	l.onReady = append(l.onReady, f)
 }
 
-// tellReady runs each function of whenReady once, even if one of them closes the link.
-func (l *link) tellReady() {
-	fs := l.onReady
-	l.onReady = nil
-	for _, f := range fs {
-		f(l)
-	}
-}
-
 // prepared handles the reply to the first outstanding step.
 func (l *link) prepared(reply []byte) {
 	if err := l.turnedAway(reply); err != nil {
 		l.fail(err)
 		return
 	}
-	st := l.prep[0]
-	l.prep = l.prep[1:]
+	st := l.next()
 	notIn := bytes.HasPrefix(reply, []byte("-NOAUTH")) && !l.stranger()
 	switch {
 	case st.void:
@@ -211,7 +267,7 @@ func (l *link) prepared(reply []byte) {
 		}
 	case reply[0] != '-' || !st.must:
 	case st.instead != nil:
-		l.later = append(st.instead(l), l.later...)
+		l.first(st.instead(l)...)
 		if l.closed {
 			return
 		}
@@ -224,9 +280,7 @@ func (l *link) prepared(reply []byte) {
 		st.done(l, reply)
 	}
 	if len(l.prep) == 0 {
-		steps := l.later
-		l.later = nil
-		l.prepare(steps)
+		l.prepare(l.takeLater())
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"holdfast/proxy/durable"
 	"holdfast/proxy/eventloop"
-	"holdfast/proxy/guard"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
@@ -29,10 +28,11 @@ type link struct {
 	process
 
 	// Its role: one of lane, owner and side is set, or it is a pinned link at rest.
-	lane  *lane       // shared links
-	owner *session    // pinned links on loan
-	side  *fenceLink  // links of fences
-	guard *guard.User // as whom it has logged in instead of its identity; nil: as that
+	lane  *lane      // shared links
+	owner *session   // pinned links on loan
+	side  *fenceLink // links of fences
+
+	disguise
 
 	admission
 	handshake
@@ -76,35 +76,6 @@ type admission struct {
 	// Dedicated links, for dialQueue:
 	host      string // of the client that it is opened for; "": to keep one ready
 	dialWaits bool
-}
-
-// handshake brings the connection into the state that its sessions expect.
-type handshake struct {
-	ready   bool
-	login   int // index of the login tried, or made, in the identity's logins
-	prep    []prepStep
-	prepAt  int64      // loop time when they were sent
-	later   []prepStep // steps to follow prep before the link is ready
-	backlog []byte     // requests that wait for ready
-	probes  bool       // it was opened to see whether the server lets its user in
-	ended   error      // why the link failed
-	onReady []func(*link)
-}
-
-// replies holds the outstanding requests, and the part received of the oldest one's reply.
-type replies struct {
-	scan     resp.ReplyScanner
-	reqs     ring
-	locals   int    // requests of modeLocal in reqs
-	queued   uint64 // request bytes sent or put into the backlog, in all
-	answered uint64 // end of the newest answered request
-	injected uint64 // bytes of preparation, which conn counts and queued does not
-	weight   weight
-
-	partial   []byte // the beginning of an incomplete reply
-	streaming bool   // the head's reply is too large to gather: the client has parts of it
-	raw       bool   // SYNC: input is passed through unread
-	streams   bool   // with raw: the server or the replica has sent data
 }
 
 // usage is the link's activity so far.
@@ -201,9 +172,8 @@ func (l *link) connected(up *upstream.Upstream, nc net.Conn, err error) {
 	l.w.srv.linkCount.Add(1)
 	l.w.open++
 	l.conn, l.localAddr, l.ConnNo = c, c.LocalAddr(), l.w.dialSeq
-	steps := append(l.openSteps(), l.later...)
-	l.later = nil
-	l.prepare(steps)
+	l.first(l.openSteps()...)
+	l.prepare(l.takeLater())
 }
 
 // kind is the link's kind in metrics.
@@ -225,7 +195,7 @@ func (l *link) send(frame []byte) {
 		l.conn.Write(frame)
 		return
 	}
-	l.backlog = append(l.backlog, frame...)
+	l.hold(frame)
 }
 
 // sendOwned is send without a copy: the caller gives the frame up.
@@ -237,25 +207,22 @@ func (l *link) sendOwned(frame []byte) {
 		l.conn.WriteOwned(frame)
 		return
 	}
-	l.backlog = append(l.backlog, frame...)
+	l.hold(frame)
 }
 
 // inject sends one of the proxy's own commands and drops its reply.
 func (l *link) inject(args ...string) {
 	l.send(resp.AppendCommandStrings(nil, args...))
-	r := l.reqs.push()
-	r.mode, r.end, r.start = modeSwallow, l.queued, l.w.loop.Now()
+	r := l.await(modeSwallow)
+	r.start = l.w.loop.Now()
 }
 
 // ask sends one of the proxy's own commands and hands its reply to done.
 func (l *link) ask(done func(reply []byte, broken bool), args ...string) {
 	l.send(resp.AppendCommandStrings(nil, args...))
-	r := l.reqs.push()
-	r.mode, r.call, r.start, r.end = modeCall, &call{done: done}, l.w.loop.Now(), l.queued
+	r := l.await(modeCall)
+	r.call, r.start = &call{done: done}, l.w.loop.Now()
 }
-
-// unused reports whether the link has never carried a command, and has none in its backlog.
-func (r *replies) unused() bool { return r.queued == 0 }
 
 // opening reports whether the link was never ready, as far as is known: where the user may not ask
 // for its id, every preparation looks like the first.
@@ -321,7 +288,7 @@ func (l *link) delist() {
 		l.side.Broken()
 	}
 	l.w.confirmed(l)
-	l.tellReady()
+	l.tellReady(l)
 	delete(l.w.links, l)
 	l.ident.forget(l)
 	l.w.room.closed(l)

@@ -6,8 +6,49 @@ import (
 
 	"holdfast/policy"
 	"holdfast/proxy/eventloop"
+	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
 )
+
+// replies holds the outstanding requests, and the part received of the oldest one's reply.
+type replies struct {
+	scan     resp.ReplyScanner
+	reqs     ring
+	locals   int    // requests of modeLocal in reqs
+	queued   uint64 // request bytes sent or put into the backlog, in all
+	answered uint64 // end of the newest answered request
+	injected uint64 // bytes of preparation, which conn counts and queued does not
+	weight   weight
+
+	partial   []byte // the beginning of an incomplete reply
+	streaming bool   // the head's reply is too large to gather: the client has parts of it
+	raw       bool   // SYNC: input is passed through unread
+	streams   bool   // with raw: the server or the replica has sent data
+}
+
+// unused reports whether the link has never carried a command, and has none in its backlog.
+func (r *replies) unused() bool { return r.queued == 0 }
+
+// await adds a request that was just sent.
+func (r *replies) await(m mode) *request {
+	q := r.reqs.push()
+	q.mode, q.end = m, r.queued
+	return q
+}
+
+// partly reports whether a part of the oldest request's reply has come.
+func (r *replies) partly() bool { return r.scan.Started() || r.streaming }
+
+// othersWait reports whether other clients than that of the oldest command wait for this link.
+func (r *replies) othersWait() bool {
+	due := r.reqs.front().s
+	for i := range r.reqs.len() {
+		if s := r.reqs.at(i).s; s != nil && s != due {
+			return true
+		}
+	}
+	return false
+}
 
 // OnData implements eventloop.Handler: it cuts p into replies and gives each to the request at the
 // head of the queue.
@@ -43,7 +84,7 @@ func (l *link) OnData(_ *eventloop.Conn, p []byte) {
 		}
 	}
 	if l.weight.bytes += uint64(received); l.weight.bytes >= weighBytes && l.lane != nil {
-		l.weigh()
+		l.weight.sample(int64(l.commands) - int64(l.reqs.len()))
 	}
 	if !l.closed && len(l.stalled) > 0 && !l.full() {
 		l.wakeStalled()
@@ -181,13 +222,13 @@ func (l *link) gather(p []byte) {
 }
 
 // letDrop gives up a reply that is too large to hold, and its client with it.
-func (l *link) letDrop() {
-	r := l.reqs.front()
-	r.hold.Drop()
-	r.hold, r.mode = nil, modeSwallow
-	l.partial, l.streaming = nil, true
-	if r.s != nil {
-		r.s.close(telemetry.CloseOutputLimit)
+func (r *replies) letDrop() {
+	q := r.reqs.front()
+	q.hold.Drop()
+	q.hold, q.mode = nil, modeSwallow
+	r.partial, r.streaming = nil, true
+	if q.s != nil {
+		q.s.close(telemetry.CloseOutputLimit)
 	}
 }
 
@@ -232,7 +273,7 @@ func (l *link) finish(p []byte) {
 
 // complete gives a whole reply (nil when it was streamed) to its recipient.
 func (l *link) complete(reply []byte, typ byte) {
-	if !l.ready && len(l.prep) > 0 {
+	if l.preparing() {
 		if typ != '>' {
 			l.prepared(reply)
 		} else if l.owner != nil {
@@ -310,15 +351,15 @@ func (l *link) carryOut(r *request, reply []byte) {
 }
 
 // emitLocals sends the local replies at the head of the queue.
-func (l *link) emitLocals() {
-	for l.locals > 0 && l.reqs.len() > 0 && l.reqs.front().mode == modeLocal {
-		r := *l.reqs.front()
-		l.reqs.pop()
-		l.locals--
-		r.s.deliver(r.call.local)
-		r.s.answered()
-		if r.call.closes {
-			r.s.endLater(telemetry.CloseClient)
+func (r *replies) emitLocals() {
+	for r.locals > 0 && r.reqs.len() > 0 && r.reqs.front().mode == modeLocal {
+		q := *r.reqs.front()
+		r.reqs.pop()
+		r.locals--
+		q.s.deliver(q.call.local)
+		q.s.answered()
+		if q.call.closes {
+			q.s.endLater(telemetry.CloseClient)
 		}
 	}
 }

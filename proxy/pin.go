@@ -185,23 +185,22 @@ func setInfoSteps(lib library) []prepStep {
 func (l *link) extend(steps []prepStep) {
 	switch {
 	case l.ready && mustAny(steps):
-		l.ready = false
-		l.later = append(l.later, steps...)
+		l.begin(nil)
+		l.last(steps...)
 		l.prepareIfIdle()
 	case l.ready:
 		for _, st := range steps {
 			l.inject(st.args...)
 		}
 	default:
-		l.later = append(l.later, steps...)
+		l.last(steps...)
 	}
 }
 
 // prepareIfIdle sends the steps that waited for replies.
 func (l *link) prepareIfIdle() {
-	if steps := l.later; !l.ready && len(l.prep) == 0 && len(steps) > 0 && l.reqs.len() == 0 {
-		l.later = nil
-		l.prepare(steps)
+	if !l.ready && len(l.prep) == 0 && len(l.later) > 0 && l.reqs.len() == 0 {
+		l.prepare(l.takeLater())
 	}
 }
 

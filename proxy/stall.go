@@ -175,13 +175,12 @@ func (l *link) silentSince() int64 {
 
 // isDead reports whether a link was silent for so long, while the server answered others, that it
 // will stay silent. held: CLIENT PAUSE WRITE could hold its outstanding commands.
-func (l *link) isDead(held bool) bool {
-	n, watch := &l.stall.silence, &l.w.watch
+func (n *silence) isDead(held bool, now int64, watch *progress) bool {
 	alive := watch.read.alive - n.read
 	if held {
 		alive = watch.write.alive - n.write
 	}
-	return l.w.loop.Now()-n.since >= deadAfter && alive >= deadProof
+	return now-n.since >= deadAfter && alive >= deadProof
 }
 
 // lookShared parks a stuck link, and asks for the proof if there is none yet.
@@ -238,7 +237,7 @@ func (w *worker) suspect(l *link) {
 
 // stuckCommand is the oldest outstanding command, unless a part of its reply has come.
 func (l *link) stuckCommand() *policy.Command {
-	if !l.ready || l.reqs.len() == 0 || l.scan.Started() || l.streaming {
+	if !l.ready || l.reqs.len() == 0 || l.partly() {
 		return nil
 	}
 	return l.reqs.front().cmd
@@ -305,22 +304,11 @@ func (l *link) lookParked() {
 		}
 	}
 	switch {
-	case l.isDead(held):
+	case l.stall.silence.isDead(held, now, &w.watch):
 		l.fail(errSilent)
 	case now-since >= probeAfter:
 		w.probe(l, proof)
 	}
-}
-
-// othersWait reports whether other clients than that of the oldest command wait for this link.
-func (l *link) othersWait() bool {
-	due := l.reqs.front().s
-	for i := range l.reqs.len() {
-		if s := l.reqs.at(i).s; s != nil && s != due {
-			return true
-		}
-	}
-	return false
 }
 
 // atOnce reports whether the server answers a command in its turn: it neither waits for others nor
@@ -370,7 +358,7 @@ func (w *worker) lookAtPins() {
 			continue
 		}
 		cmd := l.stuckCommand()
-		half := l.scan.Started() || l.streaming
+		half := l.partly()
 		if !half && l.ready && (cmd == nil || !w.atOnce(cmd)) {
 			continue
 		}
@@ -379,10 +367,10 @@ func (w *worker) lookAtPins() {
 		if held {
 			proof = w.watch.write.sent
 		}
-		switch age := w.loop.Now() - since; {
-		case l.isDead(held):
+		switch now := w.loop.Now(); {
+		case l.stall.silence.isDead(held, now, &w.watch):
 			l.fail(errSilent)
-		case age >= int64(sweepEvery):
+		case now-since >= int64(sweepEvery):
 			w.probe(l, proof)
 		}
 	}

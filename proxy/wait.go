@@ -116,7 +116,7 @@ func (s *session) markAsControl() {
 	asSelf := func(*link) []prepStep { return nil } // if the login is refused, the mark is made as this user
 	made := func(l *link, _ []byte) {
 		s.mark = markMade
-		l.later = append([]prepStep{back}, l.later...)
+		l.first(back)
 	}
 	swap := prepStep{args: markCommands[markSwap], must: true, done: made,
 		instead: func(*link) []prepStep { return []prepStep{back} }}
@@ -130,7 +130,7 @@ func (s *session) markAsControl() {
 		return
 	}
 	s.pin.extend([]prepStep{{args: back.args, must: true, instead: asSelf,
-		done: func(l *link, _ []byte) { l.later = append(write, l.later...) }}})
+		done: func(l *link, _ []byte) { l.first(write...) }}})
 }
 
 // waiter is a WAIT or WAITAOF of a session whose mark is not made yet.

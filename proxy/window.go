@@ -97,18 +97,17 @@ type weight struct {
 	answered int64  // commands answered by then
 }
 
-// weigh takes a sample. The estimate falls slowly.
-func (l *link) weigh() {
-	answered := int64(l.commands) - int64(l.reqs.len())
-	n := answered - l.weight.answered
+// sample takes a sample when so many commands were answered in all. The estimate falls slowly.
+func (w *weight) sample(answered int64) {
+	n := answered - w.answered
 	if n <= 0 {
 		return // a large reply has not ended
 	}
-	l.weight = weight{each: max(int(l.weight.bytes)/int(n), l.weight.each*7/8), answered: answered}
+	*w = weight{each: max(int(w.bytes)/int(n), w.each*7/8), answered: answered}
 }
 
 // awaits estimates the bytes of outstanding replies.
-func (l *link) awaits() int { return l.reqs.len() * l.weight.each }
+func (r *replies) awaits() int { return r.reqs.len() * r.weight.each }
 
 // isHeavy reports whether the outstanding replies reach the link's bound.
 func (l *link) isHeavy() bool {
