@@ -52,16 +52,6 @@ func parseEffects(line string) (k KnownEffects, err error) {
 	return k, nil
 }
 
-// AllKnownEffects lists the known commands by name.
-func AllKnownEffects() []KnownEffects {
-	var all []KnownEffects
-	for _, k := range knownEffects() {
-		all = append(all, k)
-	}
-	slices.SortFunc(all, func(a, b KnownEffects) int { return strings.Compare(a.Name, b.Name) })
-	return all
-}
-
 // Unforeseen lists the table's write commands that have no entry: the server is newer than this
 // version, or has modules. Rules judge them by the server's description of their keys.
 func (t *Table) Unforeseen() []*Command {

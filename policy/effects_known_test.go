@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -98,13 +99,13 @@ Made from policy/effects.txt by a test; do not edit. The columns Redis and Valke
 
 A rule that restricts one of these commands restricts what newer servers have for it as well: `)
 	var names []string
-	for _, k := range AllKnownEffects() {
+	for _, k := range allKnownEffects() {
 		if list := twins[k.Name]; list != nil {
 			names = append(names, fmt.Sprintf("%s (%s)", spell(k.Name), spell(strings.Join(list, ", "))))
 		}
 	}
 	b.WriteString(strings.Join(names, ", ") + ".\n\n| command | Redis | Valkey | effects | covered by a rule for | trash |\n|---|---|---|---|---|---|\n")
-	for _, k := range AllKnownEffects() {
+	for _, k := range allKnownEffects() {
 		effects := strings.ReplaceAll(k.Effects.String(), ",", ", ")
 		if effects == "" {
 			effects = "adds or changes"
@@ -157,4 +158,14 @@ func TestFieldsInThePast(t *testing.T) {
 			t.Errorf("%s: %v, want %v", line, got, want)
 		}
 	}
+}
+
+// allKnownEffects lists the known commands by name.
+func allKnownEffects() []KnownEffects {
+	var all []KnownEffects
+	for _, k := range knownEffects() {
+		all = append(all, k)
+	}
+	slices.SortFunc(all, func(a, b KnownEffects) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }

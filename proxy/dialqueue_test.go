@@ -88,8 +88,8 @@ func TestWaitingDialsFailTogether(t *testing.T) {
 			}
 		}
 		b.onLoop(func() {
-			if q := &b.w.dialling; q.underWay != 0 || q.waiting.len() != 0 {
-				t.Errorf("%d under way, %d wait", q.underWay, q.waiting.len())
+			if q := &b.w.dialling; q.underWay != 0 || q.waiting.n != 0 {
+				t.Errorf("%d under way, %d wait", q.underWay, q.waiting.n)
 			}
 		})
 	})

@@ -47,6 +47,3 @@ func (q *hostQueue[T]) pop() (x T, ok bool) {
 	q.n--
 	return x, true
 }
-
-// len returns the number of elements.
-func (q *hostQueue[T]) len() int { return q.n }

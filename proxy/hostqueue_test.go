@@ -23,7 +23,7 @@ func TestHostsTakeTurns(t *testing.T) {
 	take()
 	take()
 	q.push("c", 20) // behind the hosts that wait, before what they have behind it
-	for q.len() > 0 {
+	for q.n > 0 {
 		take()
 	}
 	if want := []int{0, 10, 1, 11, 20, 2, 3}; !slices.Equal(got, want) {
