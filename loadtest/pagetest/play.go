@@ -265,12 +265,31 @@ func (p *play) moments() error {
 		func() error {
 			return p.until("the open event, with the focus and the command", "document.activeElement?.closest('details[open][id^=event-]')?.innerText.includes('proxy restore --dir')")
 		},
-		func() error { return p.click("#axis", 0.93) },
+		p.clickAxis,
 		func() error {
 			return p.until("the command of that moment", "document.activeElement?.id === 'chosen' && /UTC/.test(document.querySelector('#chosen h3').innerText) && "+
 				"(document.querySelector('#chosen code')?.innerText.includes('--to 20') || document.querySelector('#chosen').innerText.includes('does not reach back'))")
 		},
 	})
+}
+
+// clickAxis clicks the latest place of the axis that is free of marks: they have links of their own.
+func (p *play) clickAxis() error {
+	var share float64
+	free := `(() => {
+		const axis = document.getElementById("axis");
+		axis.scrollIntoView({block: "center", behavior: "instant"});
+		const box = axis.getBoundingClientRect();
+		for (let share = 0.95; share > 0; share -= 0.01) {
+			const at = document.elementFromPoint(box.left + share * box.width, box.top + box.height / 2);
+			if (axis.contains(at) && !at.closest("a")) return share;
+		}
+		return 0;
+	})()`
+	if err := p.eval(free, &share); err != nil || share == 0 {
+		return errors.Join(err, errors.New("the axis is full of marks"))
+	}
+	return p.click("#axis", share)
 }
 
 // outlast waits for updates of the part in which the reader works.
@@ -380,7 +399,10 @@ func (p *play) pictures() error {
 		file          string
 		width, height int
 		scheme        string
-	}{{"page.png", 1100, 1150, "light"}, {"page-dark.png", 1100, 1150, "dark"}, {"page-narrow.png", 390, 900, "light"}} {
+		top           string // what the picture begins with
+	}{{"page.png", 1100, 1150, "light", "body"}, {"page-dark.png", 1100, 1150, "dark", "body"},
+		{"page-narrow.png", 390, 900, "light", "body"}, {"page-rules.png", 1100, 640, "light", "#rules"},
+		{"page-rules-narrow.png", 390, 900, "dark", "#rules"}} {
 		if err := p.look(at.width, at.height, at.scheme); err != nil {
 			return err
 		}
@@ -392,6 +414,9 @@ func (p *play) pictures() error {
 		}
 		open := "document.querySelector('#timeline details[id^=event-]').open = true"
 		if err := p.eval(open, nil); err != nil {
+			return err
+		}
+		if err := p.eval("document.querySelector('"+at.top+"').scrollIntoView({behavior: 'instant'})", nil); err != nil {
 			return err
 		}
 		if err := p.shoot(filepath.Join(p.shots, at.file)); err != nil {
@@ -412,5 +437,7 @@ func (p *play) away() error {
 	if err != nil {
 		return err
 	}
-	return p.until("fresh again", "stale.hidden")
+	err = p.until("fresh again", "stale.hidden")
+	p.takeFaults() // a stream that was not written for so long may have been cut, which Chromium logs
+	return err
 }

@@ -123,7 +123,7 @@ func (r *release) licences(ctx context.Context) ([]byte, error) {
 			continue
 		}
 		seen[name] = true
-		texts, err := readAll(dir, "LICEN[CS]E*", "COPYING*", "NOTICE*")
+		texts, err := readAll(dir, "LICEN[CS]E*", "[Ll]icen[cs]e*", "COPYING*", "NOTICE*")
 		if err != nil {
 			return nil, err
 		}

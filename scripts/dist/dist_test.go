@@ -63,6 +63,20 @@ func testDocuments(t *testing.T) *documents {
 	}
 }
 
+// Every module in the program has a licence that the packages can hold.
+func TestLicences(t *testing.T) {
+	t.Parallel()
+	text, err := (&release{root: "../.."}).licences(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"Go", "github.com/goccy/go-yaml ", "github.com/redis/go-redis/v9 "} {
+		if !strings.Contains(string(text), "\n==== "+name) {
+			t.Errorf("no licence of %s", name)
+		}
+	}
+}
+
 // A packed is a file of an archive.
 type packed struct {
 	*tar.Header
