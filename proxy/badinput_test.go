@@ -126,7 +126,7 @@ func TestHTTPEndsTheConnection(t *testing.T) {
 	}
 }
 
-// A million empty arguments, a million commands at once, a large value: all pass.
+// A million arguments, and many commands at once: all pass.
 func TestMuchInput(t *testing.T) {
 	t.Parallel()
 	srv := proxytest.StartServer(t)
@@ -135,12 +135,12 @@ func TestMuchInput(t *testing.T) {
 	c.send(fmt.Sprintf("*%d\r\n$4\r\nSADD\r\n$1\r\ns\r\n", 1<<20) +
 		strings.Repeat("$1\r\nx\r\n", 1<<20-2))
 	c.expect(":1\r\n")
-	const many = 2_000_000 // servers take more than a million since 7.0
+	const many = 1<<20 + 1<<10 // servers take more than 1<<20 since 7.0
 	c.send(fmt.Sprintf("*%d\r\n$3\r\nDEL\r\n", many+1) + strings.Repeat("$1\r\ns\r\n", many))
 	c.expect(":1\r\n")
 	c.send(fmt.Sprintf("*%d\r\n$4\r\nMSET\r\n", many+1) + strings.Repeat("$1\r\nm\r\n", many))
 	c.expect("+OK\r\n")
-	const n = 1_000_000
+	const n = 200_000
 	done := make(chan error, 1)
 	go func() {
 		_, err := io.WriteString(c, strings.Repeat(proxytest.Command("PING"), n))

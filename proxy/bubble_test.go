@@ -46,6 +46,7 @@ func inBubble(t *testing.T, routes []policy.RouteSpec, test func(b *bubble), cha
 		for _, f := range change {
 			f(&o)
 		}
+		o.Journal.Segment = 1 << 20 // it begins with writing two files full of zeros
 		srv, err := New(o)
 		if err != nil {
 			t.Fatal(err)

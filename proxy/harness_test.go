@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -34,6 +35,7 @@ func serveServer(t testing.TB, upstreamAddr string, change ...func(*proxy.Option
 	for _, f := range change {
 		f(&o)
 	}
+	o.Journal.Segment = cmp.Or(o.Journal.Segment, smallSegment)
 	srv, err := proxy.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -50,6 +52,10 @@ func serveServer(t testing.TB, upstreamAddr string, change ...func(*proxy.Option
 	proxytest.Poll(t, "the proxy listens", func() bool { return len(srv.Addrs()) > 0 })
 	return srv.Addrs()[0].String(), proxy.Serving(srv)
 }
+
+// smallSegment is the size of a log file in tests: the default is 64 MiB, and a journal begins with
+// writing two files full of zeros.
+const smallSegment = 1 << 20 // bytes
 
 // testLog shows the proxy's log lines of a failed test.
 func testLog(t testing.TB) *slog.Logger {

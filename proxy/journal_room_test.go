@@ -21,6 +21,7 @@ func TestRoomAtTheStart(t *testing.T) {
 	disk.SetCapacity(1345 << 20) // 67 MiB until disk.stop, of which a segment reserves 64
 	_, srv := serveServer(t, server.Addr, withJournal("journal"), func(o *proxy.Options) {
 		o.Logger = slog.New(slog.NewTextHandler(log, nil))
+		o.Journal.Segment = 64 << 20
 		o.Journal.FS, o.Journal.Disk = disk, journal.DiskLimits{Warn: 4, Stop: 5}
 		o.Journal.Retention.Bytes, o.Journal.Largest = 1<<30, 512<<20
 	})

@@ -110,7 +110,7 @@ func TestJournalContinuesAfterARestart(t *testing.T) {
 		o := proxy.Options{
 			Listeners: []proxy.Listener{{Address: "127.0.0.1:0"}},
 			Upstream:  upstream.Options{Address: server.Addr},
-			Journal:   recorder.Options{Dir: dir}, Logger: testLog(t),
+			Journal:   recorder.Options{Dir: dir, Segment: smallSegment}, Logger: testLog(t),
 		}
 		srv, err := proxy.New(o)
 		if err != nil {
@@ -139,7 +139,7 @@ func TestJournalIsLocked(t *testing.T) {
 	server, dir := journalServer(t), t.TempDir()
 	serve(t, server.Addr, withJournal(dir))
 	srv, err := proxy.New(proxy.Options{Upstream: upstream.Options{Address: server.Addr},
-		Journal: recorder.Options{Dir: dir}, Logger: testLog(t)})
+		Journal: recorder.Options{Dir: dir, Segment: smallSegment}, Logger: testLog(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,22 +11,30 @@ import (
 // readReply reads one whole reply by a grammar of its own, so that a mistake of the scanner under
 // test cannot hide itself.
 func readReply(r *bufio.Reader) (string, error) {
+	var out strings.Builder
+	err := appendReply(&out, r)
+	return out.String(), err
+}
+
+func appendReply(out *strings.Builder, r *bufio.Reader) error {
 	line, err := r.ReadString('\n')
+	out.WriteString(line)
 	if err != nil {
-		return line, err
+		return err
 	}
 	n, _ := strconv.Atoi(strings.TrimSpace(line[1:]))
 	children := 0
 	switch line[0] {
 	case '+', '-', ':', '_', '#', ',', '(':
-		return line, nil
+		return nil
 	case '$', '=', '!':
 		if n < 0 {
-			return line, nil
+			return nil
 		}
 		body := make([]byte, n+2)
 		k, err := io.ReadFull(r, body)
-		return line + string(body[:k]), err
+		out.Write(body[:k])
+		return err
 	case '*', '~', '>':
 		children = n
 	case '%':
@@ -34,15 +42,12 @@ func readReply(r *bufio.Reader) (string, error) {
 	case '|':
 		children = 2*n + 1
 	default:
-		return line, fmt.Errorf("unknown type in %q", line)
+		return fmt.Errorf("unknown type in %q", line)
 	}
-	out := line
 	for range children {
-		s, err := readReply(r)
-		out += s
-		if err != nil {
-			return out, err
+		if err := appendReply(out, r); err != nil {
+			return err
 		}
 	}
-	return out, nil
+	return nil
 }

@@ -35,6 +35,7 @@ type Options struct {
 	GoOn      bool          // routes go on after a loss, before it is settled
 	FS        vfs.FS        // the disk; nil: the machine's
 	Retry     time.Duration // first pause before a failed journal is reopened; 0: a second
+	Segment   int64         // size of a log file, in bytes; 0: the journal's default
 }
 
 // Recorder keeps the journal attached to the server, on its own goroutines: the data path never
@@ -106,8 +107,8 @@ func Readable(o Options) error {
 
 // open opens the journal and puts it in the place of the last one.
 func (r *Recorder) open(o Options) error {
-	j, err := journal.Open(journal.Options{Dir: o.Dir, FS: o.FS, Retention: o.Retention,
-		Disk: o.Disk, Logger: r.log, OnState: r.notify, OnEvent: r.events.tell})
+	j, err := journal.Open(journal.Options{Dir: o.Dir, FS: o.FS, SegmentBytes: o.Segment,
+		Retention: o.Retention, Disk: o.Disk, Logger: r.log, OnState: r.notify, OnEvent: r.events.tell})
 	if err != nil {
 		return err
 	}
