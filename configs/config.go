@@ -78,9 +78,10 @@ type User struct {
 	Key          string `yaml:"key,omitempty"`  // of Cert
 }
 
-// Upstream is the server behind the proxy: at an address, or the primary that sentinels name.
+// Upstream is the server behind the proxy: at an address, the primary of several, or the one that
+// sentinels name.
 type Upstream struct {
-	Address string `yaml:"address"` // empty with Sentinels
+	Address Addresses `yaml:"address"` // empty with Sentinels
 
 	Sentinels            []string   `yaml:"sentinels,omitempty"` // their addresses
 	SentinelName         string     `yaml:"sentinel_name"`       // of the primary at the sentinels
@@ -289,7 +290,7 @@ func Default() *Config {
 		Listeners: []Listener{{Address: "127.0.0.1:6380", ProxyProtocol: off}},
 		Workers:   1,
 		Upstream: Upstream{
-			Address:        "127.0.0.1:6379",
+			Address:        Addresses{"127.0.0.1:6379"},
 			Guard:          GuardACL,
 			ConnectTimeout: 5 * time.Second,
 			TCPKeepalive:   time.Minute,

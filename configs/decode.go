@@ -55,7 +55,7 @@ func (c *Config) complete() {
 		c.Admin.TLS.complete()
 	}
 	if _, written := c.origin.at["upstream.address"]; !written && len(c.Upstream.Sentinels) > 0 {
-		c.Upstream.Address = ""
+		c.Upstream.Address = nil
 	}
 	for i := range c.Routes {
 		c.Routes[i].complete(c.origin.at, fmt.Sprintf("routes[%d]", i))
@@ -100,6 +100,8 @@ func (d *decoder) value(path string, n ast.Node, v reflect.Value) {
 	switch into := v.Addr().Interface().(type) {
 	case *Bytes, *Rate, *time.Duration, *FileMode, *Secret, *Share, *string, *int, *bool:
 		d.scalar(path, n, into)
+	case *Addresses:
+		d.addresses(path, n, into)
 	default:
 		switch v.Kind() {
 		case reflect.Slice:

@@ -26,13 +26,18 @@ func WithUpstream(name string, text []byte, address string) ([]byte, error) {
 		return nil, Errors{before.At("upstream", fmt.Sprintf("has no address of its own (%s is the default): "+
 			"write address: %q into it", before.Upstream.Address, address))}
 	}
-	if before.Upstream.Address == address {
+	was := before.Upstream.Address
+	switch {
+	case len(was) > 1:
+		return nil, Errors{before.At(path, fmt.Sprintf("is a list: write address: %q in its place, and the list again "+
+			"once the other candidates follow that server", address))}
+	case was.One() == address:
 		return text, nil
 	}
 	refused := func(why string) error {
 		return Errors{before.At(path, fmt.Sprintf("%s: write address: %q there by hand", why, address))}
 	}
-	from, to, ok := scalarAt(text, at, before.Upstream.Address)
+	from, to, ok := scalarAt(text, at, was.One())
 	if !ok {
 		return nil, refused("is written in a form that is not replaced")
 	}
@@ -51,7 +56,7 @@ func WithUpstream(name string, text []byte, address string) ([]byte, error) {
 func differsInUpstreamOnly(before, after *Config, address string) bool {
 	a, b := *before, *after
 	a.origin, b.origin = origin{}, origin{}
-	a.Upstream.Address = address
+	a.Upstream.Address = Addresses{address}
 	return reflect.DeepEqual(a, b)
 }
 

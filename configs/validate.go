@@ -212,13 +212,13 @@ func (v *validator) upstream() {
 	if len(u.Sentinels) > 0 {
 		v.sentinels(&u)
 	} else {
-		v.dial("upstream.address", u.Address)
+		v.addresses(u.Address)
 		v.withoutSentinels(&u)
 	}
 	v.password("upstream.", u.Password, u.PasswordFile)
 	if t := u.TLS; t != nil {
 		v.require((t.Cert == "") == (t.Key == ""), "upstream.tls", "cert and key go together")
-		v.require(!isUnix(u.Address) || t.ServerName != "", "upstream.tls.server_name",
+		v.require(!slices.ContainsFunc(u.Address, isUnix) || t.ServerName != "", "upstream.tls.server_name",
 			"is missing: a unix socket has no host to verify")
 	}
 	v.oneOf("upstream.guard", u.Guard, GuardACL, off)
@@ -244,7 +244,7 @@ const maxSentinels = 32
 
 // sentinels checks an upstream that sentinels name.
 func (v *validator) sentinels(u *Upstream) {
-	v.require(u.Address == "", "upstream.address", "give either address or sentinels")
+	v.require(len(u.Address) == 0, "upstream.address", "give either address or sentinels")
 	v.require(len(u.Sentinels) <= maxSentinels, "upstream.sentinels", "has at most %d addresses", maxSentinels)
 	for i, address := range u.Sentinels {
 		path := fmt.Sprintf("upstream.sentinels[%d]", i)

@@ -31,7 +31,7 @@ func (s *status) Snapshot(ctx context.Context) (*telemetry.Snapshot, error) {
 	snap.Reloads = srv.reloads
 	snap.Certificates, snap.Handshakes = srv.certificateStates(), srv.handshakeCounts()
 	srv.mu.Unlock()
-	snap.Sentinels = srv.topology.metric()
+	snap.Succession, snap.Sentinels, snap.Candidates = srv.topology.metric()
 	snap.Audit, snap.Budgets = telemetry.AuditCount(srv.audit.Counts()), srv.budgets.counts()
 	snap.Proofs, snap.Trash = srv.proofs.Snapshot(), srv.trashRoom.Metric()
 	snap.Takeovers = srv.takeovers()
@@ -129,7 +129,7 @@ func (s *status) Stats(ctx context.Context) (*admin.Stats, error) {
 				State: r.State, Offset: r.Offset, Lag: time.Duration(r.Lag) * time.Second})
 		}
 	}
-	st.Upstream.Sentinels = srv.topology.describe()
+	st.Upstream.Sentinels, st.Upstream.Candidates = srv.topology.describe()
 	if st.Upstream.Outage, err = outageOf(ctx, srv.loops); err != nil {
 		return nil, err
 	}

@@ -74,7 +74,7 @@ const (
 		"of this client's user; the command was not executed; it is safe to send it again; ask the operator " +
 		"for users[].cert"
 	// textDoubted answers a command that may write while another server takes the primary's place.
-	textDoubted = "UPSTREAM the sentinels are replacing the primary, and upstream.hold of the proxy is " +
+	textDoubted = "UPSTREAM the primary is being replaced, and upstream.hold of the proxy is " +
 		"over; the command was not executed; it is safe to send it again"
 	// textDraining answers commands that arrive after shutdown began.
 	textDraining = "UPSTREAM this proxy is shutting down; the command was not executed; connect again"

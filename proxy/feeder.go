@@ -110,7 +110,7 @@ func (f *feeder) run(ctx context.Context) {
 // gone returns the View by which the primary that the journal follows is gone; nil: it is not. linked:
 // replicas that believe to be connected to it are concerned, too. A wait asks for another look.
 func (f *feeder) gone() (v *sentinel.View, linked bool, wait time.Duration) {
-	w, o := f.srv.topology.current(), f.srv.options()
+	w, o := f.srv.topology.sentinels(), f.srv.options()
 	if w == nil || !o.Feed {
 		return nil, false, 0
 	}
@@ -216,9 +216,9 @@ func (f *feeder) total(server string) int64 {
 // the old primary's, and demotion leaves that one to the sentinels.
 
 // follow is steps 1 and 2, within feedPatience.
-func (f *feeder) follow(ctx context.Context, address string, w *sentinel.Watcher) {
-	r, log := f.srv.recorder, f.srv.log.With("primary", address)
-	if r == nil || !f.srv.options().FeedPromoted {
+func (f *feeder) follow(ctx context.Context, address string, w source) {
+	r, log, o := f.srv.recorder, f.srv.log.With("primary", address), f.srv.options()
+	if r == nil || !o.FeedPromoted || o.Sentinels == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, feedPatience)
@@ -259,8 +259,8 @@ func (f *feeder) feedPromoted(ctx context.Context, log *slog.Logger, address str
 	}
 }
 
-// record has the journal follow a server, if w is still the Watcher.
-func (f *feeder) record(address string, w *sentinel.Watcher) bool {
+// record has the journal follow a server, if w is still the source.
+func (f *feeder) record(address string, w source) bool {
 	f.srv.reloading.Lock()
 	defer f.srv.reloading.Unlock()
 	if f.srv.topology.current() != w {
@@ -272,7 +272,7 @@ func (f *feeder) record(address string, w *sentinel.Watcher) bool {
 }
 
 // stay has the journal follow the primary in force again, after a move that did not come about.
-func (f *feeder) stay(address string, w *sentinel.Watcher) {
+func (f *feeder) stay(address string, w source) {
 	if f.away && f.record(address, w) {
 		f.away = false
 	}

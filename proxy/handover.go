@@ -53,7 +53,9 @@ const plannedSign = "an operator's FAILOVER is under way"
 
 var (
 	errNoSentinels = errors.New("no sentinels name the server: promote a replica yourself, and RELOAD")
-	errUnderWay    = errors.New("a FAILOVER is under way")
+	errOwnFailover = errors.New("no sentinels watch the candidates: promote one of them yourself, and the proxy follows; " +
+		"see docs/failover.md#without-sentinels")
+	errUnderWay = errors.New("a FAILOVER is under way")
 )
 
 // failoverConsole implements admin.FailoverBackend.
@@ -62,8 +64,11 @@ type failoverConsole struct{ srv *Server }
 // Failover implements admin.FailoverBackend.
 func (c failoverConsole) Failover(ctx context.Context) (*admin.Failover, error) {
 	t := c.srv.topology
-	w := t.current()
-	if w == nil {
+	w := t.sentinels()
+	switch {
+	case w == nil && c.srv.options().Candidates != nil:
+		return nil, errOwnFailover
+	case w == nil:
 		return nil, errNoSentinels
 	}
 	if !t.handing.TryLock() {
@@ -92,7 +97,7 @@ func (h *handover) run(ctx context.Context) (*admin.Failover, error) {
 	}
 	switch {
 	case v.Primary == "":
-		return nil, errNoPrimary
+		return nil, errNotNamed
 	case v.Doubt != "" || h.srv.up.Load().Address() != v.Primary:
 		return nil, fmt.Errorf("nothing was done: the primary is in doubt: %s", cmp.Or(v.Doubt, v.Primary+" is new"))
 	case h.srv.options().Hold == 0:

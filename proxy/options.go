@@ -10,6 +10,7 @@ import (
 	"holdfast/policy"
 	"holdfast/proxy/admin"
 	"holdfast/proxy/audit"
+	"holdfast/proxy/candidates"
 	"holdfast/proxy/certs"
 	"holdfast/proxy/recorder"
 	"holdfast/proxy/sentinel"
@@ -28,6 +29,9 @@ type Options struct {
 	Upstream upstream.Options
 	// Sentinels name the primary; then Upstream has no Address. nil: Upstream has one.
 	Sentinels *sentinel.Options
+	// Candidates are servers of which one is the primary; likewise, and instead. Without an Open they are
+	// reached as Upstream says.
+	Candidates *candidates.Options
 	// Hold is how long unsent commands wait while the server is unreachable; 0: they fail at once.
 	Hold  time.Duration
 	Fence bool // with Sentinels: the old primary of a failover is demoted at once
@@ -205,7 +209,8 @@ func (o *Options) fixed(n *Options) []string {
 // take puts in force the options that can change while serving.
 func (o *Options) take(n *Options) {
 	o.Upstream, o.Hold, o.Limits = n.Upstream, n.Hold, n.Limits
-	o.Sentinels, o.Fence, o.Feed, o.FeedPromoted = n.Sentinels, n.Fence, n.Feed, n.FeedPromoted
+	o.Sentinels, o.Candidates = n.Sentinels, n.Candidates
+	o.Fence, o.Feed, o.FeedPromoted = n.Fence, n.Feed, n.FeedPromoted
 	o.Rules, o.Enforcement, o.Trash = n.Rules, n.Enforcement, n.Trash
 	o.Routes = n.Routes
 	o.Admin, o.HTTP, o.Pprof, o.Telemetry = n.Admin, n.HTTP, n.Pprof, n.Telemetry

@@ -139,7 +139,7 @@ func New(opts Options) (*Server, error) {
 		trashRoom: &trash.Room{Log: srv.log},
 	}
 	srv.topology = newTopology(srv)
-	if opts.Sentinels != nil {
+	if opts.hasSource() {
 		srv.current.Upstream = located(&opts, "")
 	}
 	srv.up.Store(srv.newUpstream(srv.current.Upstream))

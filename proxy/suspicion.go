@@ -8,7 +8,7 @@ import (
 	"holdfast/proxy/telemetry"
 )
 
-// With sentinels, the primary can be in doubt while its links still work: a failover has begun, and
+// With sentinels or candidates, the primary can be in doubt while its links still work: a failover has begun, and
 // it would take and acknowledge writes that its successor will not have. So from the first sign,
 // commands that may write wait unbegun (unbegun.go), like those of an outage, and for as long:
 // upstream.hold. Reads go on.
@@ -33,7 +33,7 @@ type suspicion struct {
 
 func (o *outage) suspects() bool { return o.doubt.why != "" }
 
-// suspect takes over what the sentinels say: why the primary is in doubt; "": it is not.
+// suspect takes over the reason why the primary is in doubt; "": it is not.
 func (o *outage) suspect(why string, certain bool) {
 	switch {
 	case why == "":

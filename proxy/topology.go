@@ -3,7 +3,6 @@ package proxy
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -13,20 +12,21 @@ import (
 
 	"holdfast/journal/seldom"
 	"holdfast/proxy/admin"
-	"holdfast/proxy/sentinel"
 	"holdfast/proxy/upstream"
 )
 
-// With sentinels, topology keeps the upstream at the primary. Package sentinel finds it; here are
-// the consequences:
+// With sentinels or candidates, topology keeps the upstream at the primary. A source finds it
+// (source.go); here are the consequences:
 //
-//  1. At the start, the address comes from the sentinels. While they name none, there is a
-//     placeholder: an upstream that cannot be reached.
+//  1. At the start, the address comes from the source. While it has none, there is a placeholder: an
+//     upstream that cannot be reached.
 //  2. While the primary is in doubt, every worker has commands that may write wait (suspicion.go).
 //  3. When there is another primary, it is put in force like a reload of upstream.address
 //     (reload.go, switch.go): it is probed, workers send it what has not been sent, and the
 //     journal judges what the new one lacks. What the old one owes is no OK any more (switch.go).
-//  4. The old one takes no more writes (demote.go).
+//  4. By sentinels, the old one takes no more writes (demote.go), and servers are fed (feeder.go). By
+//     candidates neither: REPLICAOF replaces a server's data, and here no third party confirms which of two
+//     primaries is the right one.
 //
 // Each data connection checks the role of its server by the reply to HELLO (handshake.go), which
 // covers the time between a demotion and its discovery.
@@ -42,59 +42,56 @@ type topology struct {
 	handing sync.Mutex // held by a handover (handover.go)
 
 	mu      sync.Mutex
-	watcher *sentinel.Watcher // nil: upstream.address names the server
-	told    suspicion         // as the workers have it
-	planned string            // the doubt of a handover; "": none
-	began   time.Time         // of the doubt, or of the move; zero: neither
-	why     string            // its first reason
-	moves   []admin.Move      // the last ones, oldest first
-	total   uint64            // all of them
+	source  source       // nil: upstream.address names the server
+	told    suspicion    // as the workers have it
+	planned string       // the doubt of a handover; "": none
+	began   time.Time    // of the doubt, or of the move; zero: neither
+	why     string       // its first reason
+	moves   []admin.Move // the last ones, oldest first
+	total   uint64       // all of them
 }
 
 // keptMoves bounds the history of moves.
 const keptMoves = 32
 
-// errNoPrimary is the error of every connection while the sentinels name no primary.
-var errNoPrimary = errors.New("the sentinels name no primary")
-
-// noPrimary is the dialer of the placeholder.
-type noPrimary struct{}
+// noPrimary is the dialer of the placeholder. why is the error of every connection.
+type noPrimary struct{ why error }
 
 // DialContext implements upstream.Dialer.
-func (noPrimary) DialContext(context.Context, string, string) (net.Conn, error) {
-	return nil, errNoPrimary
+func (n noPrimary) DialContext(context.Context, string, string) (net.Conn, error) {
+	return nil, n.why
+}
+
+// isPlaceholder reports whether an upstream stands in for a primary that is not known.
+func isPlaceholder(o *upstream.Options) bool {
+	_, is := o.Dialer.(noPrimary)
+	return is
 }
 
 func newTopology(srv *Server) *topology {
 	return &topology{srv: srv, wake: make(chan struct{}, 1), feed: newFeeder(srv)}
 }
 
-// located completes the upstream of options with sentinels: address is the primary's; "": there is
+// located completes the upstream of options with a source: address is the primary's; "": there is
 // none yet.
 func located(o *Options, address string) upstream.Options {
 	up := o.Upstream
 	up.PrimaryOnly = true
-	if _, placeholder := up.Dialer.(noPrimary); placeholder {
+	if isPlaceholder(&up) {
 		up.Dialer = nil
 	}
 	if up.Address = address; address == "" {
-		up.Address, up.Dialer = o.Sentinels.Name, noPrimary{}
+		up.Address, up.Dialer = o.placeholder()
 	}
 	return up
 }
 
-// watch makes a Watcher for options, starts it, and waits for a primary, as long as for a
-// connection. After an error the Watcher goes on.
-func (t *topology) watch(ctx context.Context, o *Options) (w *sentinel.Watcher, address string, err error) {
-	so, up := *o.Sentinels, o.Upstream
-	so.Logger, so.OnChange = t.srv.log, func(*sentinel.View) { t.poke(); t.feed.poke() }
-	so.Role = func(ctx context.Context, address string) (string, error) {
-		return t.role(ctx, up, address)
-	}
-	so.Timeout = min(time.Second, up.ConnectTimeout)
-	w = sentinel.New(so)
+// watch makes a source for options, starts it, and waits for a primary, as long as for a connection.
+// After an error the source goes on.
+func (t *topology) watch(ctx context.Context, o *Options) (w source, address string, err error) {
+	w = t.newSource(o)
 	w.Start(t.srv.dialCtx)
-	ctx, cancel := context.WithTimeout(ctx, up.ConnectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, o.Upstream.ConnectTimeout)
 	defer cancel()
 	address, err = w.Await(ctx)
 	return w, address, err
@@ -131,12 +128,12 @@ func (t *topology) poke() {
 func (t *topology) begin(ctx context.Context) {
 	srv := t.srv
 	o := srv.options()
-	if o.Sentinels == nil {
+	if !o.hasSource() {
 		return
 	}
 	w, address, err := t.watch(ctx, &o)
 	if err != nil {
-		srv.log.Warn("the sentinels name no primary; serving errors until they do", "error", err)
+		srv.log.Warn("there is no primary; serving errors until there is one", "error", err)
 	}
 	o.Upstream = located(&o, address)
 	srv.up.Swap(srv.newUpstream(o.Upstream)).Stop()
@@ -144,11 +141,11 @@ func (t *topology) begin(ctx context.Context) {
 	srv.current.Upstream = o.Upstream
 	srv.mu.Unlock()
 	t.mu.Lock()
-	t.watcher = w
+	t.source = w
 	t.mu.Unlock()
 }
 
-// start follows the sentinels, those of later reloads as well.
+// start follows the source, that of later reloads as well.
 func (t *topology) start() {
 	t.done = make(chan struct{})
 	go t.run()
@@ -167,21 +164,21 @@ func (t *topology) stop() {
 	}
 }
 
-// current returns the Watcher in force; nil: there is none.
-func (t *topology) current() *sentinel.Watcher {
+// current returns the source in force; nil: there is none.
+func (t *topology) current() source {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.watcher
+	return t.source
 }
 
-// adopt puts another Watcher in force, or none, and returns the old one if it is another.
-func (t *topology) adopt(w *sentinel.Watcher) (old *sentinel.Watcher) {
+// adopt puts another source in force, or none, and returns the old one if it is another.
+func (t *topology) adopt(w source) (old source) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.watcher == w {
+	if t.source == w {
 		return nil
 	}
-	old, t.watcher = t.watcher, w
+	old, t.source = t.source, w
 	t.poke()
 	return old
 }
@@ -212,29 +209,31 @@ func (t *topology) run() {
 	}
 }
 
-// look compares the View with the upstream in force, and moves if necessary.
+// look compares the belief with the upstream in force, and moves if necessary.
 func (t *topology) look(ctx context.Context) error {
 	w := t.current()
 	if w == nil {
 		t.suspect(suspicion{})
 		return nil
 	}
-	v := w.View()
+	v := w.belief()
 	from := t.srv.up.Load().Address()
-	if v.Primary == "" || v.Primary == from {
-		t.suspect(suspicion{why: cmp.Or(v.Doubt, t.plannedDoubt()), certain: v.Certain})
+	if v.primary == "" || v.primary == from {
+		t.suspect(suspicion{why: cmp.Or(v.doubt, t.plannedDoubt()), certain: v.certain})
 		t.feed.stay(from, w)
 		return nil
 	}
-	t.suspect(suspicion{why: "the primary is " + v.Primary + " now", certain: true})
+	o := t.srv.options()
+	placeholder := isPlaceholder(&o.Upstream)
+	t.suspect(suspicion{why: cmp.Or(v.why, "the primary is "+v.primary+" now"), certain: true})
 	waited := t.outageSoFar(ctx)
 	defer t.feed.pause(ctx)()
-	if from != v.Name { // the placeholder
-		t.feed.follow(ctx, v.Primary, w)
+	if !placeholder {
+		t.feed.follow(ctx, v.primary, w)
 	}
-	c, err := t.srv.moveTo(ctx, w, v.Primary)
+	c, err := t.srv.moveTo(ctx, w, v.primary)
 	if c != nil {
-		t.moved(from, v, waited)
+		t.moved(from, placeholder, v, waited)
 		t.demote(c)
 	}
 	return err
@@ -291,26 +290,26 @@ func (t *topology) outageSoFar(ctx context.Context) time.Duration {
 }
 
 // moved records a move that is in force.
-func (t *topology) moved(from string, v *sentinel.View, waited time.Duration) {
+func (t *topology) moved(from string, placeholder bool, v belief, waited time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	m := admin.Move{At: time.Now(), From: from, To: v.Primary, Why: t.why, Fed: t.feed.total(v.Primary),
-		Paused: max(time.Since(t.began), waited), Votes: v.Votes, Of: v.Of}
+	m := admin.Move{At: time.Now(), From: from, To: v.primary, Why: t.why, Fed: t.feed.total(v.primary),
+		Paused: max(time.Since(t.began), waited), Votes: v.votes, Of: v.of}
 	t.told, t.began, t.why, t.planned = suspicion{}, time.Time{}, "", "" // switchTo has ended the workers' doubt
-	if from == v.Name {
-		return // the placeholder
+	if placeholder {
+		return
 	}
 	t.total++
 	t.moves = append(t.moves, m)
 	t.moves = slices.Delete(t.moves, 0, max(0, len(t.moves)-keptMoves))
 	t.srv.log.Info("the proxy follows a failover", "from", m.From, "to", m.To, "reason", m.Why,
 		"paused", m.Paused.Round(time.Millisecond).String(), "fed", m.Fed)
-	t.poke() // the View may have a doubt about the new one already
+	t.poke() // there may be a doubt about the new one already
 }
 
 // demote has the old primary of a change take no more writes (demote.go).
 func (t *topology) demote(c *change) {
-	if !c.opts.Fence || c.gone == nil || c.oldRunID == "" {
+	if !c.opts.Fence || c.opts.Sentinels == nil || c.gone == nil || c.oldRunID == "" {
 		return
 	}
 	t.mu.Lock()
@@ -322,8 +321,8 @@ func (t *topology) demote(c *change) {
 		if w == nil || t.srv.up.Load().Address() != d.new.Address {
 			return false
 		}
-		v := w.View()
-		return v.Primary == d.new.Address && !v.Certain
+		v := w.belief()
+		return v.primary == d.new.Address && !v.certain
 	}
 	d.told = func(text string) { t.note(n, text) }
 	t.srv.retired.Go(func() { d.run(t.srv.serving) })
@@ -338,17 +337,17 @@ func (t *topology) note(n uint64, text string) {
 	}
 }
 
-// resolve completes the options of a reload: with sentinels, it finds the primary. next is the
-// Watcher to adopt once the options are in force; started: it is a new one.
-func (t *topology) resolve(ctx context.Context, o *Options) (next *sentinel.Watcher, started bool, err error) {
-	if o.Sentinels == nil {
+// resolve completes the options of a reload: with a source, it finds the primary. next is the source to
+// adopt once the options are in force; started: it is a new one.
+func (t *topology) resolve(ctx context.Context, o *Options) (next source, started bool, err error) {
+	if !o.hasSource() {
 		return nil, false, nil
 	}
 	srv := t.srv
 	old := srv.options()
-	if w := t.current(); w != nil && sameSentinels(o, &old) {
+	if w := t.current(); w != nil && sameSource(o, &old) {
 		address := old.Upstream.Address
-		if _, placeholder := old.Upstream.Dialer.(noPrimary); placeholder {
+		if isPlaceholder(&old.Upstream) {
 			address = ""
 		}
 		o.Upstream = located(o, address)
@@ -357,23 +356,15 @@ func (t *topology) resolve(ctx context.Context, o *Options) (next *sentinel.Watc
 	w, address, err := t.watch(ctx, o)
 	if err != nil {
 		w.Stop()
-		return nil, false, fmt.Errorf("upstream.sentinels: %w", err)
+		return nil, false, fmt.Errorf("%s: %w", o.sourceKey(), err)
 	}
 	o.Upstream = located(o, address)
 	return w, true, nil
 }
 
-// sameSentinels reports whether a Watcher for one would do for the other. It asks servers for their
-// roles with the login of the upstream.
-func sameSentinels(a, b *Options) bool {
-	x, y := a.Upstream, b.Upstream
-	return a.Sentinels.Same(b.Sentinels) && x.Username == y.Username && x.Password == y.Password &&
-		x.TLS == y.TLS && x.ConnectTimeout == y.ConnectTimeout
-}
-
-// moveTo puts the primary at another address in force, if w is still the Watcher. Without a change it
+// moveTo puts the primary at another address in force, if w is still the source. Without a change it
 // returns nil.
-func (srv *Server) moveTo(ctx context.Context, w *sentinel.Watcher, address string) (*change, error) {
+func (srv *Server) moveTo(ctx context.Context, w source, address string) (*change, error) {
 	srv.reloading.Lock()
 	defer srv.reloading.Unlock()
 	if srv.topology.current() != w {

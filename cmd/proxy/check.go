@@ -188,17 +188,21 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 		return // reported with the file
 	}
 	checkServing(ctx, r, c, secured)
-	if len(c.Upstream.Sentinels) > 0 {
-		primary := checkSentinels(ctx, r, c, secured)
-		if primary == "" {
-			checkRules(r, c, policy.Builtin(), true)
-			checkRoutesFile(r, c)
-			return
-		}
-		found := *c
-		found.Upstream.Address = primary
-		c = &found
+	primary := c.Upstream.Address.One()
+	switch {
+	case len(c.Upstream.Sentinels) > 0:
+		primary = checkSentinels(ctx, r, c, secured)
+	case len(c.Upstream.Address) > 1:
+		primary = checkCandidates(ctx, r, c, secured)
 	}
+	if primary == "" {
+		checkRules(r, c, policy.Builtin(), true)
+		checkRoutesFile(r, c)
+		return
+	}
+	found := *c
+	found.Upstream.Address = configs.Addresses{primary}
+	c = &found
 	u := upstream.New(upstreamOptions(c, secured.upstream, slog.New(slog.DiscardHandler)))
 	defer u.Stop()
 	u.WatchReplicas(slices.ContainsFunc(c.Routes, func(route configs.Route) bool {

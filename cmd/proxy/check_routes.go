@@ -38,7 +38,7 @@ func checkRoutesServer(
 ) {
 	routes := checkRoutes(r, c)
 	troubles := map[*policy.Route][]durable.Trouble{}
-	all := durable.Troubles(routes, info, c.Journal.Dir != "", c.Upstream.Address)
+	all := durable.Troubles(routes, info, c.Journal.Dir != "", c.Upstream.Address.One())
 	for _, t := range all {
 		troubles[t.Route] = append(troubles[t.Route], t)
 	}

@@ -18,7 +18,10 @@ func upstreamName(c *configs.Config) string {
 	if n := len(c.Upstream.Sentinels); n > 0 {
 		return c.Upstream.SentinelName + " of " + quantity.Of(n, "sentinel")
 	}
-	return c.Upstream.Address
+	if n := len(c.Upstream.Address); n > 1 {
+		return "one of " + c.Upstream.Address.String()
+	}
+	return c.Upstream.Address.One()
 }
 
 // askSentinels asks the sentinels of a configuration, once, until they agree on the primary or

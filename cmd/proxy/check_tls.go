@@ -78,7 +78,7 @@ func checkPlain(r *report, c *configs.Config) {
 		}
 	}
 	u, away := c.Upstream, slices.ContainsFunc(c.Upstream.Sentinels, configs.Exposed)
-	if u.TLS == nil && (away || len(u.Sentinels) == 0 && configs.Exposed(u.Address)) {
+	if u.TLS == nil && (away || u.Address.Exposed()) {
 		r.warn("tls", "the connections to the server %s are plain: passwords and data can be read on the network "+
 			"(upstream.tls)", upstreamName(c))
 	}

@@ -14,6 +14,7 @@ import (
 	"holdfast/proxy"
 	"holdfast/proxy/admin"
 	"holdfast/proxy/audit"
+	"holdfast/proxy/candidates"
 	"holdfast/proxy/certs"
 	"holdfast/proxy/recorder"
 	"holdfast/proxy/sentinel"
@@ -42,6 +43,7 @@ func (s *service) options(c *configs.Config) (proxy.Options, error) {
 		Workers:      c.Workers,
 		Upstream:     upstreamOptions(c, secured.upstream, s.log),
 		Sentinels:    sentinelOptions(c, secured.sentinel),
+		Candidates:   candidateOptions(c),
 		Hold:         c.Upstream.Hold,
 		Fence:        c.Failover.Fence == configs.Auto,
 		Feed:         c.Failover.Feed != configs.Off,
@@ -106,7 +108,7 @@ func upstreamOptions(c *configs.Config, secure *certs.Client, log *slog.Logger) 
 		keepAlive = -1 // zero would be the default
 	}
 	return upstream.Options{
-		Address:        u.Address,
+		Address:        u.Address.One(),
 		Username:       u.Username,
 		Password:       string(u.Password),
 		ConnectTimeout: u.ConnectTimeout,
@@ -127,6 +129,14 @@ func sentinelOptions(c *configs.Config, secure *certs.Client) *sentinel.Options 
 		Addresses: u.Sentinels, Name: u.SentinelName, Username: u.SentinelUsername,
 		Password: string(u.SentinelPassword), TLS: secure, MaxBackoff: u.MaxBackoff,
 	}
+}
+
+// candidateOptions translates a list of addresses; nil: there is one address, or none.
+func candidateOptions(c *configs.Config) *candidates.Options {
+	if len(c.Upstream.Address) < 2 {
+		return nil
+	}
+	return &candidates.Options{Addresses: c.Upstream.Address}
 }
 
 // journalOptions translates the journal part of a configuration.

@@ -106,7 +106,7 @@ func (r *recovery) read(path string) (err error) {
 	if r.secured, err = securedOnce(r.config); err != nil {
 		return unusable(err)
 	}
-	r.dir, r.previous = r.config.Journal.Dir, r.config.Upstream.Address
+	r.dir, r.previous = r.config.Journal.Dir, r.config.Upstream.Address.String()
 	if r.target.username == "" && r.target.password == "" {
 		r.target.username = r.config.Upstream.Username
 		r.target.password = string(r.config.Upstream.Password)
@@ -115,7 +115,7 @@ func (r *recovery) read(path string) (err error) {
 		return unusable(err)
 	}
 	next := *r.config
-	next.Upstream.Address = r.target.address
+	next.Upstream.Address = configs.Addresses{r.target.address}
 	r.next = &next
 	return nil
 }

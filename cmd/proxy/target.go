@@ -56,16 +56,23 @@ func withOrWithout(with bool) string {
 	return "without"
 }
 
-// upstreamOf is the server behind the proxy of a configuration. With sentinels, they are asked for it.
+// upstreamOf is the server behind the proxy of a configuration. Sentinels, or the candidates, are asked for it.
 func upstreamOf(ctx context.Context, c *configs.Config) (keyspace.Endpoint, error) {
 	u := c.Upstream
 	s, err := securedOnce(c)
 	if err != nil {
 		return keyspace.Endpoint{}, unusable(err)
 	}
-	address := u.Address
-	if len(u.Sentinels) > 0 {
+	address := u.Address.One()
+	switch {
+	case len(u.Sentinels) > 0:
 		v, err := askSentinels(ctx, c, s)
+		if err != nil {
+			return keyspace.Endpoint{}, err
+		}
+		address = v.Primary
+	case len(u.Address) > 1:
+		v, err := askCandidates(ctx, c, s)
 		if err != nil {
 			return keyspace.Endpoint{}, err
 		}

@@ -300,6 +300,8 @@ type Upstream struct {
 	Replicas []Replica `json:"replicas"` // that are attached, journals left out
 	// Sentinels is set where sentinels name the server.
 	Sentinels *Sentinels `json:"sentinels,omitempty"`
+	// Candidates is set where upstream.address is a list.
+	Candidates *Candidates `json:"candidates,omitempty"`
 }
 
 // Replica is a replica of the server behind the proxy, as its INFO shows it.
@@ -337,6 +339,28 @@ type Sentinel struct {
 	Error      string `json:"error,omitempty"`
 }
 
+// Candidates are the accounts of the servers of upstream.address, and their consequences.
+type Candidates struct {
+	Primary string      `json:"primary"` // "": none is known
+	Why     string      `json:"why"`     // how it is known, or why none is
+	Doubt   string      `json:"doubt,omitempty"`
+	Certain bool        `json:"certain"`           // the doubt is a fact: the primary is not believed to be one
+	Against []string    `json:"against,omitempty"` // that say that they are primaries and are not taken, and why
+	List    []Candidate `json:"list"`
+	Moves   []Move      `json:"moves"` // the last ones, oldest first
+	Total   uint64      `json:"moves_total"`
+}
+
+// Candidate is one server of upstream.address.
+type Candidate struct {
+	Address   string `json:"address"`
+	Heard     bool   `json:"heard"` // it answers
+	Says      string `json:"says"`
+	History   string `json:"history,omitempty"`   // its replication id
+	Continues string `json:"continues,omitempty"` // its second one
+	Offset    int64  `json:"offset"`
+}
+
 // Move is a change of the primary that the proxy followed.
 type Move struct {
 	At     time.Time     `json:"at"`
@@ -344,7 +368,7 @@ type Move struct {
 	To     string        `json:"to"`
 	Why    string        `json:"why"`       // the first reason to doubt the old one
 	Paused time.Duration `json:"paused_ns"` // from that, or the loss of the connection, until the new one was in force
-	Votes  int           `json:"votes"`
+	Votes  int           `json:"votes"`     // of sentinels
 	Of     int           `json:"of"`
 	Old    string        `json:"old"`          // how the old server ended; "": nothing was done so far
 	Fed    int64         `json:"fed_commands"` // that only the journal had, and the new one was given

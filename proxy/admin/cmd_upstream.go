@@ -21,6 +21,9 @@ func (u *Upstream) fill() {
 	if n := u.Sentinels; n != nil {
 		n.List, n.Moves = notNil(n.List), notNil(n.Moves)
 	}
+	if n := u.Candidates; n != nil {
+		n.List, n.Moves = notNil(n.List), notNil(n.Moves)
+	}
 }
 
 func upstreamLines(u *Upstream) []string {
@@ -35,6 +38,17 @@ func upstreamLines(u *Upstream) []string {
 			p.add("doubt", "%s", Clean(n.Doubt))
 		}
 	}
+	if n := u.Candidates; n != nil {
+		p.add("candidates", "%s", candidatesText(n))
+		if n.Doubt != "" {
+			p.add("doubt", "%s", Clean(n.Doubt))
+		}
+		for _, text := range n.Against {
+			if text != n.Doubt {
+				p.add("trouble", "%s", Clean(text))
+			}
+		}
+	}
 	out := p.lines()
 	if len(u.Replicas) > 0 {
 		t := table{head: []string{"REPLICA", "STATE", "OFFSET", "LAG"}}
@@ -46,6 +60,9 @@ func upstreamLines(u *Upstream) []string {
 	}
 	if n := u.Sentinels; n != nil {
 		out = append(out, sentinelLines(n)...)
+	}
+	if n := u.Candidates; n != nil {
+		out = append(out, candidateLines(n)...)
 	}
 	return out
 }
@@ -71,22 +88,51 @@ func sentinelLines(n *Sentinels) []string {
 		}
 		t.row(s.Address, vote, s.Names, s.Epoch, sentinelState(s))
 	}
+	return append(t.lines(), moveLines(n.Moves, true)...)
+}
+
+// moveLines is the history of changes of the primary; voted: sentinels made them.
+func moveLines(moves []Move, voted bool) []string {
+	if len(moves) == 0 {
+		return []string{"no failover was followed so far"}
+	}
+	t := table{head: []string{"MOVED", "FROM", "TO", "PAUSED", "FED", "VOTES", "FIRST SIGN"}}
+	if !voted {
+		t.head = []string{"MOVED", "FROM", "TO", "PAUSED", "FIRST SIGN"}
+	}
+	for i := range moves {
+		m := &moves[i]
+		if !voted {
+			t.row(moment(m.At), m.From, m.To, m.Paused, m.Why)
+			continue
+		}
+		t.row(moment(m.At), m.From, m.To, m.Paused, m.Fed, fmt.Sprintf("%d of %d", m.Votes, m.Of), m.Why)
+	}
 	out := t.lines()
-	if len(n.Moves) == 0 {
-		return append(out, "no failover was followed so far")
-	}
-	t = table{head: []string{"MOVED", "FROM", "TO", "PAUSED", "FED", "VOTES", "FIRST SIGN"}}
-	for i := range n.Moves {
-		m := &n.Moves[i]
-		t.row(moment(m.At), m.From, m.To, m.Paused, m.Fed, fmt.Sprintf("%d of %d", m.Votes, m.Of),
-			m.Why)
-	}
-	out = append(out, t.lines()...)
-	if m := &n.Moves[len(n.Moves)-1]; m.Old != "" {
+	if m := &moves[len(moves)-1]; m.Old != "" {
 		out = append(out, fmt.Sprintf("the old server %s: %s", m.From, Clean(m.Old)))
 	}
 	return out
 }
+
+func candidatesText(n *Candidates) string {
+	if n.Primary == "" {
+		return "no primary is known: " + Clean(n.Why)
+	}
+	return n.Primary + ": " + Clean(n.Why)
+}
+
+func candidateLines(n *Candidates) []string {
+	t := table{head: []string{"CANDIDATE", "HISTORY", "CONTINUES", "OFFSET", "SAYS"}}
+	for i := range n.List {
+		c := &n.List[i]
+		t.row(c.Address, shortID(c.History), shortID(c.Continues), c.Offset, c.Says)
+	}
+	return append(t.lines(), moveLines(n.Moves, false)...)
+}
+
+// shortID is enough of a replication id to tell two apart.
+func shortID(id string) string { return id[:min(len(id), 8)] }
 
 func sentinelState(s *Sentinel) string {
 	var words []string

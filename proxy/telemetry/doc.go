@@ -41,9 +41,10 @@
 //	holdfast_protocol_errors_total                   counter    -                     malformed frames from clients
 //	holdfast_upstream_up                             gauge      -                     1 when the upstream answers
 //	holdfast_upstream_info                           gauge      server version role   always 1; absent until the upstream was seen
-//	holdfast_upstream_doubt                          gauge      -                     1 while its place as the primary is in doubt, so writes wait or are refused; absent without sentinels
+//	holdfast_upstream_doubt                          gauge      -                     1 while its place as the primary is in doubt, so writes wait or are refused; absent with one address
 //	holdfast_upstream_moves_total                    counter    -                     changes of the primary that were followed; likewise
-//	holdfast_sentinels                               gauge      state                 sentinels that count: heard, silent; likewise
+//	holdfast_sentinels                               gauge      state                 sentinels that count: heard, silent; absent without sentinels
+//	holdfast_candidates                              gauge      state                 servers of upstream.address: primary, replica, silent; absent where it is one
 //	holdfast_upstream_io_bytes_total                 counter    direction             bytes read from links (in) and written to them (out)
 //	holdfast_links                                   gauge      kind state            upstream connections: shared ready, pinned idle or busy, connecting
 //	holdfast_links_opened_total                      counter    kind                  upstream connections that became usable

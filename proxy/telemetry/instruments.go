@@ -88,14 +88,17 @@ var proxyInstruments = []instrument{
 		help:    "Always 1; what server the upstream is, once known.",
 		collect: upstreamInfo},
 	{name: "holdfast.upstream.doubt", kind: gauge,
-		help:    "1 while the sentinels or the server doubt that it is the primary: writes wait, or are refused.",
-		collect: ofSentinels(func(s *SentinelState) int64 { return flag(s.Doubt) })},
+		help:    "1 while its place as the primary is in doubt: writes wait, or are refused.",
+		collect: ofSuccession(func(s *SuccessionState) int64 { return flag(s.Doubt) })},
 	{name: "holdfast.upstream.moves", kind: counter,
 		help:    "Changes of the primary that were followed.",
-		collect: ofSentinels(func(s *SentinelState) int64 { return int64(s.Moves) })},
+		collect: ofSuccession(func(s *SuccessionState) int64 { return int64(s.Moves) })},
 	{name: "holdfast.sentinels", kind: gauge,
 		help:    "Sentinels that count, by state: heard, silent.",
 		collect: sentinelPoints},
+	{name: "holdfast.candidates", kind: gauge,
+		help:    "Servers of upstream.address, by what they say: primary, replica, silent.",
+		collect: candidatePoints},
 	{name: "holdfast.upstream.io", unit: unitBytes, kind: counter,
 		help: "Bytes read from links (in) and written to them (out).",
 		collect: inOut(func(c *Counters) (in, out uint64) {
@@ -313,10 +316,18 @@ func sentinelPoints(v *view, p *points) {
 	}
 }
 
-// ofSentinels is one that is absent where no sentinels name the upstream.
-func ofSentinels(get func(*SentinelState) int64) collectFunc {
+func candidatePoints(v *view, p *points) {
+	if c := v.snap.Candidates; c != nil {
+		p.add(int64(c.Primaries), attribute.String("state", "primary"))
+		p.add(int64(c.Replicas), attribute.String("state", "replica"))
+		p.add(int64(c.Silent), attribute.String("state", "silent"))
+	}
+}
+
+// ofSuccession is one that is absent where one address names the upstream.
+func ofSuccession(get func(*SuccessionState) int64) collectFunc {
 	return func(v *view, p *points) {
-		if s := v.snap.Sentinels; s != nil {
+		if s := v.snap.Succession; s != nil {
 			p.add(get(s))
 		}
 	}

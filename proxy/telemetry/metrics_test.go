@@ -89,7 +89,9 @@ func fullSnapshot() *Snapshot {
 		Handshakes:   []HandshakeCount{{Listener: "l", Outcome: "ok", N: 4}},
 		Takeovers:    []TakeoverCount{{Side: "old", Outcome: "failed", N: 1}},
 		Trash:        &TrashState{Databases: 7, Free: 2},
-		Sentinels:    &SentinelState{Heard: 2, Of: 3, Doubt: true, Moves: 4},
+		Succession:   &SuccessionState{Doubt: true, Moves: 4},
+		Sentinels:    &SentinelState{Heard: 2, Of: 3},
+		Candidates:   &CandidateState{Primaries: 1, Replicas: 2, Silent: 1},
 		Budgets:      []BudgetCount{{Name: "b", Deleted: 3, Throttled: 2, Trips: 1}},
 		Journal:      fullJournal(),
 		Proofs: []ProofState{

@@ -14,11 +14,14 @@ type Snapshot struct {
 	Reloads  ReloadCount
 	Journal  *JournalState // nil without a journal
 	Trash    *TrashState   // nil without a trash, or before its first check
-	// Sentinels is nil where no sentinels name the upstream.
-	Sentinels *SentinelState
-	Audit     AuditCount
-	Budgets   []BudgetCount
-	Proofs    []ProofState // by kind of fence; only kinds that a route in force asks for
+	// Succession is nil where neither sentinels nor candidates tell the primary; Sentinels and Candidates
+	// where the others do.
+	Succession *SuccessionState
+	Sentinels  *SentinelState
+	Candidates *CandidateState
+	Audit      AuditCount
+	Budgets    []BudgetCount
+	Proofs     []ProofState // by kind of fence; only kinds that a route in force asks for
 
 	Certificates []CertificateState
 	Handshakes   []HandshakeCount
@@ -75,11 +78,20 @@ type UpstreamState struct {
 	Role    string // "master", "slave": the server's own words
 }
 
-// SentinelState is the state of the sentinels, and of the failovers that were followed.
+// SuccessionState is the state of the primary, and of the failovers that were followed.
+type SuccessionState struct {
+	Doubt bool   // the primary is in doubt, so writes wait or are refused
+	Moves uint64 // changes of the primary
+}
+
+// SentinelState is the state of the sentinels.
 type SentinelState struct {
-	Heard, Of int    // sentinels that answer, and that count
-	Doubt     bool   // the primary is in doubt, so writes wait or are refused
-	Moves     uint64 // changes of the primary
+	Heard, Of int // sentinels that answer, and that count
+}
+
+// CandidateState counts the candidates by their own words.
+type CandidateState struct {
+	Primaries, Replicas, Silent int
 }
 
 // ReloadCount counts the reloads of the configuration.

@@ -1,0 +1,182 @@
+package candidates
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// candidate is one of the servers, with its last account.
+type candidate struct {
+	address string
+	asked   bool     // it has answered, or failed to, at least once
+	account *account // nil: it does not answer now
+}
+
+// facts are the grounds of a judgement.
+type facts struct {
+	primary    string   // by the last judgement; "": none so far
+	lineage    *lineage // of primary
+	candidates []candidate
+}
+
+// verdict is a judgement.
+type verdict struct {
+	primary string   // "": none
+	next    string   // that primary says it follows, and that does not say yet that it is one; "": none
+	why     string   // how a primary that is not the last one is known, or why none is
+	doubt   string   // why primary may not be the primary for long; "": no doubt
+	certain bool     // primary is not believed to be the primary now
+	against []string // candidates that say master and are not taken, and why
+}
+
+// judge decides which candidate is the primary. It is a pure function; see the package's comment.
+func judge(f *facts) verdict {
+	if f.primary == "" {
+		return f.first()
+	}
+	v := verdict{primary: f.primary}
+	present := f.account(f.primary)
+	var heirs, strangers []candidate
+	for _, m := range f.masters() {
+		a := m.account
+		switch {
+		case m.address == f.primary, present != nil && a.runID != "" && a.runID == present.runID:
+			continue
+		case present != nil && !present.master && present.followsServer(&m):
+			return verdict{primary: m.address, why: f.primary + " says that it is a replica of it"}
+		case present == nil && a.runID != "" && a.runID == f.lineage.runID:
+			return verdict{primary: m.address, why: "it is the same server as " + f.primary}
+		}
+		switch f.lineage.compare(a) {
+		case older:
+			v.note(&m, "its history is an older one")
+		case restarted:
+			v.note(&m, "it was started as one, and not promoted")
+		case newer:
+			heirs = append(heirs, m)
+		default:
+			strangers = append(strangers, m)
+		}
+	}
+	if heir := newest(heirs); heir != nil {
+		v.primary, v.why = heir.address, "it was promoted from the history of "+f.primary
+		return v
+	}
+	for _, m := range append(heirs, strangers...) {
+		v.note(&m, "the histories do not tell which is the newer")
+	}
+	switch {
+	case present != nil && !present.master:
+		v.demoted(f, present)
+	case len(heirs)+len(strangers) > 0:
+		v.doubt = v.against[len(v.against)-1]
+	}
+	return v
+}
+
+// first is the judgement while no primary is known.
+func (f *facts) first() (v verdict) {
+	for _, c := range f.candidates {
+		if !c.asked {
+			v.why = c.address + " has not answered yet"
+			return v
+		}
+	}
+	masters := f.masters()
+	switch len(masters) {
+	case 0:
+		v.why = "no candidate says that it is a primary"
+		return v
+	case 1:
+		v.primary, v.why = masters[0].address, "it alone says that it is a primary"
+		return v
+	}
+	if m := newest(masters); m != nil {
+		for _, other := range masters {
+			if other.address != m.address {
+				v.note(&other, "its history is an older one")
+			}
+		}
+		v.primary, v.why = m.address, "its history is the newest"
+		return v
+	}
+	var names []string
+	for _, m := range masters {
+		names = append(names, m.address)
+	}
+	v.why = strings.Join(names, " and ") + " say that they are primaries, and the histories do not tell which is " +
+		"the newer: make one a replica of the other"
+	return v
+}
+
+// newest is the server whose history is newer than all the others'; nil: there is none.
+func newest(masters []candidate) *candidate {
+	for i := range masters {
+		m := &masters[i]
+		own := lineageOf(m.account)
+		if !slices.ContainsFunc(masters, func(other candidate) bool {
+			return other.address != m.address && lineageOf(other.account).compare(m.account) != newer &&
+				own.compare(other.account) != older
+		}) {
+			return m
+		}
+	}
+	return nil
+}
+
+// demoted is the doubt of a primary that says that it is a replica, while no other is taken.
+func (v *verdict) demoted(f *facts, present *account) {
+	v.certain = true
+	v.doubt = fmt.Sprintf("%s says that it is a replica of %s", f.primary, present.follows)
+	i := slices.IndexFunc(f.candidates, func(c candidate) bool { return c.address == present.follows })
+	switch {
+	case i < 0:
+		v.doubt += ", which is none of the candidates"
+	case f.candidates[i].account == nil:
+		v.next, v.doubt = present.follows, v.doubt+", which does not answer"
+	default:
+		v.next, v.doubt = present.follows, v.doubt+", which does not say yet that it is a primary"
+	}
+}
+
+// note notes a server that says master and is not taken.
+func (v *verdict) note(m *candidate, why string) {
+	v.against = append(v.against, m.address+" says that it is a primary, too: "+why)
+}
+
+// followsServer reports whether a replica says that m is its primary: by the address, or, where that is
+// another one, by the history that it receives.
+func (a *account) followsServer(m *candidate) bool {
+	return a.follows == m.address || a.linked && a.replid == m.account.replid
+}
+
+// masters are the candidates that say that they are primaries; a server with several addresses counts
+// once, by that of the present primary or the first one.
+func (f *facts) masters() (out []candidate) {
+	for _, c := range f.candidates {
+		if c.account == nil || !c.account.master {
+			continue
+		}
+		same := slices.IndexFunc(out, func(o candidate) bool {
+			return o.account.runID != "" && o.account.runID == c.account.runID
+		})
+		switch {
+		case same < 0:
+			out = append(out, c)
+		case c.address == f.primary:
+			out[same] = c
+		}
+	}
+	return out
+}
+
+// account is that of the candidate at an address; nil: it does not answer.
+func (f *facts) account(address string) *account {
+	for _, c := range f.candidates {
+		if c.address == address {
+			return c.account
+		}
+	}
+	return nil
+}

@@ -1,0 +1,70 @@
+package candidates
+
+import "slices"
+
+// lineage is the history of one server that is, or may be, the primary.
+type lineage struct {
+	// own are the ids that its history has had while it was the primary: a server that still has one of
+	// them is older, and one that was promoted from one of them is newer.
+	own []string
+	// file are the ids that it continues without having been a replica: its own before it was started
+	// again, or those of a primary whose file it has. A server that was promoted from one is newer.
+	file []string
+	// left are the ids of the histories that it was promoted from: a server that still has one is older.
+	left  []string
+	runID string // of its process, as last seen
+}
+
+// keptIDs bounds each list: a server that is started again every minute gets a new id each time.
+const keptIDs = 64
+
+// lineageOf is the lineage of a server by one account.
+func lineageOf(a *account) *lineage {
+	l := &lineage{}
+	l.learn(a)
+	return l
+}
+
+// learn takes an account of a primary.
+func (l *lineage) learn(a *account) {
+	l.runID = a.runID
+	note(&l.own, a.replid)
+	if a.replica {
+		note(&l.left, a.replid2)
+	} else {
+		note(&l.file, a.replid2)
+	}
+}
+
+func note(ids *[]string, id string) {
+	if id == "" || slices.Contains(*ids, id) {
+		return
+	}
+	*ids = append(*ids, id)
+	*ids = slices.Delete(*ids, 0, max(0, len(*ids)-keptIDs))
+}
+
+// order is how the history of another server compares.
+type order int
+
+const (
+	unrelated order = iota
+	older
+	newer
+	// restarted: the server was started as a primary, and not promoted.
+	restarted
+)
+
+// compare compares the history of another server that says that it is a primary. Older comes first: a
+// server that was a primary, a replica and a primary again has both ids of its own between.
+func (l *lineage) compare(a *account) order {
+	switch {
+	case slices.Contains(l.left, a.replid), slices.Contains(l.own, a.replid):
+		return older
+	case !a.replica:
+		return restarted
+	case a.replid2 != "" && (slices.Contains(l.own, a.replid2) || slices.Contains(l.file, a.replid2)):
+		return newer
+	}
+	return unrelated
+}

@@ -1,0 +1,314 @@
+package candidates
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Watcher follows the candidates. Start begins, Stop ends it; it is used once.
+type Watcher struct {
+	o       Options
+	view    atomic.Pointer[View] // never nil
+	found   chan struct{}        // closed when a primary is known
+	settled chan struct{}        // closed when every candidate has answered or failed to
+
+	stop    context.CancelFunc // nil before Start
+	done    chan struct{}      // closed when run has ended
+	asking  sync.WaitGroup     // goroutines of candidates
+	reports chan report
+	hurry   atomic.Bool
+	all     []*tracked // its members are run's
+
+	// Owned by run.
+	primary string
+	lineage *lineage // of primary
+}
+
+// tracked is a candidate. Only run uses it, but for address and now.
+type tracked struct {
+	candidate
+	now     chan struct{} // one token: ask now
+	err     error         // why it does not answer
+	told    bool          // that it does not answer
+	replica string        // the run id of its process when it was a replica last; "": it was none
+}
+
+// report is an account of a candidate, or the reason why there is none.
+type report struct {
+	from    *tracked
+	account *account
+	err     error
+}
+
+// New returns a Watcher that has not begun.
+func New(o Options) *Watcher {
+	w := &Watcher{o: o.withDefaults(), found: make(chan struct{}), settled: make(chan struct{}),
+		done: make(chan struct{}), reports: make(chan report)}
+	v := &View{Why: "no candidate has answered yet"}
+	for _, a := range o.Addresses {
+		w.all = append(w.all, &tracked{candidate: candidate{address: a}, now: make(chan struct{}, 1)})
+		v.Candidates = append(v.Candidates, Candidate{Address: a})
+	}
+	w.view.Store(v)
+	w.hurry.Store(true)
+	return w
+}
+
+// View returns the present view. It takes no lock.
+func (w *Watcher) View() *View { return w.view.Load() }
+
+// Start follows the candidates until ctx ends or Stop is called.
+func (w *Watcher) Start(ctx context.Context) {
+	ctx, w.stop = context.WithCancel(ctx)
+	go w.run(ctx)
+}
+
+// Stop ends the following and waits for it. Call it after Start, once.
+func (w *Watcher) Stop() {
+	w.stop()
+	<-w.done
+}
+
+// Await waits until a primary is known. The error says why none is at the end of ctx.
+func (w *Watcher) Await(ctx context.Context) (primary string, err error) {
+	select {
+	case <-w.found:
+		return w.View().Primary, nil
+	case <-ctx.Done():
+		return "", fmt.Errorf("no primary is known: %s", w.View().Reason())
+	}
+}
+
+// Settle waits until every candidate has answered or failed to, at most until ctx ends, and returns
+// the View.
+func (w *Watcher) Settle(ctx context.Context) *View {
+	select {
+	case <-w.settled:
+	case <-ctx.Done():
+	}
+	return w.View()
+}
+
+// Look has every candidate asked now: something may have changed.
+func (w *Watcher) Look() {
+	for _, t := range w.all {
+		select {
+		case t.now <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// run is the Watcher's goroutine.
+func (w *Watcher) run(ctx context.Context) {
+	defer close(w.done)
+	defer w.asking.Wait()
+	for _, t := range w.all {
+		w.asking.Go(func() { w.attend(ctx, t) })
+	}
+	for {
+		select {
+		case r := <-w.reports:
+			w.take(&r)
+			w.judge()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// attend is a candidate's goroutine: it asks, and reports each answer.
+func (w *Watcher) attend(ctx context.Context, t *tracked) {
+	var conn Conn
+	var opened time.Time
+	leave := func() {
+		if conn != nil {
+			conn.Close()
+			conn = nil
+		}
+	}
+	defer func() { leave() }()
+	for ctx.Err() == nil {
+		if conn != nil && time.Since(opened) >= w.o.Renew {
+			leave()
+		}
+		r := report{from: t}
+		if conn == nil {
+			conn, r.err = w.o.Open(ctx, t.address)
+			opened = time.Now()
+		}
+		if r.err == nil {
+			r.account, r.err = ask(conn)
+		}
+		if r.err != nil {
+			leave()
+		}
+		select {
+		case w.reports <- r:
+		case <-ctx.Done():
+			return
+		}
+		w.rest(ctx, t)
+	}
+}
+
+// rest waits for the next turn.
+func (w *Watcher) rest(ctx context.Context, t *tracked) {
+	wait := w.o.Interval
+	if w.hurry.Load() {
+		wait = w.o.Hurry
+	}
+	turn := time.NewTimer(wait)
+	defer turn.Stop()
+	select {
+	case <-turn.C:
+	case <-t.now:
+	case <-ctx.Done():
+	}
+}
+
+// take takes a report.
+func (w *Watcher) take(r *report) {
+	t, log := r.from, w.o.Logger.With("candidate", r.from.address)
+	before := t.account
+	t.asked, t.account, t.err = true, r.account, r.err
+	a := r.account
+	if a == nil {
+		if !t.told {
+			t.told = true
+			log.Warn("a candidate does not answer", "error", r.err)
+		}
+		return
+	}
+	if !a.master {
+		t.replica = a.runID
+	}
+	a.replica = a.replica || a.runID != "" && t.replica == a.runID
+	if t.told || before == nil || before.master != a.master || before.follows != a.follows {
+		role := "primary"
+		if !a.master {
+			role = "replica of " + a.follows
+		}
+		log.Info("a candidate answers", "role", role, "history", a.replid, "continues", a.replid2)
+	}
+	t.told = false
+}
+
+// judge decides by the present facts.
+func (w *Watcher) judge() {
+	f := &facts{primary: w.primary, lineage: w.lineage}
+	asked := true
+	for _, t := range w.all {
+		f.candidates = append(f.candidates, t.candidate)
+		asked = asked && t.asked
+	}
+	w.learn(f)
+	v := judge(f)
+	if v.primary != w.primary {
+		w.primary, w.lineage = v.primary, lineageOf(f.account(v.primary))
+	}
+	before := w.View()
+	now := w.viewOf(&v, before)
+	primary := f.account(v.primary)
+	w.setHurry(v.primary == "" || v.doubt != "" || primary == nil)
+	w.publish(before, now)
+	select {
+	case <-w.settled:
+	default:
+		if asked {
+			close(w.settled)
+		}
+	}
+}
+
+// learn notes the ids of the primary's history: by its own account, and by those of the replicas that
+// receive it, since a primary may be started again and gone before it is asked.
+func (w *Watcher) learn(f *facts) {
+	if w.lineage == nil {
+		return
+	}
+	if a := f.account(w.primary); a != nil && a.master {
+		w.lineage.learn(a)
+	}
+	for _, c := range f.candidates {
+		if a := c.account; a != nil && !a.master && a.linked && a.follows == w.primary {
+			note(&w.lineage.own, a.replid)
+		}
+	}
+}
+
+// setHurry sets the pace of all questions.
+func (w *Watcher) setHurry(on bool) {
+	if w.hurry.Swap(on) != on && on {
+		w.Look()
+	}
+}
+
+// viewOf makes a verdict a View.
+func (w *Watcher) viewOf(v *verdict, before *View) *View {
+	out := &View{Primary: v.primary, Next: v.next, Why: v.why, Doubt: v.doubt, Certain: v.certain,
+		Against: v.against}
+	if v.primary != "" && v.primary == before.Primary {
+		out.Why = before.Why
+	}
+	for _, t := range w.all {
+		c := Candidate{Address: t.address}
+		if a := t.account; a != nil {
+			c.Heard, c.Master, c.Follows, c.Linked = true, a.master, a.follows, a.linked
+			c.ReplID, c.ReplID2, c.Offset = a.replid, a.replid2, a.offset
+		} else if t.err != nil {
+			c.Err = t.err.Error()
+		}
+		out.Candidates = append(out.Candidates, c)
+	}
+	return out
+}
+
+// publish makes a View the present one, logs its news, and calls OnChange.
+func (w *Watcher) publish(before, now *View) {
+	w.view.Store(now)
+	w.log(before, now)
+	if now.Primary != "" && before.Primary == "" {
+		close(w.found)
+	}
+	if w.o.OnChange != nil && !reflect.DeepEqual(before.substance(), now.substance()) {
+		w.o.OnChange(now)
+	}
+}
+
+// substance is the View without the fields that change all the time.
+func (v *View) substance() View {
+	out := *v
+	out.Candidates = slices.Clone(v.Candidates)
+	for i := range out.Candidates {
+		out.Candidates[i].Offset, out.Candidates[i].Err = 0, "" // an error names another port each time
+	}
+	return out
+}
+
+// log logs the news of a View, for operators.
+func (w *Watcher) log(before, now *View) {
+	log := w.o.Logger
+	if now.Primary != before.Primary {
+		log.Info("a candidate is the primary", "primary", now.Primary, "before", before.Primary, "reason", now.Why)
+	}
+	if now.Primary == "" && now.Why != before.Why {
+		log.Warn("no candidate is the primary", "reason", now.Why)
+	}
+	if now.Doubt != "" && now.Doubt != before.Doubt {
+		log.Warn("the primary is in doubt", "primary", now.Primary, "reason", now.Doubt, "certain", now.Certain)
+	}
+	if now.Doubt == "" && before.Doubt != "" && now.Primary == before.Primary {
+		log.Info("the primary is in doubt no more", "primary", now.Primary)
+	}
+	for _, text := range now.Against {
+		if !slices.Contains(before.Against, text) {
+			log.Warn("two primaries", "candidate", text, "primary", now.Primary)
+		}
+	}
+}
