@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"context"
 	"net"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -248,6 +249,9 @@ func TestAnOldPrimaryThatComesBackIsNotTaken(t *testing.T) {
 	if got := a.Info("replication")["role"]; got != "master" {
 		t.Errorf("without sentinels, the old primary was made a %s", got)
 	}
+	if _, err := srv.Failover(t.Context()); err == nil || !strings.Contains(err.Error(), "promote one of them yourself") {
+		t.Errorf("FAILOVER: %v", err)
+	}
 	replicate(a, b)
 	proxytest.Poll(t, "all is well", func() bool { return len(candidatesOf(t, srv).Against) == 0 })
 }
@@ -310,6 +314,33 @@ func TestTheProxyStartsWithoutAPrimary(t *testing.T) {
 	proxytest.Poll(t, "the primary is found", func() bool { return c.do("SET n 1") == "+OK\r\n" })
 	if got := candidatesOf(t, srv); got.Total != 0 || got.Primary != b.Addr || b.MustDo("GET", "n") != "1" {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// A candidate may be a unix socket. The others know that server by another address, so the history tells that
+// it is the one that they follow.
+func TestUnixCandidate(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "s")
+	a := proxytest.StartServer(t, journalArgs...)
+	b := proxytest.StartServer(t, append([]string{"--unixsocket", socket}, journalArgs...)...)
+	follow(t, b, a)
+	addr, srv := serveServer(t, "", byCandidates(a.Addr, "unix:"+socket), func(o *proxy.Options) { o.Hold = time.Minute })
+	c := dial(t, addr)
+	if got := c.do("SET n 1"); got != "+OK\r\n" {
+		t.Fatalf("got %q", got)
+	}
+	proxytest.Poll(t, "the replica has it", func() bool { return b.MustDo("GET", "n") == "1" })
+	replicate(a, b)
+	proxytest.Poll(t, "the doubt", func() bool {
+		return strings.Contains(candidatesOf(t, srv).Doubt, "a replica of "+b.Addr+", which is none of the candidates")
+	})
+	c.send("INCR n\r\n")
+	promote(b)
+	c.expect(":2\r\n")
+	proxytest.Poll(t, "the move", func() bool { return candidatesOf(t, srv).Primary == "unix:"+socket })
+	if got := b.MustDo("GET", "n"); got != "2" {
+		t.Errorf("the new server has %v", got)
 	}
 }
 
