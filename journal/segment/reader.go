@@ -114,16 +114,23 @@ func (r *Reader) bytes(n int) ([]byte, error) {
 	return r.buf[at:min(at+int64(n), int64(len(r.buf)))], nil
 }
 
-// fill refills the buffer from r.pos: n bytes, and more where there are.
+// fill refills the buffer from r.pos: n bytes, and more where there are. Behind the limit of a segment that is being
+// written, most of the file is room without data.
 func (r *Reader) fill(n int) error {
-	if cap(r.buf) < n {
+	piece := cap(r.buf)
+	if r.limit > 0 {
+		piece = max(n, int(pieceFor(r.limit-r.pos)))
+	} else if piece < n {
 		size, err := r.file.Size()
 		if err != nil {
 			return err
 		}
-		r.buf = make([]byte, max(int64(n), pieceFor(size-r.pos)))
+		piece = max(n, int(pieceFor(size-r.pos)))
 	}
-	got, err := r.file.ReadAt(r.buf[:cap(r.buf)], r.pos)
+	if cap(r.buf) < piece {
+		r.buf = make([]byte, piece)
+	}
+	got, err := r.file.ReadAt(r.buf[:piece], r.pos)
 	if err != nil && !errors.Is(err, io.EOF) {
 		r.buf = r.buf[:0]
 		return fmt.Errorf("read at byte %d: %w", r.pos, err)

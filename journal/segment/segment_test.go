@@ -491,3 +491,54 @@ func TestLargeBatchIsStarted(t *testing.T) {
 		t.Errorf("%q, want %q", f.calls, want)
 	}
 }
+
+// A farReader notes how far reads go.
+type farReader struct {
+	vfs.File
+	most int64
+}
+
+func (f *farReader) ReadAt(p []byte, at int64) (int, error) {
+	f.most = max(f.most, at+int64(len(p)))
+	return f.File.ReadAt(p, at)
+}
+
+// Behind its limit a segment is room without data, up to 64 MiB of it: it is not read.
+func TestReaderStaysWithinItsLimit(t *testing.T) {
+	_, file, w := newSegment(t, testHeader)
+	if err := file.Truncate(1 << 20); err != nil {
+		t.Fatal(err)
+	}
+	write(t, w, "one", "two")
+	limit := w.End()
+	f := &farReader{File: file}
+	r, _, err := NewReader(f, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(want string) {
+		t.Helper()
+		for {
+			_, payload, err := r.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if string(payload) == want {
+				want = ""
+			}
+		}
+		if want != "" {
+			t.Errorf("%q was not read", want)
+		}
+		if f.most > limit+align {
+			t.Errorf("read to byte %d of a segment that ends at %d", f.most, limit)
+		}
+	}
+	read("two")
+	write(t, w, strings.Repeat("three", 1000))
+	limit = w.End()
+	r.Extend(limit)
+	read(strings.Repeat("three", 1000))
+}
