@@ -14,7 +14,8 @@ import (
 const maybe = "may have been executed; check before sending it again; see docs/errors.md#upstream\r\n"
 
 // The upstream ends at every byte of the replies to a pipeline: each whole reply arrives, each of
-// the others is replaced by one error, and the session goes on.
+// the others is replaced by one error, and the session goes on. The commands are writes: reads may
+// be sent a second time (stall_move.go).
 func TestUpstreamCutAtEveryByteOfReplies(t *testing.T) {
 	t.Parallel()
 	replies := []string{"$5\r\nhello\r\n", "*2\r\n:1\r\n*1\r\n$-1\r\n", "-ERR no\r\n", "+OK\r\n"}
@@ -27,15 +28,15 @@ func TestUpstreamCutAtEveryByteOfReplies(t *testing.T) {
 				var scripts []proxytest.Script
 				for i := range all {
 					scripts = append(scripts, proxytest.Script{
-						proxytest.Expect("GET", "1"), proxytest.Expect("GET", "2"),
-						proxytest.Expect("GET", "3"), proxytest.Expect("GET", "4"),
+						proxytest.Expect("INCR", "1"), proxytest.Expect("INCR", "2"),
+						proxytest.Expect("INCR", "3"), proxytest.Expect("INCR", "4"),
 						proxytest.Send(all[:i]), end(),
 					})
 				}
 				up := proxytest.StartScripted(t, scripts...)
 				c := dial(t, serve(t, up.Addr, func(o *proxy.Options) { o.Driver = driver }))
 				for i := range all {
-					c.send("GET 1\r\nGET 2\r\nGET 3\r\nGET 4\r\n")
+					c.send("INCR 1\r\nINCR 2\r\nINCR 3\r\nINCR 4\r\n")
 					checkCut(t, c, replies, i, name == "reset")
 				}
 				c.send("QUIT\r\n")
@@ -72,11 +73,11 @@ func TestUpstreamCutInStreamedReply(t *testing.T) {
 	for _, n := range []int{1, 60_000, 70_000, 200_000, len(reply) - 1} {
 		t.Run(strconv.Itoa(n), func(t *testing.T) {
 			up := proxytest.StartScripted(t, proxytest.Script{
-				proxytest.Expect("GET", "big"), proxytest.Expect("GET", "next"),
+				proxytest.Expect("GETDEL", "big"), proxytest.Expect("GETDEL", "next"),
 				proxytest.Send(reply[:n]), proxytest.Close(),
 			})
 			c := dial(t, serve(t, up.Addr))
-			c.send("GET big\r\nGET next\r\nPING\r\n")
+			c.send("GETDEL big\r\nGETDEL next\r\nPING\r\n")
 			c.SetReadDeadline(time.Now().Add(proxytest.PollTimeout))
 			first, err := c.r.Peek(1)
 			if err != nil {

@@ -213,6 +213,7 @@ func TestDeadlinePasses(t *testing.T) {
 // TestPace bounds the rate, and pauses while the server is slow.
 func TestPace(t *testing.T) {
 	t.Parallel()
+	const delay = 200 * time.Millisecond // far above a busy machine's own
 	ctx := context.Background()
 	srv := proxytest.StartServer(t)
 	relay := proxytest.StartFaultProxy(t, srv.Addr)
@@ -224,7 +225,7 @@ func TestPace(t *testing.T) {
 	if n := p.batch(64); n != 64 {
 		t.Errorf("%d keys at once", n)
 	}
-	relay.Arm(proxytest.Fault{Op: proxytest.Delay, On: proxytest.Replies, Pause: 50 * time.Millisecond})
+	relay.Arm(proxytest.Fault{Op: proxytest.Delay, On: proxytest.Replies, Pause: delay})
 	proxytest.Poll(t, "the slowness to be noticed", p.slow)
 	if n := p.batch(64); n != 8 {
 		t.Errorf("%d keys at once while it is slow", n)
@@ -232,14 +233,14 @@ func TestPace(t *testing.T) {
 	if err := p.wait(ctx, 1); err != nil || p.Paused() == 0 {
 		t.Errorf("paused for %v, %v", p.Paused(), err)
 	}
-	if p.slow() || p.baseline < 10*time.Millisecond {
+	if p.slow() || p.baseline < delay {
 		t.Errorf("after a pause without effect the baseline is %v", p.baseline)
 	}
 	relay.Clear()
 	proxytest.Poll(t, "it to be fast again", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.baseline < 10*time.Millisecond
+		return p.baseline < delay
 	})
 	rated, err := NewPace(ctx, Endpoint{Address: srv.Addr}, 100)
 	if err != nil {
