@@ -99,7 +99,7 @@ func TestLinksUsedUp(t *testing.T) {
 	log := &proxytest.Log{}
 	addr := serve(t, srv.Addr, asControl(srv), func(o *proxy.Options) {
 		o.Logger = slog.New(slog.NewTextHandler(log, nil))
-		o.Limits.UpstreamLinks, o.Limits.LinkWait = 20, 200*time.Millisecond
+		o.Limits.UpstreamLinks, o.Limits.LinkWait = 20, time.Second
 	})
 	other := dial(t, addr)
 	var blocked []*conn
