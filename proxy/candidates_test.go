@@ -344,6 +344,36 @@ func TestUnixCandidate(t *testing.T) {
 	}
 }
 
+// A RELOAD with another list, while the primary is silent, does not take an old primary.
+func TestAReloadKnowsThePrimary(t *testing.T) {
+	t.Parallel()
+	a, b := pairOf(t, "valkey9")
+	r := serveReloader(t, "", byCandidates(a.Addr, b.Addr))
+	c := dial(t, r.addr)
+	if got := c.do("SET n 1"); got != "+OK\r\n" {
+		t.Fatalf("got %q", got)
+	}
+	promote(b)
+	awaitPrimary(t, r.srv, b, 1)
+	b.Pause()
+	r.mustReload(byCandidates(b.Addr, a.Addr))
+	proxytest.Poll(t, "both are judged", func() bool {
+		st := candidatesOf(t, r.srv)
+		return strings.Contains(st.List[0].Says, "does not answer") && st.List[1].Heard
+	})
+	asked(t, a)
+	if st := candidatesOf(t, r.srv); st.Primary != b.Addr || st.Total != 1 {
+		t.Errorf("got %+v", st)
+	}
+	b.Resume()
+	eventually(t, dial(t, r.addr))
+	replicate(a, b)
+	proxytest.Poll(t, "A follows", func() bool { return a.Info("replication")["master_link_status"] == "up" })
+	asked(t, a, b)
+	promote(a)
+	awaitPrimary(t, r.srv, a, 2)
+}
+
 func TestReloadBetweenAddressAndCandidates(t *testing.T) {
 	t.Parallel()
 	r, a, b := twoServers(t)

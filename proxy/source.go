@@ -84,6 +84,9 @@ func (t *topology) newSource(o *Options) source {
 	if o.Sentinels == nil {
 		co := *o.Candidates
 		co.Logger, co.OnChange = t.srv.log, func(*candidates.View) { t.poke() }
+		if old, is := t.current().(byCandidates); is {
+			co.Before = old.Watcher
+		}
 		if co.Open == nil {
 			// Half of the time in which the start waits for a primary: one that does not answer takes all of it.
 			up.ConnectTimeout = min(time.Second, up.ConnectTimeout/2)

@@ -23,6 +23,7 @@ type account struct {
 
 var (
 	errLoading  = errors.New("it is loading its data")
+	errStarting = errors.New("it is loading its data, and may be the primary then")
 	errSentinel = errors.New("it is a sentinel, not a server: see upstream.sentinels")
 	errNoRole   = errors.New("its INFO has no role")
 )
@@ -44,6 +45,8 @@ func ask(c Conn) (*account, error) {
 		return nil, err
 	case f["redis_mode"] == "sentinel":
 		return nil, errSentinel
+	case f["loading"] == "1" && f["role"] == "master":
+		return nil, errStarting
 	case f["loading"] == "1":
 		return nil, errLoading
 	case f["role"] == "" || f["master_replid"] == "":

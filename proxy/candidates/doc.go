@@ -16,8 +16,9 @@
 //
 // The last primary stays the primary, whether it answers or not, until another one has proved that
 // it continues its history, or until it says itself that it is a replica of one that is a primary. A Watcher that
-// starts knows of no history: it takes the only candidate that says master, or the one whose history
-// is the newest by these rules, once all of them have answered or failed to.
+// starts, and takes the place of none, knows of no history: it takes the only candidate that says master, or
+// the one whose history is the newest by these rules, once all of them have answered or failed to. One that
+// loads its data as a primary has done neither.
 //
 // judge decides and does no I/O. One goroutine (Watcher.run) owns the state; one per candidate
 // (Watcher.attend) asks it, once a second, and every 100 ms while there is a doubt or the primary does

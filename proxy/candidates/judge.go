@@ -8,9 +8,10 @@ import (
 
 // candidate is one of the servers, with its last account.
 type candidate struct {
-	address string
-	asked   bool     // it has answered, or failed to, at least once
-	account *account // nil: it does not answer now
+	address  string
+	asked    bool     // it has answered, or failed to, at least once
+	starting bool     // it loads its data, as a primary
+	account  *account // nil: it does not answer now
 }
 
 // facts are the grounds of a judgement.
@@ -80,6 +81,10 @@ func (f *facts) first() (v verdict) {
 	for _, c := range f.candidates {
 		if !c.asked {
 			v.why = c.address + " has not answered yet"
+			return v
+		}
+		if c.starting {
+			v.why = c.address + " is loading its data, and may be the primary then"
 			return v
 		}
 	}

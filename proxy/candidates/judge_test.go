@@ -13,12 +13,13 @@ import (
 //	A=r:B:R      a replica that receives history R from B; a trailing ! is one without its connection
 //	A=?          no answer
 //	A=…          no answer so far
+//	A=l          it loads its data, as a primary
 //	A=p:R#id     of a process
 func read(t *testing.T, text string) (out []candidate) {
 	t.Helper()
 	for _, word := range strings.Fields(text) {
 		address, says, _ := strings.Cut(word, "=")
-		c := candidate{address: address, asked: says != "…"}
+		c := candidate{address: address, asked: says != "…", starting: says == "l"}
 		says, id, _ := strings.Cut(says, "#")
 		parts := strings.Split(says, ":")
 		switch parts[0] {
@@ -28,7 +29,7 @@ func read(t *testing.T, text string) (out []candidate) {
 		case "r":
 			history, cut := strings.CutSuffix(parts[2], "!")
 			c.account = &account{follows: parts[1], replid: history, linked: !cut, replica: true}
-		case "?", "…":
+		case "?", "…", "l":
 		default:
 			t.Fatalf("%q", word)
 		}
@@ -82,8 +83,13 @@ func TestJudge(t *testing.T) {
 		"the primary is started again":      {{says: "A=p:1 B=r:A:1", primary: "A"}, {says: "A=p:2<1 B=r:A:1!", primary: "A"}, {says: "A=p:2<1 B=r:A:2", primary: "A"}},
 		"and then the other is promoted":    {{says: "A=p:1 B=r:A:1", primary: "A"}, {says: "A=p:2 B=r:A:1!", primary: "A"}, {says: "A=p:2 B=P:3<1", primary: "B"}},
 		"started again and gone, unseen":    {{says: "A=p:1 B=r:A:1", primary: "A"}, {says: "A=? B=r:A:2", primary: "A"}, {says: "A=? B=P:3<2", primary: "B"}},
-		"demoted first":                     {{says: "A=p:1 B=r:A:1", primary: "A"}, {says: "A=r:B:1! B=r:A:1!", primary: "A", next: "B", doubt: "!A says that it is a replica of B, which does not say yet"}, {says: "A=r:B:1! B=P:2<1", primary: "B", why: "A says that it is a replica of it"}},
-		"demoted, to one that is silent":    {{says: "A=p:1 B=r:A:1", primary: "A"}, {says: "A=r:B:1! B=?", primary: "A", next: "B", doubt: "!which does not answer"}},
+		"a start beside one that loads":     {{says: "A=p:1 B=l", why: "B is loading its data"}, {says: "A=p:1 B=P:2<1", primary: "B"}},
+		"and later":                         {{says: "A=p:1 B=r:A:1", primary: "A"}, {says: "A=p:1 B=l", primary: "A"}},
+		"a chain, gone before it is asked": {
+			{says: "A=p:1 B=r:A:1 C=r:A:1", primary: "A"}, {says: "A=p:1 B=r:A:1 C=r:A:2", primary: "A"},
+			{says: "A=? B=P:2<1 C=r:A:2!", primary: "B"}},
+		"demoted first":                  {{says: "A=p:1 B=r:A:1", primary: "A"}, {says: "A=r:B:1! B=r:A:1!", primary: "A", next: "B", doubt: "!A says that it is a replica of B, which does not say yet"}, {says: "A=r:B:1! B=P:2<1", primary: "B", why: "A says that it is a replica of it"}},
+		"demoted, to one that is silent": {{says: "A=p:1 B=r:A:1", primary: "A"}, {says: "A=r:B:1! B=?", primary: "A", next: "B", doubt: "!which does not answer"}},
 		"demoted, to a server with other data": {
 			{says: "A=p:1 B=r:A:1", primary: "A"}, {says: "A=r:B:1! B=p:7", primary: "B"}},
 		"demoted, by another name":            {{says: "A=p:1 B=r:A:1", primary: "A"}, {says: "A=r:b.example:2 B=P:2<1", primary: "B"}},

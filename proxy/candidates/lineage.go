@@ -7,8 +7,9 @@ type lineage struct {
 	// own are the ids that its history has had while it was the primary: a server that still has one of
 	// them is older, and one that was promoted from one of them is newer.
 	own []string
-	// file are the ids that it continues without having been a replica: its own before it was started
-	// again, or those of a primary whose file it has. A server that was promoted from one is newer.
+	// file are the ids that it continues without having been a replica (its own before it was started
+	// again, or those of a primary whose file it has), and those that its replicas receive from it. A server
+	// that was promoted from one is newer.
 	file []string
 	// left are the ids of the histories that it was promoted from: a server that still has one is older.
 	left  []string
@@ -34,6 +35,10 @@ func (l *lineage) learn(a *account) {
 	} else {
 		note(&l.file, a.replid2)
 	}
+}
+
+func (l *lineage) clone() *lineage {
+	return &lineage{own: slices.Clone(l.own), file: slices.Clone(l.file), left: slices.Clone(l.left), runID: l.runID}
 }
 
 func note(ids *[]string, id string) {

@@ -28,6 +28,10 @@ type Options struct {
 	// Watcher's goroutine, which waits for it.
 	OnChange func(*View)
 
+	// Before, if set, is the Watcher that this one takes the place of. Its primary stays the primary, with
+	// its history, if it is a candidate here, too.
+	Before *Watcher
+
 	// Logger logs changes of the primary and of the candidates; nil is slog.Default.
 	Logger *slog.Logger
 }

@@ -2,6 +2,7 @@ package candidates
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -13,9 +14,10 @@ import (
 // Watcher follows the candidates. Start begins, Stop ends it; it is used once.
 type Watcher struct {
 	o       Options
-	view    atomic.Pointer[View] // never nil
-	found   chan struct{}        // closed when a primary is known
-	settled chan struct{}        // closed when every candidate has answered or failed to
+	view    atomic.Pointer[View]  // never nil
+	known   atomic.Pointer[known] // for the next Watcher
+	found   chan struct{}         // closed when settled and a primary is known
+	settled chan struct{}         // closed when every candidate has answered or failed to
 
 	stop    context.CancelFunc // nil before Start
 	done    chan struct{}      // closed when run has ended
@@ -27,6 +29,12 @@ type Watcher struct {
 	// Owned by run.
 	primary string
 	lineage *lineage // of primary
+}
+
+// known is what the next Watcher needs to know of the primary. It is immutable.
+type known struct {
+	primary string
+	lineage *lineage
 }
 
 // tracked is a candidate. Only run uses it, but for address and now.
@@ -54,9 +62,23 @@ func New(o Options) *Watcher {
 		w.all = append(w.all, &tracked{candidate: candidate{address: a}, now: make(chan struct{}, 1)})
 		v.Candidates = append(v.Candidates, Candidate{Address: a})
 	}
+	if o.Before != nil {
+		w.goOn(o.Before, v)
+		w.o.Before = nil // or every one of them would be kept
+	}
 	w.view.Store(v)
 	w.hurry.Store(true)
 	return w
+}
+
+// goOn takes over the primary of the Watcher before, if it is still a candidate.
+func (w *Watcher) goOn(before *Watcher, v *View) {
+	k := before.known.Load()
+	if k == nil || !slices.Contains(w.o.Addresses, k.primary) {
+		return
+	}
+	w.primary, w.lineage = k.primary, k.lineage.clone()
+	v.Primary, v.Why = k.primary, "it was the primary before the configuration was changed"
 }
 
 // View returns the present view. It takes no lock.
@@ -177,6 +199,7 @@ func (w *Watcher) take(r *report) {
 	t, log := r.from, w.o.Logger.With("candidate", r.from.address)
 	before := t.account
 	t.asked, t.account, t.err = true, r.account, r.err
+	t.starting = errors.Is(r.err, errStarting)
 	a := r.account
 	if a == nil {
 		if !t.told {
@@ -212,17 +235,28 @@ func (w *Watcher) judge() {
 	if v.primary != w.primary {
 		w.primary, w.lineage = v.primary, lineageOf(f.account(v.primary))
 	}
+	if w.primary != "" {
+		w.known.Store(&known{w.primary, w.lineage.clone()})
+	}
 	before := w.View()
 	now := w.viewOf(&v, before)
 	primary := f.account(v.primary)
 	w.setHurry(v.primary == "" || v.doubt != "" || primary == nil)
 	w.publish(before, now)
+	if asked {
+		closeOnce(w.settled)
+	}
+	if asked && v.primary != "" {
+		closeOnce(w.found)
+	}
+}
+
+// closeOnce closes a channel that only run closes.
+func closeOnce(c chan struct{}) {
 	select {
-	case <-w.settled:
+	case <-c:
 	default:
-		if asked {
-			close(w.settled)
-		}
+		close(c)
 	}
 }
 
@@ -237,7 +271,8 @@ func (w *Watcher) learn(f *facts) {
 	}
 	for _, c := range f.candidates {
 		if a := c.account; a != nil && !a.master && a.linked && a.follows == w.primary {
-			note(&w.lineage.own, a.replid)
+			// Not an own one: the primary may follow another server by now, and this id is that one's.
+			note(&w.lineage.file, a.replid)
 		}
 	}
 }
@@ -273,9 +308,6 @@ func (w *Watcher) viewOf(v *verdict, before *View) *View {
 func (w *Watcher) publish(before, now *View) {
 	w.view.Store(now)
 	w.log(before, now)
-	if now.Primary != "" && before.Primary == "" {
-		close(w.found)
-	}
 	if w.o.OnChange != nil && !reflect.DeepEqual(before.substance(), now.substance()) {
 		w.o.OnChange(now)
 	}

@@ -226,6 +226,54 @@ func TestWatcherTakesNoHalfAnswer(t *testing.T) {
 	s.await("A", func(v *View) bool { return v.Primary == "A:1" })
 }
 
+// At the start, a server that loads its data as a primary is waited for, and one that loads as a replica is not.
+func TestWatcherStartsBesideOneThatLoads(t *testing.T) {
+	s := newScene(t)
+	s.set("A:1", primaryA)
+	s.set("B:1", promotedB+",loading:1")
+	s.start()
+	s.Settle(t.Context())
+	s.again()
+	if v := s.View(); v.Primary != "" || !strings.Contains(v.Why, "B:1 is loading its data") {
+		t.Fatalf("got %+v", v)
+	}
+	s.set("B:1", replicaB+",loading:1")
+	s.await("A", func(v *View) bool { return v.Primary == "A:1" })
+}
+
+// A Watcher that takes the place of another one knows the history: an old primary is not taken because the
+// present one is silent.
+func TestWatcherGoesOn(t *testing.T) {
+	s := newScene(t)
+	s.set("A:1", primaryA)
+	s.set("B:1", replicaB)
+	s.start()
+	s.await("A", func(v *View) bool { return v.Primary == "A:1" && v.Heard() == 2 })
+	s.set("B:1", promotedB)
+	s.await("B", func(v *View) bool { return v.Primary == "B:1" })
+	for name, goesOn := range map[string]bool{"B:1": true, "C:1": false} {
+		next := newScene(t, func(o *Options) { o.Addresses, o.Before = []string{"A:1", name}, s.Watcher })
+		next.set("A:1", primaryA)
+		next.start()
+		v := next.Settle(t.Context())
+		if got := v.Primary == "B:1"; got != goesOn {
+			t.Errorf("with %s: %+v", name, v)
+		}
+		if got, err := next.Await(t.Context()); err != nil || got != v.Primary {
+			t.Errorf("with %s: awaited %q, %v", name, got, err)
+		}
+	}
+	next := newScene(t, func(o *Options) { o.Before = s.Watcher })
+	next.set("A:1", "role:master,master_replid:3,master_replid2:2,total_net_repl_input_bytes:9")
+	next.start()
+	if next.o.Before != nil {
+		t.Error("it keeps the one before")
+	}
+	if got, err := next.Await(t.Context()); got != "A:1" || err != nil {
+		t.Errorf("A was promoted from B: %q, %v", got, err)
+	}
+}
+
 // Look has all of them asked at once, and a doubt likewise, and then in a hurry.
 func TestWatcherLooks(t *testing.T) {
 	s := newScene(t, func(o *Options) { o.Interval, o.Hurry, o.Renew = time.Hour, 10*time.Millisecond, time.Nanosecond })
