@@ -85,12 +85,10 @@ func (s *succession) receive(addresses []string) error {
 	if err != nil {
 		return err
 	}
-	var given []takeover.Given
 	for _, p := range passed {
-		given = append(given, takeover.Given(p))
 		s.log.Info("a socket of the service manager's", "address", p.Address, "name", p.Name)
 	}
-	return s.sockets.Give(given, addresses)
+	return s.sockets.Give(passed, addresses)
 }
 
 // hangupFor is how long before a takeover a SIGHUP may have come so that the process that takes over, which has read the file

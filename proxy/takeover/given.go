@@ -10,18 +10,12 @@ import (
 	"strings"
 
 	"holdfast/proxy/eventloop"
+	"holdfast/proxy/systemd"
 )
-
-// A Given is a listening socket that the service manager has opened.
-type Given struct {
-	File    int    // its descriptor
-	Name    string // that its unit gives it, for errors
-	Address string // host:port or unix:/path
-}
 
 // Give adds the service manager's sockets: Listen finds each by the first address that means the same. A socket that none
 // of them means is an error, since clients would wait in its queue for ever.
-func (s *Sockets) Give(all []Given, addresses []string) error {
+func (s *Sockets) Give(all []systemd.Socket, addresses []string) error {
 	free := slices.Clone(addresses)
 	var got []handed
 	for _, g := range all {

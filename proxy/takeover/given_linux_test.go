@@ -5,10 +5,12 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"holdfast/proxy/systemd"
 )
 
 // given is a socket of the service manager's.
-func (s *stage) given(network, address string) Given {
+func (s *stage) given(network, address string) systemd.Socket {
 	s.t.Helper()
 	ln, err := net.Listen(network, address)
 	if err != nil {
@@ -24,7 +26,7 @@ func (s *stage) given(network, address string) Given {
 		at = "unix:" + at
 	}
 	s.t.Cleanup(func() { ln.Close() })
-	return Given{file, "web", at}
+	return systemd.Socket{File: file, Name: "web", Address: at}
 }
 
 // A socket of the service manager's serves its address, also in the process that takes over. The file of a unix socket
@@ -33,7 +35,7 @@ func TestGivenSockets(t *testing.T) {
 	s := &stage{t: t, dir: t.TempDir()}
 	tcp, unix := s.given("tcp", "127.0.0.1:0"), s.given("unix", s.dir+"/s")
 	first := &Sockets{}
-	if err := first.Give([]Given{unix, tcp}, []string{tcp.Address, "127.0.0.1:0", s.path()}); err != nil {
+	if err := first.Give([]systemd.Socket{unix, tcp}, []string{tcp.Address, "127.0.0.1:0", s.path()}); err != nil {
 		t.Fatal(err)
 	}
 	other := s.listen(first, "127.0.0.1:0")
@@ -83,7 +85,7 @@ func TestGivenSocketOfNoAddress(t *testing.T) {
 	g := s.given("tcp", "127.0.0.1:0")
 	defer os.NewFile(uintptr(g.File), "").Close()
 	for _, addresses := range [][]string{nil, {"127.0.0.1:1", "unix:/x"}, {g.Address}} {
-		err := (&Sockets{}).Give([]Given{g, g}, addresses)
+		err := (&Sockets{}).Give([]systemd.Socket{g, g}, addresses)
 		if err == nil || !strings.Contains(err.Error(), g.Address+" (web)") || !strings.Contains(err.Error(), strings.Join(addresses, ", ")) {
 			t.Errorf("%q: %v", addresses, err)
 		}
