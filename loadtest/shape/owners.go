@@ -130,6 +130,26 @@ func typeOf(p *pkg, x ast.Expr) types.Type {
 
 // notePath notes the selected field, and the embedded ones on the way to it.
 func notePath(byType map[*types.TypeName]*owned, sel *types.Selection, file string) {
+	for _, step := range fieldPath(sel) {
+		o, field := byType[step.of], step.field.Name()
+		if o == nil {
+			continue
+		}
+		if o.writers[field] == nil {
+			o.writers[field] = map[string]bool{}
+		}
+		o.writers[field][file] = true
+	}
+}
+
+// fieldStep is a field of a named struct type.
+type fieldStep struct {
+	of    *types.TypeName
+	field *types.Var
+}
+
+// fieldPath is the selected field, behind the embedded ones on the way to it.
+func fieldPath(sel *types.Selection) (path []fieldStep) {
 	t := sel.Recv()
 	for _, i := range sel.Index() {
 		if ptr, ok := t.Underlying().(*types.Pointer); ok {
@@ -137,17 +157,12 @@ func notePath(byType map[*types.TypeName]*owned, sel *types.Selection, file stri
 		}
 		st, ok := t.Underlying().(*types.Struct)
 		if !ok {
-			return
+			return path
 		}
-		field := st.Field(i)
 		if named, ok := t.(*types.Named); ok {
-			if o := byType[named.Origin().Obj()]; o != nil {
-				if o.writers[field.Name()] == nil {
-					o.writers[field.Name()] = map[string]bool{}
-				}
-				o.writers[field.Name()][file] = true
-			}
+			path = append(path, fieldStep{named.Origin().Obj(), st.Field(i)})
 		}
-		t = field.Type()
+		t = st.Field(i).Type()
 	}
+	return path
 }

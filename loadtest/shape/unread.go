@@ -44,31 +44,12 @@ func readFields(p *pkg, read map[string]bool) {
 			if only[x] && len(path) > 0 {
 				path = path[:len(path)-1]
 			}
-			for _, field := range path {
-				read[field] = true
+			for _, step := range path {
+				read[fieldName(step.of, step.field)] = true
 			}
 			return true
 		})
 	}
-}
-
-// fieldPath names the selected field, behind the embedded ones on the way to it.
-func fieldPath(sel *types.Selection) (path []string) {
-	t := sel.Recv()
-	for _, i := range sel.Index() {
-		if ptr, ok := t.Underlying().(*types.Pointer); ok {
-			t = ptr.Elem()
-		}
-		st, ok := t.Underlying().(*types.Struct)
-		if !ok {
-			return path
-		}
-		if named, ok := t.(*types.Named); ok {
-			path = append(path, fieldName(named.Origin().Obj(), st.Field(i)))
-		}
-		t = st.Field(i).Type()
-	}
-	return path
 }
 
 func fieldName(t *types.TypeName, f *types.Var) string {
