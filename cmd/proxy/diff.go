@@ -14,6 +14,7 @@ import (
 	"holdfast/journal"
 	"holdfast/journal/diff"
 	"holdfast/journal/keyspace"
+	"holdfast/journal/quantity"
 	"holdfast/journal/replay"
 	"holdfast/journal/scratch"
 	"holdfast/proxy/trash"
@@ -293,6 +294,6 @@ func (d *comparing) progress(p diff.Progress) {
 	if p.Looked {
 		what = "looked for"
 	}
-	d.shown.say("%s of %s keys %s, %d differ, %d in question", thousands(p.Keys), thousands(p.Of), what, p.Differ,
+	d.shown.say("%s of %s keys %s, %d differ, %d in question", quantity.Grouped(p.Keys), quantity.Grouped(p.Of), what, p.Differ,
 		p.InDoubt)
 }

@@ -87,7 +87,7 @@ func (d *comparing) print(r *diff.Result, took time.Duration) {
 		fmt.Fprintf(w, "db%d %s %s; %s\n", one.Key.DB, word([]byte(one.Key.Name)), kindTexts[one.Kind], last)
 	}
 	if more := r.Differ - int64(len(r.List)); more > 0 {
-		fmt.Fprintf(w, "and %s more\n", thousands(more))
+		fmt.Fprintf(w, "and %s more\n", quantity.Grouped(more))
 	}
 	for _, o := range append(r.Changing, r.Unknown...) {
 		fmt.Fprintf(w, "db%d %s is not settled: %s\n", o.Key.DB, word([]byte(o.Key.Name)), o.Why)
@@ -98,11 +98,11 @@ func (d *comparing) print(r *diff.Result, took time.Duration) {
 	}
 	verdict := "nothing differs"
 	if r.Differ > 0 {
-		verdict = thousands(r.Differ) + quantity.Either(r.Differ, " differs", " differ")
+		verdict = quantity.Grouped(r.Differ) + quantity.Either(r.Differ, " differs", " differ")
 	}
 	if n := r.Unsettled; n > 0 {
-		verdict += fmt.Sprintf(", %s not settled", thousands(n))
+		verdict += fmt.Sprintf(", %s not settled", quantity.Grouped(n))
 	}
 	fmt.Fprintf(w, "%s: %s %s compared with the journal at %s of timeline %d: %s, after %.1f s\n", d.what,
-		thousands(r.Compared), quantity.Either(r.Compared, "key", "keys"), where, r.Timeline, verdict, took.Seconds())
+		quantity.Grouped(r.Compared), quantity.Either(r.Compared, "key", "keys"), where, r.Timeline, verdict, took.Seconds())
 }

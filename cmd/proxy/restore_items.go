@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"holdfast/journal/putback"
+	"holdfast/journal/quantity"
 )
 
 // An itemView is the outcome for a key, in JSON. A name that is not UTF-8 is in base64 as well.
@@ -111,7 +112,7 @@ func (p *itemPrinter) endText(v keysView) error {
 	var counts []string
 	for a := putback.Same; a <= putback.Unproven; a++ {
 		if n := v.Keys[a.String()]; n > 0 {
-			counts = append(counts, fmt.Sprintf("%s %s", thousands(n), a))
+			counts = append(counts, fmt.Sprintf("%s %s", quantity.Grouped(n), a))
 		}
 	}
 	if len(counts) == 0 {

@@ -69,7 +69,7 @@ func printSurvey(w io.Writer, p *replay.Plan, s *replay.Survey) {
 		how = " (between what is certain and what is possible)"
 	}
 	fmt.Fprintf(w, "keys there: %s%s\n", s.Keys, how)
-	after := thousands(s.After) + " " + quantity.Either(s.After, "command", "commands")
+	after := quantity.Grouped(s.After) + " " + quantity.Either(s.After, "command", "commands")
 	if s.More {
 		after = "more than " + after
 	}
@@ -82,18 +82,9 @@ func printSurvey(w io.Writer, p *replay.Plan, s *replay.Survey) {
 func between(b replay.Between) string {
 	switch {
 	case b.High == b.Low:
-		return thousands(b.Low)
+		return quantity.Grouped(b.Low)
 	case b.High < 0:
-		return thousands(b.Low) + " or more"
+		return quantity.Grouped(b.Low) + " or more"
 	}
-	return thousands(b.Low) + " to " + thousands(b.High)
-}
-
-// thousands is a number for people: 100,000.
-func thousands(n int64) string {
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
+	return quantity.Grouped(b.Low) + " to " + quantity.Grouped(b.High)
 }

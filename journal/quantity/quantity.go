@@ -15,3 +15,12 @@ func Either[N ~int | ~int64](n N, one, many string) string {
 	}
 	return many
 }
+
+// Grouped is a whole number with a comma before each three digits: "1,234,567".
+func Grouped(n any) string {
+	digits := fmt.Sprint(n)
+	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}

@@ -3,6 +3,8 @@ package page
 import (
 	"fmt"
 	"strings"
+
+	"holdfast/journal/quantity"
 )
 
 // The box of a chart's drawing. Its element is as wide as the stylesheet says.
@@ -43,7 +45,7 @@ func (st *state) BudgetChart(name string) *chart {
 
 func chartOf(noun string, minutes, hours []uint64) *chart {
 	hour, day := sum(minutes), sum(hours)
-	return &chart{Words: fmt.Sprintf("%s in the last hour, %s in the last day", number(hour), number(day)), Bars: []bars{
+	return &chart{Words: fmt.Sprintf("%s in the last hour, %s in the last day", quantity.Grouped(hour), quantity.Grouped(day)), Bars: []bars{
 		{"Last hour: " + inWords(noun, "minute", minutes), pathOf(minutes)},
 		{"Last day: " + inWords(noun, "hour", hours), pathOf(hours)}}}
 }
@@ -70,7 +72,7 @@ func inWords(noun, unit string, steps []uint64) string {
 	if ago := len(steps) - 1 - at; ago > 0 {
 		when = counted(int64(ago), unit) + " ago"
 	}
-	return fmt.Sprintf("%s, at most %s in one %s, %s", counted(int64(sum(steps)), noun), number(most), unit, when)
+	return fmt.Sprintf("%s, at most %s in one %s, %s", counted(int64(sum(steps)), noun), quantity.Grouped(most), unit, when)
 }
 
 // pathOf draws one bar for each step that is not 0: one element, so that a page with many rules stays small.

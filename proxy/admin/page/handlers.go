@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/journal/quantity"
 	"holdfast/proxy/admin"
 )
 
@@ -18,7 +19,7 @@ import (
 var parts = []string{"health", "routes", "pending", "line", "repair", "trash", "rules", "server", "audit"}
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"name": name, "clean": admin.Clean, "number": number, "counted": counted, "stamp": stamp, "machine": machineTime,
+	"name": name, "clean": admin.Clean, "number": quantity.Grouped, "counted": counted, "stamp": stamp, "machine": machineTime,
 	"dur": admin.Duration, "size": admin.Size, "words": func(list []string) string { return strings.Join(list, " ") },
 	"route": routeState, "upstream": upstreamState, "acted": acted, "repairing": repairState,
 	"plus": func(a, b uint64) uint64 { return a + b }, "plus64": func(a, b int64) int64 { return a + b },

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/journal/quantity"
 	"holdfast/proxy/admin"
 )
 
@@ -136,7 +137,7 @@ func TestWords(t *testing.T) {
 		}
 	}
 	for want, got := range map[string]string{
-		"-1,234": number(-1234), "123": number(uint64(123)), "1,000,000": number(int64(1000000)), "-123": number(-123),
+		"-1,234": quantity.Grouped(-1234), "123": quantity.Grouped(uint64(123)), "1,000,000": quantity.Grouped(int64(1000000)), "-123": quantity.Grouped(-123),
 		"1 key": counted(1, "key"), "2 keys": counted(2, "key"), "0 entries": counted(0, "entry"),
 		"1,000 queries": counted(1000, "query"),
 	} {

@@ -3,13 +3,13 @@ package page
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"holdfast/journal/quantity"
 	"holdfast/proxy/admin"
 	"holdfast/proxy/audit"
 )
@@ -165,24 +165,15 @@ func name(s string) string {
 	return admin.Clean(s)
 }
 
-// number formats n with a comma before each three digits.
-func number(n any) string {
-	digits := fmt.Sprint(n)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
-}
-
 // counted is a number with its noun.
 func counted(n int64, noun string) string {
 	switch {
 	case n == 1:
 		return "1 " + noun
 	case strings.HasSuffix(noun, "ry"): // entry
-		return number(n) + " " + strings.TrimSuffix(noun, "y") + "ies"
+		return quantity.Grouped(n) + " " + strings.TrimSuffix(noun, "y") + "ies"
 	}
-	return number(n) + " " + noun + "s"
+	return quantity.Grouped(n) + " " + noun + "s"
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }
