@@ -77,7 +77,7 @@ type Options struct {
 	Sockets *takeover.Sockets
 	Claim   *takeover.Claim
 	Offer   *takeover.Offer
-	// Takeovers has the outcomes of both, for the metrics and the audit log; nil: nobody asks.
+	// Takeovers has the outcomes of both, for the metrics and the audit log; nil: neither is kept.
 	Takeovers *takeover.Record
 
 	// LoadOptions reads the configuration again, for Reload; nil: there is nothing to reload. Of

@@ -325,7 +325,7 @@ e.at = 1
 redis.call('SET', 'holdfast:trash:keys:2', cjson.encode(e))
 `
 
-// Of a flush and of single keys, what is older goes first, also within a millisecond.
+// Of a flush and of single keys the older entry goes first, also within a millisecond.
 func TestOldestGoesFirstUnderPressure(t *testing.T) {
 	t.Parallel()
 	srv := proxytest.StartServer(t)

@@ -177,7 +177,7 @@ func TestWatcherTellsARestartFromAPromotion(t *testing.T) {
 	s.await("B", func(v *View) bool { return v.Primary == "B:1" })
 }
 
-// At the start nobody is taken before all have spoken: the first to answer may be an old primary.
+// At the start no candidate is taken before all have answered: the first to answer may be an old primary.
 func TestWatcherStartsWithAllOpinions(t *testing.T) {
 	s := newScene(t)
 	s.set("A:1", primaryA)

@@ -81,7 +81,7 @@ func TestOutcomeFailed(t *testing.T) {
 	expectCounts(t, old, Count{Old, Failed, 1})
 }
 
-// An old process that is told to end does not claim to serve again.
+// An old process that ends on request does not claim to serve again.
 func TestOutcomeLeft(t *testing.T) {
 	s := newStage(t)
 	c := s.claim()

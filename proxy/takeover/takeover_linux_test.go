@@ -522,7 +522,7 @@ func TestNameIsTaken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ln.Close() // nobody answers there, as at the address of a process that has gone
+		ln.Close() // as at the address of a process that has gone
 		stream, err := net.ListenUnix("unix", &net.UnixAddr{Name: taken, Net: "unix"})
 		if err != nil {
 			t.Fatal(err)
