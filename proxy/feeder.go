@@ -208,9 +208,9 @@ func (f *feeder) total(server string) int64 {
 //     written to it by another way, or anything else is in the way, the incident stays.
 //  3. The new primary is put in force, and the waiting commands go to it.
 //
-// Two proxies may be at step 2 at once. Then one of them makes the new primary its replica first; the other sees
-// that, or the writes that the first has fed, and leaves its incident open: proxy repair finds each key as it
-// should be, or changed since.
+// Two proxies may be at step 2 at once. One of them claims the new primary first (replay.ErrFeeding); the other then
+// sees the writes that the first has fed, and leaves its incident open: proxy repair finds each key as it should
+// be, or changed since.
 //
 // Being a replica for a moment gives the new primary another replication id, so that its second one is no longer
 // the old primary's, and demotion leaves that one to the sentinels.
@@ -250,8 +250,8 @@ func (f *feeder) feedPromoted(ctx context.Context, log *slog.Logger, address str
 			f.mu.Unlock()
 			return
 		}
-		// Another proxy may be feeding it.
-		busy := errors.Is(err, repair.ErrRunning) || errors.Is(err, repair.ErrLive) || errors.Is(err, replay.ErrTaken)
+		busy := errors.Is(err, repair.ErrRunning) || errors.Is(err, repair.ErrLive) || // another proxy may be feeding it,
+			errors.Is(err, replay.ErrFeeding) || errors.Is(err, replay.ErrTaken) // or has just fed it
 		if !busy || ctxtime.Sleep(ctx, feedAgain) != nil {
 			log.Warn("the new primary is not fed, and the incident stays", "incident", incident, "error", err)
 			return

@@ -110,14 +110,20 @@ func checkFeed(ctx context.Context, r *report, c *configs.Config, u *upstream.Up
 			"incident names them", c.Failover.Feed)
 		return
 	}
-	for _, args := range [][]any{{"REPLICAOF", "NO", "ONE"}, {"INFO", "replication"}, {"MULTI"}, {"EXEC"}} {
+	commands, rights := [][]any{{"REPLICAOF", "NO", "ONE"}, {"INFO", "replication"}, {"MULTI"}, {"EXEC"}},
+		"+replicaof +info +multi +exec"
+	if c.Failover.Feed == configs.Always {
+		commands = append(commands, []any{"CLIENT", "SETNAME", "x"}, []any{"CLIENT", "LIST"}) // by which it claims a server
+		rights += " +client|setname +client|list"
+	}
+	for _, args := range commands {
 		reply, err := u.Do(ctx, append([]any{"ACL", "DRYRUN", user}, args...)...)
 		if err != nil {
 			return // checkPSYNC has reported it
 		}
 		if reply != "OK" {
 			r.warn("failover", "the control user %s may not run %s: writes that only the journal has are missing after "+
-				"a failover. On every server: ACL SETUSER %s +replicaof +info +multi +exec", user, args[0], user)
+				"a failover. On every server: ACL SETUSER %s %s", user, args[0], user, rights)
 			return
 		}
 	}

@@ -98,4 +98,8 @@ func TestCheckFeed(t *testing.T) {
 		"journal has are missing after a failover. On every server: ACL SETUSER meek +replicaof +info +multi +exec\n")
 	srv.MustDo("ACL", "SETUSER", "meek", "+replicaof")
 	expectCheck(t, exitDone, as, nil, "ok    failover: the control user meek may feed replicas")
+	srv.MustDo("ACL", "SETUSER", "meek", "-client|list")
+	expectCheck(t, exitDone, as, nil, "ok    failover: the control user meek may feed replicas")
+	expectCheck(t, exitDone, as+"failover: {feed: always}\n", nil, "warn  failover: the control user meek may not run CLIENT: "+
+		"writes that only the journal has are missing after a failover. On every server: ACL SETUSER meek +replicaof +info +multi +exec +client|setname +client|list\n")
 }

@@ -118,7 +118,7 @@ func (r *run) understood(ctx context.Context, part *journal.FedPart) (bool, erro
 // Otherwise it reports false, and the server is as before.
 func (r *run) feed(ctx context.Context) (bool, error) {
 	b := r.branch
-	why := ""
+	var why error
 	switch {
 	case r.Dir == "":
 		return false, nil
@@ -127,9 +127,9 @@ func (r *run) feed(ctx context.Context) (bool, error) {
 	case !b.in.IsLoss():
 		return false, nil // the comparison determines the loss
 	case b.kind != atFork || b.from == nil || len(b.fed) == 0 && b.from.Offset != b.in.From:
-		why = "where the histories part is not known exactly"
+		why = errors.New("where the histories part is not known exactly")
 	case r.word.Diverged:
-		why = "it did not understand all of what it was fed, or that is not known"
+		why = errors.New("it did not understand all of what it was fed, or that is not known")
 	case b.from.Offset == b.to.Offset: // by the repair before
 		r.report.Whole = true
 		return true, nil
@@ -138,16 +138,23 @@ func (r *run) feed(ctx context.Context) (bool, error) {
 		if err == nil {
 			return !r.DryRun, nil
 		}
-		if !errors.Is(err, replay.ErrNotFed) && !errors.Is(err, replay.ErrDiverged) {
+		unfed := errors.Is(err, replay.ErrNotFed) || errors.Is(err, replay.ErrDiverged)
+		if !unfed || errors.Is(err, replay.ErrFeeding) {
 			return false, err
 		}
-		why = err.Error()
+		why = err
 		if err := r.undo(ctx); err != nil {
 			return false, err
 		}
 	}
-	r.report.NotFed = why
-	return false, nil
+	r.report.NotFed = why.Error()
+	switch {
+	case !r.FeedOnly:
+		return false, nil
+	case errors.Is(why, replay.ErrNotFed):
+		return false, why
+	}
+	return false, fmt.Errorf("%w: %w", replay.ErrNotFed, why)
 }
 
 // undo reads the note and the journal after a feed that failed.
@@ -181,6 +188,9 @@ func (r *run) feedNow(ctx context.Context) error {
 	o := replay.FeedOptions{Target: r.Live, View: r.view, Fresh: r.Fresh, Branch: branch, Word: word, Watched: r.FeedOnly,
 		Check: r.unwritten, Logger: r.Logger, Step: r.step,
 		Put: func(w journal.Feeding) error { return journal.LeaveFeeding(r.FS, r.Dir, w) }}
+	if r.step != nil {
+		r.step("before the claim")
+	}
 	if r.DryRun {
 		err = replay.Feedable(ctx, o)
 	} else {

@@ -15,6 +15,7 @@ import (
 
 	"holdfast/journal"
 	"holdfast/journal/keyspace"
+	"holdfast/journal/replay"
 	"holdfast/proxy/proxytest"
 )
 
@@ -181,6 +182,49 @@ func TestNotFed(t *testing.T) {
 		if err := r.j.CloseIncident(context.Background(), rep.Incident, "repaired"); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestOneFeedAtATime: two proxies that feed a server at once do not rename its history twice, behind the back of
+// their journals.
+func TestOneFeedAtATime(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "valkey")
+	n, theirs := r.lose()
+	o := r.feeding(n)
+	o.FeedOnly = true
+	history := func() string { return r.srv.Info("replication")["master_replid"] }
+
+	other := r.srv.Client().Conn()
+	if err := other.ClientSetName(t.Context(), "holdfast-feed").Err(); err != nil {
+		t.Fatal(err)
+	}
+	before := history()
+	if _, err := Run(t.Context(), o); !errors.Is(err, replay.ErrFeeding) || history() != before {
+		t.Errorf("beside another feed: %v, the history is %s, was %s", err, history(), before)
+	}
+	if err := other.ClientSetName(t.Context(), "").Err(); err != nil {
+		t.Fatal(err)
+	}
+
+	o.step = func(step string) {
+		if step == "before the claim" && history() == before { // as another proxy does that has nothing to feed
+			r.srv.MustDo("REPLICAOF", "127.0.0.1", "1")
+			r.srv.MustDo("REPLICAOF", "NO", "ONE")
+			before = history()
+		}
+	}
+	_, err := Run(t.Context(), o)
+	if !errors.Is(err, replay.ErrNotFed) || !errors.Is(err, replay.ErrTaken) || history() != before {
+		t.Errorf("behind another feed: %v, the history is %s, was %s", err, history(), before)
+	}
+
+	o.step = nil
+	if rep := r.repair(o); !rep.Done() || rep.Fed == 0 {
+		t.Errorf("%+v", rep)
+	}
+	if d := differ(contents(t, r.srv), theirs); len(d) > 0 {
+		t.Errorf("afterwards %q", d)
 	}
 }
 

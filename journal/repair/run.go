@@ -67,7 +67,7 @@ func (r *run) run(ctx context.Context) (err error) {
 		return err
 	}
 	if r.FeedOnly {
-		return fmt.Errorf("%w: %s", replay.ErrNotFed, r.report.NotFed)
+		return replay.ErrNotFed
 	}
 	return r.byKeys(ctx)
 }

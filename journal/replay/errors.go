@@ -30,6 +30,8 @@ var (
 	// ErrTaken means that the target is no longer our replica: it was restarted, promoted or given
 	// another primary in the middle.
 	ErrTaken = errors.New("the target was taken away")
+	// ErrFeeding means that another proxy, or another repair, is feeding the server at this moment.
+	ErrFeeding = errors.New("another feed of the server is under way")
 	// ErrDiverged means that the target has come to the point and could not execute all of the
 	// stream, so that its data differs from the recorded one. It was not promoted.
 	ErrDiverged = errors.New("the target did not understand all of the stream")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"holdfast/journal"
@@ -17,7 +18,8 @@ import (
 // replica of this process for a short time, and a primary again.
 //
 //	server                                journal                     we
-//	                                                                  check everything that can be known
+//	                                                                  claim the server, and check everything that
+//	                                                                  can be known
 //	becomes a replica of our listener,    receives the server's       wait until the journal holds the
 //	answers writes with -READONLY,        stream to its last byte     server's whole stream. None of it
 //	asks for PSYNC at its offset n,                                   may be a client's write (Check)
@@ -86,10 +88,46 @@ func openFed(ctx context.Context, o *FeedOptions) (*target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotFed, err)
 	}
-	if err := t.feedable(ctx); err != nil {
+	err = t.claim(ctx)
+	if err == nil {
+		err = t.feedable(ctx)
+	}
+	if err == nil {
+		err = o.sameHistory(t)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: %w", ErrNotFed, err), t.conn.Close())
 	}
 	return t, nil
+}
+
+// feedClaim is the name of a connection that feeds its server.
+const feedClaim = "holdfast-feed"
+
+// claim makes this connection the only one that feeds the server, until it ends. A feed renames the server's
+// history, even one that ends without a byte. Another proxy's journal, which follows from one name to the next,
+// must have seen each. Without the rights for it there is no claim, and sameHistory decides alone.
+func (t *target) claim(ctx context.Context) error {
+	replies, err := t.transaction(ctx, []string{"CLIENT", "SETNAME", feedClaim}, []string{"CLIENT", "LIST"})
+	if err != nil {
+		if errors.Is(err, ErrTarget) {
+			return nil
+		}
+		return err
+	}
+	text, _ := replies[1].(string)
+	if strings.Count(text, " name="+feedClaim+" ") > 1 {
+		return ErrFeeding
+	}
+	return nil
+}
+
+// sameHistory makes sure that the server still has the history that the view ends with, and was checked by.
+func (o *FeedOptions) sameHistory(t *target) error {
+	if cur, _ := o.View.Current(); cur.ReplID != t.before.replID {
+		return fmt.Errorf("%w: its history is %s, and the journal's %s", ErrTaken, t.before.replID, cur.ReplID)
+	}
+	return nil
 }
 
 // feedable is the preflight of a feed.

@@ -304,27 +304,38 @@ func (t *target) assign(ctx context.Context, primary string) (was look, err erro
 			return was, err
 		}
 	}
+	replies, err := t.transaction(ctx, []string{"INFO", "replication"}, []string{"REPLICAOF", host, port})
+	if err != nil {
+		return was, err
+	}
+	text, _ := replies[0].(string)
+	return readLook(wire.Fields(text)), nil
+}
+
+// transaction executes commands in one, and returns their replies. A reply that is an error is the error.
+func (t *target) transaction(ctx context.Context, commands ...[]string) ([]any, error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	for _, args := range [][]string{{"MULTI"}, {"INFO", "replication"}, {"REPLICAOF", host, port}} {
+	for _, args := range append([][]string{{"MULTI"}}, commands...) {
 		if _, err := t.conn.Do(ctx, args...); err != nil {
 			// An open transaction ends with the connection.
-			return was, errors.Join(t.refused(args[0], err), t.dial(ctx))
+			return nil, errors.Join(t.refused(args[0], err), t.dial(ctx))
 		}
 	}
 	v, err := t.conn.Do(ctx, "EXEC")
 	if err != nil {
-		return was, t.refused("EXEC", err)
+		return nil, t.refused("EXEC", err)
 	}
 	replies, _ := v.([]any)
-	if len(replies) != 2 {
-		return was, fmt.Errorf("%w: EXEC answers with %d replies, want 2", ErrTarget, len(replies))
+	if len(replies) != len(commands) {
+		return nil, fmt.Errorf("%w: EXEC answers with %d replies, want %d", ErrTarget, len(replies), len(commands))
 	}
-	if refused, ok := replies[1].(wire.Error); ok {
-		return was, t.refused("REPLICAOF", refused)
+	for i, reply := range replies {
+		if refused, ok := reply.(wire.Error); ok {
+			return nil, t.refused(commands[i][0], refused)
+		}
 	}
-	text, _ := replies[0].(string)
-	return readLook(wire.Fields(text)), nil
+	return replies, nil
 }
 
 // role describes the role in words.
