@@ -22,7 +22,7 @@ RESTORES ?= 21
 REPAIRS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help build dist dist-check run test test-short fmt vet servers conformance bench bench-rules bench-tls profile clients bench-journal bench-durable bench-hostile bench-repair page-test demo drills powercut crash failover upgrade soak restores repairs fuzz lint clean
+.PHONY: help build dist dist-check run test test-short test-proxy fmt vet servers conformance bench bench-rules bench-tls profile clients bench-journal bench-durable bench-hostile bench-repair page-test demo drills powercut crash failover upgrade soak restores repairs fuzz lint clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,8 +42,10 @@ run: build ## Serve on 127.0.0.1:6380 until interrupted, with a private server i
 test: ## Run every check and test with the race detector against real servers.
 	@scripts/test.sh
 
-test-short: servers ## Run the tests on one server, without the race detector (PKG=./proxy/...).
-	$(GO) build -buildvcs=false -o bin/test-proxy ./cmd/proxy
+test-proxy:
+	@$(GO) build -buildvcs=false -ldflags '-X main.segmentBytes=1048576' -o bin/test-proxy ./cmd/proxy
+
+test-short: servers test-proxy ## Run the tests on one server, without the race detector (PKG=./proxy/...).
 	HOLDFAST_TEST_PROXY=$(CURDIR)/bin/test-proxy $(GO) test -short -parallel 6 $(or $(PKG),./...)
 
 fmt: ## Format the Go code.
@@ -99,8 +101,8 @@ demo: build ## Play the incident: a million keys, 100,000 FLUSHALLs, UNDO (DEMOF
 	@scripts/servers.sh valkey
 	$(GO) run ./loadtest/demo $(DEMOFLAGS)
 
-drills: servers ## Play each incident of docs/recovery.md by its own commands on three servers; needs root; loadtest/RESULTS.md.
-	HOLDFAST_DRILLS=$(or $(DRILLS),$(CURDIR)/loadtest/RESULTS.md) $(GO) test -count=1 -timeout 30m -run 'TestDrills$$' ./loadtest/drills
+drills: build servers ## Play each incident of docs/recovery.md by its own commands on three servers; needs root; loadtest/RESULTS.md.
+	HOLDFAST_TEST_PROXY=$(CURDIR)/bin/proxy HOLDFAST_DRILLS=$(or $(DRILLS),$(CURDIR)/loadtest/RESULTS.md) $(GO) test -count=1 -timeout 30m -run 'TestDrills$$' ./loadtest/drills
 
 bench-journal: build ## Measure the journal: disk, proxied SETs on and off, restore; loadtest/RESULTS.md (JBENCHFLAGS=--gib=4).
 	@scripts/servers.sh valkey
@@ -120,10 +122,10 @@ crash: build ## Kill servers and proxies under load; no acknowledged write may b
 	@scripts/servers.sh valkey
 	$(GO) run ./loadtest/crash --rounds $(KILLS) --results $(CRASHFLAGS)
 
-failover: servers ## Fail over four kinds of servers under load, beside HAProxy, and count the losses; needs root (FAILOVERS=3, FAILOVERFLAGS="-only COORDINATED -servers valkey9").
+failover: build servers ## Fail over four kinds of servers under load, beside HAProxy, and count the losses; needs root (FAILOVERS=3, FAILOVERFLAGS="-only COORDINATED -servers valkey9").
 	@scripts/servers.sh haproxy
-	HOLDFAST_FAILOVER=$(or $(FAILOVER),$(CURDIR)/loadtest/RESULTS.md) $(GO) test -count=1 -timeout 12h -v -run 'TestFailover$$' \
-		./loadtest/failover -rounds $(FAILOVERS) $(FAILOVERFLAGS)
+	HOLDFAST_TEST_PROXY=$(CURDIR)/bin/proxy HOLDFAST_FAILOVER=$(or $(FAILOVER),$(CURDIR)/loadtest/RESULTS.md) \
+		$(GO) test -count=1 -timeout 12h -v -run 'TestFailover$$' ./loadtest/failover -rounds $(FAILOVERS) $(FAILOVERFLAGS)
 
 upgrade: build ## Replace the proxy under load; no connection may be refused, and no write lost (UPGRADES=20, UPGRADEFLAGS=--restart).
 	@scripts/servers.sh valkey

@@ -39,7 +39,7 @@ step "lint"
 scripts/lint.sh
 
 step "proxy without the race detector, which some tests run"
-go build -buildvcs=false -o bin/test-proxy ./cmd/proxy
+make -s test-proxy
 export HOLDFAST_TEST_PROXY=$PWD/bin/test-proxy # or each package links one of its own
 
 step "go test -race"

@@ -26,8 +26,7 @@ const recordingConfig = "rules: []\njournal: {dir: j, mark: 0s}\n"
 func (p *process) folder() string { return filepath.Join(filepath.Dir(p.file), "j") }
 
 // recordedAll waits until the journal holds everything that the server has executed so far. It reads the folder
-// only once the server has the acknowledgement of a replica, if it has replicas: under the race detector it
-// takes half a second to read a segment, full of zeros as most of it is.
+// only once the server has the acknowledgement of a replica, if it has replicas: each look reads a segment.
 func (p *process) recordedAll(srv *proxytest.Server) {
 	p.t.Helper()
 	end, err := strconv.ParseInt(srv.Info("replication")["master_repl_offset"], 10, 64)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"holdfast/configs"
@@ -167,7 +168,22 @@ func (s *service) journalOptions(c *configs.Config) recorder.Options {
 		Ledger:    ledger,
 		GoOn:      j.OnLoss == configs.OnLossContinue,
 		Scrub:     recorder.ScrubOptions{Every: j.Scrub.Every, Rate: int64(j.Scrub.Rate)},
+		Segment:   segmentSize(),
 	}
+}
+
+// segmentBytes is the size of a journal's segment, in bytes, in programs that tests run. The linker sets it:
+// -X main.segmentBytes=1048576. Each journal begins with two segments full of zeros, and 128 MiB for each test are too
+// much. Elsewhere it is empty, for the journal's default.
+var segmentBytes string
+
+// segmentSize is segmentBytes as a number; 0: the journal's default.
+func segmentSize() int64 {
+	n, err := strconv.ParseInt(segmentBytes, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // limits translates the limits of a configuration. The file counts pinned links in all, the proxy

@@ -3,10 +3,13 @@ package main
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 
 	"holdfast/loadtest/harness"
+	"holdfast/proxy/proxytest"
 )
 
 // A program is what a test runs as the proxy in a process of its own.
@@ -24,6 +27,7 @@ const (
 const beProxy = "HOLDFAST_TEST_BE_PROXY"
 
 func TestMain(m *testing.M) {
+	segmentBytes = harness.SegmentBytes
 	if os.Getenv(beProxy) != "" {
 		main()
 	}
@@ -58,4 +62,27 @@ func (p program) command(t *testing.T, args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), beProxy+"=1")
 	return cmd
+}
+
+// The linker ignores a variable that is not there, and tests of large segments differ from others in their time alone.
+func TestProgramsHaveSmallSegments(t *testing.T) {
+	t.Parallel()
+	for name, program := range map[string]program{"plain": plain, "checked": checked} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			srv := proxytest.Spec{Args: recordedArgs}.Start(t)
+			p := newProcess(t, program, srv.Addr, recordingConfig)
+			p.start()
+			p.awaitAnswer()
+			files, err := filepath.Glob(filepath.Join(p.folder(), "*.seg"))
+			if err != nil || len(files) == 0 {
+				t.Fatalf("segments %v, %v", files, err)
+			}
+			for _, file := range files {
+				if st, err := os.Stat(file); err != nil || strconv.FormatInt(st.Size(), 10) != harness.SegmentBytes {
+					t.Errorf("%s has %v bytes, %v, want %s", file, st.Size(), err, harness.SegmentBytes)
+				}
+			}
+		})
+	}
 }

@@ -176,7 +176,7 @@ func (r *repairing) run(ctx context.Context) error {
 
 // settle records the settlement of an incident in a folder, or has the proxy that writes it do so.
 func settle(ctx context.Context, dir string, in *journal.Incident, what journal.Settlement) error {
-	j, err := journal.Open(journal.Options{Dir: dir})
+	j, err := journal.Open(journal.Options{Dir: dir, SegmentBytes: segmentSize()})
 	if err == nil {
 		return errors.Join(j.Settle(ctx, *in, what), j.Close())
 	}
