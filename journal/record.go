@@ -23,7 +23,7 @@ func (j *Journal) StartTimeline(ctx context.Context, s TimelineStart) (Timeline,
 		}
 		now := j.opts.Now()
 		t = Timeline{ID: j.nextID, ReplID: s.ReplID, Start: s.Start, End: s.Start,
-			Parent: s.Parent, Fork: s.Fork, Why: s.Why, Opened: now, Last: now,
+			Parent: s.Parent, Fork: s.Fork, Why: s.Why, Server: s.Server, Opened: now, Last: now,
 			Counts: j.countsAtLocked(s.Parent, s.Fork), Trash: s.Trash}
 		j.nextID++
 		c = &counter{id: t.ID, replID: t.ReplID}

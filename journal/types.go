@@ -29,8 +29,10 @@ type Timeline struct {
 	Parent TimelineID `json:"parent,omitempty"`
 	Fork   int64      `json:"fork,omitempty"`
 	Why    string     `json:"why,omitempty"`
-	Opened time.Time  `json:"opened"`
-	Last   time.Time  `json:"last"` // arrival of the last byte
+	// Server is the address of the server that had this history at its beginning; "": an older version wrote it.
+	Server string    `json:"server,omitempty"`
+	Opened time.Time `json:"opened"`
+	Last   time.Time `json:"last"` // arrival of the last byte
 	// Counts is the last count of the primary's keys; nil: none.
 	Counts *Counts `json:"counts,omitempty"`
 	// Trash lists the databases of the proxy's trash at Start, by entry.
@@ -44,6 +46,7 @@ type TimelineStart struct {
 	Parent TimelineID // 0: none
 	Fork   int64      // with a parent: at most Start, and at most the parent's End
 	Why    string
+	Server string          // see Timeline
 	Trash  map[int64][]int // see Timeline
 }
 

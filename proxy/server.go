@@ -159,7 +159,7 @@ func New(opts Options) (*Server, error) {
 	return srv, nil
 }
 
-// InForce returns the options of New, with what reloads have changed.
+// InForce returns the options of New, with what reloads have changed and, after the end, the primary among candidates.
 func (srv *Server) InForce() Options { return srv.options() }
 
 // options returns the options in force.
@@ -240,6 +240,7 @@ func (srv *Server) start(ctx context.Context) error {
 	srv.lookAtProofs()
 	srv.watch(up)
 	srv.topology.start()
+	srv.opts.Offer.Knows(srv.topology.forNext)
 	srv.retired.Go(srv.watchCertificates)
 	if info != nil {
 		srv.guard.Await(ctx) // before clients come

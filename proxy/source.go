@@ -2,11 +2,15 @@ package proxy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"log/slog"
 	"strings"
 	"time"
 
+	"holdfast/journal"
 	"holdfast/proxy/candidates"
+	"holdfast/proxy/recorder"
 	"holdfast/proxy/sentinel"
 	"holdfast/proxy/upstream"
 )
@@ -84,9 +88,7 @@ func (t *topology) newSource(o *Options) source {
 	if o.Sentinels == nil {
 		co := *o.Candidates
 		co.Logger, co.OnChange = t.srv.log, func(*candidates.View) { t.poke() }
-		if old, is := t.current().(byCandidates); is {
-			co.Before = old.Watcher
-		}
+		co.Known = t.known(o)
 		if co.Open == nil {
 			// Half of the time in which the start waits for a primary: one that does not answer takes all of it.
 			up.ConnectTimeout = min(time.Second, up.ConnectTimeout/2)
@@ -101,6 +103,59 @@ func (t *topology) newSource(o *Options) source {
 	}
 	so.Timeout = min(time.Second, up.ConnectTimeout)
 	return bySentinels{sentinel.New(so)}
+}
+
+// known is the primary among the candidates that a new source goes on with, by the first that knows one: the source
+// in force, this process before it was to be replaced, the process that this one takes over from, and the journal. All
+// but the journal have watched it until now.
+func (t *topology) known(o *Options) *candidates.Known {
+	if old, is := t.current().(byCandidates); is {
+		return old.Known()
+	}
+	if o.Candidates.Known != nil {
+		return o.Candidates.Known
+	}
+	if text, err := o.Claim.Upstream(); err != nil {
+		t.srv.log.Warn("the process before does not say which candidate is the primary", "error", err)
+	} else if len(text) > 0 {
+		var k candidates.Known
+		if err := json.Unmarshal(text, &k); err == nil && k.Lineage != nil {
+			return &k
+		}
+	}
+	return RecordedPrimary(o.Journal, t.srv.log)
+}
+
+// RecordedPrimary is the primary that a journal has followed last; nil: it has followed none, or cannot be read.
+func RecordedPrimary(o recorder.Options, log *slog.Logger) *candidates.Known {
+	if o.Dir == "" {
+		return nil
+	}
+	v, err := journal.OpenView(o.FS, o.Dir)
+	if err != nil {
+		log.Debug("the journal does not say which candidate is the primary", "error", err)
+		return nil
+	}
+	var ids []string
+	server := ""
+	for _, tl := range v.Timelines() {
+		ids, server = append(ids, tl.ReplID), tl.Server
+	}
+	return candidates.Recorded(ids, server)
+}
+
+// forNext is the primary among the candidates in words for the process that takes over; nil: none is known.
+func (t *topology) forNext() []byte {
+	by, is := t.current().(byCandidates)
+	if !is || by.Known() == nil {
+		return nil
+	}
+	text, err := json.Marshal(by.Known())
+	if err != nil {
+		t.srv.log.Error("the primary among the candidates cannot be told", "error", err)
+		return nil
+	}
+	return text
 }
 
 // OpenCandidate returns the Open of candidates.Options for servers that are reached as o says.

@@ -159,8 +159,17 @@ func (t *topology) stop() {
 		<-t.done
 		t.feed.joined.Wait()
 	}
-	if w := t.adopt(nil); w != nil {
-		w.Stop()
+	w := t.adopt(nil)
+	if w == nil {
+		return
+	}
+	w.Stop()
+	if by, is := w.(byCandidates); is {
+		t.srv.mu.Lock()
+		defer t.srv.mu.Unlock()
+		o := *t.srv.current.Candidates
+		o.Known = by.Known()
+		t.srv.current.Candidates = &o
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"holdfast/configs"
 	"holdfast/proxy"
 	"holdfast/proxy/candidates"
+	"holdfast/proxy/recorder"
 )
 
 // askCandidates asks the servers of upstream.address, once, until all have answered or connect_timeout
@@ -16,7 +17,7 @@ func askCandidates(ctx context.Context, c *configs.Config, secured *secured) (*c
 	o.Logger = slog.New(slog.DiscardHandler)
 	at := upstreamOptions(c, secured.upstream, o.Logger)
 	at.ConnectTimeout /= 2 // one that does not answer takes all of it, and the others wait for it
-	o.Open = proxy.OpenCandidate(at)
+	o.Open, o.Known = proxy.OpenCandidate(at), proxy.RecordedPrimary(recorder.Options{Dir: c.Journal.Dir}, o.Logger)
 	w := candidates.New(*o)
 	w.Start(ctx)
 	defer w.Stop()

@@ -101,6 +101,9 @@ func (s *service) restart(ctx context.Context, stderr io.Writer, inForce proxy.O
 			"in force", "config", s.path, "error", err)
 		opts, opts.Claim = inForce, nil
 	}
+	if opts.Candidates != nil && inForce.Candidates != nil {
+		opts.Candidates.Known = inForce.Candidates.Known
+	}
 	s.manager.during("waiting for the journal, which the process that failed to take over still has open", awaitLife, func() {
 		err = takeover.AwaitJournal(ctx, opts.Journal.Dir, s.log)
 	})

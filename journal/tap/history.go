@@ -125,7 +125,7 @@ func parting(timelines []journal.Timeline, cur, parent journal.Timeline, fork in
 // carryOut records the plan: incident, timeline, gap. It returns the timeline on which the stream
 // goes on at pl.resume. r is the verdict where the new history is unknown.
 func (t *Tap) carryOut(ctx context.Context, pl plan, r *ruling) (journal.Timeline, error) {
-	pl.start.Trash = pl.trash
+	pl.start.Trash, pl.start.Server = pl.trash, t.opts.Address
 	j := t.opts.Journal
 	tl, ok := j.Current()
 	if ok && !pl.same {

@@ -70,7 +70,7 @@ func (t *Tap) rename(ctx context.Context, cur journal.Timeline, id string) (
 	t.coverage.Lock()
 	defer t.coverage.Unlock()
 	tl, err := t.opts.Journal.StartTimeline(ctx, journal.TimelineStart{ReplID: id,
-		Start: cur.End, Parent: cur.ID, Fork: cur.End,
+		Start: cur.End, Parent: cur.ID, Fork: cur.End, Server: t.opts.Address,
 		Why: "the primary continues under a new replication id"})
 	if err == nil {
 		err = t.refreshCoveredLocked()

@@ -16,9 +16,14 @@
 //
 // The last primary stays the primary, whether it answers or not, until another one has proved that
 // it continues its history, or until it says itself that it is a replica of one that is a primary. A Watcher that
-// starts, and takes the place of none, knows of no history: it takes the only candidate that says master, or
+// starts, and goes on for none, takes the only candidate that says master, or
 // the one whose history is the newest by these rules, once all of them have answered or failed to. One that
 // loads its data as a primary has done neither.
+//
+// Two things are known from before (Known). What a Watcher of this process, or of the one that it takes over from, has
+// seen until now is the state of that Watcher, and this one begins with it. A journal has only a record: another
+// server may have been promoted since. So it decides nothing by itself, but while a candidate is silent, a server
+// whose history clients had left, or that was only started again, is not taken.
 //
 // judge decides and does no I/O. One goroutine (Watcher.run) owns the state; one per candidate
 // (Watcher.attend) asks it, once a second, and every 100 ms while there is a doubt or the primary does

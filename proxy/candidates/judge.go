@@ -18,6 +18,7 @@ type candidate struct {
 type facts struct {
 	primary    string   // by the last judgement; "": none so far
 	lineage    *lineage // of primary
+	known      *Known   // from before, while there is no primary; nil: nothing
 	candidates []candidate
 }
 
@@ -46,12 +47,12 @@ func judge(f *facts) verdict {
 			continue
 		case present != nil && !present.master && present.followsServer(&m):
 			return verdict{primary: m.address, why: f.primary + " says that it is a replica of it"}
-		case present == nil && a.runID != "" && a.runID == f.lineage.runID:
+		case present == nil && a.runID != "" && a.runID == f.lineage.RunID:
 			return verdict{primary: m.address, why: "it is the same server as " + f.primary}
 		}
 		switch f.lineage.compare(a) {
 		case older:
-			v.note(&m, "its history is an older one")
+			v.note(&m, olderHistory)
 		case restarted:
 			v.note(&m, "it was started as one, and not promoted")
 		case newer:
@@ -88,31 +89,61 @@ func (f *facts) first() (v verdict) {
 			return v
 		}
 	}
-	masters := f.masters()
-	switch len(masters) {
-	case 0:
+	masters := f.current(&v)
+	if len(masters) == 0 {
 		v.why = "no candidate says that it is a primary"
 		return v
-	case 1:
-		v.primary, v.why = masters[0].address, "it alone says that it is a primary"
-		return v
 	}
-	if m := newest(masters); m != nil {
-		for _, other := range masters {
-			if other.address != m.address {
-				v.note(&other, "its history is an older one")
-			}
+	m := newest(masters)
+	if m == nil {
+		var names []string
+		for _, m := range masters {
+			names = append(names, m.address)
 		}
-		v.primary, v.why = m.address, "its history is the newest"
+		v.why = strings.Join(names, " and ") + " say that they are primaries, and the histories do not tell which is " +
+			"the newer: make one a replica of the other"
 		return v
 	}
-	var names []string
-	for _, m := range masters {
-		names = append(names, m.address)
+	if why := f.known.against(f, m); why != "" {
+		v.why = m.address + " says that it is a primary, and is not taken: " + why +
+			": wait for that one, or write the address of the primary alone into upstream.address"
+		return v
 	}
-	v.why = strings.Join(names, " and ") + " say that they are primaries, and the histories do not tell which is " +
-		"the newer: make one a replica of the other"
+	for _, other := range masters {
+		if other.address != m.address {
+			v.note(&other, olderHistory)
+		}
+	}
+	v.primary, v.why = m.address, "it alone says that it is a primary"
+	if len(v.against) > 0 {
+		v.why = "its history is the newest"
+	}
 	return v
+}
+
+const olderHistory = "its history is an older one"
+
+// current are the masters without those whose history was left before this Watcher began, if others remain.
+func (f *facts) current(v *verdict) (out []candidate) {
+	masters := f.masters()
+	if f.known == nil {
+		return masters
+	}
+	var old []candidate
+	for _, m := range masters {
+		if f.known.Lineage.outdated(m.account) && m.address != f.known.Primary {
+			old = append(old, m)
+		} else {
+			out = append(out, m)
+		}
+	}
+	if len(out) == 0 {
+		return masters
+	}
+	for _, m := range old {
+		v.note(&m, olderHistory)
+	}
+	return out
 }
 
 // newest is the server whose history is newer than all the others'; nil: there is none.
@@ -174,6 +205,11 @@ func (f *facts) masters() (out []candidate) {
 		}
 	}
 	return out
+}
+
+// has reports whether there is a candidate at an address.
+func (f *facts) has(address string) bool {
+	return slices.ContainsFunc(f.candidates, func(c candidate) bool { return c.address == address })
 }
 
 // account is that of the candidate at an address; nil: it does not answer.

@@ -104,12 +104,7 @@ func TestJudge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := New(Options{})
 			for i, step := range steps {
-				f := &facts{primary: w.primary, lineage: w.lineage, candidates: read(t, step.says)}
-				w.learn(f)
-				v := judge(f)
-				if v.primary != w.primary {
-					w.primary, w.lineage = v.primary, lineageOf(f.account(v.primary))
-				}
+				v := w.after(read(t, step.says))
 				doubt, certain := strings.CutPrefix(step.doubt, "!")
 				against := strings.Join(v.against, "\n")
 				if v.primary != step.primary || v.next != step.next || v.certain != certain ||
@@ -122,13 +117,73 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// after is the judgement of one more look.
+func (w *Watcher) after(candidates []candidate) verdict {
+	f := &facts{primary: w.primary, lineage: w.lineage, known: w.o.Known, candidates: candidates}
+	w.learn(f)
+	v := judge(f)
+	if v.primary != w.primary {
+		w.adopt(f, v.primary)
+	}
+	return v
+}
+
+// A proxy that starts beside a journal knows the histories that clients have had (the ids, the last one at the end),
+// and which server had the last one. It takes no older one while another candidate is silent.
+func TestJudgeWithARecord(t *testing.T) {
+	const lost = "is not taken: its history is older than the last one of B, and B does not answer"
+	for name, tt := range map[string]struct {
+		ids, server string
+		steps       []now
+	}{
+		"an old primary while the promoted one is silent": {"1 2", "B", []now{{says: "A=p:1 B=?", why: lost},
+			{says: "A=p:1 B=P:2<1", primary: "B", against: "A says that it is a primary, too: its history is an older one"},
+			{says: "A=p:1 B=?", primary: "B", against: "older"}}},
+		"and it was started again":             {"1 2", "B", []now{{says: "A=p:3<1 B=?", why: lost}}},
+		"and it is the replica of another one": {"1 2", "B", []now{{says: "A=p:1 B=? C=r:A:1", why: lost}}},
+		"and it was started from an append-only file": {"1 2", "B", []now{
+			{says: "A=p:9 B=?", why: "B was the primary last, this one was not promoted from its history, and B does not answer"}}},
+		"where the record has no server": {"1 2", "", []now{
+			{says: "A=p:1 B=?", why: "its history is older than the last one of the journal, and B does not answer"}}},
+		"and no history of its own":                          {"1 2", "", []now{{says: "A=p:9 B=?", primary: "A"}}},
+		"the last primary, while the other is silent":        {"1 2", "A", []now{{says: "A=p:2 B=?", primary: "A"}}},
+		"that was started again":                             {"1 2", "A", []now{{says: "A=p:3<2 B=?", primary: "A"}}},
+		"without its data":                                   {"1 2", "A", []now{{says: "A=p:9 B=?", primary: "A"}}},
+		"with older data":                                    {"1 2", "A", []now{{says: "A=p:9<1 B=?", primary: "A"}}},
+		"promoted meanwhile":                                 {"1 2", "A", []now{{says: "A=? B=P:3<2", primary: "B"}, {says: "A=p:2 B=?", primary: "B", against: "older"}, {says: "A=p:1 B=?", primary: "B", against: "older"}}},
+		"a replica that was started again":                   {"1 2", "A", []now{{says: "A=? B=p:3<2", why: "A was the primary last"}, {says: "A=p:2 B=p:3<2", why: "A and B say that they are primaries"}}},
+		"promoted from a history that is not recorded":       {"1 2", "A", []now{{says: "A=? B=P:8<7", why: "A was the primary last"}}},
+		"the last primary follows it, and a third is silent": {"1 2", "A", []now{{says: "A=r:B:7 B=P:8<7 C=?", primary: "B"}}},
+		"all answer, and the operator went back":             {"1 2", "B", []now{{says: "A=p:1 B=r:A:1", primary: "A"}, {says: "A=p:1 B=P:3<1", primary: "B"}}},
+		"two primaries, one with an older history":           {"1 2", "B", []now{{says: "A=p:1 B=p:9", primary: "B", why: "newest", against: "A says"}}},
+		"two primaries of older histories":                   {"1 2 3", "C", []now{{says: "A=p:1 B=P:2<1 C=?", why: "B says that it is a primary, and is not taken: its history is older than the last one of C"}}},
+		"another list":                                       {"1 2", "Z", []now{{says: "A=p:9 B=?", primary: "A"}}},
+		"and an older one":                                   {"1 2", "Z", []now{{says: "A=p:1 B=?", why: "older than the last one of Z, and B does not answer"}}},
+		"the first one again":                                {"1 2 1", "A", []now{{says: "A=p:1 B=?", primary: "A"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := New(Options{Known: Recorded(strings.Fields(tt.ids), tt.server)})
+			for i, step := range tt.steps {
+				v := w.after(read(t, step.says))
+				if v.primary != step.primary || v.doubt != "" || !strings.Contains(v.why, step.why) ||
+					!strings.Contains(strings.Join(v.against, "\n"), step.against) {
+					t.Fatalf("step %d, %s: got %+v", i, step.says, v)
+				}
+			}
+		})
+	}
+	if k := Recorded(nil, "A"); k != nil {
+		t.Errorf("without an id: %+v", k)
+	}
+}
+
 // A server that gets a new id each minute does not fill the memory.
 func TestALineageIsBounded(t *testing.T) {
 	l := lineageOf(&account{replid: "first"})
 	for i := range 3 * keptIDs {
 		l.learn(&account{replid: strings.Repeat("x", i+1)})
 	}
-	if len(l.own) != keptIDs || l.own[keptIDs-1] != strings.Repeat("x", 3*keptIDs) {
-		t.Errorf("%d ids are kept", len(l.own))
+	if len(l.Own) != keptIDs || l.Own[keptIDs-1] != strings.Repeat("x", 3*keptIDs) {
+		t.Errorf("%d ids are kept", len(l.Own))
 	}
 }

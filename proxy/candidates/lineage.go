@@ -2,18 +2,18 @@ package candidates
 
 import "slices"
 
-// lineage is the history of one server that is, or may be, the primary.
+// lineage is the history of one server that is, or may be, the primary. Its exported fields are for package json.
 type lineage struct {
-	// own are the ids that its history has had while it was the primary: a server that still has one of
+	// Own are the ids that its history has had while it was the primary: a server that still has one of
 	// them is older, and one that was promoted from one of them is newer.
-	own []string
-	// file are the ids that it continues without having been a replica (its own before it was started
+	Own []string `json:"own,omitempty"`
+	// File are the ids that it continues without having been a replica (its own before it was started
 	// again, or those of a primary whose file it has), and those that its replicas receive from it. A server
 	// that was promoted from one is newer.
-	file []string
-	// left are the ids of the histories that it was promoted from: a server that still has one is older.
-	left  []string
-	runID string // of its process, as last seen
+	File []string `json:"file,omitempty"`
+	// Left are the ids of the histories that it was promoted from: a server that still has one is older.
+	Left  []string `json:"left,omitempty"`
+	RunID string   `json:"run_id,omitempty"` // of its process, as last seen
 }
 
 // keptIDs bounds each list: a server that is started again every minute gets a new id each time.
@@ -28,17 +28,17 @@ func lineageOf(a *account) *lineage {
 
 // learn takes an account of a primary.
 func (l *lineage) learn(a *account) {
-	l.runID = a.runID
-	note(&l.own, a.replid)
+	l.RunID = a.runID
+	note(&l.Own, a.replid)
 	if a.replica {
-		note(&l.left, a.replid2)
+		note(&l.Left, a.replid2)
 	} else {
-		note(&l.file, a.replid2)
+		note(&l.File, a.replid2)
 	}
 }
 
 func (l *lineage) clone() *lineage {
-	return &lineage{own: slices.Clone(l.own), file: slices.Clone(l.file), left: slices.Clone(l.left), runID: l.runID}
+	return &lineage{Own: slices.Clone(l.Own), File: slices.Clone(l.File), Left: slices.Clone(l.Left), RunID: l.RunID}
 }
 
 func note(ids *[]string, id string) {
@@ -64,11 +64,11 @@ const (
 // server that was a primary, a replica and a primary again has both ids of its own between.
 func (l *lineage) compare(a *account) order {
 	switch {
-	case slices.Contains(l.left, a.replid), slices.Contains(l.own, a.replid):
+	case slices.Contains(l.Left, a.replid), slices.Contains(l.Own, a.replid):
 		return older
 	case !a.replica:
 		return restarted
-	case a.replid2 != "" && (slices.Contains(l.own, a.replid2) || slices.Contains(l.file, a.replid2)):
+	case a.replid2 != "" && (slices.Contains(l.Own, a.replid2) || slices.Contains(l.File, a.replid2)):
 		return newer
 	}
 	return unrelated

@@ -28,9 +28,9 @@ type Options struct {
 	// Watcher's goroutine, which waits for it.
 	OnChange func(*View)
 
-	// Before, if set, is the Watcher that this one takes the place of. Its primary stays the primary, with
-	// its history, if it is a candidate here, too.
-	Before *Watcher
+	// Known, if set, is a primary from before. If it was watched up to now, and is a candidate here, it stays the
+	// primary; otherwise it is evidence for the first judgement.
+	Known *Known
 
 	// Logger logs changes of the primary and of the candidates; nil is slog.Default.
 	Logger *slog.Logger

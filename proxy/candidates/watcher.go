@@ -15,7 +15,7 @@ import (
 type Watcher struct {
 	o       Options
 	view    atomic.Pointer[View]  // never nil
-	known   atomic.Pointer[known] // for the next Watcher
+	known   atomic.Pointer[Known] // for the next Watcher; nil: no primary
 	found   chan struct{}         // closed when settled and a primary is known
 	settled chan struct{}         // closed when every candidate has answered or failed to
 
@@ -29,12 +29,6 @@ type Watcher struct {
 	// Owned by run.
 	primary string
 	lineage *lineage // of primary
-}
-
-// known is what the next Watcher needs to know of the primary. It is immutable.
-type known struct {
-	primary string
-	lineage *lineage
 }
 
 // tracked is a candidate. Only run uses it, but for address and now.
@@ -62,24 +56,24 @@ func New(o Options) *Watcher {
 		w.all = append(w.all, &tracked{candidate: candidate{address: a}, now: make(chan struct{}, 1)})
 		v.Candidates = append(v.Candidates, Candidate{Address: a})
 	}
-	if o.Before != nil {
-		w.goOn(o.Before, v)
-		w.o.Before = nil // or every one of them would be kept
-	}
+	w.goOn(v)
 	w.view.Store(v)
 	w.hurry.Store(true)
 	return w
 }
 
-// goOn takes over the primary of the Watcher before, if it is still a candidate.
-func (w *Watcher) goOn(before *Watcher, v *View) {
-	k := before.known.Load()
-	if k == nil || !slices.Contains(w.o.Addresses, k.primary) {
+// goOn takes over a primary that was watched up to now, if it is still a candidate.
+func (w *Watcher) goOn(v *View) {
+	k := w.o.Known
+	if k == nil || !k.Watched || !slices.Contains(w.o.Addresses, k.Primary) {
 		return
 	}
-	w.primary, w.lineage = k.primary, k.lineage.clone()
-	v.Primary, v.Why = k.primary, "it was the primary before the configuration was changed"
+	w.primary, w.lineage = k.Primary, k.Lineage.clone()
+	v.Primary, v.Why = k.Primary, "it was the primary before"
 }
+
+// Known returns the primary and its history, for the next Watcher; nil: there is none.
+func (w *Watcher) Known() *Known { return w.known.Load() }
 
 // View returns the present view. It takes no lock.
 func (w *Watcher) View() *View { return w.view.Load() }
@@ -224,7 +218,7 @@ func (w *Watcher) take(r *report) {
 
 // judge decides by the present facts.
 func (w *Watcher) judge() {
-	f := &facts{primary: w.primary, lineage: w.lineage}
+	f := &facts{primary: w.primary, lineage: w.lineage, known: w.o.Known}
 	asked := true
 	for _, t := range w.all {
 		f.candidates = append(f.candidates, t.candidate)
@@ -233,10 +227,10 @@ func (w *Watcher) judge() {
 	w.learn(f)
 	v := judge(f)
 	if v.primary != w.primary {
-		w.primary, w.lineage = v.primary, lineageOf(f.account(v.primary))
+		w.adopt(f, v.primary)
 	}
 	if w.primary != "" {
-		w.known.Store(&known{w.primary, w.lineage.clone()})
+		w.known.Store(&Known{Primary: w.primary, Lineage: w.lineage.clone(), Watched: true})
 	}
 	before := w.View()
 	now := w.viewOf(&v, before)
@@ -249,6 +243,16 @@ func (w *Watcher) judge() {
 	if asked && v.primary != "" {
 		closeOnce(w.found)
 	}
+}
+
+// adopt makes a candidate the primary.
+func (w *Watcher) adopt(f *facts, primary string) {
+	if a := f.account(primary); w.primary == "" {
+		w.lineage = f.known.begin(primary, a)
+	} else {
+		w.lineage = lineageOf(a)
+	}
+	w.primary = primary
 }
 
 // closeOnce closes a channel that only run closes.
@@ -272,7 +276,7 @@ func (w *Watcher) learn(f *facts) {
 	for _, c := range f.candidates {
 		if a := c.account; a != nil && !a.master && a.linked && a.follows == w.primary {
 			// Not an own one: the primary may follow another server by now, and this id is that one's.
-			note(&w.lineage.file, a.replid)
+			note(&w.lineage.File, a.replid)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package candidates
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
@@ -251,27 +252,37 @@ func TestWatcherGoesOn(t *testing.T) {
 	s.await("A", func(v *View) bool { return v.Primary == "A:1" && v.Heard() == 2 })
 	s.set("B:1", promotedB)
 	s.await("B", func(v *View) bool { return v.Primary == "B:1" })
-	for name, goesOn := range map[string]bool{"B:1": true, "C:1": false} {
-		next := newScene(t, func(o *Options) { o.Addresses, o.Before = []string{"A:1", name}, s.Watcher })
+	sent, err := json.Marshal(s.Known())
+	var known *Known
+	if err == nil {
+		err = json.Unmarshal(sent, &known)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []*Known{s.Known(), known} {
+		next := newScene(t, func(o *Options) { o.Known = k })
 		next.set("A:1", primaryA)
 		next.start()
-		v := next.Settle(t.Context())
-		if got := v.Primary == "B:1"; got != goesOn {
-			t.Errorf("with %s: %+v", name, v)
+		if got, err := next.Await(t.Context()); got != "B:1" || err != nil {
+			t.Errorf("while B is silent: %q, %v", got, err)
 		}
-		if got, err := next.Await(t.Context()); err != nil || got != v.Primary {
-			t.Errorf("with %s: awaited %q, %v", name, got, err)
-		}
+		next.set("A:1", "role:master,master_replid:3,master_replid2:2,total_net_repl_input_bytes:9")
+		next.await("A, that was promoted from B", primaryIs("A:1"))
 	}
-	next := newScene(t, func(o *Options) { o.Before = s.Watcher })
-	next.set("A:1", "role:master,master_replid:3,master_replid2:2,total_net_repl_input_bytes:9")
+	// One that has not the primary any more: its history is evidence, while a candidate is silent.
+	next := newScene(t, func(o *Options) { o.Addresses, o.Known = []string{"A:1", "C:1"}, s.Known() })
+	next.set("A:1", primaryA)
 	next.start()
-	if next.o.Before != nil {
-		t.Error("it keeps the one before")
+	if v := next.Settle(t.Context()); v.Primary != "" || !strings.Contains(v.Why, "older than the last one of B:1") {
+		t.Errorf("an old primary: %+v", v)
 	}
-	if got, err := next.Await(t.Context()); got != "A:1" || err != nil {
-		t.Errorf("A was promoted from B: %q, %v", got, err)
-	}
+	next.set("C:1", replicaB)
+	next.await("A, as both say", primaryIs("A:1"))
+}
+
+func primaryIs(address string) func(*View) bool {
+	return func(v *View) bool { return v.Primary == address }
 }
 
 // Look has all of them asked at once, and a doubt likewise, and then in a hurry.

@@ -77,6 +77,26 @@ func (c *Claim) Find() (bool, error) {
 	return false, failed
 }
 
+// Upstream asks the process that Find would find for its knowledge of the upstream, in a conversation of its own; nil: there
+// is no such process, or it has none.
+func (c *Claim) Upstream() ([]byte, error) {
+	if c == nil {
+		return nil, nil
+	}
+	ask := &Claim{opts: c.opts, patience: c.patience}
+	found, err := ask.Find()
+	if !found {
+		return nil, err
+	}
+	defer ask.hangUp()
+	if err := ask.c.send(packet{Ask: true}); err != nil {
+		return nil, err
+	}
+	p, files, err := ask.c.receive(time.Now().Add(c.patience))
+	closeFiles(files)
+	return p.Upstream, err
+}
+
 // Take takes over from the process that Find has found: its sockets, once all addresses that it has not are
 // bound, and then its journal. An error before the other process has begun to drain leaves it as it was; after
 // that it serves again once Close, or the end of this process, has told it.

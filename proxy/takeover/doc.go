@@ -7,8 +7,10 @@
 // The old process has an [Offer], the new one a [Claim]. They talk over a unix socket, in packets:
 //
 //	new                                    old
-//	checks its configuration, reaches the
-//	server, compiles its rules
+//	checks its configuration
+//	ask                              ->
+//	                                 <-    upstream: the primary among candidates
+//	reaches the server, compiles its rules
 //	hello: version                   ->    checks user and version
 //	                                 <-    sockets: their addresses and descriptors
 //	binds the addresses that are new
@@ -20,6 +22,8 @@
 //	serving                          ->    tells the service manager
 //	                                 <-    yours
 //	accepts                                ends
+//
+// The question comes in a conversation of its own, since reaching the server takes any time.
 //
 // A listening socket is passed as a descriptor and never closed in between, so connections that come meanwhile
 // wait in its queue: none is refused. The rejected design binds a second socket to the same address

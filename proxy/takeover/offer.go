@@ -43,6 +43,7 @@ type OfferOptions struct {
 type Offer struct {
 	opts  OfferOptions
 	ln    *net.UnixListener // set by Open
+	knows func() []byte     // set by Knows; nil: nothing
 	asked chan struct{}     // closed by "go"
 	begun chan time.Duration
 	free  chan struct{} // closed by Released
@@ -91,6 +92,14 @@ func (o *Offer) Open() error {
 	o.ln, o.state = ln, ready
 	go o.run()
 	return nil
+}
+
+// Knows has upstream give the next process what it begins with, in a form of the caller's; nil: nothing. It runs on the
+// Offer's goroutine. Call Knows before Open.
+func (o *Offer) Knows(upstream func() []byte) {
+	if o != nil {
+		o.knows = upstream
+	}
 }
 
 // Asked is closed when another process takes over.
@@ -199,7 +208,10 @@ func (o *Offer) answer(conn *net.UnixConn) bool {
 	}
 	c := channel{conn}
 	pid, files, err := o.agree(c)
-	if err != nil {
+	switch {
+	case errors.Is(err, errOnlyAsked):
+		return false
+	case err != nil:
 		closeAll(files)
 		o.refused(pid, err)
 		return false
@@ -261,6 +273,9 @@ func (o *Offer) agree(c channel) (pid int, files []handed, err error) {
 	if err != nil {
 		return pid, nil, err
 	}
+	if p.Ask {
+		return pid, nil, o.tell(c)
+	}
 	if p.Hello == nil {
 		return pid, nil, unexpected(p)
 	}
@@ -284,6 +299,21 @@ func (o *Offer) agree(c channel) (pid int, files []handed, err error) {
 		return pid, files, unexpected(p)
 	}
 	return pid, files, o.commit()
+}
+
+// errOnlyAsked ends a conversation in which nothing is handed over.
+var errOnlyAsked = errors.New("it only asked")
+
+// tell answers the question about the upstream.
+func (o *Offer) tell(c channel) error {
+	var known []byte
+	if o.knows != nil {
+		known = o.knows()
+	}
+	if err := c.send(packet{Upstream: known}); err != nil {
+		return err
+	}
+	return errOnlyAsked
 }
 
 // against is the reason against a takeover; "": there is none.

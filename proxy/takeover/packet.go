@@ -16,6 +16,8 @@ const protocol = 1
 
 // packet is one message; exactly one of its parts is set, Kept aside.
 type packet struct {
+	Ask      bool     `json:"ask,omitempty"` // for Upstream, in a conversation of its own
+	Upstream []byte   `json:"upstream,omitempty"`
 	Hello    *hello   `json:"hello,omitempty"`
 	Sockets  []string `json:"sockets,omitempty"` // their addresses; the descriptors come with them, in that order
 	Kept     []string `json:"kept,omitempty"`    // with Sockets: those of the service manager

@@ -428,6 +428,26 @@ func (s *stage) expectServed(c *Claim) {
 	s.hear(lns, "in between")
 }
 
+// The question about the upstream hands nothing over, and can be asked again.
+func TestUpstream(t *testing.T) {
+	s := newStage(t, func(o *Offer) { o.Knows(func() []byte { return []byte("known") }) })
+	for range 2 {
+		c := NewClaim(ClaimOptions{Name: s.name, Log: quiet(), Journal: s.dir})
+		if got, err := c.Upstream(); string(got) != "known" || err != nil {
+			t.Fatalf("got %q, %v", got, err)
+		}
+	}
+	if n := s.offer.opts.Record.Counts(); len(n) > 0 {
+		t.Errorf("counted: %v", n)
+	}
+	s.take(s.claim())
+	for _, c := range []*Claim{nil, NewClaim(ClaimOptions{Name: Name(s.dir + "/none"), Log: quiet()})} {
+		if got, err := c.Upstream(); got != nil || err != nil {
+			t.Errorf("from none: %q, %v", got, err)
+		}
+	}
+}
+
 // The first of two that come at once takes over. The other one changes nothing.
 func TestTwoAtOnce(t *testing.T) {
 	s := newStage(t)
