@@ -146,7 +146,11 @@ func (d *demotion) attempt(ctx context.Context) (end string, err error) {
 		return "", err
 	}
 	demoted = true
-	return d.settle(old, beyond)
+	end = fmt.Sprintf("demoted by the proxy; %d bytes of its stream are not in the new one's history", beyond)
+	if trouble := endDemoted(old); trouble != "" {
+		end += " (" + trouble + ")"
+	}
+	return end, nil
 }
 
 // continues makes sure that the new primary is one, and that its history left the old one's. It
@@ -183,9 +187,9 @@ func (d *demotion) continues(ctx context.Context, old *upstream.Talk) (beyond in
 	return end + 1 - parted, nil
 }
 
-// settle takes the steps after REPLICAOF. They cannot fail in a way that matters: the server takes no
+// endDemoted takes the steps after REPLICAOF. They cannot fail in a way that matters: the server takes no
 // writes.
-func (d *demotion) settle(old *upstream.Talk, beyond int64) (end string, err error) {
+func endDemoted(old *upstream.Talk) (trouble string) {
 	var failed []string
 	for _, words := range [][]string{
 		{"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"}, {"CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes"},
@@ -195,11 +199,7 @@ func (d *demotion) settle(old *upstream.Talk, beyond int64) (end string, err err
 			failed = append(failed, strings.Join(words[:2], " ")+": "+err.Error())
 		}
 	}
-	end = fmt.Sprintf("demoted by the proxy; %d bytes of its stream are not in the new one's history", beyond)
-	if len(failed) > 0 {
-		end += " (" + strings.Join(failed, "; ") + ")"
-	}
-	return end, nil
+	return strings.Join(failed, "; ")
 }
 
 // refused reports that a server refuses a command for good: the proxy's user lacks a permission.

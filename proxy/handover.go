@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -19,17 +20,23 @@ import (
 // A handover is a failover that an operator asks for (FAILOVER on the console). It loses nothing, also
 // for clients that go round the proxy.
 //
-// Valkey 9.1 has SENTINEL FAILOVER … COORDINATED, in which the servers wait for each other. Otherwise:
+// Valkey 9.1 has SENTINEL FAILOVER … COORDINATED, in which the servers wait for each other, for up to a second. It is
+// used where the proxy may not demote the old primary (failover.fence: off). Otherwise:
 //
 //  1. Commands that may write wait in the proxy, as from the first sign of any failover (suspicion.go),
 //     until no reply to an earlier one is outstanding.
 //  2. CLIENT PAUSE WRITE on the primary: the other clients' writes wait there.
 //  3. Every replica that could be promoted says itself that it has reached the primary's offset.
 //  4. SENTINEL FAILOVER.
-//  5. The new primary is put in force as after any failover (topology.go), and the old one demoted.
+//  5. As soon as a replica says that it was promoted, at or behind the offset of step 3, the old primary is made its
+//     replica. No write is lost by that, whatever the sentinels do next: none has been executed since step 2.
+//  6. The new primary is put in force, by the words of both (sentinel/judge.go). The sentinels follow a second later.
+//
+// Should the leading sentinel die between steps 4 and 6, the others find a primary that says that it is a replica, and
+// fail over once more, half a minute later, to the new primary or to one of its replicas.
 //
 // A failure up to step 3, or a refusal of step 4, undoes the steps before: nothing has happened. After
-// step 4 the sentinels decide. The pause ends by itself.
+// step 4 the sentinels decide; if step 5 fails, the new primary is the one that most of them name. The pause ends by itself.
 type handover struct {
 	srv   *Server
 	t     *topology
@@ -44,6 +51,8 @@ const (
 	drainFor, catchUpFor, moveFor = 2 * time.Second, 5 * time.Second, 30 * time.Second
 	// handoverPace is the pause between two looks.
 	handoverPace = 5 * time.Millisecond
+	// promotedFor bounds the wait of step 5 for a promotion.
+	promotedFor = 3 * time.Second
 	// demotedFor bounds the wait for the fence.
 	demotedFor = 3 * time.Second
 )
@@ -106,7 +115,10 @@ func (h *handover) run(ctx context.Context) (*admin.Failover, error) {
 		return nil, errors.New("nothing was done: the sentinels see no replica that follows the primary")
 	}
 	how := "coordinated by the servers"
-	err := h.ask(ctx, "COORDINATED")
+	err := error(&sentinel.Refusal{Text: "wrong number of arguments"})
+	if !h.srv.options().Fence {
+		err = h.ask(ctx, "COORDINATED")
+	}
 	if unknownWord(err) {
 		how = "with the writes held back by the proxy"
 		err = h.byUs(ctx)
@@ -175,10 +187,72 @@ func (h *handover) byUs(ctx context.Context) (err error) {
 			_, _ = primary.Do("CLIENT", "UNPAUSE") // the pause ends by itself, too
 		}
 	}()
-	if err := h.caughtUp(ctx, primary, o); err != nil {
+	end, err := h.caughtUp(ctx, primary, o)
+	if err != nil {
 		return err
 	}
-	return h.ask(ctx)
+	if err := h.ask(ctx); err != nil {
+		return err
+	}
+	if h.srv.options().Fence {
+		h.succeed(ctx, primary, o, end)
+	}
+	return nil
+}
+
+// paused is the end of a history whose writes are paused.
+type paused struct {
+	replID string
+	end    int64
+}
+
+// succeed is step 5. A failure leaves it to the sentinels and the fence.
+func (h *handover) succeed(ctx context.Context, primary *upstream.Talk, o upstream.Options, at paused) {
+	ctx, cancel := context.WithTimeout(ctx, promotedFor)
+	defer cancel()
+	log := h.srv.log.With("server", h.view.Primary)
+	heir := h.promoted(ctx, o, at)
+	host, port, err := net.SplitHostPort(heir)
+	if err == nil {
+		_, err = primary.Do("REPLICAOF", host, port)
+	}
+	if err != nil {
+		log.Warn("console: the old primary is not made a replica of the new one yet", "error", err)
+		return
+	}
+	h.w.Look()
+	if trouble := endDemoted(primary); trouble != "" {
+		log.Warn("console: the old primary is a replica of the new one", "trouble", trouble)
+	}
+	h.w.Look() // the first look may have met the old role
+}
+
+// promoted waits for the replica that was promoted, and returns its address; "": none was in time.
+func (h *handover) promoted(ctx context.Context, o upstream.Options, at paused) string {
+	var all []*upstream.Talk
+	var addresses []string
+	for _, r := range h.view.Replicas {
+		o.Address, o.Dialer = r.Address, nil
+		if t, err := upstream.Open(ctx, o); err == nil {
+			defer t.Close()
+			all, addresses = append(all, t), append(addresses, r.Address)
+		}
+	}
+	for {
+		for i, t := range all {
+			info, err := t.Info("replication")
+			if err != nil {
+				continue
+			}
+			from, _ := strconv.ParseInt(info["second_repl_offset"], 10, 64)
+			if info["role"] == "master" && info["master_replid2"] == at.replID && from > at.end {
+				return addresses[i]
+			}
+		}
+		if ctxtime.Sleep(ctx, handoverPace) != nil {
+			return ""
+		}
+	}
 }
 
 // drained waits until commands that may write wait, and no reply to an earlier one is outstanding.
@@ -212,30 +286,31 @@ func (w *worker) owesWrites() bool {
 
 // caughtUp waits until every replica that could be promoted has the whole stream of the primary, whose
 // writes are paused.
-func (h *handover) caughtUp(ctx context.Context, primary *upstream.Talk, o upstream.Options) error {
+func (h *handover) caughtUp(ctx context.Context, primary *upstream.Talk, o upstream.Options) (at paused, err error) {
 	ctx, cancel := context.WithTimeout(ctx, catchUpFor)
 	defer cancel()
 	info, err := primary.Info("replication")
 	if err != nil {
-		return fmt.Errorf("nothing was done: %w", err)
+		return at, fmt.Errorf("nothing was done: %w", err)
 	}
 	if info["role"] != "master" {
-		return fmt.Errorf("nothing was done: %s is a replica", h.view.Primary)
+		return at, fmt.Errorf("nothing was done: %s is a replica", h.view.Primary)
 	}
-	end, err := strconv.ParseInt(info["master_repl_offset"], 10, 64)
+	at.replID = info["master_replid"]
+	at.end, err = strconv.ParseInt(info["master_repl_offset"], 10, 64)
 	if err != nil {
-		return fmt.Errorf("nothing was done: master_repl_offset: %w", err)
+		return at, fmt.Errorf("nothing was done: master_repl_offset: %w", err)
 	}
 	for _, r := range h.view.Replicas {
 		if !r.Up {
 			continue
 		}
 		o.Address, o.Dialer = r.Address, nil
-		if err := h.reached(ctx, o, end); err != nil {
-			return fmt.Errorf("nothing was done: the replica %s: %w", r.Address, err)
+		if err := h.reached(ctx, o, at.end); err != nil {
+			return at, fmt.Errorf("nothing was done: the replica %s: %w", r.Address, err)
 		}
 	}
-	return nil
+	return at, nil
 }
 
 // reached waits until the replica at o.Address has reached an offset.

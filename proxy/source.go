@@ -98,8 +98,8 @@ func (t *topology) newSource(o *Options) source {
 	}
 	so := *o.Sentinels
 	so.Logger, so.OnChange = t.srv.log, func(*sentinel.View) { t.poke(); t.feed.poke() }
-	so.Role = func(ctx context.Context, address string) (string, error) {
-		return t.role(ctx, up, address)
+	so.Standing = func(ctx context.Context, address string) (upstream.Standing, error) {
+		return t.standing(ctx, up, address)
 	}
 	so.Timeout = min(time.Second, up.ConnectTimeout)
 	return bySentinels{sentinel.New(so)}

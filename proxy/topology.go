@@ -97,16 +97,17 @@ func (t *topology) watch(ctx context.Context, o *Options) (w source, address str
 	return w, address, err
 }
 
-// role is the role of the server at an address. The one in force is watched anyway.
-func (t *topology) role(ctx context.Context, o upstream.Options, address string) (string, error) {
+// standing is the role and the history of the server at an address. The one in force is watched anyway, while it is a
+// primary.
+func (t *topology) standing(ctx context.Context, o upstream.Options, address string) (upstream.Standing, error) {
 	if up := t.srv.up.Load(); up.Address() == address {
 		up.Recheck()
-		if info := up.Info(); info.Up && info.Role != "" {
-			return info.Role, nil
+		if info := up.Info(); info.Up && info.Role == "master" {
+			return upstream.Standing{Role: info.Role, ReplID: info.ReplID, ReplID2: info.ReplID2}, nil
 		}
 	}
 	o.Address, o.Dialer = address, nil
-	return upstream.AskRole(ctx, o)
+	return upstream.AskStanding(ctx, o)
 }
 
 // serverChanged follows a change of the server in force. Its role is a sign that no sentinel may give: one

@@ -30,10 +30,10 @@ func askSentinels(ctx context.Context, c *configs.Config, secured *secured) (*se
 	o := sentinelOptions(c, secured.sentinel)
 	o.Logger = slog.New(slog.DiscardHandler)
 	o.Timeout = c.Upstream.ConnectTimeout
-	o.Role = func(ctx context.Context, address string) (string, error) {
+	o.Standing = func(ctx context.Context, address string) (upstream.Standing, error) {
 		at := upstreamOptions(c, secured.upstream, o.Logger)
 		at.Address = address
-		return upstream.AskRole(ctx, at)
+		return upstream.AskStanding(ctx, at)
 	}
 	w := sentinel.New(*o)
 	w.Start(ctx)

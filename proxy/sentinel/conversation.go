@@ -29,6 +29,15 @@ type answer struct {
 	downAfter time.Duration
 }
 
+// listed are the addresses of the replicas.
+func (a *answer) listed() []string {
+	out := make([]string, len(a.replicas))
+	for i, r := range a.replicas {
+		out[i] = r.Address
+	}
+	return out
+}
+
 // events are the channels that announce a failover. Their text begins with the kind of the server
 // ("master mymaster 10.0.0.5 6379 …"), but for +switch-master, which begins with the name.
 var events = []string{

@@ -6,6 +6,13 @@
 //   - a majority of the sentinels that count name it (SENTINEL GET-MASTER-ADDR-BY-NAME), and
 //   - the server itself says that it is one. Sentinels name a replica before its promotion is over.
 //
+// Or the primary itself has handed over: it says that it is a replica of a server which most sentinels list as its
+// replica, and that one says that it is a primary and continues its history. A server that follows another
+// one takes no writes, so there is one primary at most, whatever the sentinels find out later. All other
+// replicas follow the new primary, through the old one, so a further failover is one like any other: its sign counts. A majority that names a third
+// server has the last word. Without that word of the old primary, a replica that was promoted is not enough: after a crash
+// the leading sentinel may die before it announces it, and the others would promote another one.
+//
 // The last primary stays the primary until both agree on another one. So a proxy that has lost the
 // sentinels goes on with the server it has, and a proxy that has never had a majority has no
 // primary.

@@ -1,13 +1,20 @@
 package sentinel
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"holdfast/proxy/upstream"
+)
 
 // voter is a sentinel that counts, with its last answer.
 type voter struct {
 	address string
-	heard   bool   // it answers
-	names   string // the address that it names as the primary; "": it does not know the name
-	sign    sign   // of a failover
+	heard   bool     // it answers
+	names   string   // the address that it names as the primary; "": it does not know the name
+	sign    sign     // of a failover
+	lists   []string // the addresses of the replicas
 }
 
 // sign is what a sentinel shows of a failover of the server at address.
@@ -18,10 +25,15 @@ type sign struct {
 
 // facts is what a judgement rests on.
 type facts struct {
-	primary string            // by the last judgement; "": none so far
-	voters  []voter           // the electorate
-	roles   map[string]string // by address, as servers last said themselves: "master" or another role
+	primary string                       // by the last judgement; "": none so far
+	voters  []voter                      // the electorate
+	roles   map[string]upstream.Standing // by address, as servers last said themselves
+	last    history                      // of the server that a majority named last while it was a primary
+	late    bool                         // primary was handed over a while ago, and a majority should name it
 }
+
+// history is the replication id that a server had as a primary.
+type history struct{ address, replID string }
 
 // verdict is a judgement.
 type verdict struct {
@@ -31,6 +43,8 @@ type verdict struct {
 	doubt     string // why primary may not be the primary for long; "": no doubt
 	certain   bool   // the doubt is not a sign of one sentinel, but a fact: primary is not believed now
 	outvoted  []string
+	from      string   // primary was handed over by this server, which a majority still names; "": it was not
+	ask       []string // the servers whose standing counts
 }
 
 // roleMaster is the role of a primary in every reply of every server.
@@ -45,20 +59,43 @@ func judge(f facts) (v verdict) {
 	if 2*votes <= len(f.voters) {
 		named = "" // no majority: the primary stays
 	}
+	heir := f.heir(cmp.Or(named, f.primary))
+	v.ask = []string{named, f.primary, heir}
 	switch {
+	case heir != "" && f.roles[heir].Role == roleMaster && f.last.replID != "" && f.roles[heir].ReplID2 == f.last.replID:
+		v.primary, v.from = heir, f.last.address
 	case named == "" || named == f.primary:
-	case f.roles[named] == roleMaster:
+	case f.roles[named].Role == roleMaster:
 		v.primary = named
 	default:
 		v.candidate = named
 	}
 	for _, s := range f.voters {
-		if named != "" && s.heard && s.names != "" && s.names != named {
+		if named != "" && s.heard && s.names != "" && s.names != named && (v.from == "" || s.names != v.primary) {
 			v.outvoted = append(v.outvoted, s.address+" names "+s.names)
 		}
 	}
 	v.doubt, v.certain = doubt(&f, &v)
 	return v
+}
+
+// heir is the known replica of which the server that was the primary says that it is one now; "": none. A majority of
+// the sentinels must list it.
+func (f *facts) heir(old string) string {
+	s := f.roles[old]
+	if old == "" || old != f.last.address || s.Role == roleMaster || s.Follows == "" {
+		return ""
+	}
+	lists := 0
+	for _, v := range f.voters {
+		if v.heard && slices.Contains(v.lists, s.Follows) {
+			lists++
+		}
+	}
+	if 2*lists <= len(f.voters) {
+		return ""
+	}
+	return s.Follows
 }
 
 // elect returns the address that most of the voters name.
@@ -78,7 +115,7 @@ func elect(voters []voter) (named string, most int) {
 
 // doubt is the reason to doubt the primary of a verdict.
 func doubt(f *facts, v *verdict) (why string, certain bool) {
-	role := f.roles[v.primary]
+	role := f.roles[v.primary].Role
 	switch {
 	case v.primary == "":
 		return "", false
@@ -89,7 +126,7 @@ func doubt(f *facts, v *verdict) (why string, certain bool) {
 		return v.primary + " says that it is a replica", true
 	}
 	for _, s := range f.voters {
-		if s.heard && s.sign.address == v.primary {
+		if s.heard && (s.sign.address == v.primary || f.late && v.from != "" && s.sign.address == v.from) {
 			return "sentinel " + s.address + " " + s.sign.what, false
 		}
 	}

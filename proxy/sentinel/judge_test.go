@@ -4,7 +4,21 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"holdfast/proxy/upstream"
 )
+
+// standingOf reads "master", "master 2<1" (a primary of history 2 that continues 1) and "slave A", a replica of A.
+func standingOf(text string) (s upstream.Standing) {
+	role, more, _ := strings.Cut(text, " ")
+	s.Role = role
+	if role == roleMaster {
+		s.ReplID, s.ReplID2, _ = strings.Cut(more, "<")
+	} else {
+		s.Follows = more
+	}
+	return s
+}
 
 // votersOf reads "A A B! - ?": a sentinel that names A, …, B as one that leads a failover of B; one
 // that knows no primary (?) and one that is silent (-).
@@ -52,10 +66,10 @@ func TestJudge(t *testing.T) {
 		{"the failover of another address", "A", "A A B!", "A=master", "A", "", "", 1},
 		{"a sign at the start", "", "A! A A", "A=master", "A", "", "s1 leads", 0},
 	} {
-		f := facts{primary: row.before, voters: votersOf(row.voters), roles: map[string]string{}}
+		f := facts{primary: row.before, voters: votersOf(row.voters), roles: map[string]upstream.Standing{}}
 		for _, r := range strings.Fields(row.roles) {
 			address, role, _ := strings.Cut(r, "=")
-			f.roles[address] = role
+			f.roles[address] = upstream.Standing{Role: role}
 		}
 		v := judge(f)
 		doubt, certain := strings.CutPrefix(row.doubt, "!")
@@ -66,6 +80,50 @@ func TestJudge(t *testing.T) {
 		}
 		if v.of != len(f.voters) {
 			t.Errorf("%s: got %d voters", row.name, v.of)
+		}
+	}
+}
+
+// The primary says that it is a replica of a known one, which is a primary and continues its history: the sentinels
+// need not say so, too.
+func TestJudgeAHandover(t *testing.T) {
+	for name, row := range map[string]struct {
+		before, voters, a, b, c string
+		unlisted, late          bool
+		primary, from, doubt    string // doubt: a part of it; with ! it is certain
+	}{
+		"handed over":                   {before: "A", voters: "A A! A", a: "slave B", b: "master 2<1", primary: "B", from: "A"},
+		"and the sentinels follow":      {before: "B", voters: "B A! A", a: "slave B", b: "master 2<1", primary: "B", from: "A"},
+		"and most of them":              {before: "B", voters: "B B A!", a: "slave B", b: "master 2<1", primary: "B"},
+		"and they name a third one":     {before: "B", voters: "C C A", a: "slave B", b: "master 2<1", c: "master 3<1", primary: "C"},
+		"without the sentinels":         {before: "A", voters: "A - -", a: "slave B", b: "master 2<1", unlisted: true, primary: "A", doubt: "!replica"},
+		"not promoted yet":              {before: "A", voters: "A A! A", a: "slave B", b: "slave A", primary: "A", doubt: "!replica"},
+		"not reached":                   {before: "A", voters: "A A! A", a: "slave B", primary: "A", doubt: "!replica"},
+		"to a server of other data":     {before: "A", voters: "A A A", a: "slave B", b: "master 9", primary: "A", doubt: "!replica"},
+		"to one that was promoted once": {before: "A", voters: "A A A", a: "slave B", b: "master 9<8", primary: "A", doubt: "!replica"},
+		"to one that is not known":      {before: "A", voters: "A A A", a: "slave B", b: "master 2<1", unlisted: true, primary: "A", doubt: "!replica"},
+		"the old one is a primary":      {before: "A", voters: "A A! A", a: "master 1", b: "master 2<1", primary: "A", doubt: "leads"},
+		"and is one again":              {before: "B", voters: "A A A", a: "master 1", b: "master 2<1", primary: "A"},
+		"the old one is not reached":    {before: "B", voters: "A A A", b: "master 2<1", primary: "B", doubt: "!name A"},
+		"another failover, later":       {before: "B", voters: "A A! A", a: "slave B", b: "master 2<1", late: true, primary: "B", from: "A", doubt: "s2 leads"},
+		"none, later":                   {before: "B", voters: "A A A", a: "slave B", b: "master 2<1", late: true, primary: "B", from: "A"},
+	} {
+		f := facts{primary: row.before, voters: votersOf(row.voters), last: history{"A", "1"}, late: row.late,
+			roles: map[string]upstream.Standing{"A": standingOf(row.a), "B": standingOf(row.b), "C": standingOf(row.c)}}
+		for i := range f.voters {
+			if !row.unlisted || i == 0 {
+				f.voters[i].lists = []string{"B", "C"}
+			}
+		}
+		v := judge(f)
+		doubt, certain := strings.CutPrefix(row.doubt, "!")
+		if v.primary != row.primary || v.from != row.from || v.certain != certain || (v.doubt == "") != (doubt == "") ||
+			!strings.Contains(v.doubt, doubt) {
+			t.Errorf("%s: got %+v", name, v)
+		}
+		f.last.replID = "" // the user may not run INFO
+		if v := judge(f); v.from != "" {
+			t.Errorf("%s: without a history: %+v", name, v)
 		}
 	}
 }

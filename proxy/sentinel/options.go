@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast/proxy/certs"
+	"holdfast/proxy/upstream"
 )
 
 // Options configure a Watcher. Addresses and Name are required.
@@ -23,9 +24,9 @@ type Options struct {
 	// TLS secures the connections to the sentinels; nil: plain.
 	TLS *certs.Client
 
-	// Role asks the server at an address for its role: "master" for a primary. It may be called from
+	// Standing asks the server at an address for its role and its history. It may be called from
 	// several goroutines at once, and returns at the end of ctx at the latest.
-	Role func(ctx context.Context, address string) (string, error)
+	Standing func(ctx context.Context, address string) (upstream.Standing, error)
 
 	// Interval is the time between two questions to a sentinel, and to the primary about its role.
 	// Zero is 1 s.

@@ -18,6 +18,10 @@ type View struct {
 	Doubt   string
 	Certain bool
 
+	// From is the server that has handed over to Primary, and that most of the sentinels may still name; "": Primary is
+	// named by them.
+	From string
+
 	// Down: most of the sentinels that count hold Primary to be down.
 	Down bool
 

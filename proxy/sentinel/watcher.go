@@ -29,8 +29,11 @@ type Watcher struct {
 	// Owned by run.
 	members []*tracked
 	primary string
-	known   map[string]string // roles, by address
-	asking  map[string]bool   // addresses whose role is being asked
+	last    history
+	handed  time.Time                    // when primary was handed over; zero: it was not, or a majority names it
+	ask     []string                     // whose standing is asked
+	known   map[string]upstream.Standing // by address
+	asking  map[string]bool              // addresses whose role is being asked
 	tick    *time.Timer
 }
 
@@ -65,15 +68,21 @@ type report struct {
 	err    error
 }
 
-// roleAnswer is a server's role; "": it was not learnt.
-type roleAnswer struct{ address, role string }
+// roleAnswer is a server's standing; without a role it was not learnt.
+type roleAnswer struct {
+	address  string
+	standing upstream.Standing
+}
+
+// handoverFor is how long the sentinels may show signs of the failover by which the primary was handed over.
+const handoverFor = 10 * time.Second
 
 // New returns a Watcher that has not begun.
 func New(o Options) *Watcher {
 	w := &Watcher{
 		o: o.withDefaults(), found: make(chan struct{}), done: make(chan struct{}),
 		reports: make(chan report), roles: make(chan roleAnswer), looks: make(chan struct{}, 1),
-		known: map[string]string{}, asking: map[string]bool{},
+		known: map[string]upstream.Standing{}, asking: map[string]bool{},
 	}
 	v := &View{Name: o.Name, Of: len(o.Addresses)}
 	for _, a := range o.Addresses {
@@ -152,7 +161,7 @@ func (w *Watcher) run(ctx context.Context) {
 			w.take(&r)
 		case r := <-w.roles:
 			delete(w.asking, r.address)
-			w.known[r.address] = r.role
+			w.known[r.address] = r.standing
 		case <-w.looks:
 			w.askRoles(ctx)
 			continue
@@ -222,10 +231,9 @@ func (w *Watcher) take(r *report) {
 	t.id, t.peers, t.last = r.answer.id, r.answer.peers, r.answer
 }
 
-// askRoles asks the primary and the candidate for their roles.
+// askRoles asks the primary and the servers that may become it for their standings.
 func (w *Watcher) askRoles(ctx context.Context) {
-	v := w.View()
-	for _, address := range []string{v.Primary, v.Candidate} {
+	for _, address := range w.ask {
 		w.askRole(ctx, address)
 	}
 }
@@ -239,12 +247,12 @@ func (w *Watcher) askRole(ctx context.Context, address string) {
 	w.talks.Go(func() {
 		asking, cancel := context.WithTimeout(ctx, w.o.Timeout)
 		defer cancel()
-		role, err := w.o.Role(asking, address)
+		standing, err := w.o.Standing(asking, address)
 		if err != nil {
 			w.o.Logger.Debug("a server does not say its role", "server", address, "error", err)
 		}
 		select {
-		case w.roles <- roleAnswer{address, role}:
+		case w.roles <- roleAnswer{address, standing}:
 		case <-ctx.Done():
 		}
 	})
@@ -253,26 +261,44 @@ func (w *Watcher) askRole(ctx context.Context, address string) {
 // judge decides by the present facts.
 func (w *Watcher) judge(ctx context.Context) {
 	counts := w.assemble(ctx)
-	f := facts{primary: w.primary, roles: w.known}
+	f := facts{primary: w.primary, roles: w.known, last: w.last,
+		late: !w.handed.IsZero() && time.Since(w.handed) > handoverFor}
 	for _, t := range w.members {
 		if slices.Contains(counts, t.address) {
-			f.voters = append(f.voters, voter{t.address, t.heard, t.last.names, t.last.sign})
+			f.voters = append(f.voters, voter{t.address, t.heard, t.last.names, t.last.sign, t.last.listed()})
 		}
 	}
 	v := judge(f)
 	before := w.View()
 	now := w.viewOf(&v, counts)
-	if v.candidate != "" && v.candidate != before.Candidate {
-		w.askRole(ctx, v.candidate)
+	w.follow(ctx, &v)
+	w.setHurry(v.candidate != "" || v.doubt != "" || v.from != "")
+	w.publish(before, now)
+}
+
+// follow takes over the consequences of a verdict for the next one.
+func (w *Watcher) follow(ctx context.Context, v *verdict) {
+	for _, address := range v.ask {
+		if !slices.Contains(w.ask, address) {
+			w.askRole(ctx, address)
+		}
 	}
+	w.ask = v.ask
 	for address := range w.known {
-		if address != v.primary && address != v.candidate {
+		if !slices.Contains(v.ask, address) {
 			delete(w.known, address)
 		}
 	}
+	switch {
+	case v.from == "":
+		w.handed = time.Time{}
+	case w.handed.IsZero():
+		w.handed = time.Now()
+	}
 	w.primary = v.primary
-	w.setHurry(v.candidate != "" || v.doubt != "")
-	w.publish(before, now)
+	if s := w.known[v.primary]; v.from == "" && v.candidate == "" && s.Role == roleMaster {
+		w.last = history{v.primary, s.ReplID}
+	}
 }
 
 // assemble begins and ends conversations, and returns the addresses of the sentinels that count.
@@ -316,7 +342,7 @@ func (w *Watcher) setHurry(on bool) {
 func (w *Watcher) viewOf(v *verdict, counts []string) *View {
 	out := &View{
 		Name: w.o.Name, Primary: v.primary, Candidate: v.candidate, Doubt: v.doubt, Certain: v.certain,
-		Votes: v.votes, Of: v.of, Outvoted: v.outvoted,
+		From: v.from, Votes: v.votes, Of: v.of, Outvoted: v.outvoted,
 	}
 	down := 0
 	for _, t := range w.members {
@@ -363,7 +389,11 @@ func (w *Watcher) publish(before, now *View) {
 // log logs the news of a View, for operators.
 func (w *Watcher) log(before, now *View) {
 	log := w.o.Logger.With("name", now.Name)
-	if now.Primary != before.Primary {
+	switch {
+	case now.Primary != before.Primary && now.From != "":
+		log.Info("the primary says that it is a replica of its own replica, which is a primary now", "primary", now.Primary,
+			"before", now.From)
+	case now.Primary != before.Primary:
 		log.Info("the sentinels and the server agree on the primary", "primary", now.Primary,
 			"before", before.Primary, "votes", now.Votes, "sentinels", now.Of)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"holdfast/proxy/proxytest"
+	"holdfast/proxy/upstream"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 // servers are servers that say their role.
 type servers struct {
 	mu    sync.Mutex
-	roles map[string]string
+	roles map[string]string // "master history<continues", "slave of address"
 	asked []string
 }
 
@@ -31,14 +32,14 @@ func (s *servers) set(address, role string) {
 	s.roles[address] = role
 }
 
-func (s *servers) role(_ context.Context, address string) (string, error) {
+func (s *servers) standing(_ context.Context, address string) (out upstream.Standing, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked = append(s.asked, address)
 	if s.roles[address] == "" {
-		return "", errors.New("unreachable")
+		return out, errors.New("unreachable")
 	}
-	return s.roles[address], nil
+	return standingOf(s.roles[address]), nil
 }
 
 // scene is a Watcher with fake sentinels and servers: A is a primary, B a replica.
@@ -65,7 +66,7 @@ func newScene(t *testing.T, sentinels, configured int) *scene {
 	}
 	sc.listAll(sc.s...)
 	sc.Watcher = New(Options{
-		Addresses: addresses, Name: "m", Role: sc.servers.role, Interval: 20 * time.Millisecond,
+		Addresses: addresses, Name: "m", Standing: sc.servers.standing, Interval: 20 * time.Millisecond,
 		Hurry: 5 * time.Millisecond, Timeout: time.Minute, MaxBackoff: 10 * time.Millisecond,
 		Logger: slog.New(slog.DiscardHandler),
 		OnChange: func(v *View) {

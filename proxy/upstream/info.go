@@ -37,6 +37,7 @@ type Info struct {
 	RunID      string // changes with each start of the server
 	Role       string // in INFO's words: "master" or "slave"
 	ReplID     string // replication id
+	ReplID2    string // of the history that it continues
 	Loading    bool   // the server is loading its data and answers most commands -LOADING
 	Cluster    bool   // cluster mode is on
 	Sentinel   bool   // the server is a sentinel, which holds no data
@@ -184,7 +185,7 @@ func (i *Info) applyInfo(f map[string]string) {
 		}
 	}
 	i.VersionNum = versionNum(i.Version)
-	i.RunID, i.Role, i.ReplID = f["run_id"], f["role"], f["master_replid"]
+	i.RunID, i.Role, i.ReplID, i.ReplID2 = f["run_id"], f["role"], f["master_replid"], f["master_replid2"]
 	i.Loading = f["loading"] == "1" || f["async_loading"] == "1"
 	i.Cluster = f["cluster_enabled"] == "1" || f["redis_mode"] == "cluster"
 	i.Sentinel = f["redis_mode"] == "sentinel" || f["server_mode"] == "sentinel"
