@@ -9,6 +9,7 @@ import (
 
 	"holdfast/configs"
 	"holdfast/journal"
+	"holdfast/journal/keyspace"
 	"holdfast/journal/quantity"
 	"holdfast/journal/repair"
 )
@@ -240,6 +241,23 @@ func (r *repairing) item(i repair.Item) {
 	fmt.Fprintln(r.c.stdout, text)
 }
 
+// later returns an incident behind the repaired one that is open as well, if there are conflicts; else 0.
+func (r *repairing) later(rep *repair.Report) int {
+	if rep.Conflicts == 0 {
+		return 0
+	}
+	view, err := journal.Salvage(nil, r.cfg.Journal.Dir)
+	if err != nil {
+		return 0
+	}
+	for _, in := range view.Incidents() {
+		if in.N > rep.Incident.N && in.Open() {
+			return in.N
+		}
+	}
+	return 0
+}
+
 // report prints the outcome.
 func (r *repairing) report(rep *repair.Report, closed bool, err error) error {
 	if *r.asJSON {
@@ -260,6 +278,14 @@ func (r *repairing) report(rep *repair.Report, closed bool, err error) error {
 	if rep.Verdict == journal.Lost && err == nil && !closed {
 		fmt.Fprintf(r.c.stdout, "incident %d is recorded as lost; without --dry-run the command puts back\n",
 			rep.Incident.N)
+	}
+	var full *keyspace.NoRoomError
+	if n := rep.Incident.N; err != nil && rep.Touched > 0 && !r.o.DryRun && !errors.As(err, &full) {
+		fmt.Fprintf(r.c.stdout, "incident %d stays open; run the same command again: it goes on from there\n", n)
+	}
+	if n := r.later(rep); n > 0 {
+		fmt.Fprintf(r.c.stdout, "incident %d, after this one, is open, too: keys that the server lost then are conflicts "+
+			"here; repair that one first, then run this command again\n", n)
 	}
 	if closed {
 		fmt.Fprintf(r.c.stdout, "done: incident %d is closed, after %.1f s\n", rep.Incident.N,

@@ -28,6 +28,8 @@ type Options struct {
 	Sign, SignValue string
 	// Pace bounds the load on the target; nil: no bound.
 	Pace *Pace
+	// Room ends Sync after a batch for which the target has evicted keys; nil: it may evict.
+	Room *Room
 }
 
 // The sizes of batches: larger ones where Compared takes time for each batch.
@@ -65,13 +67,16 @@ type syncing struct {
 	report func(Result) error
 	temps  map[Key]bool // temporary names of large values that were begun and not renamed
 	each   int64        // bytes of a key of the last batches
+	wrote  bool         // in this batch
+	noRoom error        // the target takes no more writes
 }
 
 // Sync compares keys and, where Decide says so, makes the target's equal to the source's. report is
 // called once for each key, even for one that comes twice.
 //
-// It ends with the keys, with the first error of keys or report, with ctx, or with a *[LinkError].
-// A key without a Result was not written.
+// It ends with the keys, with the first error of keys or report, with ctx, with a *[LinkError], or with
+// a *[NoRoomError] behind a batch that the target refused for lack of room, or evicted keys for. A key
+// without a Result was not written.
 func Sync(ctx context.Context, o Options, keys iter.Seq2[Key, error], report func(Result) error) error {
 	y := &syncing{Options: o, ctx: ctx, report: report, temps: make(map[Key]bool)}
 	err := y.run(keys)
@@ -109,8 +114,14 @@ const maxRounds = 4
 // large ones always alone.
 func (y *syncing) batch(jobs []*job) error {
 	err := y.Pace.wait(y.ctx, len(jobs))
+	y.wrote = false
 	for err == nil && len(jobs) > 0 {
-		jobs, err = y.together(jobs)
+		if jobs, err = y.together(jobs); err == nil {
+			err = y.noRoom
+		}
+	}
+	if err == nil && y.wrote {
+		err = y.Room.Check(y.ctx)
 	}
 	return err
 }
@@ -351,6 +362,12 @@ func (y *syncing) finish(j *job, outcome Outcome, reason error) error {
 		return nil
 	}
 	j.done = true
+	var no ReplyError
+	if outcome == Failed && errors.As(reason, &no) && refusesAll(no) {
+		y.noRoom = &NoRoomError{Address: y.Target.Address(), Refused: no}
+		return nil
+	}
+	y.wrote = y.wrote || outcome == Written
 	return y.report(Result{Comparison: j.Comparison, Outcome: outcome, Reason: reason,
 		Verified: j.verified})
 }

@@ -49,7 +49,6 @@ func (m *merging) functions(ctx context.Context, theirs keyspace.Endpoint) error
 			wrote = wrote || did
 		}
 	}
-	m.report.Functions = false
 	if !wrote {
 		return nil
 	}

@@ -47,11 +47,14 @@ func (r *run) merge(ctx context.Context, theirs *scratch.Server) (err error) {
 		return err
 	}
 	m := &merging{run: r, source: source, target: target}
+	if m.room, err = keyspace.NewRoom(ctx, target); err != nil {
+		return err
+	}
 	r.at(phaseMerge, 0)
 	if err := r.pile.each(func(part map[keyspace.Key]*entry) error { return m.part(ctx, part) }); err != nil {
 		return err
 	}
-	if r.report.Functions {
+	if r.functions {
 		if err := m.functions(ctx, theirs.Endpoint); err != nil {
 			return err
 		}
@@ -131,6 +134,7 @@ const catchUpTimeout = 5 * time.Second
 type merging struct {
 	*run
 	source, target *keyspace.Server
+	room           *keyspace.Room
 	keys           map[keyspace.Key]*entry // of the loaded part
 	why            map[keyspace.Key]string // of the conflicts
 	looked         int64
@@ -143,7 +147,7 @@ func (m *merging) part(ctx context.Context, part map[keyspace.Key]*entry) error 
 	for _, k := range sorted(part) {
 		switch e := part[k]; {
 		case !e.touched || stream.IsOwn(k.Name):
-		case e.settled:
+		case e.settled && m.room.Evicted() == 0:
 			m.report.Touched++
 			m.report.Settled++
 		default:
@@ -152,7 +156,7 @@ func (m *merging) part(ctx context.Context, part map[keyspace.Key]*entry) error 
 		}
 	}
 	return keyspace.Sync(ctx, keyspace.Options{Source: m.source, Target: m.target, Decide: m.decide,
-		Base: m.base, Pace: m.pace, Sign: SignKey, SignValue: signOf(&m.branch.in)},
+		Base: m.base, Pace: m.pace, Room: m.room, Sign: SignKey, SignValue: signOf(&m.branch.in)},
 		keyspace.KeysOf(keys), m.take)
 }
 
@@ -169,6 +173,12 @@ const (
 
 // rule is the three-way merge, for a key of which ours is not theirs.
 func (m *merging) rule(k keyspace.Key, c *keyspace.Comparison) (decision, string) {
+	switch settled := m.keys[k].settled; {
+	case settled && c.Relation == keyspace.Missing:
+		return conflict, "gone since a repair put it back: evicted, or deleted by a client"
+	case settled:
+		return leaveOurs, ""
+	}
 	written := m.keys[k].written || m.sinceW[-1] || m.sinceW[k.DB]
 	if d, clear := m.clear(c, written); clear {
 		return d, ""
@@ -253,6 +263,7 @@ func (m *merging) take(res keyspace.Result) error {
 	case res.Relation == keyspace.Same:
 		rep.Same++
 		switch e := m.keys[res.Key]; {
+		case e.settled: // whatever clients have done on top
 		case e.added && e.addedTo:
 			rep.Conflicts++
 			m.item(res.Key, "conflict", "equal by chance: both histories have added to it, or taken from it")
@@ -261,6 +272,9 @@ func (m *merging) take(res keyspace.Result) error {
 			m.item(res.Key, "conflict", "equal, perhaps by chance: the lost branch has added to it, or taken "+
 				"from it, and so may "+m.branch.unseen+", which the journal has not seen")
 		}
+		return nil
+	case asked && why == "" && m.keys[res.Key].settled:
+		rep.Settled++
 		return nil
 	case asked && why == "":
 		rep.Ours++
@@ -342,6 +356,10 @@ func (m *merging) verify(ctx context.Context) error {
 			})
 	})
 	if err != nil || len(differ) == 0 {
+		return err
+	}
+	// The stream does not tell an eviction from a client's DEL.
+	if err := m.room.Check(ctx); err != nil {
 		return err
 	}
 	return m.explain(ctx, differ)

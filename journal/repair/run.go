@@ -22,18 +22,19 @@ var ErrLive = errors.New("the server cannot be repaired")
 // run is one repair. It belongs to one goroutine.
 type run struct {
 	Options
-	report Report
-	branch *lostBranch
-	view   *journal.View
-	pile   *pile
-	wholes map[int]bool // databases that are compared as a whole; -1: all
-	sinceW map[int]bool // databases that the live history changed as a whole
-	pace   *keyspace.Pace
-	began  time.Time
-	upTo   journal.Position  // end of the live history read so far
-	libs   map[string]string // libraries of functions where the histories part; nil: unknown
-	spared removed           // keys that are gone on the live server, and that a feed does not need
-	word   journal.Feeding   // about feeds of this incident; N 0: none
+	report    Report
+	branch    *lostBranch
+	view      *journal.View
+	pile      *pile
+	wholes    map[int]bool // databases that are compared as a whole; -1: all
+	sinceW    map[int]bool // databases that the live history changed as a whole
+	pace      *keyspace.Pace
+	began     time.Time
+	upTo      journal.Position  // end of the live history read so far
+	functions bool              // the lost branch may have changed libraries of functions
+	libs      map[string]string // libraries of functions where the histories part; nil: unknown
+	spared    removed           // keys that are gone on the live server, and that a feed does not need
+	word      journal.Feeding   // about feeds of this incident; N 0: none
 }
 
 // Run repairs an incident. The report comes with an error, too, up to that point. Without one,
@@ -163,7 +164,7 @@ const liveTimeout = 10 * time.Second
 func (r *run) readTail(ctx context.Context) error {
 	r.at(phaseTail, 0)
 	if r.branch.whole {
-		r.wholes[-1], r.report.Functions = true, true
+		r.wholes[-1], r.functions = true, true
 		if r.branch.kind == fromNothing {
 			r.libs = map[string]string{}
 		}
@@ -182,7 +183,7 @@ func (r *run) readTail(ctx context.Context) error {
 	}
 	t.whole = func(db int) { r.wholes[db] = true }
 	err := r.branch.tail(ctx, r.view, t)
-	r.report.Functions = t.functions // until they are compared
+	r.functions = t.functions
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
@@ -228,7 +229,7 @@ func (r *run) takeBase(ctx context.Context, at wire.Endpoint) error {
 		return err
 	}
 	defer s.Close()
-	if r.report.Functions {
+	if r.functions {
 		if r.libs, err = libraries(ctx, at); err != nil {
 			return err
 		}
