@@ -144,7 +144,8 @@ func TestJournalIsLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = srv.Run(context.Background())
-	if err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "pid ") {
+	if err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "pid ") ||
+		!strings.Contains(err.Error(), "give this one a journal.dir of its own") {
 		t.Errorf("Run: %v", err)
 	}
 }

@@ -147,6 +147,7 @@ func TestJournalUsage(t *testing.T) {
 		{"restore --dir x --end --listen 5", exitUsage, "-listen: "},
 		{"restore --dir x --end --target a:1 --advertise b:2", exitUsage, "-advertise goes with"},
 		{"restore --dir x --end --listen :0 --force", exitUsage, "-force goes with"},
+		{"restore --dir x --end --target ADDRESS", exitUsage, "ADDRESS stands for the server to rebuild"},
 		{"restore --dir x --end --target http://a", exitUsage, `-target: "http" is not redis`},
 		{"restore --dir x --end --target rediss://a?cert=x", exitUsage, "cert and key go together"},
 		{"restore --dir x --end --target redis://a/5", exitUsage, "all databases"},

@@ -115,6 +115,9 @@ func parseServer(flag, text, passwordFile string) (target, error) {
 }
 
 func (t *target) parseURL(text string) error {
+	if text == "ADDRESS" {
+		return fmt.Errorf("ADDRESS stands for the server to rebuild: an empty one, such as redis://10.0.0.9:6379")
+	}
 	if !strings.Contains(text, "://") {
 		text = "redis://" + text
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -77,15 +78,17 @@ func readLook(info map[string]string) look {
 // holds words the target's content: "db0: 5 keys, db3: 1 key"; empty for nothing.
 func (l look) holds() string {
 	var out []string
-	for db, n := range l.keys {
-		out = append(out, fmt.Sprintf("%s: %s", db, quantity.Of(n, "key")))
+	for _, db := range slices.SortedFunc(maps.Keys(l.keys), byNumber) {
+		out = append(out, fmt.Sprintf("%s: %s", db, quantity.Of(l.keys[db], "key")))
 	}
-	slices.Sort(out)
 	if n, _ := strconv.ParseInt(l.info["number_of_functions"], 10, 64); n > 0 { // 7.0 and later say it
 		out = append(out, quantity.Of(n, "function"))
 	}
 	return strings.Join(out, ", ")
 }
+
+// byNumber orders db2 before db10.
+func byNumber(a, b string) int { return cmp.Or(len(a)-len(b), strings.Compare(a, b)) }
 
 // deadEnd reports whether nothing answers at an address.
 func (t *target) deadEnd(ctx context.Context, address string) bool {

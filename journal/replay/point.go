@@ -79,7 +79,8 @@ func Locate(ctx context.Context, view *journal.View, sel Selector,
 	switch other := branches(view, tl); {
 	case other == "":
 	case errors.Is(err, ErrNoPoint) || errors.Is(err, journal.ErrNoBase):
-		return nil, fmt.Errorf("%w; what the present history does not contain: %s", err, other)
+		return nil, fmt.Errorf("%w; what the present history does not contain (--timeline "+
+			"N looks there): %s", err, other)
 	case err == nil && sel.Kind == AtOffset:
 		p.addNote(branchesAt(view, tl, sel.Offset))
 	}
@@ -161,8 +162,8 @@ func (f *finder) atTime(ctx context.Context, at time.Time) (*Point, error) {
 			return nil, err
 		}
 		if first == everything && at.After(latest) {
-			return nil, fmt.Errorf("%w: %s is after the last byte that is held, of %s (offset %d); the "+
-				"end takes that", ErrNoPoint, at.Format(time.RFC3339Nano),
+			return nil, fmt.Errorf("%w: %s is after the last byte that is held, of %s (offset %d); "+
+				"the end of the journal is --end", ErrNoPoint, at.Format(time.RFC3339Nano),
 				latest.Format(time.RFC3339Nano), f.tl.End)
 		}
 		return p, f.noteClock(ctx, p, at, first)

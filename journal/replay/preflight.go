@@ -106,6 +106,12 @@ func (t *target) preflight(ctx context.Context) (*Preflight, error) {
 		p.refuse("server", ErrTarget, "its INFO is not that of a server")
 		return p, &PreflightError{p}
 	}
+	if isProxy, err := t.isProxy(ctx); err != nil {
+		return p, err
+	} else if isProxy {
+		p.refuse("server", ErrTarget, "it is a proxy; give the address of the server behind it")
+		return p, &PreflightError{p}
+	}
 	t.before = p.before
 	if err := t.checkTail(p); err != nil {
 		return p, err
@@ -127,6 +133,20 @@ func (t *target) preflight(ctx context.Context) (*Preflight, error) {
 		return p, &PreflightError{p}
 	}
 	return p, nil
+}
+
+// isProxy reports whether a proxy answers, whose rules and reserved databases stand between the restore and the
+// server. HOLDFAST is a command of its own, and unknown to every server.
+func (t *target) isProxy(ctx context.Context) (bool, error) {
+	_, err := t.conn.Do(ctx, "HOLDFAST", "ACK")
+	var reply wire.Error
+	if errors.As(err, &reply) {
+		return false, nil
+	}
+	if err != nil {
+		return false, t.refused("HOLDFAST", err)
+	}
+	return true, nil
 }
 
 // checkState checks the target's role and content.

@@ -8,6 +8,7 @@ import (
 
 	"holdfast/journal"
 	"holdfast/journal/internal/wire"
+	"holdfast/journal/quantity"
 )
 
 func (c *court) weigh(ctx context.Context) (*ruling, error) {
@@ -152,9 +153,18 @@ func (c *court) empty(ctx context.Context) (*ruling, error) {
 	case err == nil && c.mayHaveRemoved(tr.tail):
 		return nil, nil
 	}
-	r := c.lost(c.cur.Start, c.cur.Start, "the server is empty: it was started without its data")
+	r := c.lost(c.cur.Start, c.cur.Start, "%s", whyEmpty(c.evicted))
 	r.whole, r.keys = true, before.Total()
 	return r, nil
+}
+
+// whyEmpty words the reason, by the keys that the server has evicted since its start; -1: unknown.
+func whyEmpty(evicted int64) string {
+	if evicted > 0 {
+		return fmt.Sprintf("the server is empty: it has evicted %s since it was started (maxmemory)",
+			quantity.Of(evicted, "key"))
+	}
+	return "the server is empty: it was started without its data"
 }
 
 // emptied reports whether a tail has flushed every database that had keys, or has some: the tail

@@ -1,6 +1,7 @@
 package tap
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -144,5 +145,14 @@ func TestMarkValues(t *testing.T) {
 	}
 	if got := parseMark(long); len(got) != maxMarks || got[0].replID[0] != 'h' {
 		t.Errorf("%v", got)
+	}
+}
+
+func TestWhyEmpty(t *testing.T) {
+	for evicted, want := range map[int64]string{-1: "started without its data", 0: "started without its data",
+		2871: "it has evicted 2871 keys since"} {
+		if got := whyEmpty(evicted); !strings.Contains(got, want) {
+			t.Errorf("%d: %s", evicted, got)
+		}
 	}
 }

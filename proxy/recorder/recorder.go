@@ -83,7 +83,10 @@ func Open(o Options, up upstream.Options, log *slog.Logger) (*Recorder, error) {
 		return nil, nil
 	}
 	r := &Recorder{log: log, name: up.ClientName, events: &eventLog{log: log, dir: o.Dir}}
-	if err := r.openOrMove(o); err != nil {
+	if err := r.openOrMove(o); errors.Is(err, journal.ErrLocked) {
+		return nil, fmt.Errorf("journal: %w: a proxy records there already; stop that one, replace it by serve "+
+			"--takeover, or give this one a journal.dir of its own", err)
+	} else if err != nil {
 		return nil, fmt.Errorf("journal in %s: %w", o.Dir, err)
 	}
 	if err := r.attach(o, up); err != nil {
