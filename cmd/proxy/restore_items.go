@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -26,6 +29,7 @@ type keysView struct {
 	Items    []itemView       `json:"items"` // all keys that are not the same; written one by one
 	Plan     planView         `json:"plan"`
 	Span     *putback.Span    `json:"changed_between,omitempty"`
+	Names    map[string]int64 `json:"commands,omitempty"` // of the span
 	Into     string           `json:"into"`
 	Scratch  string           `json:"scratch"`
 	Recorded bool             `json:"recorded"` // the journal records the server that they go into
@@ -40,10 +44,14 @@ type keysView struct {
 type itemPrinter struct {
 	w      io.Writer
 	asJSON bool
+	keeps  bool // conflicts, unless --conflicts replace
 	n      int
+	lines  [2]int // of keys that were or would be written, and of those that were not
+	hidden int    // keys without a line
 }
 
-// maxItemLines bounds the keys in output for people; JSON holds all of them.
+// maxItemLines bounds the lines of each of the two kinds: a conflict does not drown in the written keys. JSON
+// holds all of them.
 const maxItemLines = 100
 
 func (p *itemPrinter) print(i putback.Item) error {
@@ -51,11 +59,12 @@ func (p *itemPrinter) print(i putback.Item) error {
 	if p.asJSON {
 		return p.printJSON(i)
 	}
-	switch {
-	case p.n == maxItemLines+1:
-		_, err := fmt.Fprintln(p.w, "  ...")
-		return err
-	case p.n > maxItemLines:
+	kind := 0
+	if i.Action >= putback.Conflicted {
+		kind = 1
+	}
+	if p.lines[kind]++; p.lines[kind] > maxItemLines {
+		p.hidden++
 		return nil
 	}
 	text := fmt.Sprintf("  %-9s db%d %s", i.Action, i.Key.DB, word([]byte(i.Key.Name)))
@@ -108,6 +117,24 @@ func (p *itemPrinter) end(v keysView) error {
 	return err
 }
 
+// maxNames bounds the names of commands in a line.
+const maxNames = 8
+
+// namesText lists commands, the most frequent ones first.
+func namesText(names map[string]int64) string {
+	sorted := slices.SortedFunc(maps.Keys(names), func(a, b string) int {
+		return cmp.Or(cmp.Compare(names[b], names[a]), strings.Compare(a, b))
+	})
+	var out []string
+	for _, name := range sorted[:min(len(sorted), maxNames)] {
+		out = append(out, quantity.Grouped(names[name])+" "+strings.ToUpper(name))
+	}
+	if rest := len(sorted) - len(out); rest > 0 {
+		out = append(out, "and "+quantity.Of(rest, "other command"))
+	}
+	return strings.Join(out, ", ")
+}
+
 func (p *itemPrinter) endText(v keysView) error {
 	var counts []string
 	for a := putback.Same; a <= putback.Unproven; a++ {
@@ -115,10 +142,22 @@ func (p *itemPrinter) endText(v keysView) error {
 			counts = append(counts, fmt.Sprintf("%s %s", quantity.Grouped(n), a))
 		}
 	}
+	if len(counts) == 0 && !v.Done && !v.DryRun {
+		return nil // no key was compared
+	}
 	if len(counts) == 0 {
 		counts = append(counts, "none matches")
 	}
+	if len(v.Names) > 0 {
+		fmt.Fprintf(p.w, "the stretch has %s\n", namesText(v.Names))
+	}
+	if p.hidden > 0 {
+		fmt.Fprintf(p.w, "  and %s more; --json names all of them\n", quantity.Grouped(p.hidden))
+	}
 	fmt.Fprintf(p.w, "keys: %s\n", strings.Join(counts, ", "))
+	if p.keeps && v.Keys[putback.Conflicted.String()] > 0 {
+		fmt.Fprintln(p.w, "a conflict keeps its present value; --conflicts replace sets it back to the point, too")
+	}
 	switch {
 	case v.DryRun:
 		_, err := fmt.Fprintln(p.w, "dry run: nothing was written")
@@ -126,7 +165,7 @@ func (p *itemPrinter) endText(v keysView) error {
 	case !v.Done:
 		return nil
 	}
-	_, err := fmt.Fprintf(p.w, "done: each of them was compared again with the point, after %.1f s\n",
+	_, err := fmt.Fprintf(p.w, "done: each written key was compared again with the point, after %.1f s\n",
 		v.Seconds)
 	return err
 }

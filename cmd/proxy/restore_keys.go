@@ -18,11 +18,12 @@ import (
 
 // A keysFlags selects the keys to restore, the point and the server.
 type keysFlags struct {
-	globs                               []string
-	dbs                                 []int
-	changed, into, conflicts, deadlines *string
-	rate                                *float64
-	scratch                             scratchFlag
+	globs                      []string
+	dbs                        []int
+	changed, by                *string
+	into, conflicts, deadlines *string
+	rate                       *float64
+	scratch                    scratchFlag
 }
 
 func addKeysFlags(f *flag.FlagSet) *keysFlags {
@@ -31,6 +32,8 @@ func addKeysFlags(f *flag.FlagSet) *keysFlags {
 			"changed: `A,B`, each\nan OFFSET, a TIME or event:N; \"A,\" is up to now; an OFFSET or\n"+
 			"event:N alone is that command (a transaction as a whole) or event. Unless a point is\n"+
 			"given, they become what they were before A"),
+		by: f.String("changed-by", "", "with --changed-between: only the keys that its commands of a name like "+
+			"`GLOB`\nchanged, such as rename*; one that others have written since A, too, is a conflict"),
 		into: f.String("into", "", "with --keys or --changed-between: the server that gets them and keeps "+
 			"everything\nelse: `URL`, as for --target, or live: the upstream of --config"),
 		conflicts: f.String("conflicts", "skip", "one of `skip|replace|list`, for keys that others have written since the "+
@@ -66,6 +69,8 @@ func (k *keysFlags) check(r *restoration) error {
 	switch {
 	case !k.given() && (*k.into != "" || len(k.dbs) > 0):
 		return usagef("--into and --db go with --keys or --changed-between")
+	case *k.by != "" && *k.changed == "":
+		return usagef("--changed-by goes with --changed-between")
 	case !k.given():
 		return nil
 	case *k.into == "":
@@ -194,7 +199,7 @@ func (r *restoration) restoreKeys(ctx context.Context, k *keysFlags, which journ
 	if err != nil {
 		return err
 	}
-	printer := &itemPrinter{w: r.c.stdout, asJSON: *r.asJSON}
+	printer := &itemPrinter{w: r.c.stdout, asJSON: *r.asJSON, keeps: o.Conflicts != putback.Replace}
 	o.Report = func(i putback.Item) error {
 		r.shown.done()
 		return printer.print(i)
@@ -211,6 +216,7 @@ func (r *restoration) restoreKeys(ctx context.Context, k *keysFlags, which journ
 		err = errNoKeys
 	}
 	v.Scratch, v.Recorded, v.Done = sum.Scratch, sum.Recorded, err == nil && !*r.dryRun
+	v.Names = sum.Names
 	v.Seconds, v.Paused = sum.Took.Seconds(), sum.Paused.Seconds()
 	for a, n := range sum.Count {
 		if n > 0 {
@@ -246,6 +252,9 @@ func (r *restoration) keysOptions(ctx context.Context, k *keysFlags, which journ
 	from, to, err := k.bounds(r.now)
 	if err != nil {
 		return o, err
+	}
+	if *k.by != "" {
+		o.By = matcher([]string{strings.ToLower(*k.by)})
 	}
 	o.Span = new(putback.Span)
 	if o.Span.From, err = r.locate(ctx, &from, line); err != nil {

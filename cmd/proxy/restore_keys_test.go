@@ -3,12 +3,15 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"holdfast/journal/keyspace"
+	"holdfast/journal/putback"
 	"holdfast/proxy/proxytest"
 )
 
@@ -67,6 +70,7 @@ func TestRestoreKeys(t *testing.T) {
 	}
 	out := mustRun(t, append([]string{"restore", "--server-bin", srv.Binary.Path, "--rate", "10000"}, live...)...)
 	for _, want := range []string{"\nkeys: 1 put back, 49 replaced, 1 conflict\n", "\ndone: ",
+		"\nthe stretch has 50 SET, 1 DEL\n", "\na conflict keeps its present value; --conflicts replace ",
 		"\n  conflict  db0 user:7 (value): another command has written it since the point\n",
 		"\n  put back  db0 \"bin\\xff\"\n", "\n  replaced  db0 user:1 (value)\n"} {
 		if !strings.Contains(out, want) {
@@ -120,7 +124,8 @@ func TestRestoreKeysUsage(t *testing.T) {
 		"--keys a --into live --end", "--keys a --into x --end --target y", "--changed-between , --into x",
 		"--changed-between event:x --into x", "--changed-between 1,x --into x",
 		"--keys a --into x --end --conflicts maybe", "--keys a --into x --end --ttl never",
-		"--keys a --into x --end --rate -1", "--keys a --into x --end --scratch y --server-bin z",
+		"--keys a --into x --end --rate -1", "--keys a --changed-by set --into x --end",
+		"--keys a --into x --end --scratch y --server-bin z",
 		"--keys a --into ftp://x --end", "--keys a --db x --into x --end",
 	} {
 		code, _, stderr := execute(t, append([]string{"restore", "--dir", t.TempDir()}, strings.Fields(args)...)...)
@@ -209,5 +214,50 @@ func TestRestoreKeysOfOneCommand(t *testing.T) {
 		"--changed-between", end+","+end, "--into", "live")
 	if code != exitFailed || !strings.Contains(stderr, "no command is there") {
 		t.Errorf("an empty stretch: %d %s", code, stderr)
+	}
+}
+
+// TestItemLines names a conflict behind many keys that are put back.
+func TestItemLines(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	p := &itemPrinter{w: &out, keeps: true}
+	for i := range 250 {
+		if err := p.print(putback.Item{Key: keyspace.Key{Name: fmt.Sprint("k:", i)}, Action: putback.PutBack}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.print(putback.Item{Key: keyspace.Key{Name: "z"}, Action: putback.Conflicted, Why: errors.New("why")}); err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]int64{"expire": 1200, "set": 3}
+	if err := p.end(keysView{Keys: map[string]int64{"put back": 250, "conflict": 1}, Names: names}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"  conflict  db0 z: why\n", "  and 150 more; --json names all of them\n",
+		"the stretch has 1,200 EXPIRE, 3 SET\n", "keys: 250 put back, 1 conflict\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+}
+
+// TestRestoreIntoAProxy names the wrong servers: the proxy's own address, and a replica.
+func TestRestoreIntoAProxy(t *testing.T) {
+	t.Parallel()
+	srv, p := recording(t, "")
+	srv.MustDo("SET", "a", 1)
+	p.recordedAll(srv)
+	code, _, stderr := execute(t, "restore", "--dir", p.folder(), "--end", "--force", "--target", p.addr)
+	if code != exitFailed || !strings.Contains(stderr, "it is a proxy; give the address of the server behind it") {
+		t.Errorf("a proxy: %d %s", code, stderr)
+	}
+	replica := proxytest.StartServer(t)
+	replica.MustDo("REPLICAOF", "127.0.0.1", srv.Port)
+	code, stdout, stderr := execute(t, "restore", "--dir", p.folder(), "--end", "--keys", "a", "--into", replica.Addr,
+		"--server-bin", srv.Binary.Path)
+	if code != exitFailed || strings.Contains(stdout, "keys: ") ||
+		!strings.Contains(stderr, "is a replica of "+srv.Addr+"; write to that, its primary") {
+		t.Errorf("a replica: %d %s%s", code, stdout, stderr)
 	}
 }

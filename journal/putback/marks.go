@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"holdfast/journal/keyspace"
@@ -37,10 +38,12 @@ type marks struct {
 	// Databases whose every key may have been touched; -1: all of them.
 	within, outside map[int]bool
 	full            bool
+	by              func(name string) bool // of the span's commands; nil: all
+	names           map[string]int64       // of the span's commands that touch keys
 }
 
-func newMarks(point int64, span Span) *marks {
-	return &marks{span: span, point: point, keys: make(map[keyspace.Key]*mark),
+func newMarks(point int64, span Span, by func(name string) bool) *marks {
+	return &marks{span: span, point: point, by: by, names: make(map[string]int64), keys: make(map[keyspace.Key]*mark),
 		within: make(map[int]bool), outside: make(map[int]bool)}
 }
 
@@ -52,8 +55,10 @@ func (m *marks) take(c *stream.Command) error {
 	if c.Start < m.point || len(c.Args) == 0 {
 		return nil
 	}
-	within := c.Start >= m.span.From && c.Start < m.span.To
+	inSpan, touched := c.Start >= m.span.From && c.Start < m.span.To, false
+	within := inSpan && (m.by == nil || m.by(nameOf(c)))
 	c.Touches(func(db int, name []byte) {
+		touched = touched || !isOwn(string(name))
 		k := m.keys[keyspace.Key{DB: db, Name: string(name)}]
 		if k == nil {
 			k = m.add(keyspace.Key{DB: db, Name: string(name)}, c.Start)
@@ -62,18 +67,24 @@ func (m *marks) take(c *stream.Command) error {
 			k.note(c, within)
 		}
 	}, func(db int) {
+		touched = true
 		if within {
 			m.within[db] = true
 		} else {
 			m.outside[db] = true
 		}
 	})
+	if inSpan && touched {
+		m.names[nameOf(c)]++
+	}
 	if m.full {
 		return fmt.Errorf("%w: the commands from offset %d to %d touch more than %d: restore the "+
 			"point into another server instead", ErrTooMany, m.span.From, m.span.To, MaxKeys)
 	}
 	return nil
 }
+
+func nameOf(c *stream.Command) string { return strings.ToLower(string(c.Args[0])) }
 
 // add begins to track a key. One that only commands behind the span touch is of no interest, unless
 // the span may have touched any key.

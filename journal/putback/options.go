@@ -37,6 +37,9 @@ type Options struct {
 	// Span chooses the keys that commands of a part of the stream have touched; nil: any. It may
 	// not begin before the point.
 	Span *Span
+	// By, if not nil, chooses the commands of the span by their names, in lower case. All others count as
+	// writes of others since the point.
+	By func(name string) bool
 
 	Into      keyspace.Endpoint
 	Conflicts Conflicts
@@ -91,6 +94,7 @@ type Item struct {
 type Summary struct {
 	Count    [len(actionNames)]int64 // by Action
 	Recorded bool                    // the target is the server that the journal records
+	Names    map[string]int64        // the commands of the span that touch keys, by name in lower case
 	Scratch  string                  // the server that held the point
 	Paused   time.Duration           // to spare the target
 	Took     time.Duration

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net"
 	"slices"
 	"strconv"
 	"time"
@@ -33,6 +34,7 @@ type running struct {
 	point          int64
 	control        *keyspace.Server // asks the target for its offset
 	source, target *keyspace.Server
+	room           *keyspace.Room
 	replID         string    // of the target; "": the journal does not record it
 	marks          *marks    // nil: no span
 	follower       *follower // likewise
@@ -86,7 +88,8 @@ func (r *running) meet(ctx context.Context) error {
 	switch {
 	case err != nil:
 	case info["role"] != "master":
-		err = fmt.Errorf("%w: its role is %q, not a primary's", ErrTarget, info["role"])
+		err = fmt.Errorf("%w: %s is a replica of %s; write to that, its primary", ErrTarget, r.Into.Address,
+			net.JoinHostPort(info["master_host"], info["master_port"]))
 	case info["loading"] == "1":
 		err = fmt.Errorf("%w: it is still loading", ErrTarget)
 	}
@@ -111,7 +114,8 @@ func (r *running) readSpan(ctx context.Context) error {
 		return fmt.Errorf("%w: they must begin at the point, offset %d, or behind it, and end behind "+
 			"their beginning; they are from %d to %d", ErrSpan, r.point, r.Span.From, r.Span.To)
 	}
-	r.marks = newMarks(r.point, *r.Span)
+	r.marks = newMarks(r.point, *r.Span, r.By)
+	r.sum.Names = r.marks.names
 	var err error
 	if r.follower, err = newFollower(r.View, r.Open, cur.ID, r.point, r.marks.take); err != nil {
 		return err
@@ -199,6 +203,9 @@ func (r *running) with(ctx context.Context, s *scratch.Server) (err error) {
 		return err
 	}
 	defer r.target.Close()
+	if r.room, err = keyspace.NewRoom(ctx, r.target); err != nil {
+		return err
+	}
 	pace, err := keyspace.NewPace(ctx, r.Into, r.Rate)
 	if err != nil {
 		return err
@@ -236,7 +243,7 @@ func (s *Summary) missing() (text string) {
 
 // pass goes over the keys once.
 func (r *running) pass(ctx context.Context, pace *keyspace.Pace) error {
-	o := keyspace.Options{Source: r.source, Target: r.target, Pace: pace, Decide: r.decide,
+	o := keyspace.Options{Source: r.source, Target: r.target, Pace: pace, Room: r.room, Decide: r.decide,
 		Verify: true}
 	if r.tracked() {
 		o.Compared = r.catchUp

@@ -118,6 +118,44 @@ func TestWholeDatabase(t *testing.T) {
 	}
 }
 
+// TestSpanBy undoes the commands of one name in a stretch, among the writes of others.
+func TestSpanBy(t *testing.T) {
+	t.Parallel()
+	r := record(t, "")
+	for i := range 10 {
+		r.MustDo("SET", fmt.Sprint("u:", i), i)
+	}
+	from := r.now()
+	for i := range 10 {
+		r.MustDo("RENAME", fmt.Sprint("u:", i), fmt.Sprint("c:", i))
+		r.MustDo("SET", fmt.Sprint("other:", i), i)
+	}
+	r.MustDo("SET", "c:3", "a client's")
+	r.MustDo("SET", "u:4", "a client's")
+	to := r.now()
+	r.MustDo("SET", "c:5", "a client's")
+	r.now()
+	want := map[string]putback.Action{}
+	for i := range 10 {
+		want[fmt.Sprint("u:", i)], want[fmt.Sprint("c:", i)] = putback.PutBack, putback.Removed
+	}
+	want["c:3"], want["u:4"], want["c:5"] = putback.Conflicted, putback.Conflicted, putback.Conflicted
+	o := r.options(from)
+	o.Span = &putback.Span{From: from, To: to}
+	o.By = func(name string) bool { return name == "rename" }
+	got, sum, err := items(t, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, got, want)
+	if sum.Names["rename"] != 10 || sum.Names["set"] != 12 || len(sum.Names) != 2 {
+		t.Errorf("the stretch has %v", sum.Names)
+	}
+	if r.MustDo("GET", "other:9") != "9" || r.MustDo("GET", "c:3") != "a client's" || r.MustDo("GET", "u:9") != "9" {
+		t.Error("the keys are not what they should be")
+	}
+}
+
 // TestKeys puts back keys by their names.
 func TestKeys(t *testing.T) {
 	t.Parallel()
