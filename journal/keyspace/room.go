@@ -8,7 +8,7 @@ import (
 )
 
 // A NoRoomError says that a server takes no more writes, whatever the key, or that it evicts keys for
-// them. What was written by then stays; the same work can go on once the server has room.
+// them. The writes so far stay; the same work can go on once the server has room.
 type NoRoomError struct {
 	Address string
 	Refused ReplyError // the reply to a write; "": it evicts

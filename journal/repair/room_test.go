@@ -11,7 +11,7 @@ import (
 	"holdfast/journal/keyspace"
 )
 
-// TestNoRoom repairs a server that evicts keys for what is put back: the incident stays open, and the
+// TestNoRoom repairs a server that evicts keys for the repair: the incident stays open, and the
 // same repair ends once the server has room.
 func TestNoRoom(t *testing.T) {
 	t.Parallel()
