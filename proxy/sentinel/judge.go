@@ -12,6 +12,7 @@ import (
 type voter struct {
 	address string
 	heard   bool     // it answers
+	lingers bool     // it does not, for a short time, and its process may be there
 	names   string   // the address that it names as the primary; "": it does not know the name
 	sign    sign     // of a failover
 	lists   []string // the addresses of the replicas
@@ -54,7 +55,7 @@ const roleMaster = "master"
 // the rules.
 func judge(f facts) (v verdict) {
 	v.primary, v.of = f.primary, len(f.voters)
-	named, votes := elect(f.voters)
+	named, votes := elect(f.voters, false)
 	v.votes = votes
 	if 2*votes <= len(f.voters) {
 		named = "" // no majority: the primary stays
@@ -98,11 +99,11 @@ func (f *facts) heir(old string) string {
 	return s.Follows
 }
 
-// elect returns the address that most of the voters name.
-func elect(voters []voter) (named string, most int) {
+// elect returns the address that most of the voters name; last: or named before they fell silent.
+func elect(voters []voter, last bool) (named string, most int) {
 	votes := map[string]int{}
 	for _, s := range voters {
-		if !s.heard || s.names == "" {
+		if !s.heard && !last || s.names == "" {
 			continue
 		}
 		votes[s.names]++
@@ -113,7 +114,8 @@ func elect(voters []voter) (named string, most int) {
 	return named, most
 }
 
-// doubt is the reason to doubt the primary of a verdict.
+// doubt is the reason to doubt the primary of a verdict. Silence ends no doubt: a majority has decided for another
+// server even if some of it does not answer now, and a sentinel that leads a failover goes on with it when it is only slow.
 func doubt(f *facts, v *verdict) (why string, certain bool) {
 	role := f.roles[v.primary].Role
 	switch {
@@ -125,8 +127,11 @@ func doubt(f *facts, v *verdict) (why string, certain bool) {
 	case role != "" && role != roleMaster:
 		return v.primary + " says that it is a replica", true
 	}
+	if rival, n := elect(f.voters, true); 2*n > v.of && rival != v.primary && rival != v.from {
+		return fmt.Sprintf("%d of %d sentinels named %s last, and some of them do not answer now", n, v.of, rival), true
+	}
 	for _, s := range f.voters {
-		if s.heard && (s.sign.address == v.primary || f.late && v.from != "" && s.sign.address == v.from) {
+		if (s.heard || s.lingers) && (s.sign.address == v.primary || f.late && v.from != "" && s.sign.address == v.from) {
 			return "sentinel " + s.address + " " + s.sign.what, false
 		}
 	}

@@ -21,10 +21,11 @@ func standingOf(text string) (s upstream.Standing) {
 }
 
 // votersOf reads "A A B! - ?": a sentinel that names A, …, B as one that leads a failover of B; one
-// that knows no primary (?) and one that is silent (-).
+// that knows no primary (?), one that is silent (-), and silent ones that named A before, or led a failover of it (A~ A!~).
 func votersOf(text string) (out []voter) {
 	for i, word := range strings.Fields(text) {
-		v := voter{address: "s" + string(rune('1'+i)), heard: word != "-"}
+		word, silent := strings.CutSuffix(word, "~")
+		v := voter{address: "s" + string(rune('1'+i)), heard: word != "-" && !silent, lingers: silent}
 		if name, led := strings.CutSuffix(word, "!"); led {
 			v.names, v.sign = name, sign{name, "leads a failover"}
 		} else if word != "-" && word != "?" {
@@ -57,6 +58,11 @@ func TestJudge(t *testing.T) {
 		{"each another opinion", "A", "A B C", "A=master B=master C=master", "A", "", "", 0},
 		{"a failover", "A", "B B A", "A=master B=master", "B", "", "", 1},
 		{"before the promotion is over", "A", "B B A", "A=master B=slave", "A", "B", "!name B", 1},
+		{"and two fall silent", "A", "B B~ B~", "A=master B=slave", "A", "", "!named B last", 0},
+		{"and all fall silent", "A", "B~ B~ B~", "A=master B=master", "A", "", "!named B last", 0},
+		{"and one of two", "A", "B B~ A", "A=master", "A", "", "!named B last", 0},
+		{"one that named another falls silent", "A", "B~ A A", "A=master", "A", "", "", 0},
+		{"the leader falls silent", "A", "A!~ A A", "A=master", "A", "", "leads a failover", 0},
 		{"to a server that is not reached", "A", "B B B", "A=master", "A", "B", "!name B", 0},
 		{"the primary was demoted", "A", "A A A", "A=slave", "A", "", "!A says that it is a replica", 0},
 		{"the sentinels are gone, and it was demoted", "A", "- - -", "A=slave", "A", "", "!replica", 0},

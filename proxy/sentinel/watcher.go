@@ -2,11 +2,13 @@ package sentinel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"holdfast/proxy/upstream"
@@ -40,12 +42,18 @@ type Watcher struct {
 // tracked is a sentinel that is connected to. Only run uses it, but for pace.
 type tracked struct {
 	member
-	heard bool
-	last  answer
-	err   error
-	told  bool // that it does not answer
-	pace  *pace
-	stop  context.CancelFunc
+	heard  bool
+	last   answer
+	err    error
+	silent time.Time // since when it is not heard
+	told   bool      // that it does not answer
+	pace   *pace
+	stop   context.CancelFunc
+}
+
+// lingers reports whether a sentinel that is not heard may go on with its failover.
+func (t *tracked) lingers() bool {
+	return !t.heard && !errors.Is(t.err, syscall.ECONNREFUSED) && time.Since(t.silent) < lingerFor
 }
 
 // pace says when a sentinel is asked.
@@ -76,6 +84,9 @@ type roleAnswer struct {
 
 // handoverFor is how long the sentinels may show signs of the failover by which the primary was handed over.
 const handoverFor = 10 * time.Second
+
+// lingerFor is how long a silent sentinel may show signs of a failover.
+const lingerFor = 10 * time.Second
 
 // New returns a Watcher that has not begun.
 func New(o Options) *Watcher {
@@ -161,7 +172,7 @@ func (w *Watcher) run(ctx context.Context) {
 			w.take(&r)
 		case r := <-w.roles:
 			delete(w.asking, r.address)
-			w.known[r.address] = r.standing
+			w.learn(&r)
 		case <-w.looks:
 			w.askRoles(ctx)
 			continue
@@ -215,6 +226,9 @@ func (w *Watcher) take(r *report) {
 	if !slices.Contains(w.members, t) {
 		return // it has left
 	}
+	if t.heard && r.err != nil {
+		t.silent = time.Now()
+	}
 	if t.heard = r.err == nil; !t.heard {
 		t.err = r.err
 		if !t.told {
@@ -229,6 +243,15 @@ func (w *Watcher) take(r *report) {
 	}
 	t.told, t.err = false, nil
 	t.id, t.peers, t.last = r.answer.id, r.answer.peers, r.answer
+}
+
+// learn takes a standing. A server that has said that it is a replica stays one in its silence.
+func (w *Watcher) learn(r *roleAnswer) {
+	silent := r.standing.Role == ""
+	if role := w.known[r.address].Role; silent && role != "" && role != roleMaster {
+		return
+	}
+	w.known[r.address] = r.standing
 }
 
 // askRoles asks the primary and the servers that may become it for their standings.
@@ -265,7 +288,8 @@ func (w *Watcher) judge(ctx context.Context) {
 		late: !w.handed.IsZero() && time.Since(w.handed) > handoverFor}
 	for _, t := range w.members {
 		if slices.Contains(counts, t.address) {
-			f.voters = append(f.voters, voter{t.address, t.heard, t.last.names, t.last.sign, t.last.listed()})
+			f.voters = append(f.voters, voter{t.address, t.heard, t.lingers(), t.last.names, t.last.sign,
+				t.last.listed()})
 		}
 	}
 	v := judge(f)

@@ -32,6 +32,12 @@ func (s *servers) set(address, role string) {
 	s.roles[address] = role
 }
 
+func (s *servers) heard() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.asked)
+}
+
 func (s *servers) standing(_ context.Context, address string) (out upstream.Standing, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -279,6 +285,59 @@ func TestWatcherDoubtsADemotedPrimary(t *testing.T) {
 	sc.await("the doubt", func(v *View) bool {
 		return v.Primary == serverA && v.Certain && strings.Contains(v.Doubt, "says that it is a replica")
 	})
+	sc.servers.set(serverA, "")
+	before := len(sc.servers.heard())
+	proxytest.Poll(t, "two silent answers", func() bool { return len(sc.servers.heard()) > before+2 })
+	if v := sc.View(); !v.Certain || v.Primary != serverA {
+		t.Errorf("in its silence: %+v", v)
+	}
 	sc.servers.set(serverA, "master")
 	sc.await("A again", primaryIs(serverA))
+}
+
+// Sentinels that have named another primary, and are too slow to say it again, have named it nevertheless: a client's
+// write to the old one would be lost.
+func TestWatcherDoubtsInSilence(t *testing.T) {
+	sc := newScene(t, 3, 3)
+	sc.o.Timeout = 200 * time.Millisecond
+	sc.start()
+	sc.await("A", primaryIs(serverA))
+	for _, s := range sc.s {
+		s.Name(serverB)
+	}
+	sc.await("the doubt", func(v *View) bool { return v.Certain && v.Candidate == serverB && v.Votes == 3 })
+	for _, s := range sc.s[1:] {
+		s.Silence(true)
+	}
+	v := sc.await("the silence", func(v *View) bool { return v.Heard() == 1 })
+	if !v.Certain || v.Primary != serverA || !strings.Contains(v.Doubt, "3 of 3 sentinels named "+serverB+" last") {
+		t.Errorf("in the silence: %+v", v)
+	}
+	sc.s[0].Close()
+	v = sc.await("none", func(v *View) bool { return v.Heard() == 0 })
+	if !v.Certain {
+		t.Errorf("without sentinels: %+v", v)
+	}
+	for _, s := range sc.s[1:] {
+		s.Name(serverA)
+		s.Silence(false)
+	}
+	sc.await("A again", primaryIs(serverA))
+}
+
+// A leader of a failover that is too slow to answer leads it nevertheless; one that is gone does not.
+func TestWatcherOfASilentLeader(t *testing.T) {
+	sc := newScene(t, 3, 3)
+	sc.o.Timeout = 200 * time.Millisecond
+	sc.start()
+	sc.await("A", primaryIs(serverA))
+	sc.s[0].Flag("master,failover_in_progress")
+	sc.await("the doubt", func(v *View) bool { return v.Doubt != "" })
+	sc.s[0].Silence(true)
+	v := sc.await("the silence", func(v *View) bool { return v.Heard() == 2 })
+	if !strings.Contains(v.Doubt, "leads a failover") || v.Certain {
+		t.Errorf("in the silence: %+v", v)
+	}
+	sc.s[0].Close()
+	sc.await("its end", primaryIs(serverA))
 }
