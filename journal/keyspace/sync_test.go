@@ -54,8 +54,16 @@ func all(t testing.TB, s *Server) (keys []Key) {
 
 // fill writes keys of every type, small and large ones.
 func fill(srv *proxytest.Server) {
+	fields := withFieldDeadlines(srv)
+	srv.MustDoAll(func(do func(args ...any)) {
+		fillTypes(do, fields)
+		fillStreams(do)
+	})
+	srv.MustDo("HSET", "h:large", "last", 1)
+}
+
+func fillTypes(do func(args ...any), fields bool) {
 	far := time.Now().Add(time.Hour).UnixMilli()
-	do := func(args ...any) { srv.MustDo(args...) }
 	do("SET", "s:int", 12345)
 	do("SET", "s:text", "text", "PXAT", far)
 	do("SET", "s:empty", "")
@@ -80,14 +88,12 @@ func fill(srv *proxytest.Server) {
 	}
 	do("HSET", "h:wide", "one", strings.Repeat("y", 300_000), "two", strings.Repeat("z", 300_000))
 	do("PEXPIREAT", "z:large", far+2)
-	fillStreams(srv)
-	if withFieldDeadlines(srv) {
+	if fields {
 		do("HSET", "h:fields", "a", 1, "b", 2, "c", 3)
 		do("HPEXPIREAT", "h:fields", far, "FIELDS", 2, "a", "b")
 		do("HPEXPIREAT", "h:fields", far+5, "FIELDS", 1, "b")
 		do("HPEXPIREAT", "h:large", far+9, "FIELDS", 3, "1", "2", "2999")
 	}
-	srv.MustDo("HSET", "h:large", "last", 1)
 }
 
 func withFieldDeadlines(srv *proxytest.Server) bool {
@@ -95,8 +101,7 @@ func withFieldDeadlines(srv *proxytest.Server) bool {
 	return err == nil
 }
 
-func fillStreams(srv *proxytest.Server) {
-	do := func(args ...any) { srv.MustDo(args...) }
+func fillStreams(do func(args ...any)) {
 	do("XGROUP", "CREATE", "x:made", "g", "$", "MKSTREAM")
 	do("XADD", "x:emptied", "5-1", "f", "v")
 	do("XDEL", "x:emptied", "5-1")
@@ -141,9 +146,11 @@ func TestTypes(t *testing.T) {
 		b.MustDo("SET", "extra", 1)
 		b.MustDo("SET", "l:large", "of another type")
 		b.MustDo("SET", "untouched", 1)
-		for i := range 3000 {
-			b.MustDo("SADD", "s:int", i)
-		}
+		b.MustDoAll(func(do func(args ...any)) {
+			for i := range 3000 {
+				do("SADD", "s:int", i)
+			}
+		})
 		o := Options{Source: open(t, a), Target: open(t, b), Decide: always, Verify: true}
 		keys := append(all(t, o.Source), Key{0, "extra"}, Key{0, "nowhere"})
 		fields := withFieldDeadlines(b) || !withFieldDeadlines(a)

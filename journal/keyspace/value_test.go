@@ -155,9 +155,11 @@ func TestModuleTypes(t *testing.T) {
 		}
 		t.Run(one.String(), func(t *testing.T) {
 			b := proxytest.Spec{Kind: one.Kind}.Start(t)
-			for i := range 2000 {
-				srv.MustDo("VADD", "v:large", "VALUES", 3, i, 2, 3, fmt.Sprint("element ", i, strings.Repeat("x", 200)))
-			}
+			srv.MustDoAll(func(do func(args ...any)) {
+				for i := range 2000 {
+					do("VADD", "v:large", "VALUES", 3, i, 2, 3, fmt.Sprint("element ", i, strings.Repeat("x", 200)))
+				}
+			})
 			o := Options{Source: open(t, srv), Target: open(t, b), Decide: always, Verify: true}
 			keys := []Key{{0, "v"}, {0, "v:large"}}
 			for k, r := range outcomes(t, o, keys) {

@@ -261,6 +261,28 @@ func (s *Server) MustDo(args ...any) any {
 	return v
 }
 
+// MustDoAll sends the commands that add gives to do, many at once: thousands of round trips cost seconds under the race
+// detector. An error of any command fails the test.
+func (s *Server) MustDoAll(add func(do func(args ...any))) {
+	s.t.Helper()
+	const together = 200 // the server has the client's time for as many
+	pipe := s.Client().Pipeline()
+	flush := func() {
+		commands, _ := pipe.Exec(context.Background()) // the error is the first command's
+		for _, c := range commands {
+			if err := c.Err(); err != nil && !errors.Is(err, redis.Nil) {
+				s.t.Fatalf("%s: %v", c.Name(), err)
+			}
+		}
+	}
+	add(func(args ...any) {
+		if pipe.Do(context.Background(), args...); pipe.Len() == together {
+			flush()
+		}
+	})
+	flush()
+}
+
 // Save writes the server's dump, behind a dump that is under way, such as one for a replica.
 func (s *Server) Save() {
 	s.t.Helper()
