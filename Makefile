@@ -51,7 +51,7 @@ test-short: servers test-proxy ## Run the tests on one server, without the race 
 fmt: ## Format the Go code.
 	gofmt -w $$(git ls-files '*.go')
 
-lint: ## Run staticcheck, unparam, errorlint and deadcode, built from their modules; check the prose.
+lint: ## Run vet for this system and macOS, staticcheck, unparam, errorlint and deadcode; check the prose.
 	@scripts/lint.sh
 
 vet: ## Run go vet for this system and for macOS.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Static checks beyond go vet, of code and prose: `make lint`, also part of `make test`. The programs are built from the
-# versions that scripts/tools/go.mod pins.
+# Static checks of code and prose: `make lint`, also part of `make test`. The programs are built from the versions that
+# scripts/tools/go.mod pins.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -15,6 +15,16 @@ empty() {
 	[ -z "$found" ] || { printf '%s:\n%s\n' "$1" "$found" >&2; return 1; }
 }
 
+# vet is go vet for this system and for macOS, without compiling anything for macOS.
+analyzers() { awk '/^By default/ { exit } found && NF { print $1 } /^Registered analyzers/ { found = 1 }'; }
+vet=$PWD/bin/vetsource
+go -C scripts/tools build -o "$vet" ./vetsource
+diff <(go tool vet help | analyzers) <("$vet" help | analyzers) || {
+	echo "scripts/tools/vetsource has other analyzers than go vet" >&2
+	exit 1
+}
+"$vet" ./...
+GOOS=darwin "$vet" ./...
 tool staticcheck ./...
 tool unparam ./...
 tool go-errorlint -comparison=false -asserts=false ./... # an error that is wrapped is wrapped by %w

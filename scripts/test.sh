@@ -6,14 +6,11 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 step() { printf '== %s\n' "$*"; }
 
-step "servers"
-scripts/servers.sh
-if ! command -v "${CC:-gcc}" >/dev/null && ! command -v cc >/dev/null; then
-	step "C compiler, which the race detector needs"
-	scripts/servers.sh gcc
-	CC=$PWD/.tools/servers/gcc/bin/gcc
-	export CC
-fi
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT # what runs beside has no use after a failure
+
+step "servers, beside what needs none"
+scripts/servers.sh &
+servers=$!
 
 step "modules"
 for pause in 3 10 0; do # a proxy for modules may be busy for a moment
@@ -30,20 +27,30 @@ if [ -n "$unformatted" ]; then
 	exit 1
 fi
 
-step "go vet"
-go vet ./...
-step "go vet for macOS"
-GOOS=darwin go vet ./...
-
-step "lint"
-scripts/lint.sh
-
 step "proxy without the race detector, which some tests run"
 make -s test-proxy
 export HOLDFAST_TEST_PROXY=$PWD/bin/test-proxy # or each package links one of its own
 
+wait "$servers"
+if ! command -v "${CC:-gcc}" >/dev/null && ! command -v cc >/dev/null; then
+	step "C compiler, which the race detector needs"
+	scripts/servers.sh gcc
+	CC=$PWD/.tools/servers/gcc/bin/gcc
+	export CC
+fi
+
+step "vet and lint, in the time that the tests leave"
+nice -n 10 scripts/lint.sh >bin/lint.log 2>&1 &
+lint=$!
+
 step "go test -race"
 # A program with the race detector sleeps for a second before it exits, in case something still runs.
 export GORACE="atexit_sleep_ms=0 ${GORACE-}"
-# Most tests wait for servers: more of them than processors keep the processors busy. go vet has run.
-CGO_ENABLED=1 go test -race -vet=off -timeout 20m -parallel 6 "$@" ./...
+failed=0
+# Most tests wait for servers: more of them than processors keep the processors busy. scripts/lint.sh runs vet.
+CGO_ENABLED=1 go test -race -vet=off -timeout 20m -parallel 6 "$@" ./... || failed=$?
+
+step "findings of vet and lint"
+wait "$lint" || failed=$?
+cat bin/lint.log
+exit "$failed"
