@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"holdfast/journal/event"
+	"holdfast/journal/segment"
 	"holdfast/journal/vfs"
 )
 
@@ -67,6 +69,31 @@ func (v *View) Watched() bool {
 	return v.catalog.watch != nil || slices.ContainsFunc(v.catalog.timelines,
 		func(t Timeline) bool { return t.Counts != nil })
 }
+
+// Searched returns the place of the search for events when a segment began, with the keys that it had
+// counted; false: the segment does not say.
+func (v *View) Searched(s Segment) (at event.State, found bool, err error) {
+	var r logReader
+	defer r.close()
+	err = r.read(v.fs, v.path(s.File), s, func(f segment.Frame, payload []byte) error {
+		switch {
+		case f.Flags&segment.FlagCarried == 0:
+			return errEnough
+		case f.Type != segment.Watch:
+			return nil
+		}
+		return decodeInto(payload, func(m watchMark) error {
+			at, found = m.State, m.State.Timeline != 0 && !m.State.Lost
+			return errEnough
+		})
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return at, found, damage(s.File, err)
+}
+
+var errEnough = errors.New("journal: enough")
 
 // Timelines returns all timelines in the order of their beginning.
 func (v *View) Timelines() []Timeline { return slices.Clone(v.catalog.timelines) }

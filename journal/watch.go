@@ -285,6 +285,17 @@ func (j *Journal) Events() []event.Event {
 	return c.events
 }
 
+// Keys bounds the server's keys at the end of the stream that was searched for events. They are unknown
+// while the log is being read up to its end.
+func (j *Journal) Keys() event.Counts {
+	if !j.Watching() {
+		return event.Counts{}
+	}
+	j.watch.mu.Lock()
+	defer j.watch.mu.Unlock()
+	return j.watch.w.Keys()
+}
+
 // Watching reports whether new batches are searched for events: not yet, while the log is being
 // read up to its end.
 func (j *Journal) Watching() bool {

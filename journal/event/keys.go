@@ -272,6 +272,11 @@ func NewCounter(at int64, c Counts) *Counter {
 	return &Counter{keeper{now: c.clone(), floor: at}}
 }
 
+// CounterAt begins at the place of a Watcher, with its counts.
+func CounterAt(s State) *Counter {
+	return &Counter{keeper{now: s.Keys.clone(), floor: s.Offset, own: s.Own}}
+}
+
 // Command applies a command.
 func (n *Counter) Command(c *stream.Command) {
 	if len(c.Args) == 0 {

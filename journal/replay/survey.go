@@ -73,15 +73,23 @@ func (v *surveyor) base() {
 	v.at, v.expires = v.plan.Base.Offset, -1
 	var c event.Counts
 	if found := v.plan.Needs.Contents; found != nil {
-		c.Rest, v.expires = true, 0
-		for db, n := range found.Keys {
-			c.DBs = append(c.DBs, event.DBCount{DB: db, Low: n, High: n})
+		c, v.expires = countsOf(found.Keys), 0
+		for _, n := range found.Keys {
 			v.expires += n
 		}
-		slices.SortFunc(c.DBs, func(a, b event.DBCount) int { return a.DB - b.DB })
 		v.deadlines.all = v.expires == 0
 	}
 	v.counter = event.NewCounter(v.at, c)
+}
+
+// countsOf are exact counts of all databases.
+func countsOf(keys map[int]int64) event.Counts {
+	c := event.Counts{Rest: true}
+	for db, n := range keys {
+		c.DBs = append(c.DBs, event.DBCount{DB: db, Low: n, High: n})
+	}
+	slices.SortFunc(c.DBs, func(a, b event.DBCount) int { return a.DB - b.DB })
+	return c
 }
 
 func (v *surveyor) sample(s event.Sample) {
