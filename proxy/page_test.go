@@ -139,6 +139,41 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// A moment that the reader names has the keys there and now, by the journal's counts, and the commands in between. The
+// command that the page gives cuts at the same place.
+func TestPagePreview(t *testing.T) {
+	t.Parallel()
+	server, at := proxytest.StartServer(t), freeAddr(t)
+	addr, _ := serveServer(t, server.Addr, func(o *proxy.Options) {
+		o.HTTP, o.Journal.Dir, o.Journal.Mark = at, filepath.Join(t.TempDir(), "journal"), 20*time.Millisecond
+	})
+	c, b := dial(t, addr), openPage(t, at)
+	has := func(path string, want ...string) {
+		t.Helper()
+		proxytest.Poll(t, strings.Join(want, ", "), func() bool {
+			_, text := b.do(path, nil)
+			for _, w := range want {
+				if !strings.Contains(text, w) {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	c.do("MSET a 1 b 2 c 3")
+	has("/", "Keys: db0 3 (exact).")
+	then := time.Now()
+	proxytest.Poll(t, "another millisecond", func() bool { return time.Since(then) > 2*time.Millisecond })
+	c.do("DEL a b")
+	has("/", "Keys: db0 1 (exact).")
+	moment := then.UTC().Format("2006-01-02T15:04:05.000Z")
+	has("/?at="+moment, `<dt>Keys there</dt><dd class="wrap">db0 3 (exact)</dd>`, `<dt>Keys now</dt><dd class="wrap">db0 1 (exact)</dd>`,
+		"1 command in ", " of stream: 1 DEL</dd>", "--to "+strings.Replace(moment, ".000Z", "Z", 1)[:19], "--dry-run")
+	has("/?at=9%40100", "Keys there</dt><dd class=\"wrap\">unknown: ", "no timeline 9")
+	c.do("SET d 4") // the data path goes on
+	has("/", "Keys: db0 2 (exact).")
+}
+
 // A reload by the page puts the file in force. The history of hits and of counted keys goes on over it, over all loops.
 func TestPageReloads(t *testing.T) {
 	t.Parallel()

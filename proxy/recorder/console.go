@@ -120,7 +120,7 @@ func (c Console) History(context.Context) (*page.History, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &page.History{}
+	out := &page.History{Keys: keysOf(c.recorder.journal.Load().Keys())}
 	for _, b := range view.Bases() {
 		if !b.Missing {
 			out.Bases = append(out.Bases, admin.Base{File: b.File, Timeline: uint32(b.Timeline), Offset: b.Offset,

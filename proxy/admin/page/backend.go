@@ -27,6 +27,9 @@ type Backend interface {
 	// History returns the snapshots that the journal holds and the stretches that it lacks.
 	History(ctx context.Context) (*History, error)
 
+	// Preview returns what the journal knows of a place without a replay, within less than a second.
+	Preview(ctx context.Context, s Spot) (*Preview, error)
+
 	// TrashPage returns one page of the trash.
 	TrashPage(ctx context.Context, from, limit int) (*Trash, error)
 
@@ -45,11 +48,55 @@ type Backend interface {
 	Audit(a admin.Action)
 }
 
+// Spot is a place of the journal: a time, or, where that is zero, an offset of a timeline.
+type Spot struct {
+	Time     time.Time
+	Timeline uint32
+	Offset   int64
+	To       int64 // the end of the writes in question, on the same timeline; 0: the present
+}
+
+// Preview is the state at a spot, and its difference to the present, or to the end of the writes in question.
+type Preview struct {
+	At       time.Time // arrival of the last command before the cut; zero: unknown
+	Timeline uint32
+	Offset   int64  // at which a restore cuts; with Short, the place that the reading reached
+	Keys     Keys   // there
+	Short    string // why the reading ended before the spot; "": it did not
+	Left     bool   // the server has left this history since
+
+	After      Keys  // now, or at the end
+	Bytes      int64 // of stream in between
+	Read       int64 // of these, those that were read
+	Commands   int64 // in them
+	Names      []CommandCount
+	SinceShort string // why not all of them were read; "": they were
+}
+
+// Keys bounds the number of keys of each database.
+type Keys struct {
+	Known bool     // for every database; those that are not listed have none
+	DBs   []DBKeys // ascending
+}
+
+// DBKeys bounds the keys of a database.
+type DBKeys struct {
+	DB        int
+	Low, High int64
+}
+
+// CommandCount is the number of commands of a name. The most frequent come first, and the rare ones are left out.
+type CommandCount struct {
+	Name  string
+	Count int64
+}
+
 // Trends are histories by the names of rules and of budgets.
 type Trends struct{ Rules, Budgets map[string]*trend.Trend }
 
-// History lists the journal's snapshots and gaps, oldest first.
+// History lists the journal's snapshots and gaps, oldest first, and the keys at its end.
 type History struct {
+	Keys  Keys
 	Bases []admin.Base
 	Gaps  []Gap
 }

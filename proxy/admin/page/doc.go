@@ -17,8 +17,8 @@
 // # Cost
 //
 // state.go asks the proxy at most once a refresh, for all readers together, with a time limit, for bounded
-// lists: nothing grows with the number of sessions, entries of the trash, or lines of the log. Without a reader
-// nothing runs here. The history of hits (chart.go) is the proxy's, of a fixed size for each rule.
+// lists: nothing grows with the number of sessions, entries of the trash, or lines of the log. A preview of a
+// moment reads the journal: preview.go makes one at a time, and rests after it. Without a reader nothing runs here. The history of hits (chart.go) is the proxy's, of a fixed size for each rule.
 //
 // # Concurrency
 //

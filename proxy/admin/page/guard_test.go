@@ -367,6 +367,7 @@ func FuzzHandlers(f *testing.F) {
 		"/reload", "/page.js", "/page.css", "/page.svg"} {
 		f.Add(path, "id=4&incident=1&token=abcd-2345&at=2026-11-29T14:03:05Z&who=x&from=50&next=/undo", "id=4&how=MERGE&password=secret", "cookie", true)
 		f.Add(path, "from=-1&at=%ff&who=%00", "%zz", "", false)
+		f.Add(path, "at=2@4099-5000&who=x", "at=1@2", "", false)
 	}
 	closed, end := context.WithCancel(context.Background())
 	end()
@@ -374,6 +375,13 @@ func FuzzHandlers(f *testing.F) {
 		proxy := &fakeProxy{name: "ann", keys: 3}
 		s := open(t, proxy)
 		r := s.request("/", nil)
+		defer func() {
+			for _, p := range proxy.spots {
+				if p.Time.IsZero() == (p.Timeline == 0) || p.Offset < 0 || p.To != 0 && p.To <= p.Offset {
+					t.Errorf("%q asks for %+v", query, p)
+				}
+			}
+		}()
 		if post {
 			r = s.request("/", url.Values{"x": {body}})
 			r.Body = http.MaxBytesReader(nil, readCloser{strings.NewReader(body)}, 1<<20)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"holdfast/journal/quantity"
@@ -93,9 +94,20 @@ func (p *Page) index(w http.ResponseWriter, r *http.Request) {
 			maxAge = 0 // it shows the outcome
 		}
 	}
-	v, err := p.view(r.Context(), who, queryOf(r), maxAge)
+	q := queryOf(r)
+	spot, chosen := parseSpot(q.At)
+	var preview part[*Preview]
+	var all sync.WaitGroup
+	if chosen {
+		all.Go(func() { preview = p.previews.get(r.Context(), spot) })
+	}
+	v, err := p.view(r.Context(), who, q, maxAge)
+	all.Wait()
 	if err != nil {
 		return
+	}
+	if chosen {
+		v.chosen(spot, preview)
 	}
 	v.Notice = told
 	p.render(w, http.StatusOK, "page.html", v)

@@ -33,6 +33,7 @@ type Page struct {
 	backend  Backend
 	log      *slog.Logger
 	source   *source
+	previews *previews
 	sessions sessions
 	streams  streams
 	renders  places
@@ -48,6 +49,7 @@ type Page struct {
 func New(o Options, b Backend) *Page {
 	p := &Page{opts: o, backend: b, log: o.Logger, source: newSource(b, o.Logger),
 		renders: make(places, maxRenders)}
+	p.previews = newPreviews(p.source)
 	p.closed, p.close = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", p.index)

@@ -35,8 +35,11 @@ type fakeProxy struct {
 	// noTrends: there are no histories.
 	noTrends bool
 	health   func(*admin.Stats)
+	preview  *Preview              // nil: one of its own
+	slow     func(context.Context) // within Preview
 
 	mu      sync.Mutex
+	spots   []Spot // asked of Preview
 	asked   int
 	limits  []int
 	done    []string
@@ -109,12 +112,27 @@ func (f *fakeProxy) Journal(ctx context.Context) (*admin.Journal, error) {
 }
 
 func (f *fakeProxy) History(ctx context.Context) (*History, error) {
-	h := &History{Gaps: []Gap{{Timeline: 1, From: 10, To: 20, Why: f.name, Time: testTime.Add(-time.Minute)}}}
+	h := &History{Keys: Keys{Known: true, DBs: []DBKeys{{0, 12, 15}}}, Gaps: []Gap{{Timeline: 1, From: 10, To: 20, Why: f.name, Time: testTime.Add(-time.Minute)}}}
 	for i := range 100 {
 		h.Bases = append(h.Bases, admin.Base{File: f.name, Timeline: 2, Offset: int64(4000 + i), Size: 5 << 20,
 			Time: testTime.Add(time.Duration(i-100) * time.Minute)})
 	}
 	return h, f.look(ctx)
+}
+
+func (f *fakeProxy) Preview(ctx context.Context, s Spot) (*Preview, error) {
+	f.mu.Lock()
+	f.spots = append(f.spots, s)
+	f.mu.Unlock()
+	if f.slow != nil {
+		f.slow(ctx)
+	}
+	if f.preview != nil {
+		return f.preview, f.look(ctx)
+	}
+	return &Preview{At: testTime, Timeline: 2, Offset: 5000, Keys: Keys{Known: true, DBs: []DBKeys{{0, 1200000, 1200000}}},
+		After: Keys{Known: true, DBs: []DBKeys{{0, 12, 15}, {9, 1000, 1000}}}, Bytes: 4 << 20, Read: 4 << 20, Commands: 1040,
+		Names: []CommandCount{{f.name, 1000}, {"DEL", 30}}}, f.look(ctx)
 }
 
 func (f *fakeProxy) Incidents(ctx context.Context) ([]admin.Incident, error) {

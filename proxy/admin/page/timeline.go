@@ -27,6 +27,8 @@ type moment struct {
 	Title string
 	Notes []string
 	Runs  []run
+	Spot  string // the query that asks for its preview; "": there is none
+	Facts []fact // the preview of the chosen one
 
 	Repairable bool // an incident that REPAIR can settle
 }
@@ -55,7 +57,9 @@ func lineOf(st *state) (l line) {
 	l.add(momentsOf(&st.Incidents, &l, maxIncidents, "incident", "SHOW INCIDENTS", incidentMoment))
 	if h := st.History.V; h != nil {
 		gaps, bases := part[[]Gap]{V: h.Gaps}, part[[]admin.Base]{V: h.Bases}
-		l.add(momentsOf(&gaps, &l, maxGaps, "gap", "proxy journal ls --dir "+dir, gapMoment))
+		l.add(momentsOf(&gaps, &l, maxGaps, "gap", "proxy journal ls --dir "+dir, func(g *Gap) moment {
+			return gapMoment(g, dir)
+		}))
 		l.add(momentsOf(&bases, &l, maxBases, "snapshot", "proxy journal ls --dir "+dir, func(b *admin.Base) moment {
 			return baseMoment(b, dir)
 		}))
@@ -105,7 +109,7 @@ func (l *line) place(oldest time.Time) {
 }
 
 func eventMoment(e *admin.Event, dir string, s *admin.Stats) moment {
-	m := moment{ID: fmt.Sprintf("event-%d", e.N), Kind: "event", At: e.First,
+	m := moment{ID: fmt.Sprintf("event-%d", e.N), Kind: "event", At: e.First, Spot: spotOf(e.Timeline, e.From, e.To),
 		Title: fmt.Sprintf("Event %d: %s", e.N, name(e.What))}
 	if e.Open {
 		m.Title += " (so far)"
@@ -127,6 +131,7 @@ func incidentMoment(i *admin.Incident) moment {
 	m := moment{ID: fmt.Sprintf("incident-%d", i.N), Kind: "incident", At: i.Noticed,
 		Title: fmt.Sprintf("Incident %d: %s", i.N, name(i.State)), Repairable: repairable(i)}
 	if i.Commands >= 0 {
+		m.Spot = spotOf(i.Timeline, i.From, i.To)
 		m.Notes = append(m.Notes, fmt.Sprintf("Writes from offset %d to %d of timeline %d: %s.", i.From, i.To,
 			i.Timeline, counted(max(i.Commands, i.Most), "command")))
 	}
@@ -137,17 +142,25 @@ func incidentMoment(i *admin.Incident) moment {
 	return m
 }
 
-func gapMoment(g *Gap) moment {
+func gapMoment(g *Gap, dir string) moment {
 	return moment{ID: fmt.Sprintf("gap-%d-%d", g.Timeline, g.From), Kind: "gap", At: g.Time, Title: "Gap: " + name(g.Why),
+		Spot: spotOf(g.Timeline, g.From, 0),
 		Notes: []string{fmt.Sprintf("The journal lacks the stream from offset %d to %d of timeline %d. No moment within "+
-			"it can be rebuilt; the next snapshot ends it.", g.From, g.To, g.Timeline)}}
+			"it can be rebuilt; the next snapshot ends it.", g.From, g.To, g.Timeline)},
+		Runs: []run{{"Rebuild the last moment before it in an empty server", restoreTo(dir, g.Timeline, g.From, targetFlag)}}}
 }
 
 func baseMoment(b *admin.Base, dir string) moment {
 	return moment{ID: fmt.Sprintf("base-%d-%d", b.Timeline, b.Offset), Kind: "base", At: b.Time,
-		Title: "Snapshot of " + admin.Size(b.Size), Notes: []string{name(b.File)},
-		Runs: []run{{"Rebuild this moment in an empty server", fmt.Sprintf(
-			"proxy restore --dir %s --timeline %d --to %d --target ADDRESS", dir, b.Timeline, b.Offset)}}}
+		Title: "Snapshot of " + admin.Size(b.Size), Notes: []string{name(b.File)}, Spot: spotOf(b.Timeline, b.Offset, 0),
+		Runs: []run{{"Rebuild this moment in an empty server", restoreTo(dir, b.Timeline, b.Offset, targetFlag)}}}
+}
+
+const targetFlag = "--target ADDRESS"
+
+// restoreTo is the command for an offset.
+func restoreTo(dir string, timeline uint32, offset int64, how string) string {
+	return fmt.Sprintf("proxy restore --dir %s --timeline %d --to %d %s", dir, timeline, offset, how)
 }
 
 func nowMoment(st *state, dir string) moment {
@@ -159,6 +172,9 @@ func nowMoment(st *state, dir string) moment {
 	}
 	if !j.Restorable {
 		m.Notes = append(m.Notes, "The present cannot be rebuilt yet: no snapshot leads to it.")
+	}
+	if h := st.History.V; h != nil {
+		m.Notes = append(m.Notes, "Keys: "+h.Keys.words(st.Trash.V)+".")
 	}
 	m.Runs = []run{{"Rebuild the last byte on disk in an empty server",
 		fmt.Sprintf("proxy restore --dir %s --end --target ADDRESS", dir)}}
@@ -185,15 +201,47 @@ func parseMoment(text string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// at describes a moment that the reader has typed or clicked.
+// at describes a place that the reader has typed or clicked.
 func (l *line) at(text string, st *state) *moment {
-	m := &moment{ID: "chosen", Kind: "chosen", Title: "This is no time: " + name(text)}
-	t, ok := parseMoment(text)
-	if !ok {
-		m.Notes = []string{"Write it as 2026-03-01 14:03:05, in UTC."}
+	s, ok := parseSpot(text)
+	switch {
+	case !ok:
+		return &moment{ID: "chosen", Kind: "chosen", Title: "This is no time: " + name(text),
+			Notes: []string{"Write it as 2026-03-01 14:03:05, in UTC."}}
+	case s.Time.IsZero():
+		return l.atOffset(s, st)
+	}
+	return l.atTime(s.Time, st)
+}
+
+// atOffset describes a mark, or another place between two commands.
+func (l *line) atOffset(s Spot, st *state) *moment {
+	m := &moment{ID: "chosen", Kind: "chosen", Title: fmt.Sprintf("Offset %d of timeline %d", s.Offset, s.Timeline)}
+	j := st.Journal.V
+	if j == nil {
+		m.Notes = []string{st.Journal.Err}
 		return m
 	}
-	m.At, m.Title = t, "The moment "+stamp(t)+" UTC"
+	dir := admin.ShellWord(j.Dir)
+	m.Runs = []run{{lookFirst, restoreTo(dir, s.Timeline, s.Offset, "--dry-run")}}
+	own := spotOf(s.Timeline, s.Offset, s.To)
+	for i := range l.Moments {
+		if o := &l.Moments[i]; o.Spot == own {
+			m.Title, m.Notes, m.Runs = o.Title, o.Notes, append(m.Runs, o.Runs...)
+			return m
+		}
+	}
+	m.Runs = append(m.Runs, run{rebuild, restoreTo(dir, s.Timeline, s.Offset, targetFlag)})
+	return m
+}
+
+const (
+	lookFirst = "Look at it: the commands on either side; nothing is touched"
+	rebuild   = "Rebuild it in an empty server"
+)
+
+func (l *line) atTime(t time.Time, st *state) *moment {
+	m := &moment{ID: "chosen", Kind: "chosen", At: t, Title: "The moment " + stamp(t) + " UTC"}
 	j := st.Journal.V
 	switch {
 	case j == nil:
@@ -211,9 +259,8 @@ func (l *line) at(text string, st *state) *moment {
 	}
 	dir, to := admin.ShellWord(j.Dir), t.UTC().Format("2006-01-02T15:04:05.999Z")
 	m.Runs = []run{
-		{"Look at it: the commands on either side; nothing is touched",
-			fmt.Sprintf("proxy restore --dir %s --to %s --dry-run", dir, to)},
-		{"Rebuild it in an empty server", fmt.Sprintf("proxy restore --dir %s --to %s --target ADDRESS", dir, to)}}
+		{lookFirst, fmt.Sprintf("proxy restore --dir %s --to %s --dry-run", dir, to)},
+		{rebuild, fmt.Sprintf("proxy restore --dir %s --to %s --target ADDRESS", dir, to)}}
 	if s := st.Stats.V; s != nil && s.Config != "" {
 		m.Runs = append(m.Runs, run{"Put back single keys, while clients go on", fmt.Sprintf(
 			"proxy restore --config %s --keys 'PATTERN' --to %s --into live", admin.ShellWord(s.Config), to)})

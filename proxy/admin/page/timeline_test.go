@@ -37,7 +37,7 @@ func TestMoments(t *testing.T) {
 			" --event 3 --keep-later --force --target 10.0.0.5:6379",
 		"incident-1":  "proxy repair --config h.yaml --incident 1",
 		"base-2-4099": "proxy restore --dir " + dir + " --timeline 2 --to 4099 --target ADDRESS",
-		"gap-1-10":    "",
+		"gap-1-10":    "proxy restore --dir " + dir + " --timeline 1 --to 10 --target ADDRESS",
 		"now": "proxy restore --dir " + dir + " --end --target ADDRESS|proxy recover --config /etc/holdfast/h.yaml " +
 			"--to redis://ADDRESS",
 	}

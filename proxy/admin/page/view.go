@@ -63,6 +63,13 @@ func (p *Page) view(ctx context.Context, who viewer, q query, maxAge time.Durati
 	return v, nil
 }
 
+// chosen adds the preview of the place that the reader has chosen.
+func (v *view) chosen(s Spot, p part[*Preview]) {
+	if m := v.Moment; m != nil && len(m.Runs) > 0 {
+		m.Facts = factsOf(s, p, v.state)
+	}
+}
+
 // ownState is a copy of a state with what this reader alone asks for.
 func (p *Page) ownState(ctx context.Context, st *state, who viewer, q query) (*state, bool) {
 	if !who.Names || q.Who == "" && q.From == 0 {
