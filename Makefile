@@ -93,9 +93,9 @@ bench-repair: build ## Measure repair and diff at scale, and the clients meanwhi
 	$(GO) run ./loadtest/repairbench $(RBENCHFLAGS)
 	HOLDFAST_TEST_LARGE_MB=100 $(GO) test -count=1 -run 'TestLargeValuesAndFields$$' ./journal/repair  # exact at 100 MB, too
 
-page-test: build ## Play an incident on the operator's page in headless Chromium (107 MB fetched); SHOTS=docs for new pictures.
+page-test: build ## Play an incident on the operator's page in headless Chromium (107 MB fetched) and, with npm, axe-core; SHOTS=docs for new pictures.
 	@scripts/servers.sh valkey chromium
-	$(GO) run ./loadtest/pagetest $(if $(SHOTS),--shots $(SHOTS)) $(PAGEFLAGS)
+	axe=$$(scripts/axe.sh) && $(GO) run ./loadtest/pagetest $${axe:+--axe "$$axe"} $(if $(SHOTS),--shots $(SHOTS)) $(PAGEFLAGS)
 
 demo: build ## Play the incident: a million keys, 100,000 FLUSHALLs, UNDO (DEMOFLAGS=--keys=10000).
 	@scripts/servers.sh valkey

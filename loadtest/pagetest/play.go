@@ -45,7 +45,8 @@ func (p *play) run() (err error) {
 		{"a command waits, and is approved", p.approve},
 		{"the hits of the rules are drawn, and said", p.hits},
 		{"the configuration is read again from the page", p.reload},
-		{"a mark and the axis give commands", p.moments},
+		{"a mark and the axis give commands, and the keys there and now", p.moments},
+		{"a typed moment is previewed within a second", p.previews},
 		{"details, the focus and a selection outlast updates", p.outlast},
 		{"every form and element has a name, and ids are unique", p.accessible},
 		{"pictures", p.pictures},
@@ -268,9 +269,45 @@ func (p *play) moments() error {
 		p.clickAxis,
 		func() error {
 			return p.until("the command of that moment", "document.activeElement?.id === 'chosen' && /UTC/.test(document.querySelector('#chosen h3').innerText) && "+
-				"(document.querySelector('#chosen code')?.innerText.includes('--to 20') || document.querySelector('#chosen').innerText.includes('does not reach back'))")
+				"(document.querySelector('#chosen code')?.innerText.includes('--to 20') && document.querySelector('#chosen .preview')?.innerText.includes('Keys there') || "+
+				"document.querySelector('#chosen').innerText.includes('does not reach back'))")
+		},
+		func() error { return p.load(p.url("/")) },
+		func() error {
+			return p.eval("document.querySelector('#axis a[href^=\"#event-\"]').dispatchEvent(new MouseEvent('click', {bubbles: true, cancelable: true}))", nil)
+		},
+		func() error {
+			return p.until("the open event", "document.activeElement?.closest('details[open][id^=event-]')")
+		},
+		func() error { return p.click("details[open] a[id^=preview-event-]", 0.5) },
+		func() error {
+			return p.until("the keys before and after the event, with its commands", "/^Event /.test(document.querySelector('#chosen h3')?.innerText) && "+
+				"document.querySelector('#chosen .preview').innerText.includes('Keys after these commands') && document.querySelector('#chosen').innerText.includes('--dry-run')")
 		},
 	})
+}
+
+// previews types the moment of now, which has all entries of the trash before it, and measures the page.
+func (p *play) previews() error {
+	var took float64
+	for range 3 { // the first may wait for the rest after the last one
+		now := time.Now().UTC().Format("2006-01-02T15:04:05.000Z")
+		if err := p.load(p.url("/?at=" + now)); err != nil {
+			return err
+		}
+		if err := p.eval("performance.getEntriesByType('navigation')[0].loadEventEnd", &took); err != nil {
+			return err
+		}
+	}
+	var text string
+	if err := p.eval("document.querySelector('#chosen .preview')?.innerText ?? ''", &text); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "    it loads in %.0f ms with the preview: %s\n", took, strings.Join(strings.Fields(text), " "))
+	if !strings.Contains(text, "Keys there") || strings.Contains(text, "unknown") || time.Duration(took*float64(time.Millisecond)) > loadGoal {
+		return fmt.Errorf("%.0f ms, %q", took, text)
+	}
+	return nil
 }
 
 // clickAxis clicks the latest place of the axis that is free of marks: they have links of their own.
@@ -350,7 +387,7 @@ func (p *play) accessible() error {
 		if err := p.look(at.width, 900, at.scheme); err != nil {
 			return err
 		}
-		for _, path := range []string{"/?at=2026-01-01+00:00&from=50", fmt.Sprint("/undo?id=", p.entries),
+		for _, path := range []string{"/?at=2026-01-01+00:00&from=50", "/?at=1%401000", fmt.Sprint("/undo?id=", p.entries),
 			fmt.Sprint("/purge?id=", p.entries), "/reload"} {
 			if err := p.load(p.url(path)); err != nil {
 				return err
