@@ -66,6 +66,7 @@ type PreviewOptions struct {
 	Patience time.Duration // the same for the time; 0: no bound
 	// BaseBytes is the size up to which a base is read for its number of keys. 0: none is.
 	BaseBytes int64
+	Events    []event.Event // the journal's own, for the keys before and after them; nil: not known
 }
 
 // errShort ends a reading at its limit.
@@ -115,7 +116,8 @@ type previewer struct {
 	sampled int64        // the end of the last unit given to counter
 	before  event.Counts // keys at the start of the open transaction
 	inside  bool         // one is open
-	db      int          // selected at the cut
+	db      int          // selected at the cut; -1: unknown
+	begun   *event.Event // begins at the cut; nil: none
 	out     Preview
 }
 
@@ -125,12 +127,30 @@ func (p *previewer) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if p.begun = p.eventAt(); p.begun != nil {
+		p.counter, p.sampled, p.db = event.NewCounter(p.begun.From, p.begun.Before), p.begun.From, -1
+		p.out.Timeline, p.out.Offset = p.tl.ID, p.begun.From
+		return nil
+	}
 	at, known := p.searched(base)
 	if !known || at.Offset < base.Offset && (!at.Keys.Known() || base.Size <= p.limits.BaseBytes) {
 		at = p.atBase(ctx, base)
 	}
 	p.counter, p.sampled, p.db = event.CounterAt(at), at.Offset, at.DB
 	p.out.Timeline, p.out.Offset = p.tl.ID, at.Offset
+	return nil
+}
+
+// eventAt is the event that begins at the moment, if it has the keys there: nothing needs to be read for them.
+func (p *previewer) eventAt() *event.Event {
+	if p.sel.Kind != AtOffset {
+		return nil
+	}
+	for _, e := range p.limits.Events {
+		if journal.TimelineID(e.Timeline) == p.tl.ID && e.From == p.sel.Offset && e.Before.Known() {
+			return &e
+		}
+	}
 	return nil
 }
 
@@ -325,6 +345,9 @@ func (p *previewer) follow(ctx context.Context) error {
 	p.out.Offset, p.out.Time = start, began
 	t.Read, t.Keys = at-start, p.counter.Counts()
 	t.Names = frequent(byName)
+	if p.begun != nil && p.begun.To == end {
+		t.Keys = p.begun.After
+	}
 	if at < end {
 		t.Short, err = shortness(err)
 	} else {

@@ -191,6 +191,32 @@ func TestPreviewOfARange(t *testing.T) {
 	}
 }
 
+// The keys before and after an event are the journal's own, also where nothing may be read for them.
+func TestPreviewOfAnEvent(t *testing.T) {
+	t.Parallel()
+	srv := proxytest.StartServer(t, serverArgs...)
+	r := &recording{t: t, srv: srv, dir: t.TempDir(), mark: 10 * time.Millisecond}
+	r.again()
+	srv.MustDo("SETNX", "a", 1)
+	proxytest.Poll(t, "the count of the keys", func() bool { return r.journal.Keys().String() == "db0 1" })
+	srv.MustDo("FLUSHDB")
+	to := r.caughtUp()
+	srv.MustDo("SETNX", "b", 1)
+	r.caughtUp()
+	var e []event.Event
+	proxytest.Poll(t, "the event of the FLUSHDB", func() bool {
+		e = r.journal.Events()
+		return len(e) > 0 && e[len(e)-1].To >= to
+	})
+	e = e[len(e)-1:]
+	p, err := replay.NewPreview(context.Background(), r.view(), replay.PreviewOptions{To: e[0].To, Bytes: 1, Events: e,
+		Selector: replay.Selector{Kind: replay.AtOffset, Offset: e[0].From, Timeline: 1}})
+	if err != nil || p.Short != "" || !reflect.DeepEqual(p.Keys, e[0].Before) || !reflect.DeepEqual(p.Since.Keys, e[0].After) ||
+		p.Keys.String() != "db0 1" {
+		t.Errorf("%+v, %v; the event: %+v", p, err, e[0])
+	}
+}
+
 // A transaction that is not over at the moment has no part in it.
 func TestPreviewCutsNoTransaction(t *testing.T) {
 	t.Parallel()

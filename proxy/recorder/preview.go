@@ -33,7 +33,7 @@ func (c Console) Preview(ctx context.Context, s page.Spot) (*page.Preview, error
 		sel = replay.Selector{Kind: replay.AtOffset, Timeline: journal.TimelineID(s.Timeline), Offset: s.Offset}
 	}
 	p, err := replay.NewPreview(ctx, view, replay.PreviewOptions{Selector: sel, To: s.To, Bytes: previewBytes,
-		Patience: previewPatience, BaseBytes: previewBase})
+		Patience: previewPatience, BaseBytes: previewBase, Events: j.Events()})
 	if err != nil {
 		return nil, err
 	}

@@ -125,9 +125,12 @@ func factsOf(s Spot, a part[*Preview], st *state) []fact {
 		cut += ", behind a command of " + p.At.UTC().Format("2006-01-02 15:04:05.000") + " UTC"
 	}
 	if p.Short != "" {
-		return []fact{{"Keys there", "not known exactly: " + p.Short + ". The command with --dry-run reads on"},
-			{"Keys before it", p.Keys.words(st.Trash.V) + ", at " + cut},
-			{"Keys now", p.After.words(st.Trash.V)}}
+		facts := []fact{{"Keys there", "not known exactly: " + p.Short + ". The command with --dry-run reads on"},
+			{"Keys before it", p.Keys.words(st.Trash.V) + ", at " + cut}}
+		if s.To == 0 {
+			facts = append(facts, fact{"Keys now", p.After.words(st.Trash.V)})
+		}
+		return facts
 	}
 	after := "Keys now"
 	if s.To > 0 {

@@ -86,6 +86,9 @@ func TestFacts(t *testing.T) {
 	has("not reached", factsOf(Spot{}, part[*Preview]{V: &Preview{Short: "a limit", Offset: 7, Timeline: 2, Keys: Keys{Known: true}}}, st),
 		"Keys there: not known exactly: a limit. The command with --dry-run", "Keys before it: none (exact), at offset 7 of timeline 2",
 		"Keys now: unknown")
+	if f := factsOf(Spot{To: 9}, part[*Preview]{V: &Preview{Short: "a limit"}}, st); len(f) != 2 {
+		t.Errorf("a range that was not reached: %+v", f)
+	}
 	partly := &Preview{Timeline: 2, Offset: 10, Keys: Keys{DBs: []DBKeys{{3, 4, 4}}}, Bytes: 3 << 20, Read: 1 << 20, Commands: 1,
 		Names: []CommandCount{{"SET", 1}}, SinceShort: "a limit"}
 	has("partly", factsOf(Spot{}, part[*Preview]{V: partly}, st), "Keys there: db3 4; other databases unknown",
