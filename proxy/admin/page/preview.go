@@ -12,27 +12,32 @@ import (
 	"holdfast/proxy/admin"
 )
 
-// previews asks for one preview at a time, and rests after each for some multiple of its time: it reads the
-// journal, and every reader of the address may ask.
+// previews asks for one preview at a time, and rests when they take too large a share of the time: they read
+// the journal, and every reader of the address may ask.
 type previews struct {
 	source *source
 	turn   chan struct{} // held by the one that asks, until the disk has answered
 
 	// By the holder of turn.
-	next   time.Time // the end of the rest
+	due    time.Time // the time at which the share of all previews so far is used up; later than now: it rests
 	spot   Spot      // of the last one
 	asked  time.Time
 	answer part[*Preview]
 }
 
-// previewRest is the rest after a preview, in multiples of its time.
-const previewRest = 3
+const (
+	// previewTime bounds a reader's wait: less than askTime, since this question reads the disk.
+	previewTime = 500 * time.Millisecond
+	// Previews take a previewShare-th of the time on average, after previewBurst of that average at once.
+	previewShare = 4
+	previewBurst = 10 * time.Second
+)
 
 func newPreviews(s *source) *previews { return &previews{source: s, turn: make(chan struct{}, 1)} }
 
 // get returns a preview, or the reason why there is none in time.
 func (p *previews) get(ctx context.Context, s Spot) part[*Preview] {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
+	ctx, cancel := context.WithTimeout(ctx, previewTime)
 	defer cancel()
 	busy := part[*Preview]{Err: "other previews are being made: load the page again in a moment"}
 	select {
@@ -45,7 +50,7 @@ func (p *previews) get(ctx context.Context, s Spot) part[*Preview] {
 		return p.answer
 	}
 	select {
-	case <-time.After(time.Until(p.next)):
+	case <-time.After(time.Until(p.due)):
 	case <-ctx.Done():
 		p.leave()
 		return busy
@@ -56,7 +61,7 @@ func (p *previews) get(ctx context.Context, s Spot) part[*Preview] {
 	case a := <-out:
 		return a
 	case <-ctx.Done(): // the disk may take longer
-		return part[*Preview]{Err: fmt.Sprintf("no answer within %s", askTime)}
+		return part[*Preview]{Err: fmt.Sprintf("no answer within %s", previewTime)}
 	}
 }
 
@@ -67,7 +72,10 @@ func (p *previews) ask(ctx context.Context, s Spot, out chan<- part[*Preview]) {
 	defer p.leave()
 	begun := time.Now()
 	a := answer(p.source, ctx, func(ctx context.Context) (*Preview, error) { return p.source.backend.Preview(ctx, s) })
-	p.next = time.Now().Add(previewRest * time.Since(begun))
+	if least := begun.Add(-previewBurst); p.due.Before(least) {
+		p.due = least
+	}
+	p.due = p.due.Add(previewShare * time.Since(begun))
 	if p.spot, p.asked, p.answer = s, begun, a; ctx.Err() != nil {
 		p.asked = time.Time{} // the client has left, or it took too long: that is no answer for another one
 	}

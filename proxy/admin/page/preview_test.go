@@ -104,27 +104,36 @@ func TestPreviewsRest(t *testing.T) {
 		f := &fakeProxy{name: "x", slow: func(ctx context.Context) { time.Sleep(100 * time.Millisecond) }}
 		p := newPreviews(newSource(f, nil))
 		ctx, begun := context.Background(), time.Now()
-		took := func(n uint32) (time.Duration, string) {
-			a := p.get(ctx, Spot{Timeline: n})
+		const took = 100 * time.Millisecond
+		ask := func(n int) (time.Duration, string) {
+			a := p.get(ctx, Spot{Timeline: uint32(n)})
 			return time.Since(begun), a.Err
 		}
-		for i, want := range []struct {
-			spot uint32
-			at   time.Duration
-			err  bool
-		}{{1, 100 * time.Millisecond, false}, {1, 100 * time.Millisecond, false}, {2, 500 * time.Millisecond, false},
-			{3, 900 * time.Millisecond, false}} {
-			if at, err := took(want.spot); at != want.at || (err != "") != want.err {
-				t.Errorf("%d: after %s, %q; want %+v", i, at, err, want)
+		burst := int(previewBurst / (previewShare * took))
+		rest := (previewShare - 1) * took
+		for n := range burst + 1 {
+			for range 2 { // the second time from memory
+				if at, err := ask(n + 1); at != time.Duration(n+1)*took || err != "" {
+					t.Fatalf("preview %d: after %s, %q", n+1, at, err)
+				}
 			}
 		}
-		if n := len(f.spots); n != 3 {
+		for time.Until(p.due) < rest { // it has been idle for none of that time
+			ask(100 + len(f.spots))
+		}
+		from := time.Since(begun)
+		for n := range 3 {
+			if at, err := ask(1000 + n); at-from != time.Duration(n+1)*(rest+took) || err != "" {
+				t.Errorf("behind the burst: %d: %s after, %q", n+1, at-from, err)
+			}
+		}
+		if n := len(f.spots); n < burst+4 {
 			t.Errorf("%d asked", n)
 		}
 		hung := make(chan struct{})
 		f.slow = func(context.Context) { <-hung }
 		time.Sleep(time.Minute)
-		if a := p.get(ctx, Spot{Timeline: 4}); !strings.Contains(a.Err, "no answer within 700ms") {
+		if a := p.get(ctx, Spot{Timeline: 4}); !strings.Contains(a.Err, "no answer within 500ms") {
 			t.Errorf("a disk that hangs: %+v", a)
 		}
 		if a := p.get(ctx, Spot{Timeline: 5}); !strings.Contains(a.Err, "other previews") {
