@@ -51,6 +51,10 @@ dpkg-deb --extract holdfast_*_"$arch".deb "$work/deb"
 "$work/deb/usr/bin/holdfast" check --offline --config "$work/deb/etc/holdfast/holdfast.yaml"
 man -l "$work/deb/usr/share/man/man1/holdfast-restore.1.gz" >/dev/null
 bash -n "$work/deb/usr/share/bash-completion/completions/holdfast"
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	step "the Debian package, in a tree of debootstrap"
+	"$repo/scripts/debcheck.sh" holdfast_*_"$arch".deb
+fi
 step "the Kubernetes manifests, by its own schemas"
 (cd "$repo" && go tool -modfile=scripts/manifests/go.mod kubectl-validate --version 1.30 deploy/kubernetes)
 echo "all of it works"
