@@ -14,7 +14,7 @@ import (
 	"holdfast/journal/stream"
 )
 
-// A Preview is what the journal knows of a moment without a replay and at a bounded price: the keys there,
+// A Preview is a moment of the journal without a replay and at a bounded price: the keys there,
 // and the commands that follow it.
 //
 // Locate and NewSurvey read everything from a base on, which may be hours of stream. A preview begins where
@@ -28,7 +28,7 @@ type Preview struct {
 	Keys     event.Counts // there
 	// Short is the reason why the reading ended before the moment; "": it did not.
 	Short string
-	// Left: the server has left this history since. What follows the moment there is no way to the present.
+	// Left: the server has left this history since. The commands behind the moment are no way to the present.
 	Left bool
 
 	Since Tally
@@ -72,7 +72,7 @@ type PreviewOptions struct {
 // errShort ends a reading at its limit.
 var errShort = errors.New("the limit of a preview is reached")
 
-// NewPreview reads what the journal knows of a moment. An error says why no restore can go there.
+// NewPreview reads the journal around a moment. An error says why no restore can go there.
 func NewPreview(ctx context.Context, view *journal.View, o PreviewOptions) (*Preview, error) {
 	if o.Bytes == 0 {
 		o.Bytes = everything

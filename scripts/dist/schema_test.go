@@ -180,7 +180,7 @@ func TestManifestsAndSchemas(t *testing.T) {
 			}
 		}
 	}
-	// The check finds what it is for.
+	// The check finds such faults.
 	all, deployment := find("apps/v1", "Deployment")
 	for fault, text := range map[string]string{
 		"d.spec.replica: there is no such field": "spec: {replica: 2, selector: {}, template: {}}",

@@ -27,7 +27,7 @@ type Backend interface {
 	// History returns the snapshots that the journal holds and the stretches that it lacks.
 	History(ctx context.Context) (*History, error)
 
-	// Preview returns what the journal knows of a place without a replay, within less than a second.
+	// Preview returns the keys at a place, and its difference to the present, within less than a second.
 	Preview(ctx context.Context, s Spot) (*Preview, error)
 
 	// TrashPage returns one page of the trash.
