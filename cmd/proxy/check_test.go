@@ -165,7 +165,7 @@ func TestCheckLogin(t *testing.T) {
 	t.Parallel()
 	srv := proxytest.StartServer(t, "--requirepass", "hunter2")
 	address := "upstream: {address: \"" + srv.Addr + "\"}\n"
-	expectCheck(t, exitFailed, address, nil, "FAIL  upstream: control user cannot log in")
+	expectCheck(t, exitFailed, address, nil, "FAIL  upstream: control user cannot log in: NOAUTH Authentication required.; its login is upstream.username and upstream.password")
 
 	srv.MustDo("ACL", "SETUSER", "meek", "on", ">x", "+ping", "+client", "+info")
 	stdout := expectCheck(t, exitDone, "upstream: {address: \""+srv.Addr+

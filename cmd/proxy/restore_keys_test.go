@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -259,5 +261,19 @@ func TestRestoreIntoAProxy(t *testing.T) {
 	if code != exitFailed || strings.Contains(stdout, "keys: ") ||
 		!strings.Contains(stderr, "is a replica of "+srv.Addr+"; write to that, its primary") {
 		t.Errorf("a replica: %d %s%s", code, stdout, stderr)
+	}
+}
+
+// TestInterrupted names the interruption and no fault of a server.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	srv, p := recording(t, "")
+	srv.MustDo("SET", "a", 1)
+	p.recordedAll(srv)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := run(ctx, []string{"restore", "--dir", p.folder(), "--end", "--keys", "a", "--into", srv.Addr}, io.Discard, io.Discard)
+	if err == nil || !strings.HasPrefix(err.Error(), "interrupted: ") || exitCode(err) != exitFailed {
+		t.Errorf("%v", err)
 	}
 }

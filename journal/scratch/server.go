@@ -164,6 +164,9 @@ func (s *Server) ready(ctx context.Context) error {
 		case <-s.exited:
 			return fmt.Errorf("the scratch server %s ended at once; its log ends:\n%s", s.About, s.logTail())
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return ctx.Err() // the caller's wish, and no fault of the server
+			}
 			return fmt.Errorf("the scratch server %s does not answer: %w; its log ends:\n%s", s.About,
 				ctx.Err(), s.logTail())
 		case <-tick.C:

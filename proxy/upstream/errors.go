@@ -20,3 +20,6 @@ var (
 	// ErrLogin is wrapped by Info.Err of a server that is up and rejects the control user's login.
 	ErrLogin = errors.New("control user cannot log in")
 )
+
+// loginHint says where the control user's login stands.
+const loginHint = "its login is upstream.username and upstream.password, or password_file"

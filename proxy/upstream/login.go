@@ -87,7 +87,7 @@ func (u *Upstream) tryLogin(ctx context.Context, after *Info) error {
 	if u.opts.Password == "" {
 		after.AuthRequired, u.loginErr = required, nil
 		if out {
-			u.loginErr = fmt.Errorf("%w: %s", ErrLogin, pong[1:])
+			u.loginErr = fmt.Errorf("%w: %s; %s", ErrLogin, pong[1:], loginHint)
 		}
 		return nil
 	}
@@ -98,7 +98,7 @@ func (u *Upstream) tryLogin(ctx context.Context, after *Info) error {
 	}
 	after.AuthRequired, u.loginErr = required, nil
 	if strings.HasPrefix(answer, "-WRONGPASS") || strings.HasPrefix(answer, "-NOAUTH") {
-		u.loginErr = fmt.Errorf("%w: %s", ErrLogin, answer[1:])
+		u.loginErr = fmt.Errorf("%w: %s; %s", ErrLogin, answer[1:], loginHint)
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func judge(err error) (up bool, why error) {
 	case TurnsAway(text):
 		return false, fmt.Errorf("%w: %s", ErrRefused, text)
 	case strings.HasPrefix(text, "NOAUTH"), strings.HasPrefix(text, "WRONGPASS"):
-		return true, fmt.Errorf("%w: %s", ErrLogin, text)
+		return true, fmt.Errorf("%w: %s; %s", ErrLogin, text, loginHint)
 	}
 	return true, nil // NOPERM, LOADING, BUSY: the server answers
 }
