@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -229,24 +230,19 @@ func (h *handover) succeed(ctx context.Context, primary *upstream.Talk, o upstre
 
 // promoted waits for the replica that was promoted, and returns its address; "": none was in time.
 func (h *handover) promoted(ctx context.Context, o upstream.Options, at paused) string {
-	var all []*upstream.Talk
-	var addresses []string
-	for _, r := range h.view.Replicas {
-		o.Address, o.Dialer = r.Address, nil
-		if t, err := upstream.Open(ctx, o); err == nil {
-			defer t.Close()
-			all, addresses = append(all, t), append(addresses, r.Address)
+	open := map[string]*upstream.Talk{}
+	defer func() {
+		for _, t := range open {
+			t.Close()
 		}
-	}
+	}()
 	for {
-		for i, t := range all {
-			info, err := t.Info("replication")
-			if err != nil {
-				continue
-			}
-			from, _ := strconv.ParseInt(info["second_repl_offset"], 10, 64)
-			if info["role"] == "master" && info["master_replid2"] == at.replID && from > at.end {
-				return addresses[i]
+		for _, r := range h.view.Replicas {
+			o.Address, o.Dialer = r.Address, nil
+			if info := askOn(ctx, open, o); info["role"] == "master" && info["master_replid2"] == at.replID {
+				if from, _ := strconv.ParseInt(info["second_repl_offset"], 10, 64); from > at.end {
+					return r.Address
+				}
 			}
 		}
 		if ctxtime.Sleep(ctx, handoverPace) != nil {
@@ -255,21 +251,45 @@ func (h *handover) promoted(ctx context.Context, o upstream.Options, at paused) 
 	}
 }
 
-// drained waits until commands that may write wait, and no reply to an earlier one is outstanding.
-func (h *handover) drained(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, drainFor)
-	defer cancel()
-	for {
-		parts, err := gather(ctx, h.srv.loops, func(w *worker) bool { return w.outage.suspends() && !w.owesWrites() })
-		quiet := err == nil
-		for _, one := range parts {
-			quiet = quiet && one
-		}
-		if quiet {
+// askOn asks the server at o.Address for its replication, on its connection of open. Sentinels disconnect all clients of
+// a server that they promote, so a broken one is opened again the next time.
+func askOn(ctx context.Context, open map[string]*upstream.Talk, o upstream.Options) map[string]string {
+	t := open[o.Address]
+	if t == nil {
+		var err error
+		if t, err = upstream.Open(ctx, o); err != nil {
 			return nil
 		}
+		open[o.Address] = t
+	}
+	info, err := t.Info("replication")
+	if err != nil {
+		t.Close()
+		delete(open, o.Address)
+	}
+	return info
+}
+
+// drained waits until commands that may write wait, and no reply to an earlier one is outstanding.
+func (h *handover) drained(ctx context.Context) error {
+	if !h.srv.writesAnswered(ctx, drainFor) {
+		return fmt.Errorf("nothing was done: writes are still without a reply after %v", drainFor)
+	}
+	return nil
+}
+
+// writesAnswered waits, up to a limit, until commands that may write wait, and no reply to an earlier one is
+// outstanding.
+func (srv *Server) writesAnswered(ctx context.Context, limit time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		parts, err := gather(ctx, srv.loops, func(w *worker) bool { return w.outage.suspends() && !w.owesWrites() })
+		if err == nil && !slices.Contains(parts, false) {
+			return true
+		}
 		if ctxtime.Sleep(ctx, handoverPace) != nil {
-			return fmt.Errorf("nothing was done: writes are still without a reply after %v", drainFor)
+			return false
 		}
 	}
 }

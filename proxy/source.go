@@ -31,11 +31,12 @@ type source interface {
 
 // belief is the opinion of a source at one moment.
 type belief struct {
-	primary   string // address; "": none is known
-	why       string // how it is known; "": votes and of say it
-	doubt     string // why primary may not be the primary for long; "": no doubt
-	certain   bool   // primary is not believed to be the primary now
-	votes, of int    // of sentinels
+	primary   string    // address; "": none is known
+	why       string    // how it is known; "": votes and of say it
+	doubt     string    // why primary may not be the primary for long; "": no doubt
+	certain   bool      // primary is not believed to be the primary now
+	handed    time.Time // when the old primary handed over to primary, which the sentinels do not name yet; zero: it did not
+	votes, of int       // of sentinels
 }
 
 // bySentinels is a source.
@@ -43,7 +44,7 @@ type bySentinels struct{ *sentinel.Watcher }
 
 func (s bySentinels) belief() belief {
 	v := s.View()
-	return belief{primary: v.Primary, doubt: v.Doubt, certain: v.Certain, votes: v.Votes, of: v.Of}
+	return belief{primary: v.Primary, doubt: v.Doubt, certain: v.Certain, handed: v.Handed, votes: v.Votes, of: v.Of}
 }
 
 func (s bySentinels) troubles() []string { return s.View().Troubles() }

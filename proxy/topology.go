@@ -51,6 +51,11 @@ type topology struct {
 	total   uint64       // all of them
 }
 
+// announcedFor is how long a primary that was handed over by others waits for the announcement of the sentinels. Where
+// they have a failover coordinated by the servers, they disconnect all clients of the new primary before it, and commands
+// that it had not answered would get -UPSTREAM. In a failover of the proxy's own they have done so by then (handover.go).
+const announcedFor = 2 * time.Second
+
 // keptMoves bounds the history of moves.
 const keptMoves = 32
 
@@ -231,6 +236,12 @@ func (t *topology) look(ctx context.Context) error {
 	if v.primary == "" || v.primary == from {
 		t.suspect(suspicion{why: cmp.Or(v.doubt, t.plannedDoubt()), certain: v.certain})
 		t.feed.stay(from, w)
+		return nil
+	}
+	planned := t.plannedDoubt() != ""
+	if wait := announcedFor - time.Since(v.handed); !v.handed.IsZero() && !planned && wait > 0 {
+		t.suspect(suspicion{why: from + " has handed over to " + v.primary, certain: true})
+		time.AfterFunc(wait, t.poke)
 		return nil
 	}
 	o := t.srv.options()

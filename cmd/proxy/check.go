@@ -200,6 +200,7 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 		checkRoutesFile(r, c)
 		return
 	}
+	candidates := len(c.Upstream.Address) > 1
 	found := *c
 	found.Upstream.Address = configs.Addresses{primary}
 	c = &found
@@ -226,7 +227,12 @@ func checkServer(ctx context.Context, r *report, c *configs.Config) {
 		checkLimits(r, c, info)
 	}
 	checkReplication(ctx, r, c, u, control)
-	checkFence(ctx, r, c, u, control)
+	if len(c.Upstream.Sentinels) > 0 {
+		checkDemotion(ctx, r, c, u, control)
+	}
+	if len(c.Upstream.Sentinels) > 0 || candidates {
+		checkCutOff(ctx, r, c, u)
+	}
 	if p := checkTable(r, c, info); p != nil {
 		checkNames(ctx, r, u, p)
 		checkForgotten(r, p)

@@ -39,7 +39,8 @@ func TestCheckCandidates(t *testing.T) {
 	expectCheck(t, exitDone, candidatesFile("  hold: 0s\n", a, b), nil,
 		"ok    candidates: "+a.Addr+" is the primary: it alone says that it is a primary",
 		"ok    candidates: "+b.Addr+": a replica of "+a.Addr+", history "+id,
-		"warn  candidates: upstream.hold is 0", "ok    role: primary")
+		"warn  candidates: upstream.hold is 0", "ok    role: primary",
+		"warn  failover: min-replicas-to-write is 0: a primary that is cut off from its replicas goes on taking writes")
 	replicaOf(t, b, c)
 	expectCheck(t, exitDone, candidatesFile("", a, b), nil,
 		"warn  candidates: "+b.Addr+": a replica of "+c.Addr+", and not of "+a.Addr+": it may have other data")

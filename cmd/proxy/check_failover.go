@@ -9,15 +9,8 @@ import (
 	"holdfast/proxy/upstream"
 )
 
-// checkFence asks whether the proxy may demote the old primary of a failover, and whether a primary
-// without replicas goes on taking writes.
-func checkFence(
-	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, user string,
-) {
-	if len(c.Upstream.Sentinels) == 0 {
-		return
-	}
-	checkDemotion(ctx, r, c, u, user)
+// checkCutOff asks whether a primary without replicas goes on taking writes.
+func checkCutOff(ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream) {
 	const name = "min-replicas-to-write"
 	settings, err := u.ConfigGet(ctx, name)
 	if err != nil || settings[name] != "0" {
@@ -31,6 +24,7 @@ func checkFence(
 		"loses. On every server: CONFIG SET %s %d%s", name, name, n, text)
 }
 
+// checkDemotion asks whether the proxy may demote the old primary of a failover.
 func checkDemotion(
 	ctx context.Context, r *report, c *configs.Config, u *upstream.Upstream, user string,
 ) {

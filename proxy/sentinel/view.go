@@ -19,8 +19,9 @@ type View struct {
 	Certain bool
 
 	// From is the server that has handed over to Primary, and that most of the sentinels may still name; "": Primary is
-	// named by them.
-	From string
+	// named by them. Handed is since when.
+	From   string
+	Handed time.Time
 
 	// Down: most of the sentinels that count hold Primary to be down.
 	Down bool

@@ -293,9 +293,9 @@ func (w *Watcher) judge(ctx context.Context) {
 		}
 	}
 	v := judge(f)
+	w.follow(ctx, &v)
 	before := w.View()
 	now := w.viewOf(&v, counts)
-	w.follow(ctx, &v)
 	w.setHurry(v.candidate != "" || v.doubt != "" || v.from != "")
 	w.publish(before, now)
 }
@@ -366,7 +366,7 @@ func (w *Watcher) setHurry(on bool) {
 func (w *Watcher) viewOf(v *verdict, counts []string) *View {
 	out := &View{
 		Name: w.o.Name, Primary: v.primary, Candidate: v.candidate, Doubt: v.doubt, Certain: v.certain,
-		From: v.from, Votes: v.votes, Of: v.of, Outvoted: v.outvoted,
+		From: v.from, Handed: w.handed, Votes: v.votes, Of: v.of, Outvoted: v.outvoted,
 	}
 	down := 0
 	for _, t := range w.members {
@@ -403,7 +403,7 @@ func (w *Watcher) publish(before, now *View) {
 	if now.Primary != "" && before.Primary == "" {
 		close(w.found)
 	}
-	changed := now.Primary != before.Primary || now.Candidate != before.Candidate ||
+	changed := now.Primary != before.Primary || now.From != before.From || now.Candidate != before.Candidate ||
 		now.Doubt != before.Doubt || now.Certain != before.Certain || now.Down != before.Down
 	if changed && w.o.OnChange != nil {
 		w.o.OnChange(now)

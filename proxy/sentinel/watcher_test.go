@@ -277,6 +277,32 @@ func TestWatcherReportsRefusals(t *testing.T) {
 	}
 }
 
+// A primary that hands over to its replica is left before the sentinels say so, and both facts are reported.
+func TestWatcherFollowsAHandover(t *testing.T) {
+	sc := newScene(t, 3, 3)
+	sc.servers.set(serverA, "master 1")
+	for _, s := range sc.s {
+		s.Replicas(serverB)
+	}
+	sc.start()
+	sc.await("A", primaryIs(serverA))
+	sc.servers.set(serverB, "master 2<1")
+	sc.servers.set(serverA, "slave "+serverB)
+	v := sc.await("B", primaryIs(serverB))
+	if v.From != serverA || v.Handed.IsZero() || v.Votes != 3 {
+		t.Errorf("got %+v", v)
+	}
+	for _, s := range sc.s {
+		s.Name(serverB)
+	}
+	sc.await("that the sentinels follow", func(v *View) bool { return v.From == "" && v.Handed.IsZero() && v.Primary == serverB })
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if last := sc.views[len(sc.views)-1]; last.From != "" {
+		t.Errorf("that is not reported: %+v", last)
+	}
+}
+
 // The primary's own role counts, whatever the sentinels say.
 func TestWatcherDoubtsADemotedPrimary(t *testing.T) {
 	sc := newScene(t, 3, 3).start()
