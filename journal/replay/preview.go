@@ -283,7 +283,7 @@ func (p *previewer) read(ctx context.Context, tl journal.TimelineID, end int64, 
 		return fn(c)
 	})
 	switch {
-	case err != nil && context.Cause(ctx) == errShort:
+	case err != nil && errors.Is(context.Cause(ctx), errShort):
 		return errShort
 	case err == nil && to < end:
 		return errShort
