@@ -19,7 +19,7 @@ import (
 //     command are resent by another link (stall_move.go); writes never are.
 //  3. Commands of the stuck kind are kept off shared links: writes while they are held (laneHeld),
 //     module commands for suspectFor.
-//  4. A link silent for deadAfter is broken if its oldest command is one that the server answers at
+//  4. A link silent for deadAfter, whose requests the server's kernel does not go on to receive, is broken if its oldest command is one that the server answers at
 //     once, if a part of the reply has come, or if other clients wait behind it, and if the server
 //     answered others for deadProof of that time (pulse). For a write only writes count: a pause
 //     may be holding it.
@@ -35,6 +35,9 @@ const (
 	watchEvery = 20 * time.Millisecond
 	// deadAfter is how long a link may be silent while the server answers others.
 	deadAfter = int64(5 * time.Second)
+	// unackedAfter is how long a link is silent before the kernel is asked whether the server still receives: megabytes
+	// that a slow network carries are no silence.
+	unackedAfter = int64(time.Second)
 	// deadProof is the part of that time in which the server must have been seen to answer.
 	deadProof = deadAfter / 2
 	// pulseMax is the most that one reply adds to that. It is longer than the interval of probes.
@@ -86,6 +89,7 @@ func (p *pulse) saw(start, now int64) {
 type silence struct {
 	since       int64
 	read, write int64 // alive of the two pulses at its start
+	unacked     int   // bytes of requests that the server's kernel has not acknowledged; -1: not asked yet
 }
 
 // stall is a link's own progress.
@@ -93,7 +97,7 @@ type stall struct {
 	parked  bool
 	emptied bool   // its movable requests have been moved
 	sent    uint64 // bytes taken by the connection, as last seen
-	sentAt  int64  // when that last grew
+	sentAt  int64  // when that last grew, or the server's kernel was seen to receive
 	silence silence
 	log     sentLog
 }
@@ -168,9 +172,20 @@ func (l *link) silentSince() int64 {
 		since = max(since, l.reqs.front().start)
 	}
 	if st.silence.since != since {
-		st.silence = silence{since, l.w.watch.read.alive, l.w.watch.write.alive}
+		st.silence = silence{since, l.w.watch.read.alive, l.w.watch.write.alive, -1}
+	}
+	if now := l.w.loop.Now(); now-since >= unackedAfter && st.silence.receives(l.conn.Unacked()) {
+		st.sentAt = now
+		return now
 	}
 	return since
+}
+
+// receives takes over a number of unacknowledged bytes, and reports whether it has changed in this silence.
+func (n *silence) receives(unacked int) bool {
+	before := n.unacked
+	n.unacked = unacked
+	return before >= 0 && unacked != before
 }
 
 // isDead reports whether a link was silent for so long, while the server answered others, that it

@@ -140,6 +140,15 @@ func (c *Conn) Queued() uint64 { return c.queued }
 // a write is in progress, and is exact in OnClose, but for ErrStopped.
 func (c *Conn) Sent() uint64 { return c.sent }
 
+// Unacked counts the bytes that the kernel has accepted and the peer's kernel has not yet acknowledged. While it
+// changes, the peer receives. 0 where the kernel is not asked: on a bridged connection, and outside of Linux.
+func (c *Conn) Unacked() int {
+	if c.fd < 0 || c.state&stateClosed != 0 {
+		return 0
+	}
+	return unacked(int(c.fd))
+}
+
 // PauseRead stops OnData and OnEOF at once; input stays in the kernel.
 func (c *Conn) PauseRead() { c.state |= statePaused }
 

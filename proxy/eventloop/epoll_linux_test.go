@@ -294,6 +294,26 @@ func pending(fd int) int {
 	return n
 }
 
+// TestUnacked: the kernel's output shrinks as the peer reads it, and only then.
+func TestUnacked(t *testing.T) {
+	p, conns := newPump(t, 1, func(int) (Handler, Priority) { return &recorder{}, PriorityLink })
+	c := conns[0]
+	c.Write(sample(50_000))
+	p.turn()
+	before := c.Unacked()
+	if c.Buffered() > 0 || before < 50_000 || c.Unacked() != before {
+		t.Errorf("%d buffered, %d not acknowledged, then %d", c.Buffered(), before, c.Unacked())
+	}
+	p.read(0, 50_000)
+	if after := c.Unacked(); after != 0 {
+		t.Errorf("%d not acknowledged after all was read", after)
+	}
+	c.Close()
+	if c.Unacked() != 0 {
+		t.Error("a closed connection has output")
+	}
+}
+
 // TestIdleConnHoldsNoBuffer: all output chunks are back in the pool once they are sent.
 func TestIdleConnHoldsNoBuffer(t *testing.T) {
 	const n = 100

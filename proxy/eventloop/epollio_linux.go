@@ -201,3 +201,11 @@ func (p *epoll) attend(c *Conn) {
 		c.fail(c.err)
 	}
 }
+
+func unacked(fd int) int {
+	n, err := unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+	if err != nil {
+		return 0
+	}
+	return n
+}
