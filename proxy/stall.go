@@ -19,10 +19,10 @@ import (
 //     command are resent by another link (stall_move.go); writes never are.
 //  3. Commands of the stuck kind are kept off shared links: writes while they are held (laneHeld),
 //     module commands for suspectFor.
-//  4. A link silent for deadAfter, whose requests the server's kernel does not go on to receive, is broken if its oldest command is one that the server answers at
+//  4. A link silent for deadAfter is broken if its oldest command is one that the server answers at
 //     once, if a part of the reply has come, or if other clients wait behind it, and if the server
 //     answered others for deadProof of that time (pulse). For a write only writes count: a pause
-//     may be holding it.
+//     may be holding it. While the server's kernel receives requests, the link is not silent.
 //
 // The proof matters: a slow command, a long script or a stopped server stalls all links, and then
 // no link is parked or broken, and no command resent. One reply is too little proof to break a
