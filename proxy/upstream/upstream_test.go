@@ -90,10 +90,11 @@ func TestProbeReadsEveryServer(t *testing.T) {
 		if info.Server != server || info.Version != srv.Binary.Version || info.Supported() != nil {
 			t.Errorf("got %s %s, want %s", info.Server, info.Version, srv.Binary)
 		}
+		replication := srv.Info("replication")
 		want := Info{
 			Up: true, Generation: 1, Server: server, Version: srv.Binary.Version,
 			VersionNum: versionNum(srv.Binary.Version), RunID: srv.Info("server")["run_id"],
-			Role: "master", ReplID: srv.Info("replication")["master_replid"],
+			Role: "master", ReplID: replication["master_replid"], ReplID2: replication["master_replid2"],
 			Databases: 16, ProtoMaxBulk: 512 << 20, Maxclients: info.Maxclients,
 			MaxMemoryPolicy: "noeviction", AppendOnly: true, AppendFsync: "always",
 			Save: "3600 1", LastSave: "ok", LastAOFWrite: "ok", CommandReply: info.CommandReply,
