@@ -158,7 +158,9 @@ func (f *feeder) feed(ctx context.Context, v *sentinel.View, linked bool) (again
 	var failed []error
 	for i := range all {
 		again = f.took(&all[i]) || again
-		if err := all[i].Err; err != nil && !errors.Is(err, replay.ErrNoNeed) && !errors.Is(err, replay.ErrLinked) {
+		err := all[i].Err
+		usual := errors.Is(err, replay.ErrNoNeed) || errors.Is(err, replay.ErrLinked) || errors.Is(err, replay.ErrElsewhere)
+		if err != nil && !usual {
 			failed = append(failed, errors.New(all[i].Server+": "+err.Error()))
 		}
 	}

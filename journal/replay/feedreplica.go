@@ -53,8 +53,11 @@ type Fed struct {
 }
 
 var (
-	// ErrNoNeed means that a server is not a replica of the primary that is gone.
+	// ErrNoNeed means that a server is a primary.
 	ErrNoNeed = errors.New("nothing to feed")
+	// ErrElsewhere means that a replica follows another server than the primary that is gone: perhaps another
+	// proxy, which feeds it at this moment.
+	ErrElsewhere = errors.New("it follows another server")
 	// ErrLinked means that a replica is connected to that primary.
 	ErrLinked = errors.New("it is connected to its primary")
 )
@@ -132,7 +135,7 @@ func (o *ReplicaFeed) lacks(ctx context.Context, t *target) (*tail, error) {
 	case !now.replica:
 		return nil, fmt.Errorf("%w: it is a primary", ErrNoNeed)
 	case !samePlace(now.primary, o.Primary):
-		return nil, fmt.Errorf("%w: it is a replica of %s", ErrNoNeed, now.primary)
+		return nil, fmt.Errorf("%w: it is a replica of %s", ErrElsewhere, now.primary)
 	case now.linkUp && !o.Linked:
 		return nil, ErrLinked
 	case now.loading || now.syncing || info["async_loading"] == "1":
