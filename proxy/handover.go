@@ -115,12 +115,13 @@ func (h *handover) run(ctx context.Context) (*admin.Failover, error) {
 	case targets == 0:
 		return nil, errors.New("nothing was done: the sentinels see no replica that follows the primary")
 	}
-	how := "coordinated by the servers"
-	err := error(&sentinel.Refusal{Text: "wrong number of arguments"})
-	if !h.srv.options().Fence {
+	how, byServers := "coordinated by the servers", !h.srv.options().Fence
+	var err error
+	if byServers {
 		err = h.ask(ctx, "COORDINATED")
+		byServers = !unknownWord(err)
 	}
-	if unknownWord(err) {
+	if !byServers {
 		how = "with the writes held back by the proxy"
 		err = h.byUs(ctx)
 	}
@@ -272,24 +273,15 @@ func askOn(ctx context.Context, open map[string]*upstream.Talk, o upstream.Optio
 
 // drained waits until commands that may write wait, and no reply to an earlier one is outstanding.
 func (h *handover) drained(ctx context.Context) error {
-	if !h.srv.writesAnswered(ctx, drainFor) {
-		return fmt.Errorf("nothing was done: writes are still without a reply after %v", drainFor)
-	}
-	return nil
-}
-
-// writesAnswered waits, up to a limit, until commands that may write wait, and no reply to an earlier one is
-// outstanding.
-func (srv *Server) writesAnswered(ctx context.Context, limit time.Duration) bool {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, drainFor)
 	defer cancel()
 	for {
-		parts, err := gather(ctx, srv.loops, func(w *worker) bool { return w.outage.suspends() && !w.owesWrites() })
+		parts, err := gather(ctx, h.srv.loops, func(w *worker) bool { return w.outage.suspends() && !w.owesWrites() })
 		if err == nil && !slices.Contains(parts, false) {
-			return true
+			return nil
 		}
 		if ctxtime.Sleep(ctx, handoverPace) != nil {
-			return false
+			return fmt.Errorf("nothing was done: writes are still without a reply after %v", drainFor)
 		}
 	}
 }
