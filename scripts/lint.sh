@@ -16,7 +16,7 @@ empty() {
 }
 
 # vet is go vet for this system and for macOS, without compiling anything for macOS.
-analyzers() { awk '/^By default/ { exit } found && NF { print $1 } /^Registered analyzers/ { found = 1 }'; }
+analyzers() { awk '/^By default/ { past = 1 } found && !past && NF { print $1 } /^Registered analyzers/ { found = 1 }'; }
 vet=$PWD/bin/vetsource
 go -C scripts/tools build -o "$vet" ./vetsource
 diff <(go tool vet help | analyzers) <("$vet" help | analyzers) || {
