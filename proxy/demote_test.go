@@ -117,8 +117,7 @@ func TestOnlyTheOldPrimaryIsDemoted(t *testing.T) {
 	t.Run("one server at two addresses", func(t *testing.T) {
 		t.Parallel()
 		h := startHandover(t, true)
-		_, port, _ := net.SplitHostPort(h.old.Addr)
-		named("localhost:"+port, h.all...)
+		named(proxytest.StartFaultProxy(t, h.old.Addr).Addr, h.all...)
 		awaitMoves(t, h.srv, 1)
 		h.awaitOld(t, "not demoted: the new primary does not continue its history")
 		h.untouched(t)

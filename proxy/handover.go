@@ -136,7 +136,7 @@ func (h *handover) ask(ctx context.Context, more ...string) error {
 	err := error(&sentinel.Refusal{Text: "no sentinel answers"})
 	for i := range h.view.Sentinels {
 		s := &h.view.Sentinels[i]
-		if !s.Counts || !s.Heard || s.Names != h.view.Primary {
+		if !s.Counts || !s.Heard || !h.w.Same(s.Names, h.view.Primary) {
 			continue
 		}
 		h.srv.log.Info("console: a sentinel is asked for a failover", "sentinel", s.Address, "words", more)

@@ -130,6 +130,20 @@ func TestAHandoverToAServerOfOtherData(t *testing.T) {
 	}
 }
 
+// The old primary has another address of the new one than the sentinels, which announce nothing.
+func TestAHandoverByName(t *testing.T) {
+	t.Parallel()
+	h := startHandover(t, true)
+	for _, s := range h.all {
+		s.Replicas(h.new.Addr)
+	}
+	h.new.MustDo("REPLICAOF", "NO", "ONE")
+	h.old.MustDo("REPLICAOF", "localhost", h.new.Port)
+	if m := awaitMoves(t, h.srv, 1)[0]; m.To != h.new.Addr {
+		t.Errorf("got %+v", m)
+	}
+}
+
 // What fails before the sentinels begin is undone: writes go on.
 func TestAFailoverThatCannotBegin(t *testing.T) {
 	t.Parallel()

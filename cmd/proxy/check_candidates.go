@@ -64,7 +64,7 @@ func checkCandidate(r *report, s *candidates.Candidate, v *candidates.View) {
 			continues = ", which continues " + s.ReplID2
 		}
 		r.ok("candidates", "%s: %s, history %s%s", s.Address, s.Says(), s.ReplID, continues)
-	case v.Primary != "" && !v.Replicates(s):
+	case v.Primary != "" && !s.Replicates:
 		r.warn("candidates", "%s: %s, and not of %s: it may have other data, and is not taken if it is promoted",
 			s.Address, s.Says(), v.Primary)
 	case !s.Linked:

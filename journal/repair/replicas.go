@@ -9,6 +9,7 @@ import (
 
 	"holdfast/journal"
 	"holdfast/journal/keyspace"
+	"holdfast/journal/place"
 	"holdfast/journal/replay"
 	"holdfast/journal/vfs"
 )
@@ -19,7 +20,8 @@ type ReplicaOptions struct {
 	Dir      string
 	FS       vfs.FS // nil: the machine's
 	View     *journal.View
-	Primary  string              // host:port of the primary that is gone
+	Primary  string // host:port of the primary that is gone
+	Places   *place.Book
 	Replicas []keyspace.Endpoint // its known replicas
 	Linked   bool                // also those that believe to be connected to it
 	Logger   *slog.Logger        // nil: discard
@@ -52,7 +54,7 @@ func FeedReplicas(ctx context.Context, o ReplicaOptions) ([]ReplicaFed, error) {
 
 func (o *ReplicaOptions) feed(ctx context.Context, e keyspace.Endpoint) ReplicaFed {
 	noted := false
-	fed, err := replay.FeedReplica(ctx, replay.ReplicaFeed{Replica: e, Primary: o.Primary, View: o.View,
+	fed, err := replay.FeedReplica(ctx, replay.ReplicaFeed{Replica: e, Primary: o.Primary, Places: o.Places, View: o.View,
 		Linked: o.Linked, Logger: o.Logger, Step: o.step,
 		Put: func(b journal.Borrowed) error {
 			noted = true

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"holdfast/journal"
 	"holdfast/journal/keyspace"
+	"holdfast/journal/place"
 	"holdfast/journal/replay"
 	"holdfast/proxy/proxytest"
 )
@@ -84,7 +86,7 @@ func (f *flock) options() ReplicaOptions {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return ReplicaOptions{Dir: f.dir, View: view, Primary: f.srv.Addr,
+	return ReplicaOptions{Dir: f.dir, View: view, Primary: f.srv.Addr, Places: &place.Book{},
 		Replicas: []keyspace.Endpoint{{Address: f.replica.Addr}}}
 }
 
@@ -142,6 +144,40 @@ func TestFeedReplicas(t *testing.T) {
 			f.expectPrimary("promoted", "")
 		})
 	}
+}
+
+// The replica, the proxy and DNS have several addresses of the primary.
+func TestFeedReplicasByName(t *testing.T) {
+	t.Parallel()
+	f := newFlock(t, "valkey")
+	f.cut()
+	want := f.tail(20)
+	f.srv.Kill()
+	o := f.options()
+	_, port, _ := net.SplitHostPort(f.srv.Addr)
+	resolves := "10.0.0.9"
+	o.Places.Lookup = func(context.Context, string) ([]netip.Addr, error) {
+		if resolves == "" {
+			return nil, errors.New("no answer")
+		}
+		return []netip.Addr{netip.MustParseAddr(resolves)}, nil
+	}
+	o.Primary = "another.example:" + port
+	if got := f.feed(o); !errors.Is(got.Err, replay.ErrElsewhere) {
+		t.Errorf("the replica of another server: %+v", got)
+	}
+	resolves, o.Primary = "", "unknown.example:"+port
+	if got := f.feed(o); !errors.Is(got.Err, replay.ErrTarget) || !strings.Contains(got.Err.Error(), "no answer") {
+		t.Errorf("an unknown name: %+v", got)
+	}
+	if f.replica.MustDo("EXISTS", "n") != int64(0) {
+		t.Error("it was fed")
+	}
+	resolves, o.Primary = "127.0.0.1", "its.example:"+port
+	if got := f.feed(o); got.Err != nil || digest(f.replica) != want {
+		t.Errorf("%+v; the digest is equal: %t", got, digest(f.replica) == want)
+	}
+	f.expectPrimary("fed", f.srv.Addr)
 }
 
 // A primary that was not gone continues the replica that was fed, without a full resynchronization.
@@ -228,7 +264,7 @@ func feedReplicaAndDie(spec []string) int {
 		fmt.Println(err)
 		return 1
 	}
-	all, err := FeedReplicas(context.Background(), ReplicaOptions{Dir: spec[1], View: view, Primary: spec[2],
+	all, err := FeedReplicas(context.Background(), ReplicaOptions{Dir: spec[1], View: view, Primary: spec[2], Places: &place.Book{},
 		Replicas: []keyspace.Endpoint{{Address: spec[3]}}, step: func(step string) {
 			if step == spec[0] {
 				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)

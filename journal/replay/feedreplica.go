@@ -12,6 +12,7 @@ import (
 	"holdfast/journal"
 	"holdfast/journal/ctxtime"
 	"holdfast/journal/internal/wire"
+	"holdfast/journal/place"
 	"holdfast/journal/stream"
 )
 
@@ -36,7 +37,8 @@ import (
 // ReplicaFeed is a feed of one replica. All but Logger and Step are required.
 type ReplicaFeed struct {
 	Replica wire.Endpoint
-	Primary string // host:port of the primary that is gone, as the replica names it
+	Primary string // host:port of the primary that is gone
+	Places  *place.Book
 	View    *journal.View
 	// Put durably notes that the replica will be ours, before it is.
 	Put    func(journal.Borrowed) error
@@ -102,7 +104,7 @@ func FeedReplica(ctx context.Context, o ReplicaFeed) (fed Fed, err error) {
 	fed.Lent = true
 	o.Step("before the switch")
 	t.advertised = advertise
-	err = t.lend(ctx, o.Primary)
+	err = t.lend(ctx)
 	if err == nil {
 		o.Step("ours")
 		close(c.ready)
@@ -131,11 +133,18 @@ func (o *ReplicaFeed) lacks(ctx context.Context, t *target) (*tail, error) {
 	}
 	now := readLook(info)
 	t.before = now
-	switch {
-	case !now.replica:
+	if !now.replica {
 		return nil, fmt.Errorf("%w: it is a primary", ErrNoNeed)
-	case !samePlace(now.primary, o.Primary):
+	}
+	err = o.Places.Learn(ctx, now.primary, o.Primary)
+	switch {
+	case o.Places.Same(now.primary, o.Primary):
+	case err != nil:
+		return nil, fmt.Errorf("%w: it is a replica of %s, which may be %s: %w", ErrTarget, now.primary, o.Primary, err)
+	default:
 		return nil, fmt.Errorf("%w: it is a replica of %s", ErrElsewhere, now.primary)
+	}
+	switch {
 	case now.linkUp && !o.Linked:
 		return nil, ErrLinked
 	case now.loading || now.syncing || info["async_loading"] == "1":
@@ -152,27 +161,6 @@ func (o *ReplicaFeed) lacks(ctx context.Context, t *target) (*tail, error) {
 		return nil, fmt.Errorf("%w: its history is %s, and the journal's %s", ErrTarget, now.replID, cur.ReplID)
 	}
 	return newTail(ctx, o.View, cur, now.offset)
-}
-
-// samePlace compares addresses of one server, which may be spelled with a name by one side.
-func samePlace(a, b string) bool {
-	if a == b {
-		return true
-	}
-	_, p, err := net.SplitHostPort(a)
-	_, q, err2 := net.SplitHostPort(b)
-	return err == nil && err2 == nil && p == q && !literal(a, b)
-}
-
-// literal reports that both addresses are IP addresses.
-func literal(addresses ...string) bool {
-	for _, a := range addresses {
-		host, _, _ := net.SplitHostPort(a)
-		if net.ParseIP(host) == nil {
-			return false
-		}
-	}
-	return true
 }
 
 // tail is the end of a history behind a server's offset, up to the last boundary. Its bytes are the
@@ -228,9 +216,9 @@ func (t *target) lendable(ctx context.Context) error {
 }
 
 // lend makes a replica ours, if its primary is still the same.
-func (t *target) lend(ctx context.Context, primary string) error {
+func (t *target) lend(ctx context.Context) error {
 	was, err := t.look(ctx)
-	if err == nil && !samePlace(was.primary, primary) {
+	if err == nil && was.primary != t.before.primary {
 		return fmt.Errorf("%w: it became %s", ErrTaken, was.role()) // by another proxy, perhaps
 	}
 	if err == nil {

@@ -16,9 +16,10 @@ type candidate struct {
 
 // facts are the grounds of a judgement.
 type facts struct {
-	primary    string   // by the last judgement; "": none so far
-	lineage    *lineage // of primary
-	known      *Known   // from before, while there is no primary; nil: nothing
+	same       func(a, b string) bool // two addresses are of one server; nil: if they are equal
+	primary    string                 // by the last judgement; "": none so far
+	lineage    *lineage               // of primary
+	known      *Known                 // from before, while there is no primary; nil: nothing
 	candidates []candidate
 }
 
@@ -45,7 +46,7 @@ func judge(f *facts) verdict {
 		switch {
 		case m.address == f.primary, present != nil && a.runID != "" && a.runID == present.runID:
 			continue
-		case present != nil && !present.master && present.followsServer(&m):
+		case present != nil && !present.master && f.follows(present, &m):
 			return verdict{primary: m.address, why: f.primary + " says that it is a replica of it"}
 		case present == nil && a.runID != "" && a.runID == f.lineage.RunID:
 			return verdict{primary: m.address, why: "it is the same server as " + f.primary}
@@ -165,14 +166,14 @@ func newest(masters []candidate) *candidate {
 func (v *verdict) demoted(f *facts, present *account) {
 	v.certain = true
 	v.doubt = fmt.Sprintf("%s says that it is a replica of %s", f.primary, present.follows)
-	i := slices.IndexFunc(f.candidates, func(c candidate) bool { return c.address == present.follows })
+	next := f.at(present.follows)
 	switch {
-	case i < 0:
+	case next == nil:
 		v.doubt += ", which is none of the candidates"
-	case f.candidates[i].account == nil:
-		v.next, v.doubt = present.follows, v.doubt+", which does not answer"
+	case next.account == nil:
+		v.next, v.doubt = next.address, v.doubt+", which does not answer"
 	default:
-		v.next, v.doubt = present.follows, v.doubt+", which does not say yet that it is a primary"
+		v.next, v.doubt = next.address, v.doubt+", which does not say yet that it is a primary"
 	}
 }
 
@@ -181,10 +182,23 @@ func (v *verdict) note(m *candidate, why string) {
 	v.against = append(v.against, m.address+" says that it is a primary, too: "+why)
 }
 
-// followsServer reports whether a replica says that m is its primary: by the address, or, where that is
-// another one, by the history that it receives.
-func (a *account) followsServer(m *candidate) bool {
-	return a.follows == m.address || a.linked && a.replid == m.account.replid
+// follows reports whether a replica says that m is its primary: by the address, or, where that is another one, by the
+// history that it receives.
+func (f *facts) follows(a *account, m *candidate) bool {
+	return f.isSame(a.follows, m.address) || a.linked && m.account != nil && a.replid == m.account.replid
+}
+
+// isSame reports whether two addresses are of one server.
+func (f *facts) isSame(a, b string) bool { return a == b || f.same != nil && f.same(a, b) }
+
+// at is the candidate at an address, however that is spelled; nil: there is none.
+func (f *facts) at(address string) *candidate {
+	for i := range f.candidates {
+		if f.isSame(f.candidates[i].address, address) {
+			return &f.candidates[i]
+		}
+	}
+	return nil
 }
 
 // masters are the candidates that say that they are primaries; a server with several addresses counts
@@ -205,11 +219,6 @@ func (f *facts) masters() (out []candidate) {
 		}
 	}
 	return out
-}
-
-// has reports whether there is a candidate at an address.
-func (f *facts) has(address string) bool {
-	return slices.ContainsFunc(f.candidates, func(c candidate) bool { return c.address == address })
 }
 
 // account is that of the candidate at an address; nil: it does not answer.

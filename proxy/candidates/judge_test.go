@@ -119,8 +119,7 @@ func TestJudge(t *testing.T) {
 
 // after is the judgement of one more look.
 func (w *Watcher) after(candidates []candidate) verdict {
-	f := &facts{primary: w.primary, lineage: w.lineage, known: w.o.Known, candidates: candidates}
-	w.learn(f)
+	f := w.facts(candidates)
 	v := judge(f)
 	if v.primary != w.primary {
 		w.adopt(f, v.primary)

@@ -31,6 +31,18 @@ func Recorded(ids []string, server string) *Known {
 	return &Known{Primary: server, Lineage: l}
 }
 
+// among is k with the address of its primary as the candidates have it.
+func (k *Known) among(f *facts) *Known {
+	if k == nil {
+		return nil
+	}
+	out := *k
+	if c := f.at(k.Primary); c != nil {
+		out.Primary = c.address
+	}
+	return &out
+}
+
 // outdated reports whether a server that says that it is a primary has a history that was left for another one.
 func (l *lineage) outdated(a *account) bool {
 	return slices.Contains(l.Left, a.replid) || !a.replica && a.replid2 != "" && slices.Contains(l.Left, a.replid2)
@@ -62,7 +74,7 @@ func (k *Known) against(f *facts, m *candidate) string {
 	case k.Lineage.outdated(m.account):
 		return fmt.Sprintf("its history is older than the last one of %s, and %s does not answer",
 			cmp.Or(k.Primary, "the journal"), silent)
-	case !f.has(k.Primary), last != nil && !last.master && last.followsServer(m):
+	case f.at(k.Primary) == nil, last != nil && !last.master && f.follows(last, m):
 		return ""
 	}
 	return fmt.Sprintf("%s was the primary last, this one was not promoted from its history, and %s does not answer",

@@ -29,6 +29,8 @@ type Candidate struct {
 	ReplID  string // of its history
 	ReplID2 string // of the history that it continues; "": none
 	Offset  int64  // replication offset
+	// Replicates: it receives the history of the primary, by whatever address it knows that.
+	Replicates bool
 }
 
 // Masters counts the candidates that say that they are primaries.
@@ -94,15 +96,4 @@ func (c *Candidate) Says() string {
 		return "a replica of " + c.Follows + ", to which it has no connection"
 	}
 	return "a replica of " + c.Follows
-}
-
-// Replicates reports whether a replica receives the history of the primary, by whatever address it
-// knows that.
-func (v *View) Replicates(c *Candidate) bool {
-	for i := range v.Candidates {
-		if p := &v.Candidates[i]; p.Address == v.Primary {
-			return c.Follows == p.Address || c.Linked && c.ReplID == p.ReplID
-		}
-	}
-	return false
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"holdfast/journal/place"
 )
 
 // Watcher follows the candidates. Start begins, Stop ends it; it is used once.
@@ -25,6 +27,7 @@ type Watcher struct {
 	reports chan report
 	hurry   atomic.Bool
 	all     []*tracked // its members are run's
+	places  place.Book
 
 	// Owned by run.
 	primary string
@@ -161,6 +164,7 @@ func (w *Watcher) attend(ctx context.Context, t *tracked) {
 		if r.err == nil {
 			r.account, r.err = ask(conn)
 		}
+		w.learnPlaces(ctx, &r)
 		if r.err != nil {
 			leave()
 		}
@@ -170,6 +174,20 @@ func (w *Watcher) attend(ctx context.Context, t *tracked) {
 			return
 		}
 		w.rest(ctx, t)
+	}
+}
+
+// learnPlaces looks up the names in the addresses that a report is compared by. One that is not known is compared as a text.
+func (w *Watcher) learnPlaces(ctx context.Context, r *report) {
+	all := []string{r.from.address}
+	if r.account != nil {
+		all = append(all, r.account.follows)
+	}
+	if w.o.Known != nil {
+		all = append(all, w.o.Known.Primary)
+	}
+	if err := w.places.Learn(ctx, all...); err != nil && ctx.Err() == nil {
+		w.o.Logger.Debug("the address of a server is not known", "error", err)
 	}
 }
 
@@ -218,13 +236,13 @@ func (w *Watcher) take(r *report) {
 
 // judge decides by the present facts.
 func (w *Watcher) judge() {
-	f := &facts{primary: w.primary, lineage: w.lineage, known: w.o.Known}
+	var all []candidate
 	asked := true
 	for _, t := range w.all {
-		f.candidates = append(f.candidates, t.candidate)
+		all = append(all, t.candidate)
 		asked = asked && t.asked
 	}
-	w.learn(f)
+	f := w.facts(all)
 	v := judge(f)
 	if v.primary != w.primary {
 		w.adopt(f, v.primary)
@@ -233,7 +251,7 @@ func (w *Watcher) judge() {
 		w.known.Store(&Known{Primary: w.primary, Lineage: w.lineage.clone(), Watched: true})
 	}
 	before := w.View()
-	now := w.viewOf(&v, before)
+	now := w.viewOf(f, &v, before)
 	primary := f.account(v.primary)
 	w.setHurry(v.primary == "" || v.doubt != "" || primary == nil)
 	w.publish(before, now)
@@ -243,6 +261,14 @@ func (w *Watcher) judge() {
 	if asked && v.primary != "" {
 		closeOnce(w.found)
 	}
+}
+
+// facts are the grounds of the next judgement.
+func (w *Watcher) facts(all []candidate) *facts {
+	f := &facts{same: w.places.Same, primary: w.primary, lineage: w.lineage, candidates: all}
+	f.known = w.o.Known.among(f)
+	w.learn(f)
+	return f
 }
 
 // adopt makes a candidate the primary.
@@ -274,7 +300,7 @@ func (w *Watcher) learn(f *facts) {
 		w.lineage.learn(a)
 	}
 	for _, c := range f.candidates {
-		if a := c.account; a != nil && !a.master && a.linked && a.follows == w.primary {
+		if a := c.account; a != nil && !a.master && a.linked && f.isSame(a.follows, w.primary) {
 			// Not an own one: the primary may follow another server by now, and this id is that one's.
 			note(&w.lineage.File, a.replid)
 		}
@@ -289,15 +315,17 @@ func (w *Watcher) setHurry(on bool) {
 }
 
 // viewOf makes a verdict a View.
-func (w *Watcher) viewOf(v *verdict, before *View) *View {
+func (w *Watcher) viewOf(f *facts, v *verdict, before *View) *View {
 	out := &View{Primary: v.primary, Next: v.next, Why: v.why, Doubt: v.doubt, Certain: v.certain,
 		Against: v.against}
 	if v.primary != "" && v.primary == before.Primary {
 		out.Why = before.Why
 	}
+	primary := candidate{address: v.primary, account: f.account(v.primary)}
 	for _, t := range w.all {
 		c := Candidate{Address: t.address}
 		if a := t.account; a != nil {
+			c.Replicates = !a.master && v.primary != "" && f.follows(a, &primary)
 			c.Heard, c.Master, c.Follows, c.Linked = true, a.master, a.follows, a.linked
 			c.ReplID, c.ReplID2, c.Offset = a.replid, a.replid2, a.offset
 		} else if t.err != nil {

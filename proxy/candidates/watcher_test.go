@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -37,6 +38,7 @@ func newScene(t *testing.T, change ...func(*Options)) *scene {
 		c(&o)
 	}
 	s.Watcher = New(o)
+	s.places.Lookup = s.lookup
 	return s
 }
 
@@ -60,6 +62,14 @@ func (s *scene) set(address, info string) {
 		return
 	}
 	s.info[address] = info
+}
+
+// lookup knows one name.
+func (s *scene) lookup(_ context.Context, name string) ([]netip.Addr, error) {
+	if name != "b.example" {
+		return nil, errors.New("no such host")
+	}
+	return []netip.Addr{netip.MustParseAddr("10.1.1.2")}, nil
 }
 
 func (s *scene) connect(_ context.Context, address string) (Conn, error) {
@@ -136,7 +146,7 @@ func TestWatcherFollowsAPromotion(t *testing.T) {
 		t.Fatalf("got %q, %v", got, err)
 	}
 	v := s.await("both", func(v *View) bool { return v.Heard() == 2 })
-	if len(v.Troubles()) > 0 || v.Masters() != 1 || !v.Replicates(&v.Candidates[1]) {
+	if len(v.Troubles()) > 0 || v.Masters() != 1 || !v.Candidates[1].Replicates {
 		t.Errorf("got %+v, troubles %q", v, v.Troubles())
 	}
 	s.set("A:1", "")
@@ -324,5 +334,29 @@ func TestWatcherReportsNews(t *testing.T) {
 	s.again()
 	if got := before(); got != n {
 		t.Errorf("%d changes were reported", got-n)
+	}
+}
+
+// A replica, and a record, have another address of a server than the list.
+func TestWatcherKnowsAServerByItsName(t *testing.T) {
+	s := newScene(t, func(o *Options) { o.Addresses = []string{"10.1.1.1:1", "10.1.1.2:1"} })
+	s.set("10.1.1.1:1", "role:master,master_replid:1")
+	s.set("10.1.1.2:1", "role:slave,master_host:10.1.1.1,master_port:1,master_replid:1,master_link_status:up")
+	s.start()
+	s.await("the primary", func(v *View) bool { return v.Primary == "10.1.1.1:1" })
+	s.set("10.1.1.1:1", "role:slave,master_host:b.example,master_port:1,master_replid:1,master_link_status:down")
+	s.await("the next one", func(v *View) bool { return v.Next == "10.1.1.2:1" && v.Certain })
+	s.set("10.1.1.2:1", "role:master,master_replid:7") // and its history says nothing
+	s.await("that it is one", func(v *View) bool {
+		return v.Primary == "10.1.1.2:1" && v.Candidates[0].Replicates && !v.Candidates[1].Replicates
+	})
+
+	s = newScene(t, func(o *Options) {
+		o.Addresses, o.Known = []string{"10.1.1.1:1", "10.1.1.2:1"}, Recorded([]string{"1", "2"}, "b.example:1")
+	})
+	s.set("10.1.1.1:1", "role:master,master_replid:9")
+	s.start()
+	if v := s.Settle(t.Context()); v.Primary != "" || !strings.Contains(v.Why, "10.1.1.2:1 was the primary last") {
+		t.Errorf("beside a record: %+v", v)
 	}
 }

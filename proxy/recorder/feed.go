@@ -32,7 +32,8 @@ func (r *Recorder) FeedReplicas(ctx context.Context, primary string, replicas []
 	if err != nil {
 		return nil, err
 	}
-	ro := repair.ReplicaOptions{Dir: o.Dir, FS: o.FS, View: view, Primary: primary, Linked: linked, Logger: r.log}
+	ro := repair.ReplicaOptions{Dir: o.Dir, FS: o.FS, View: view, Primary: primary, Places: &r.places,
+		Linked: linked, Logger: r.log}
 	e := r.tap.Load().Endpoint() // for its login
 	for _, e.Address = range replicas {
 		ro.Replicas = append(ro.Replicas, e)

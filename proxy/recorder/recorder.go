@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"holdfast/journal"
+	"holdfast/journal/place"
 	"holdfast/journal/tap"
 	"holdfast/journal/vfs"
 	"holdfast/proxy/upstream"
@@ -56,6 +57,7 @@ type Recorder struct {
 	closed  atomic.Pointer[error] // why the last reopening failed; nil: it succeeded
 	addrs   upstream.AddrSet      // of the tap's connections, for CLIENT LIST
 	name    string                // theirs there, by which they are known on a unix socket
+	places  place.Book            // of the servers of feeds
 
 	// Changed by Open, Change and Close only, of which one runs at a time.
 	up   upstream.Options

@@ -38,6 +38,9 @@ func (a *answer) listed() []string {
 	return out
 }
 
+// addresses are those of all servers in it.
+func (a *answer) addresses() []string { return append(a.listed(), a.names, a.sign.address) }
+
 // events are the channels that announce a failover. Their text begins with the kind of the server
 // ("master mymaster 10.0.0.5 6379 …"), but for +switch-master, which begins with the name.
 var events = []string{

@@ -26,6 +26,7 @@ type sign struct {
 
 // facts is what a judgement rests on.
 type facts struct {
+	same    func(a, b string) bool       // two addresses are of one server; nil: if they are equal
 	primary string                       // by the last judgement; "": none so far
 	voters  []voter                      // the electorate
 	roles   map[string]upstream.Standing // by address, as servers last said themselves
@@ -55,7 +56,7 @@ const roleMaster = "master"
 // the rules.
 func judge(f facts) (v verdict) {
 	v.primary, v.of = f.primary, len(f.voters)
-	named, votes := elect(f.voters, false)
+	named, votes := f.elect(false)
 	v.votes = votes
 	if 2*votes <= len(f.voters) {
 		named = "" // no majority: the primary stays
@@ -72,7 +73,8 @@ func judge(f facts) (v verdict) {
 		v.candidate = named
 	}
 	for _, s := range f.voters {
-		if named != "" && s.heard && s.names != "" && s.names != named && (v.from == "" || s.names != v.primary) {
+		if named != "" && s.heard && s.names != "" && !f.isSame(s.names, named) &&
+			(v.from == "" || !f.isSame(s.names, v.primary)) {
 			v.outvoted = append(v.outvoted, s.address+" names "+s.names)
 		}
 	}
@@ -80,35 +82,48 @@ func judge(f facts) (v verdict) {
 	return v
 }
 
+// isSame reports whether two addresses are of one server.
+func (f *facts) isSame(a, b string) bool { return a == b || f.same != nil && f.same(a, b) }
+
 // heir is the known replica of which the server that was the primary says that it is one now; "": none. A majority of
-// the sentinels must list it.
+// the sentinels must list it. Its address is theirs, since the old primary may have another one, or that of the primary.
 func (f *facts) heir(old string) string {
 	s := f.roles[old]
 	if old == "" || old != f.last.address || s.Role == roleMaster || s.Follows == "" {
 		return ""
 	}
-	lists := 0
+	lists, listed := 0, ""
 	for _, v := range f.voters {
-		if v.heard && slices.Contains(v.lists, s.Follows) {
+		at := slices.IndexFunc(v.lists, func(a string) bool { return f.isSame(a, s.Follows) })
+		if v.heard && at >= 0 {
 			lists++
+			listed = cmp.Or(listed, v.lists[at])
 		}
 	}
-	if 2*lists <= len(f.voters) {
+	switch {
+	case 2*lists <= len(f.voters):
 		return ""
+	case f.primary != "" && f.isSame(listed, f.primary):
+		return f.primary
 	}
-	return s.Follows
+	return listed
 }
 
-// elect returns the address that most of the voters name; last: or named before they fell silent.
-func elect(voters []voter, last bool) (named string, most int) {
-	votes := map[string]int{}
-	for _, s := range voters {
+// elect returns the address that most of the voters name; last: or named before they fell silent. Voters may spell it in
+// different ways: a known server keeps its address.
+func (f *facts) elect(last bool) (named string, most int) {
+	servers, votes := []string{f.primary, f.last.address}, map[string]int{}
+	for _, s := range f.voters {
 		if !s.heard && !last || s.names == "" {
 			continue
 		}
-		votes[s.names]++
-		if n := votes[s.names]; n > most {
-			named, most = s.names, n
+		at := slices.IndexFunc(servers, func(a string) bool { return f.isSame(a, s.names) })
+		if at < 0 {
+			at, servers = len(servers), append(servers, s.names)
+		}
+		votes[servers[at]]++
+		if n := votes[servers[at]]; n > most {
+			named, most = servers[at], n
 		}
 	}
 	return named, most
@@ -127,11 +142,12 @@ func doubt(f *facts, v *verdict) (why string, certain bool) {
 	case role != "" && role != roleMaster:
 		return v.primary + " says that it is a replica", true
 	}
-	if rival, n := elect(f.voters, true); 2*n > v.of && rival != v.primary && rival != v.from {
+	if rival, n := f.elect(true); 2*n > v.of && !f.isSame(rival, v.primary) && !f.isSame(rival, v.from) {
 		return fmt.Sprintf("%d of %d sentinels named %s last, and some of them do not answer now", n, v.of, rival), true
 	}
 	for _, s := range f.voters {
-		if (s.heard || s.lingers) && (s.sign.address == v.primary || f.late && v.from != "" && s.sign.address == v.from) {
+		if (s.heard || s.lingers) && s.sign.address != "" &&
+			(f.isSame(s.sign.address, v.primary) || f.late && f.isSame(s.sign.address, v.from)) {
 			return "sentinel " + s.address + " " + s.sign.what, false
 		}
 	}

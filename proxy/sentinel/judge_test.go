@@ -71,8 +71,14 @@ func TestJudge(t *testing.T) {
 		{"the leader ends it after the others", "A", "B B A!", "B=master", "B", "", "", 1},
 		{"the failover of another address", "A", "A A B!", "A=master", "A", "", "", 1},
 		{"a sign at the start", "", "A! A A", "A=master", "A", "", "s1 leads", 0},
+		{"two spellings of one server", "", "A a A", "A=master", "A", "", "", 0},
+		{"no majority for one of them", "", "B b -", "B=master", "B", "", "", 0},
+		{"another spelling of the primary", "A", "a a a", "A=master", "A", "", "", 0},
+		{"and a sign by it", "A", "A a! A", "A=master", "A", "", "s2 leads", 0},
+		{"and named last by it", "A", "A a~ a~", "A=master", "A", "", "", 0},
 	} {
-		f := facts{primary: row.before, voters: votersOf(row.voters), roles: map[string]upstream.Standing{}}
+		f := facts{primary: row.before, voters: votersOf(row.voters), roles: map[string]upstream.Standing{},
+			same: strings.EqualFold}
 		for _, r := range strings.Fields(row.roles) {
 			address, role, _ := strings.Cut(r, "=")
 			f.roles[address] = upstream.Standing{Role: role}
@@ -99,6 +105,8 @@ func TestJudgeAHandover(t *testing.T) {
 		primary, from, doubt    string // doubt: a part of it; with ! it is certain
 	}{
 		"handed over":                   {before: "A", voters: "A A! A", a: "slave B", b: "master 2<1", primary: "B", from: "A"},
+		"by another address of B":       {before: "A", voters: "A A! A", a: "slave b", b: "master 2<1", primary: "B", from: "A"},
+		"and by another one of A":       {before: "B", voters: "B a! a", a: "slave b", b: "master 2<1", primary: "B", from: "A"},
 		"and the sentinels follow":      {before: "B", voters: "B A! A", a: "slave B", b: "master 2<1", primary: "B", from: "A"},
 		"and most of them":              {before: "B", voters: "B B A!", a: "slave B", b: "master 2<1", primary: "B"},
 		"and they name a third one":     {before: "B", voters: "C C A", a: "slave B", b: "master 2<1", c: "master 3<1", primary: "C"},
@@ -114,7 +122,7 @@ func TestJudgeAHandover(t *testing.T) {
 		"another failover, later":       {before: "B", voters: "A A! A", a: "slave B", b: "master 2<1", late: true, primary: "B", from: "A", doubt: "s2 leads"},
 		"none, later":                   {before: "B", voters: "A A A", a: "slave B", b: "master 2<1", late: true, primary: "B", from: "A"},
 	} {
-		f := facts{primary: row.before, voters: votersOf(row.voters), last: history{"A", "1"}, late: row.late,
+		f := facts{primary: row.before, voters: votersOf(row.voters), last: history{"A", "1"}, late: row.late, same: strings.EqualFold,
 			roles: map[string]upstream.Standing{"A": standingOf(row.a), "B": standingOf(row.b), "C": standingOf(row.c)}}
 		for i := range f.voters {
 			if !row.unlisted || i == 0 {

@@ -11,14 +11,16 @@ import (
 	"syscall"
 	"time"
 
+	"holdfast/journal/place"
 	"holdfast/proxy/upstream"
 )
 
 // Watcher follows the sentinels. Start begins, Stop ends it; it is used once.
 type Watcher struct {
-	o     Options
-	view  atomic.Pointer[View] // never nil
-	found chan struct{}        // closed when a primary is known
+	o      Options
+	view   atomic.Pointer[View] // never nil
+	found  chan struct{}        // closed when a primary is known
+	places place.Book
 
 	stop    context.CancelFunc // nil before Start
 	done    chan struct{}      // closed when run has ended
@@ -105,6 +107,9 @@ func New(o Options) *Watcher {
 
 // View returns the present view. It takes no lock.
 func (w *Watcher) View() *View { return w.view.Load() }
+
+// Same reports whether two addresses are of one server.
+func (w *Watcher) Same(a, b string) bool { return w.places.Same(a, b) }
 
 // Start follows the sentinels until ctx ends or Stop is called.
 func (w *Watcher) Start(ctx context.Context) {
@@ -210,6 +215,7 @@ func (w *Watcher) attend(ctx context.Context, t *tracked, address string) {
 	for ctx.Err() == nil {
 		err := w.o.converse(ctx, address, t.pace, func(a answer) {
 			backoff.Reset()
+			w.learnPlaces(ctx, a.addresses()...)
 			say(report{from: t, answer: a})
 		})
 		say(report{from: t, err: err})
@@ -217,6 +223,13 @@ func (w *Watcher) attend(ctx context.Context, t *tracked, address string) {
 		case <-time.After(backoff.Next()):
 		case <-ctx.Done():
 		}
+	}
+}
+
+// learnPlaces looks up names in addresses. One that is not known is compared as a text.
+func (w *Watcher) learnPlaces(ctx context.Context, addresses ...string) {
+	if err := w.places.Learn(ctx, addresses...); err != nil && ctx.Err() == nil {
+		w.o.Logger.Debug("the address of a server is not known", "error", err)
 	}
 }
 
@@ -274,6 +287,7 @@ func (w *Watcher) askRole(ctx context.Context, address string) {
 		if err != nil {
 			w.o.Logger.Debug("a server does not say its role", "server", address, "error", err)
 		}
+		w.learnPlaces(ctx, standing.Follows)
 		select {
 		case w.roles <- roleAnswer{address, standing}:
 		case <-ctx.Done():
@@ -284,7 +298,7 @@ func (w *Watcher) askRole(ctx context.Context, address string) {
 // judge decides by the present facts.
 func (w *Watcher) judge(ctx context.Context) {
 	counts := w.assemble(ctx)
-	f := facts{primary: w.primary, roles: w.known, last: w.last,
+	f := facts{same: w.places.Same, primary: w.primary, roles: w.known, last: w.last,
 		late: !w.handed.IsZero() && time.Since(w.handed) > handoverFor}
 	for _, t := range w.members {
 		if slices.Contains(counts, t.address) {
@@ -378,10 +392,10 @@ func (w *Watcher) viewOf(v *verdict, counts []string) *View {
 			s.Names, s.Sign, s.Epoch = t.last.names, t.last.sign.what, t.last.epoch
 			out.Quorum = max(out.Quorum, t.last.quorum)
 			out.DownAfter = max(out.DownAfter, t.last.downAfter)
-			if out.Replicas == nil && t.last.names == v.primary {
+			if out.Replicas == nil && w.places.Same(t.last.names, v.primary) {
 				out.Replicas = t.last.replicas
 			}
-			if s.Counts && t.last.down && t.last.names == v.primary {
+			if s.Counts && t.last.down && w.places.Same(t.last.names, v.primary) {
 				down++
 			}
 		} else if t.err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -284,10 +285,16 @@ func TestWatcherFollowsAHandover(t *testing.T) {
 	for _, s := range sc.s {
 		s.Replicas(serverB)
 	}
+	sc.places.Lookup = func(_ context.Context, name string) ([]netip.Addr, error) {
+		if name != "b.example" {
+			return nil, errors.New("no such host")
+		}
+		return []netip.Addr{netip.MustParseAddr("10.1.1.2")}, nil
+	}
 	sc.start()
 	sc.await("A", primaryIs(serverA))
 	sc.servers.set(serverB, "master 2<1")
-	sc.servers.set(serverA, "slave "+serverB)
+	sc.servers.set(serverA, "slave b.example:6379")
 	v := sc.await("B", primaryIs(serverB))
 	if v.From != serverA || v.Handed.IsZero() || v.Votes != 3 {
 		t.Errorf("got %+v", v)
