@@ -392,8 +392,8 @@ func (w *Watcher) viewOf(v *verdict, counts []string) *View {
 			s.Names, s.Sign, s.Epoch = t.last.names, t.last.sign.what, t.last.epoch
 			out.Quorum = max(out.Quorum, t.last.quorum)
 			out.DownAfter = max(out.DownAfter, t.last.downAfter)
-			if out.Replicas == nil && w.places.Same(t.last.names, v.primary) {
-				out.Replicas = t.last.replicas
+			if out.Replicas == nil {
+				out.Replicas = w.replicasBy(&t.last, v)
 			}
 			if s.Counts && t.last.down && w.places.Same(t.last.names, v.primary) {
 				down++
@@ -405,6 +405,19 @@ func (w *Watcher) viewOf(v *verdict, counts []string) *View {
 	}
 	out.Down = 2*down > v.of
 	return out
+}
+
+// replicasBy are the primary's replicas by an answer. A sentinel that still names the server which has handed over lists
+// that one's: the primary is one of them, and that server is not.
+func (w *Watcher) replicasBy(a *answer, v *verdict) []Replica {
+	switch {
+	case w.places.Same(a.names, v.primary):
+		return a.replicas
+	case v.from != "" && w.places.Same(a.names, v.from):
+		isPrimary := func(r Replica) bool { return w.places.Same(r.Address, v.primary) }
+		return append(slices.DeleteFunc(slices.Clone(a.replicas), isPrimary), Replica{Address: v.from})
+	}
+	return nil
 }
 
 // publish makes a View the present one, logs its news, and calls OnChange.

@@ -18,6 +18,7 @@ import (
 const (
 	serverA = "10.1.1.1:6379"
 	serverB = "10.1.1.2:6379"
+	serverC = "10.1.1.3:6379"
 )
 
 // servers are servers that say their role.
@@ -283,7 +284,7 @@ func TestWatcherFollowsAHandover(t *testing.T) {
 	sc := newScene(t, 3, 3)
 	sc.servers.set(serverA, "master 1")
 	for _, s := range sc.s {
-		s.Replicas(serverB)
+		s.Replicas(serverB, serverC)
 	}
 	sc.places.Lookup = func(_ context.Context, name string) ([]netip.Addr, error) {
 		if name != "b.example" {
@@ -298,6 +299,9 @@ func TestWatcherFollowsAHandover(t *testing.T) {
 	v := sc.await("B", primaryIs(serverB))
 	if v.From != serverA || v.Handed.IsZero() || v.Votes != 3 {
 		t.Errorf("got %+v", v)
+	}
+	if want := []Replica{{serverC, true}, {serverA, false}}; !slices.Equal(v.Replicas, want) {
+		t.Errorf("its replicas are %+v, want %+v", v.Replicas, want)
 	}
 	for _, s := range sc.s {
 		s.Name(serverB)
