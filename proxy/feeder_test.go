@@ -170,6 +170,24 @@ func TestReplicasOfALostPrimaryAreFed(t *testing.T) {
 	}
 }
 
+// A replica that follows another server when the feeder looks at it, as while another proxy feeds it, is looked at again.
+func TestAReplicaThatIsElsewhereIsFedLater(t *testing.T) {
+	t.Parallel()
+	s := startPair(t, 1)
+	s.cutOff()
+	s.pay("tail", 50)
+	s.replica.MustDo("REPLICAOF", "127.0.0.1", "1")
+	calls := infoCalls(s.replica)
+	s.primary.Kill()
+	proxytest.Poll(t, "a look at the replica", func() bool {
+		calls++ // its own
+		return infoCalls(s.replica) > calls
+	})
+	host, port, _ := net.SplitHostPort(s.primary.Addr)
+	s.replica.MustDo("REPLICAOF", host, port)
+	proxytest.Poll(t, "the feed", func() bool { return s.lacks("tail", 50, s.replica) == 0 })
+}
+
 // Most sentinels hold the primary to be down, which is wrong: the replica is fed, and goes on with it.
 func TestAFalseAlarmIsHarmless(t *testing.T) {
 	t.Parallel()
