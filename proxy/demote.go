@@ -29,8 +29,10 @@ import (
 //     replid2 is the old server's replid, at an offset that the old server has reached. A server with
 //     other data, which sentinels were told to watch by mistake, does not.
 //  5. The sentinels still name it.
-//  6. REPLICAOF; CLIENT KILL ends the old clients; CLIENT UNPAUSE, since a pause holds up the replication,
-//     too; CONFIG REWRITE, so that it starts again as a replica.
+//  6. REPLICAOF; CLIENT UNPAUSE: the writes that wait there get -READONLY, so that their clients, and other proxies
+//     (recall.go), know that they were not executed, and the replication goes on; CLIENT KILL ends the old clients;
+//     CONFIG REWRITE, so that it starts again as a replica. A replica that takes writes (replica-read-only no) would
+//     execute those that wait: there the clients end first.
 //
 // Until step 6 a failure undoes the pause. Where REPLICAOF is not permitted, the pause stays for its
 // time. Steps 5 and 6 are two: between them the sentinels could only fail back to a server that is no
@@ -191,10 +193,14 @@ func (d *demotion) continues(ctx context.Context, old *upstream.Talk) (beyond in
 // writes.
 func endDemoted(old *upstream.Talk) (trouble string) {
 	var failed []string
-	for _, words := range [][]string{
-		{"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"}, {"CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes"},
-		{"CLIENT", "UNPAUSE"}, {"CONFIG", "REWRITE"},
-	} {
+	steps := [][]string{
+		{"CLIENT", "UNPAUSE"}, {"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"},
+		{"CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes"}, {"CONFIG", "REWRITE"},
+	}
+	if info, err := old.Info("replication"); err != nil || info["slave_read_only"] != "1" {
+		steps[0], steps[1] = steps[1], steps[0]
+	}
+	for _, words := range steps {
 		if _, err := old.Do(words...); err != nil && !withoutFile(err) {
 			failed = append(failed, strings.Join(words[:2], " ")+": "+err.Error())
 		}

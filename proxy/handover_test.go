@@ -130,6 +130,52 @@ func TestAHandoverToAServerOfOtherData(t *testing.T) {
 	}
 }
 
+// A write of another proxy that waits at the paused primary was not executed: it goes to the new one.
+func TestAnotherProxysWritesInAnOperatorsFailover(t *testing.T) {
+	t.Parallel()
+	var c *conn
+	var once sync.Once
+	h := startPlanned(t, func(h *handover, words []string) string {
+		if len(words) > 0 {
+			return wrongWords
+		}
+		once.Do(func() {
+			c.send("INCR n\r\n")
+			for !heldBack(h.old, "incr") {
+				time.Sleep(time.Millisecond)
+			}
+		})
+		if _, err := h.new.Do("REPLICAOF", "NO", "ONE"); err != nil {
+			return "-ERR " + err.Error() + "\r\n"
+		}
+		return "+OK\r\n"
+	})
+	var addresses []string
+	for _, s := range h.all {
+		addresses = append(addresses, s.Addr)
+	}
+	addr, srv := serveServer(t, "", bySentinels(addresses...), func(o *proxy.Options) { o.Hold = time.Minute })
+	c = dial(t, addr)
+	eventually(t, c)
+	h.failover(t, "")
+	c.expect(":1\r\n")
+	awaitMoves(t, srv, 1)
+	if got := h.new.MustDo("GET", "n"); got != "1" {
+		t.Errorf("the new primary has %v", got)
+	}
+}
+
+// heldBack reports whether a command waits at a paused server.
+func heldBack(s *proxytest.Server, name string) bool {
+	list, err := s.Do("CLIENT", "LIST")
+	for line := range strings.Lines(fmt.Sprint(list)) {
+		if strings.Contains(line, " flags=b") && strings.Contains(line, " cmd="+name) {
+			return true
+		}
+	}
+	return err != nil
+}
+
 // The old primary has another address of the new one than the sentinels, which announce nothing.
 func TestAHandoverByName(t *testing.T) {
 	t.Parallel()

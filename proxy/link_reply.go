@@ -134,7 +134,7 @@ func (l *link) forwardRun(p []byte) int {
 	var cmd *policy.Command
 	for pos < len(p) && l.reqs.len() > 0 {
 		r := l.reqs.front()
-		if r.mode > modeGated || l.guard != nil && p[pos] == '-' {
+		if r.mode > modeGated || p[pos] == '-' && (l.guard != nil || bytes.HasPrefix(p[pos:], replyReadonly)) {
 			break
 		}
 		n, done, err := l.scan.Scan(p[pos:])
@@ -296,10 +296,13 @@ func (l *link) complete(reply []byte, typ byte) {
 	if r.mode == modeSubscribe && !l.confirm(&r, reply, typ) {
 		return
 	}
+	from := l.answered
 	l.reqs.pop()
 	l.answered = r.end
 	l.w.saw(r.start, r.cmd, reply)
-	l.carryOut(&r, reply)
+	if !l.recall(&r, from, reply) {
+		l.carryOut(&r, reply)
+	}
 	if !l.closed && l.locals > 0 {
 		l.emitLocals()
 	}

@@ -30,6 +30,7 @@ type session struct {
 	window          window
 	wait            next     // why the frame at the front of the input waits; goOn: it does not wait
 	again           again    // state of the waiting frame
+	recalled        uint64   // the command (of traffic.commands) that was taken back last, see recall.go
 	deletesInFlight int64    // keys that the outstanding deletes may take
 	whenIdle        []func() // run once nothing is outstanding
 	calling         bool     // a call is under way: no further frame until it is done

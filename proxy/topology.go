@@ -45,6 +45,7 @@ type topology struct {
 	source  source       // nil: upstream.address names the server
 	told    suspicion    // as the workers have it
 	planned string       // the doubt of a handover; "": none
+	refusal time.Time    // until when a refused write is a doubt; zero: none was refused
 	began   time.Time    // of the doubt, or of the move; zero: neither
 	why     string       // its first reason
 	moves   []admin.Move // the last ones, oldest first
@@ -55,6 +56,9 @@ type topology struct {
 // they have a failover coordinated by the servers, they disconnect all clients of the new primary before it, and commands
 // that it had not answered would get -UPSTREAM. In a failover of the proxy's own they have done so by then (handover.go).
 const announcedFor = 2 * time.Second
+
+// refusedFor is how long a refused write is a doubt before the source knows why it was refused.
+const refusedFor = 2 * time.Second
 
 // keptMoves bounds the history of moves.
 const keptMoves = 32
@@ -234,7 +238,7 @@ func (t *topology) look(ctx context.Context) error {
 	v := w.belief()
 	from := t.srv.up.Load().Address()
 	if v.primary == "" || v.primary == from {
-		t.suspect(suspicion{why: cmp.Or(v.doubt, t.plannedDoubt()), certain: v.certain})
+		t.suspect(suspicion{why: cmp.Or(v.doubt, t.plannedDoubt(), t.refusedDoubt()), certain: v.certain})
 		t.feed.stay(from, w)
 		return nil
 	}
@@ -292,6 +296,25 @@ func (t *topology) plannedDoubt() string {
 	return t.planned
 }
 
+// refused has commands that may write wait, since the server has refused one (recall.go). A loop may call it.
+func (t *topology) refused() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.refusal = time.Now().Add(refusedFor)
+	t.poke()
+	time.AfterFunc(refusedFor, t.poke)
+}
+
+// refusedDoubt is the doubt of a refused write.
+func (t *topology) refusedDoubt() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if time.Now().Before(t.refusal) {
+		return refusedSign
+	}
+	return ""
+}
+
 // move is the n-th move; false: there was none so far, or it is forgotten.
 func (t *topology) move(n uint64) (admin.Move, bool) {
 	t.mu.Lock()
@@ -316,7 +339,8 @@ func (t *topology) moved(from string, placeholder bool, v belief, waited time.Du
 	defer t.mu.Unlock()
 	m := admin.Move{At: time.Now(), From: from, To: v.primary, Why: t.why, Fed: t.feed.total(v.primary),
 		Paused: max(time.Since(t.began), waited), Votes: v.votes, Of: v.of}
-	t.told, t.began, t.why, t.planned = suspicion{}, time.Time{}, "", "" // switchTo has ended the workers' doubt
+	// switchTo has ended the workers' doubt.
+	t.told, t.began, t.why, t.planned, t.refusal = suspicion{}, time.Time{}, "", "", time.Time{}
 	if placeholder {
 		return
 	}
