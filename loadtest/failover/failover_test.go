@@ -90,21 +90,34 @@ func TestFailover(t *testing.T) {
 	}
 }
 
-// The harness finds the loss: without the hold and the feed, clients write to the old primary of a planned failover
-// until most sentinels name the new one.
+// The harness finds the loss where the hold, the feed or the fence is off: clients write to the old primary of a planned
+// failover, the replicas lack what only the journal has, and clients that go round the proxy write to the old primary for
+// ten seconds.
 func TestTheHarnessFindsTheLoss(t *testing.T) {
-	t.Parallel()
-	sc := scenarios[0]
-	sc.errorless = false
-	acked := 0
-	for range proofRounds {
-		out := play(t, &sc, "", shortClients, variant{hold: "0s", settings: "failover: {feed: off}\n"}, form{})
-		if out.of[plain].lost > 0 {
-			return
-		}
-		acked += out.of[plain].acked
+	for _, row := range []struct {
+		off, scenario string
+		loses         *kind
+		variant
+	}{
+		{"hold", "SENTINEL FAILOVER", plain, variant{hold: "0s", settings: "failover: {feed: off}\n"}},
+		{"feed", "kill -9, link to the replicas cut before, up to 50 MB behind", journal,
+			variant{hold: "20s", settings: "failover: {feed: off}\n"}},
+		{"fence", "the same with failover.fence: off", direct, variant{hold: "20s"}},
+	} {
+		t.Run(row.off, func(t *testing.T) {
+			t.Parallel()
+			sc := scenarios[slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == row.scenario })]
+			acked := 0
+			for range proofRounds {
+				out := play(t, &sc, "", shortClients, row.variant, form{})
+				if out.of[row.loses].lost > 0 {
+					return
+				}
+				acked += out.of[row.loses].acked
+			}
+			t.Errorf("%s clients lost nothing of %d in %d rounds", row.loses.name, acked, proofRounds)
+		})
 	}
-	t.Errorf("plain clients lost nothing of %d in %d rounds", acked, proofRounds)
 }
 
 // proofRounds is how often the harness tries to find the loss: on a busy machine, no client may write

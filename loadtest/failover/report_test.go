@@ -46,6 +46,9 @@ func (b *book) enter(t *testing.T, server string, o *outcome) {
 		t.Logf("%-12s %6d replies, %5d lost, pause %v, errors %v", k.name, s.acked, s.lost,
 			s.pause.Round(time.Millisecond), s.errors)
 	}
+	if o.filled > 0 {
+		t.Logf("a tail of %d bytes", o.filled)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	at := slices.IndexFunc(b.rows, func(r *row) bool { return r.sc == o.sc && r.server == server })
@@ -63,14 +66,15 @@ func (b *book) table() string {
 	var t strings.Builder
 	fmt.Fprintf(&t, "## Failovers\n\n%s; %s, %s; %d clients. Settings of the proxies: %s. Lost: acknowledged writes "+
 		"that the new primary lacks, of all acknowledged commands of all rounds. Pause: of the client that waited "+
-		"longest, median and maximum of the rounds. Errors: of plain clients, per round.\n\n",
+		"longest, median and maximum of the rounds. Tail: what only the journal had, at least; likewise. Errors: of plain "+
+		"clients, per round.\n\n",
 		harness.Machine(), b.load, b.began.Format(time.DateOnly), b.clients, b.settings())
 	t.WriteString("| what happens | server | rounds |")
 	for _, k := range shownKinds {
 		fmt.Fprintf(&t, " lost, %s |", k.name)
 	}
-	t.WriteString(" pause, plain | pause, journal | errors, plain |\n|---|---|--:|")
-	t.WriteString(strings.Repeat("--:|", len(shownKinds)) + "--:|--:|---|\n")
+	t.WriteString(" tail | pause, plain | pause, journal | errors, plain |\n|---|---|--:|")
+	t.WriteString(strings.Repeat("--:|", len(shownKinds)) + "--:|--:|--:|---|\n")
 	for _, r := range b.rows {
 		fmt.Fprintf(&t, "| %s | %s | %d |", r.sc.name, r.server, len(r.rounds))
 		for _, k := range shownKinds {
@@ -80,7 +84,7 @@ func (b *book) table() string {
 			}
 			fmt.Fprintf(&t, " %d of %d |", lost, acked)
 		}
-		fmt.Fprintf(&t, " %s | %s | %s |\n", r.pause(plain), r.pause(journal), r.errors(plain))
+		fmt.Fprintf(&t, " %s | %s | %s | %s |\n", r.tail(), r.pause(plain), r.pause(journal), r.errors(plain))
 	}
 	return t.String()
 }
@@ -100,6 +104,19 @@ func (r *row) pause(k *kind) string {
 	}
 	slices.Sort(all)
 	return fmt.Sprintf("%.2f s, %.2f s", all[len(all)/2].Seconds(), all[len(all)-1].Seconds())
+}
+
+// tail is the median and the maximum size of the tails that only a journal had.
+func (r *row) tail() string {
+	var all []int
+	for _, o := range r.rounds {
+		all = append(all, o.filled)
+	}
+	slices.Sort(all)
+	if all[len(all)-1] == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d MB, %d MB", all[len(all)/2]>>20, all[len(all)-1]>>20)
 }
 
 // errors lists the errors of a kind, per round.

@@ -19,6 +19,7 @@ type round struct {
 	sc   *scenario
 	load *load
 	form
+	fills, filled int // values and bytes that fill the tail of the journal
 }
 
 // A form says how strictly a round is judged.
@@ -46,6 +47,7 @@ type outcome struct {
 	of       map[*kind]*tally
 	problems []string
 	incident bool // a proxy names a loss
+	filled   int  // bytes of the tail that only the journal had
 }
 
 // play plays a scenario.
@@ -127,6 +129,13 @@ func (r *round) judge(settled time.Duration) *outcome {
 	}
 	for _, k := range r.kinds() {
 		out.of[k] = r.judgeKind(k, last, settled, out)
+	}
+	out.filled = r.filled
+	if n := r.unfilled(last); n > 0 {
+		out.of[journal].lost++
+		if r.kept(journal) {
+			out.problems = append(out.problems, fmt.Sprintf("%d of %d bytes of the tail are missing", n, r.filled))
+		}
 	}
 	if out.of[journal].lost > 0 {
 		proxytest.Poll(r.T, "an incident that names the loss", func() bool {

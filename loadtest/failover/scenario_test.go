@@ -1,8 +1,15 @@
 package failover
 
 import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"strings"
 	"time"
 
+	"holdfast/loadtest/harness"
 	"holdfast/proxy/proxytest"
 )
 
@@ -19,6 +26,7 @@ type scenario struct {
 	stays         bool   // the primary stays the primary
 	errorless     bool   // plain clients see no error, under the condition of keeps
 	apart         bool   // the primary and the first proxy are in a network of their own
+	byHand        bool   // no sentinels: an operator fails over
 	settings      string // of the proxies, YAML
 	strike        func(*round)
 }
@@ -43,13 +51,14 @@ var scenarios = []scenario{
 		strike: planned},
 	{name: "FAILOVER on the console", short: true, proxies: 1, proven: all, keeps: []*kind{direct}, errorless: true,
 		strike: byConsole},
-	{name: "FAILOVER on the console, two proxies", proxies: 2, proven: all, keeps: []*kind{direct}, strike: byConsole},
+	{name: "FAILOVER on the console, two proxies", proxies: 2, proven: all, keeps: []*kind{direct}, errorless: true,
+		strike: byConsole},
 	{name: "SENTINEL FAILOVER, until the old primary is demoted", proxies: 1, proven: []*kind{every}, keeps: all,
 		errorless: true, strike: untilDemoted},
 	{name: "the same with failover.fence: off", proxies: 1, proven: []*kind{every}, keeps: all, errorless: true,
 		settings: "failover: {fence: off}\n", strike: untilDemoted},
 	{name: "kill -9 of the primary", short: true, proxies: 1, proven: []*kind{every}, keeps: []*kind{journal}, strike: kill},
-	{name: "kill -9, link to the replicas cut before", proxies: 1, proven: []*kind{one, every}, keeps: []*kind{journal},
+	{name: "kill -9, link to the replicas cut before, up to 50 MB behind", proxies: 1, proven: []*kind{one, every}, keeps: []*kind{journal},
 		strike: cutAndKill},
 	{name: "SIGSTOP of the primary, SIGCONT after the failover", proxies: 1, proven: []*kind{every},
 		keeps: []*kind{journal}, strike: stopAndContinue},
@@ -61,6 +70,10 @@ var scenarios = []scenario{
 		strike: cutOff},
 	{name: "kill -9 of a sentinel, then SENTINEL FAILOVER", proxies: 1, proven: []*kind{every}, keeps: all,
 		errorless: true, strike: killSentinel},
+	{name: "by hand, without sentinels", short: true, byHand: true, proxies: 2, proven: all, keeps: []*kind{direct},
+		errorless: true, strike: byHand},
+	{name: "by hand, without a pause", byHand: true, proxies: 2, proven: []*kind{every}, strike: byHandAtOnce},
+	{name: "kill -9 of the primary, by hand", byHand: true, proxies: 2, proven: []*kind{one, every}, strike: killByHand},
 }
 
 // planned asks a sentinel for a failover.
@@ -113,12 +126,107 @@ func kill(r *round) {
 	r.Primary.Kill()
 }
 
-// cutAndKill has the clients write a tail that no replica has.
+// cutAndKill has the clients write a tail that no replica has, and fills it up to a random size.
 func cutAndKill(r *round) {
 	r.Primary.MustDo("ACL", "SETUSER", replicationUser, "off")
 	r.Primary.MustDo("CLIENT", "KILL", "USER", replicationUser)
 	r.more(20, plain, journal)
+	size := fillSize
+	if r.full {
+		size = rand.IntN(tailMax)
+	}
+	r.fill(size)
 	kill(r)
+}
+
+// tailMax bounds the tail that only a journal has, and fillSize is the size of the values that fill it.
+const tailMax, fillSize = 50 << 20, 256 << 10
+
+// fill writes size bytes of acknowledged values to the route journal.
+func (r *round) fill(size int) {
+	r.Helper()
+	c, err := harness.DialClient(r.proxies[0].addr, patience)
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer c.Close()
+	value := strings.Repeat("x", fillSize)
+	for r.filled < size {
+		n := min(size-r.filled, fillSize)
+		if v, err := c.Must("SET", fillKey(r.fills), value[:n]); err != nil {
+			r.Fatal(v, err)
+		}
+		r.fills, r.filled = r.fills+1, r.filled+n
+	}
+}
+
+func fillKey(n int) string { return fmt.Sprintf("journal:fill:%d", n) }
+
+// unfilled is the number of bytes of fill that a server lacks.
+func (r *round) unfilled(srv *proxytest.Server) int {
+	r.Helper()
+	lacks := r.filled
+	for i := range r.fills {
+		n, _ := srv.MustDo("STRLEN", fillKey(i)).(int64)
+		lacks -= int(n)
+	}
+	return lacks
+}
+
+// byHand is the failover that the documentation describes. The old primary is demoted first, so that the writes that wait
+// there go to the new one.
+func byHand(r *round) {
+	r.load.strike()
+	r.Primary.MustDo("CLIENT", "PAUSE", 60000, "WRITE")
+	end, heir := offset(r.Primary), r.Replicas[0]
+	proxytest.Poll(r.T, "the replica to have everything", func() bool { return offset(heir) >= end })
+	replicate(r.Primary, heir)
+	r.Primary.MustDo("CLIENT", "UNPAUSE")
+	r.promote(heir)
+}
+
+// byHandAtOnce pauses nothing.
+func byHandAtOnce(r *round) {
+	r.load.strike()
+	r.promote(r.Replicas[0])
+	replicate(r.Primary, r.Replicas[0])
+}
+
+// killByHand has the operator promote the replica that has the most.
+func killByHand(r *round) {
+	kill(r)
+	heir := r.Replicas[0]
+	for _, replica := range r.Replicas {
+		proxytest.Poll(r.T, "a replica to notice", func() bool { return replica.Info("replication")["master_link_status"] == "down" })
+		if offset(replica) > offset(heir) {
+			heir = replica
+		}
+	}
+	r.promote(heir)
+}
+
+// promote makes a replica the primary, and the other one its replica.
+func (r *round) promote(heir *proxytest.Server) {
+	r.Helper()
+	heir.MustDo("REPLICAOF", "NO", "ONE")
+	r.byHand.Store(heir)
+	for _, replica := range r.Replicas {
+		if replica != heir {
+			replicate(replica, heir)
+		}
+	}
+}
+
+func replicate(replica, primary *proxytest.Server) {
+	host, port, _ := net.SplitHostPort(primary.Addr)
+	replica.MustDo("REPLICAOF", host, port)
+}
+
+// offset is a server's place in its history.
+func offset(srv *proxytest.Server) int64 {
+	info := srv.Info("replication")
+	n, _ := strconv.ParseInt(cmp.Or(info["slave_repl_offset"], info["master_repl_offset"]), 10, 64)
+	return n
 }
 
 func stopAndContinue(r *round) {
@@ -132,10 +240,26 @@ func stopAndContinue(r *round) {
 
 // hiccup is a false alarm: nothing may come of it.
 func hiccup(r *round) {
+	before := r.epochs()
 	r.load.strike()
 	r.Primary.Pause()
 	time.Sleep(500 * time.Millisecond) // the time is the failure
 	r.Primary.Resume()
+	r.more(10, all...)
+	if after := r.epochs(); after != before {
+		r.Errorf("the false alarm had consequences: %s; before: %s", after, before)
+	}
+}
+
+// epochs is what a failover or a lost link changes.
+func (r *round) epochs() string {
+	r.Helper()
+	text := "full resynchronizations " + r.Primary.Info("stats")["sync_full"] + ", epochs"
+	for _, w := range r.Sentinels {
+		m, _ := w.MustDo("SENTINEL", "MASTER", proxytest.TrioName).(map[any]any)
+		text += fmt.Sprint(" ", m["config-epoch"])
+	}
+	return text
 }
 
 func killBoth(r *round) {

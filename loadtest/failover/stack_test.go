@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"holdfast/loadtest/harness"
@@ -18,6 +19,7 @@ import (
 type stack struct {
 	*testing.T
 	*proxytest.Trio
+	byHand  atomic.Pointer[proxytest.Server] // the primary by the operator's word; nil: sentinels name it
 	proxies []*front
 	haproxy *harness.Process // nil: none
 	island  *island          // nil: there is one network
@@ -40,9 +42,9 @@ var serverArgs = []string{
 	"--repl-backlog-size", "64mb",
 }
 
-// config is a proxy's: two addresses, the sentinels, the hold, the console.
+// config is a proxy's: two addresses, who names the server, the hold, the console.
 const config = `listeners: [{address: %q}, {address: %q}]
-upstream: {sentinels: ["%s"], sentinel_name: mymaster, hold: %s, max_backoff: 200ms}
+upstream: {%s, hold: %s, max_backoff: 200ms}
 admin: {address: %q, http: off}
 journal: {dir: journal, on_loss: continue}
 routes:
@@ -64,6 +66,12 @@ func newStack(t *testing.T, server string, sc *scenario, v variant, full bool) *
 		primary.Host, primary.Prefix = s.island.far, s.island.inside()
 	}
 	s.Trio = proxytest.StartTrioOf(t, primary, spec)
+	if sc.byHand {
+		for _, w := range s.Sentinels {
+			w.MustDo("SENTINEL", "REMOVE", proxytest.TrioName)
+		}
+		s.byHand.Store(s.Primary)
+	}
 	for i := range sc.proxies {
 		s.proxies = append(s.proxies, s.front(i, v))
 	}
@@ -77,7 +85,9 @@ func newStack(t *testing.T, server string, sc *scenario, v variant, full bool) *
 			})
 		}
 	}
-	s.Ready(t, s.Primary.Addr)
+	if !sc.byHand {
+		s.Ready(t, s.Primary.Addr)
+	}
 	return s
 }
 
@@ -95,7 +105,7 @@ func (s *stack) front(n int, v variant) *front {
 	}
 	f := &front{addr: "unix:" + dir + "/s", console: "unix:" + dir + "/c", dir: dir}
 	served := fmt.Sprintf("%s:%d", host, port)
-	text := fmt.Sprintf(config, f.addr, served, strings.Join(s.SentinelAddrs(), `", "`), v.hold, f.console) + v.settings
+	text := fmt.Sprintf(config, f.addr, served, s.source(), v.hold, f.console) + v.settings
 	file := filepath.Join(f.dir, "holdfast.yaml")
 	s.Cleanup(func() {
 		if f.proc != nil {
@@ -113,6 +123,18 @@ func (s *stack) front(n int, v variant) *front {
 		s.Fatal(err)
 	}
 	return f
+}
+
+// source is the part of a configuration that says who names the server.
+func (s *stack) source() string {
+	if s.byHand.Load() == nil {
+		return fmt.Sprintf(`sentinels: ["%s"], sentinel_name: mymaster`, strings.Join(s.SentinelAddrs(), `", "`))
+	}
+	var all []string
+	for _, srv := range s.Servers() {
+		all = append(all, srv.Addr)
+	}
+	return fmt.Sprintf(`address: ["%s"]`, strings.Join(all, `", "`))
 }
 
 // sets reports whether a write is acknowledged.
@@ -227,8 +249,14 @@ func (s *stack) startHAProxy() {
 	s.Cleanup(s.haproxy.Kill)
 }
 
-// named returns the server that most sentinels name and that says that it is a primary; nil: none.
+// named returns the server that most sentinels name, or the operator, and that says that it is a primary; nil: none.
 func (s *stack) named() *proxytest.Server {
+	if srv := s.byHand.Load(); srv != nil {
+		if role(srv) != "master" {
+			return nil
+		}
+		return srv
+	}
 	votes := map[string]int{}
 	for _, w := range s.Sentinels {
 		addr := nameBy(w.Addr)
@@ -282,6 +310,9 @@ func (s *stack) addresses(c *client) []string {
 			}
 		}
 		return out
+	}
+	if srv := s.byHand.Load(); srv != nil {
+		return []string{srv.Addr}
 	}
 	for _, w := range s.Sentinels {
 		if addr := nameBy(w.Addr); addr != "" {
