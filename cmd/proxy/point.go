@@ -170,6 +170,10 @@ func (p *pointFlags) withEvents(ctx context.Context, view *journal.View, shown *
 		if i < 0 {
 			return nil, fmt.Errorf("there is no event %d: see proxy journal events", n)
 		}
+		if !events[i].Commands() {
+			return nil, fmt.Errorf("event %d has no commands to leave out: its keys have expired; undo the commands that "+
+				"set the deadlines (docs/journal.md#expired-keys)", n)
+		}
 		skips = append(skips, replay.Skip{Event: &events[i]})
 	}
 	return skips, nil

@@ -12,12 +12,12 @@ import (
 type Burst struct {
 	Parts   []Part    `json:"parts,omitempty"`
 	Pending int64     `json:"pending,omitempty"` // keys deleted since the last sample
+	Since   Event     `json:"since,omitzero"`    // the stretch of these deletes
 	Expired int64     `json:"expired,omitempty"` // the server's count there
 	Sampled time.Time `json:"sampled,omitzero"`  // time of the last sample; zero: none
 }
 
-// Patience is how long deletes wait for a sample: samples come each second while the server is
-// written to.
+// Patience is how long deletes wait for a sample: while the server is written to, one comes each second.
 const Patience = 3 * time.Second
 
 // Part holds the deletes of a tenth of Window.
@@ -28,10 +28,15 @@ type Part struct {
 
 const partTime = Window / 10
 
-// add counts a unit's deletes in a database; -1: unknown.
-func (b *Burst) add(u *unit, db int, before, after *Counts) {
+// add counts a unit's deletes.
+func (b *Burst) add(u *unit, before, after *Counts) {
 	at := u.time.UnixNano() / int64(partTime)
+	if b.Pending == 0 {
+		b.Since = Event{Timeline: u.timeline, From: u.start, First: u.time, Before: before.clone()}
+	}
 	b.Pending += u.deleted
+	b.Since.To, b.Since.Last = u.end, u.time
+	b.Since.After.copy(after)
 	n := len(b.Parts)
 	if n == 0 || b.Parts[n-1].At != at {
 		b.Parts = slices.DeleteFunc(b.Parts, func(p Part) bool {
@@ -42,10 +47,10 @@ func (b *Burst) add(u *unit, db int, before, after *Counts) {
 		n = len(b.Parts)
 	}
 	e := &b.Parts[n-1].Event
-	if k := e.counted(u.name, db); k != nil { // nearly always
+	if k := e.counted(u.name, u.db); k != nil { // nearly always
 		k.Count, k.Keys = k.Count+u.deletes, k.Keys+u.deleted
 	} else {
-		e.add(Kind{Name: u.name, Count: u.deletes, Keys: u.deleted, DBs: known(db)})
+		e.add(Kind{Name: u.name, Count: u.deletes, Keys: u.deleted, DBs: known(u.db)})
 	}
 	e.To, e.Last = u.end, u.time
 	e.After.copy(after)
@@ -68,10 +73,15 @@ func (b *Burst) many(now time.Time) bool {
 	for i := range b.Parts {
 		sum += b.Parts[i].Event.keys()
 	}
-	if !b.Sampled.IsZero() && !apart(b.Sampled, now, Patience) {
+	if !b.Sampled.IsZero() && !b.overdue(now) {
 		sum -= b.Pending
 	}
 	return sum >= Deletes
+}
+
+// overdue reports that deletes have waited for a sample for long enough.
+func (b *Burst) overdue(now time.Time) bool {
+	return b.Pending > 0 && apart(b.Since.First, now, Patience)
 }
 
 func (e *Event) keys() (sum int64) {
@@ -81,8 +91,9 @@ func (e *Event) keys() (sum int64) {
 	return sum
 }
 
-// sample subtracts the keys that have expired since the last sample from the last deletes.
-func (b *Burst) sample(at time.Time, expired int64) {
+// sample subtracts the keys that have expired since the last sample from the last deletes, and returns their
+// stretch.
+func (b *Burst) sample(at time.Time, expired int64) (gone Event) {
 	since := expired - b.Expired
 	if since < 0 { // the server was restarted
 		since = expired
@@ -91,11 +102,16 @@ func (b *Burst) sample(at time.Time, expired int64) {
 		since = 0
 	}
 	since = min(since, b.Pending)
+	if since > 0 {
+		gone = b.Since
+		gone.What = []Kind{{Name: Expired, Count: since, Keys: since}}
+	}
 	for i := len(b.Parts) - 1; i >= 0 && since > 0; i-- {
 		since -= b.Parts[i].Event.forgive(since)
 	}
 	b.Parts = slices.DeleteFunc(b.Parts, func(p Part) bool { return p.Event.keys() == 0 })
-	b.Pending, b.Expired, b.Sampled = 0, expired, at
+	b.Pending, b.Since, b.Expired, b.Sampled = 0, Event{}, expired, at
+	return gone
 }
 
 // forgive subtracts up to n keys from an event of deletes.
@@ -128,10 +144,10 @@ func (e *Event) join(o *Event) {
 	e.After.copy(&o.After)
 }
 
-func (b *Burst) clear() { b.Parts, b.Pending = b.Parts[:0], 0 }
+func (b *Burst) clear() { b.Parts, b.Pending, b.Since = b.Parts[:0], 0, Event{} }
 
 func (b Burst) clone() Burst {
-	b.Parts = slices.Clone(b.Parts)
+	b.Parts, b.Since = slices.Clone(b.Parts), b.Since.clone()
 	for i := range b.Parts {
 		b.Parts[i].Event = b.Parts[i].Event.clone()
 	}

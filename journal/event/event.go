@@ -36,7 +36,7 @@ type Event struct {
 
 // Kind counts the commands of one name in an event.
 type Kind struct {
-	Name  string  `json:"name"` // in upper case; of a command that went to the trash, the client's
+	Name  string  `json:"name"` // in upper case; of a command that went to the trash, the client's; or Expired
 	Count int64   `json:"count"`
 	DBs   []int   `json:"dbs,omitempty"`   // affected; none: all
 	Keys  int64   `json:"keys,omitempty"`  // deleted or moved to the trash, at most
@@ -83,6 +83,10 @@ func (e *Event) Names(match func(name string) bool) bool {
 func (e *Event) Text() string {
 	var parts []string
 	for _, k := range e.What {
+		if k.Name == Expired {
+			parts = append(parts, strconv.FormatInt(k.Keys, 10)+" expired keys")
+			continue
+		}
 		text := strconv.FormatInt(k.Count, 10) + " " + k.Name
 		if len(k.DBs) > 0 {
 			text += " in db" + joinInts(k.DBs)
@@ -117,7 +121,19 @@ func (e *Event) clone() Event {
 	return c
 }
 
-// Deletes reports whether the event has keys that were deleted one by one.
+// Deletes reports whether the event has keys that were deleted one by one, by commands or by eviction.
 func (e *Event) Deletes() bool {
-	return slices.ContainsFunc(e.What, func(k Kind) bool { return k.Keys > 0 && len(k.Trash) == 0 })
+	return slices.ContainsFunc(e.What, func(k Kind) bool {
+		return k.Keys > 0 && len(k.Trash) == 0 && k.Name != Expired
+	})
+}
+
+// Expired reports whether the event has keys that have expired.
+func (e *Event) Expired() bool {
+	return slices.ContainsFunc(e.What, func(k Kind) bool { return k.Name == Expired })
+}
+
+// Commands reports whether the event has commands, which can be left out: the deletes of expired keys are none.
+func (e *Event) Commands() bool {
+	return slices.ContainsFunc(e.What, func(k Kind) bool { return k.Name != Expired })
 }

@@ -22,6 +22,7 @@ type unit struct {
 	deleted  int64  // keys, at most
 	deletes  int64  // commands
 	name     string // of the first of them
+	db       int    // of the last of them, or from which a key moved aside last; -1: unknown
 
 	// The trash: the ledger writes of its scripts. They run in transactions, all of them.
 	entry   *entry // added
@@ -85,7 +86,7 @@ func (u *unit) look(c *stream.Command, e effect, keys *Counts) {
 			u.kills = append(u.kills, kill{Kind: Kind{Name: "SWAPDB", Count: 1, DBs: []int{a, b}}})
 		}
 	case deletes:
-		u.deleted += int64(len(c.Args) - 1)
+		u.deleted, u.db = u.deleted+int64(len(c.Args)-1), c.DB
 		if u.deletes++; u.deletes == 1 {
 			u.name = "DEL"
 			if !c.Is(u.name) {
@@ -125,7 +126,7 @@ func (u *unit) move(c *stream.Command) {
 		return
 	}
 	if string(c.Args[2]) == strconv.Itoa(u.ledger) {
-		u.aside++
+		u.aside, u.db = u.aside+1, c.DB
 	}
 }
 

@@ -26,6 +26,7 @@ type Watcher struct {
 	starts  map[place]int   // known starts of commands, with the database
 
 	keys   keeper
+	late   *Sample // whose expired keys are not all in the stream yet; nil: none
 	unit   unit
 	before Counts // keys at the start of the unit
 }
@@ -44,6 +45,7 @@ type State struct {
 	Next     int    `json:"next"`            // number of the next event
 	Event    *Event `json:"event,omitempty"` // that is open
 	Burst    Burst  `json:"burst"`
+	Expiry   Expiry `json:"expiry,omitzero"`
 	Keys     Counts `json:"keys"`
 	Own      owned  `json:"own"`
 	Trash    trash  `json:"trash"`
@@ -56,7 +58,7 @@ const MaxArg = 16 << 10
 // NewWatcher begins at the place of an earlier one; the zero State is the beginning of a journal.
 func NewWatcher(s State) *Watcher {
 	s.Next = max(s.Next, 1)
-	s.Keys, s.Burst, s.Trash = s.Keys.clone(), s.Burst.clone(), s.Trash.clone()
+	s.Keys, s.Burst, s.Expiry, s.Trash = s.Keys.clone(), s.Burst.clone(), s.Expiry.clone(), s.Trash.clone()
 	if s.Event != nil {
 		e := s.Event.clone()
 		s.Event = &e
@@ -76,7 +78,7 @@ func (w *Watcher) State() State {
 	if w.unit.inside {
 		s.Keys = w.before.clone()
 	}
-	s.Burst, s.Trash = s.Burst.clone(), s.Trash.clone()
+	s.Burst, s.Expiry, s.Trash = s.Burst.clone(), s.Expiry.clone(), s.Trash.clone()
 	if s.Event != nil {
 		e := s.Event.clone()
 		s.Event = &e
@@ -144,13 +146,29 @@ func (w *Watcher) Sample(timeline uint32, s Sample) {
 		return
 	}
 	w.keys.sample(s)
-	if !w.unit.inside {
-		w.keys.advance(w.end)
-	}
 	if s.Expired != nil {
-		w.state.Burst.sample(s.Time, *s.Expired)
-		w.burst(s.Time)
+		w.late = &s
 	}
+	if !w.unit.inside {
+		w.advance()
+	}
+}
+
+// advance applies a sample whose offset the stream has reached.
+func (w *Watcher) advance() {
+	w.keys.advance(w.end)
+	s := w.late
+	if s == nil || s.Offset > w.end {
+		return
+	}
+	w.late = nil
+	x := &w.state.Expiry
+	if x.add(w.state.Burst.sample(s.Time, *s.Expired), s.Time) {
+		e := x.take()
+		w.settle(e.First)
+		w.join(&e)
+	}
+	w.burst(s.Time)
 }
 
 // Stream scans bytes that arrived at t.
@@ -168,7 +186,10 @@ func (w *Watcher) Stream(timeline uint32, offset int64, t time.Time, p []byte) {
 	if w.scanner.Feed(t, p, w.take) != nil {
 		w.lose()
 	} else if !w.unit.inside {
-		w.keys.advance(w.end)
+		w.advance()
+	}
+	if w.state.Burst.overdue(t) {
+		w.burst(t)
 	}
 }
 
@@ -227,6 +248,8 @@ func (w *Watcher) lose() {
 	w.scanner, w.resume, w.state.Lost = nil, false, true
 	w.unit.reset()
 	w.state.Burst.clear()
+	w.state.Expiry.clear()
+	w.late = nil
 	w.keys.lose(w.end)
 }
 
@@ -256,17 +279,15 @@ func (w *Watcher) take(c *stream.Command) error {
 	w.keys.command(c, e)
 	if c.Tx == stream.TxNone || c.Tx == stream.TxEnd {
 		u.inside, u.end = false, c.End
-		w.finish(u, c.DB)
+		w.finish(u)
 	}
 	return nil
 }
 
 // finish adds a unit to the events.
-func (w *Watcher) finish(u *unit, db int) {
+func (w *Watcher) finish(u *unit) {
 	u.settle(&w.state.Trash)
-	if e := w.state.Event; e != nil && apart(e.Last, u.time, Quiet) {
-		w.close()
-	}
+	w.settle(u.time)
 	if len(u.kills) > 0 {
 		e := Event{Timeline: u.timeline, From: u.start, To: u.end, First: u.time, Last: u.time,
 			Before: w.before, After: w.keys.now}
@@ -279,8 +300,15 @@ func (w *Watcher) finish(u *unit, db int) {
 	if u.deletes == 0 {
 		return
 	}
-	w.state.Burst.add(u, db, &w.before, &w.keys.now)
+	w.state.Burst.add(u, &w.before, &w.keys.now)
 	w.burst(u.time)
+}
+
+// settle ends the open event if nothing of its kind came for long before a time.
+func (w *Watcher) settle(now time.Time) {
+	if e := w.state.Event; e != nil && apart(e.Last, now, Quiet) {
+		w.close()
+	}
 }
 
 // burst makes an event of the last deletes if there are many.
@@ -318,6 +346,10 @@ func (w *Watcher) close() {
 		!apart(e.Last, b.Parts[0].Event.First, Quiet) {
 		rest := b.event()
 		b.clear()
+		e.join(&rest)
+	}
+	if x := &w.state.Expiry; e.Expired() && len(x.Parts) > 0 && !apart(e.Last, x.Parts[0].First, Quiet) {
+		rest := x.take()
 		e.join(&rest)
 	}
 	e.Open = false

@@ -117,8 +117,9 @@ type Event struct {
 	What     string    `json:"what"`
 	Before   string    `json:"before"` // keys by database
 	After    string    `json:"after"`
-	Open     bool      `json:"open"` // more may belong to it
-	Run      string    `json:"run"`  // the command that restores the state before
+	Open     bool      `json:"open"`              // more may belong to it
+	Expired  bool      `json:"expired,omitempty"` // by deadlines alone: no command can be left out
+	Run      string    `json:"run"`               // the command that restores the state before
 }
 
 // Base is a snapshot in the journal.

@@ -51,17 +51,18 @@ func (l *eventLog) counts() (n, last [len(telemetry.EventKinds)]int64) {
 
 // eventKind is the index of an event's kind in telemetry.EventKinds.
 func eventKind(e *event.Event) int {
-	kind := telemetry.EventTrash
 	for _, k := range e.What {
-		switch {
-		case len(k.Trash) > 0:
-		case k.Keys == 0:
+		if k.Keys == 0 && len(k.Trash) == 0 {
 			return telemetry.EventFlush
-		default:
-			kind = telemetry.EventDeletes
 		}
 	}
-	return kind
+	switch {
+	case e.Deletes():
+		return telemetry.EventDeletes
+	case e.Commands():
+		return telemetry.EventTrash
+	}
+	return telemetry.EventExpired
 }
 
 // Events implements admin.JournalBackend.
@@ -74,7 +75,7 @@ func (c Console) Events(context.Context) ([]admin.Event, error) {
 	for _, e := range r.journal.Load().Events() {
 		out = append(out, admin.Event{N: e.N, Timeline: e.Timeline, From: e.From, To: e.To,
 			First: e.First, Last: e.Last, What: e.Text(), Before: e.Before.String(),
-			After: e.After.String(), Open: e.Open, Run: admin.RestoreCommand(r.events.dir, e.N, 0)})
+			After: e.After.String(), Open: e.Open, Expired: !e.Commands(), Run: admin.RestoreCommand(r.events.dir, e.N, 0)})
 	}
 	return out, nil
 }

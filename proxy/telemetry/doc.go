@@ -87,7 +87,7 @@
 //	holdfast_journal_incidents                       gauge      -                     lost tails: writes that the upstream lost and the journal holds
 //	holdfast_journal_verdicts                        gauge      verdict               times that the upstream came back: nothing_lost, lost, in_question
 //	holdfast_journal_incidents_open                  gauge      verdict               those that are not settled yet
-//	holdfast_journal_events_total                    counter    kind                  events that destroyed data: flush, trash (moved aside), deletes (many, one by one)
+//	holdfast_journal_events_total                    counter    kind                  events that destroyed data: flush, trash (moved aside), deletes (many, one by one), expired (many more than usual)
 //	holdfast_journal_last_event                      gauge      kind                  number of the newest of these events, for proxy restore --event; absent before the first
 //	holdfast_journal_held                            gauge      -                     1 while such an incident keeps routes that demand the journal from their proof
 //	holdfast_journal_full_resyncs_total              counter    -                     times that the upstream could not continue the journal

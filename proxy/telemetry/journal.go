@@ -28,13 +28,14 @@ type JournalState struct {
 }
 
 // EventKinds are the kinds of events that the metrics distinguish.
-var EventKinds = [...]string{"flush", "trash", "deletes"}
+var EventKinds = [...]string{"flush", "trash", "deletes", "expired"}
 
 // Their indexes.
 const (
 	EventFlush   = iota // a flush or a swap of databases
 	EventTrash          // the trash moved keys aside
-	EventDeletes        // many keys one by one
+	EventDeletes        // many keys one by one, by commands or by eviction
+	EventExpired        // many keys by their deadlines
 )
 
 func eventPoints(v *view, p *points) {
@@ -147,7 +148,7 @@ var journalInstruments = []instrument{
 		help:    "Number of the newest event of a kind since the start, for proxy restore --event.",
 		collect: lastEventPoints},
 	{name: "holdfast.journal.events", kind: counter,
-		help:    "Events that destroyed data, by kind: flush, trash, deletes.",
+		help:    "Events that destroyed data, by kind: flush, trash, deletes, expired.",
 		collect: eventPoints},
 	{name: "holdfast.journal.full_resyncs", kind: counter,
 		help:    "Times that the upstream could not continue the journal.",

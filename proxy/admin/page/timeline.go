@@ -119,7 +119,11 @@ func eventMoment(e *admin.Event, dir string, s *admin.Stats) moment {
 		"Last command: " + stamp(e.Last) + " UTC."}
 	m.Runs = []run{{"Rebuild the moment before it in an empty server",
 		fmt.Sprintf("proxy restore --dir %s --event %d --target ADDRESS", dir, e.N)}}
-	if s != nil && s.Upstream.Address != "" {
+	switch {
+	case e.Expired:
+		m.Notes = append(m.Notes, "A restored key goes again if its deadline has passed. If the deadlines were a mistake, undo the "+
+			"commands that set them (docs/journal.md#expired-keys).")
+	case s != nil && s.Upstream.Address != "":
 		m.Runs = append(m.Runs, run{"Bring the data back into this server, with every later write",
 			fmt.Sprintf("proxy restore --dir %s --event %d --keep-later --force --target %s", dir, e.N,
 				admin.ShellWord(s.Upstream.Address))})
