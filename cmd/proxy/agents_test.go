@@ -18,6 +18,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"holdfast/policy"
 	"holdfast/proxy/proxytest"
 )
 
@@ -304,5 +305,49 @@ func (s *carelessScene) expectRestore(offset string, want map[string]string) {
 	}
 	if lost := missing(want, holdings(s.t, clients[:]...)); len(lost) > 0 {
 		s.t.Errorf("the journal does not have %q as they were", lost)
+	}
+}
+
+// executed are the commands that pass: those of the last row of docs/agents.md, of which the journal alone has what they
+// destroy, and two that destroy nothing.
+var executed = strings.Fields("set setex psetex setnx mset msetex msetnx getset hdel lpop rpop lrem lmove rpoplpush lmpop blmove " +
+	"blmpop blpop brpop brpoplpush srem spop smove zrem zpopmin zpopmax zmpop bzmpop bzpopmin bzpopmax xdel xautoclaim vadd vrem " +
+	"vsetattr script|load client|list")
+
+// Every command of every server that can lose data meets a rule of the profile, or is one of the last row.
+func TestAgentsProfileIsWhole(t *testing.T) {
+	t.Parallel()
+	c, err := inspect("../../configs/agents.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const loses = policy.Destructive | policy.EffectShrink | policy.EffectCode | policy.EffectAdmin
+	passed := map[string]bool{}
+	for _, b := range proxytest.Matrix(t) {
+		reply, err := proxytest.Spec{Kind: b.Kind}.Start(t).Client().Do(t.Context(), "COMMAND").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		table, err := policy.NewTable(reply)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := policy.New(policy.Options{Table: table, Rules: ruleSpecs(c), AllowUnknown: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, cmd := range table.All()[1:] {
+			if len(cmd.Subs) > 0 || !cmd.Effects.Any(loses) || p.Restricts(cmd) {
+				continue
+			}
+			if passed[cmd.Name] = true; !slices.Contains(executed, cmd.Name) {
+				t.Errorf("%v: %s passes, and may lose data: %v", b, cmd.Name, cmd.Effects)
+			}
+		}
+	}
+	for _, name := range executed {
+		if !passed[name] {
+			t.Errorf("%s does not pass", name)
+		}
 	}
 }
