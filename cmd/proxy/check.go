@@ -28,12 +28,19 @@ func check(ctx context.Context, c *command, args []string) error {
 	f := c.flags("check", aboutCheck)
 	path := f.String("config", "", "the configuration `file`; without one, the defaults")
 	offline := f.Bool("offline", false, "look at the file only")
+	ready := f.Bool("ready", false, "ask the proxy that serves this file whether it is ready, and nothing else: "+
+		"a health check")
 	asJSON := f.Bool("json", false, "print JSON")
 	if err := c.parse(f, args); err != nil {
 		return err
 	}
+	if *ready && *offline {
+		return usagef("--ready asks a proxy, and --offline nobody")
+	}
 	r := &report{OK: true}
-	if config := checkFile(r, *path); config != nil {
+	if *ready {
+		checkReady(ctx, r, *path)
+	} else if config := checkFile(r, *path); config != nil {
 		if *offline {
 			checkRules(r, config, policy.Builtin(), true)
 			checkRoutesFile(r, config)

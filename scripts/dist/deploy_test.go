@@ -228,6 +228,8 @@ func TestCompose(t *testing.T) {
 	var compose struct {
 		Services map[string]struct {
 			Ports, Networks, Volumes []string
+			Healthcheck              struct{ Test []string }
+			Configs                  []struct{ Target string }
 		}
 		Configs map[string]struct{ Content string }
 	}
@@ -242,6 +244,9 @@ func TestCompose(t *testing.T) {
 	if got := strings.Join(proxy.Ports, " "); !strings.Contains(got, "127.0.0.1:6380"+config.Listeners[0].Address) ||
 		!strings.Contains(got, "127.0.0.1:9390"+config.Admin.HTTP) {
 		t.Errorf("ports: %s", got)
+	}
+	if got := strings.Join(proxy.Healthcheck.Test, " "); got != "CMD /usr/bin/holdfast check --ready --config "+proxy.Configs[0].Target {
+		t.Errorf("health check: %s", got)
 	}
 	if len(server.Ports) > 0 || len(server.Networks) != 1 {
 		t.Error("others than the proxy reach the server")

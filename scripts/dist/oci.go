@@ -65,7 +65,19 @@ type imageExecution struct {
 	WorkingDir   string              `json:"WorkingDir"`
 	Labels       map[string]string   `json:"Labels"`
 	StopSignal   string              `json:"StopSignal"`
+	Healthcheck  imageHealth         `json:"Healthcheck"`
 }
+
+// imageHealth is Docker's addition to the configuration; other engines ignore it.
+type imageHealth struct {
+	Test        []string
+	Interval    time.Duration
+	Timeout     time.Duration
+	StartPeriod time.Duration
+}
+
+// configInImage is the configuration file's place.
+const configInImage = "/etc/holdfast/holdfast.yaml"
 
 type imageRoot struct {
 	Type    string   `json:"type"`
@@ -149,8 +161,10 @@ func ociImage(binary []byte, arch, version string, at time.Time) ([]byte, error)
 			User:         fmt.Sprintf("%d:%d", imageUser, imageUser),
 			ExposedPorts: map[string]struct{}{"6380/tcp": {}, "9390/tcp": {}},
 			Entrypoint:   []string{"/usr/bin/holdfast"},
-			Cmd:          []string{"serve", "--config", "/etc/holdfast/holdfast.yaml"},
+			Cmd:          []string{"serve", "--config", configInImage},
 			WorkingDir:   "/var/lib/holdfast", Labels: labels, StopSignal: "SIGTERM",
+			Healthcheck: imageHealth{Test: []string{"CMD", "/usr/bin/holdfast", "check", "--ready", "--config", configInImage},
+				Interval: 10 * time.Second, Timeout: 5 * time.Second, StartPeriod: time.Minute},
 		},
 		RootFS:  imageRoot{Type: "layers", DiffIDs: []string{digest(layer)}},
 		History: []imageHistory{{Created: at, By: "make dist"}},

@@ -54,6 +54,9 @@ func TestImage(t *testing.T) {
 	if config.Config.User != "65532:65532" || !slices.Equal(config.Config.Entrypoint, []string{"/usr/bin/holdfast"}) {
 		t.Errorf("config: %+v", config.Config)
 	}
+	if got := strings.Join(config.Config.Healthcheck.Test, " "); got != "CMD /usr/bin/holdfast check --ready --config "+config.Config.Cmd[2] {
+		t.Errorf("health check: %s", got)
+	}
 	layer := unpack(t, decodeBlob(t, files, manifest.Layers[0], nil))
 	expectFiles(t, layer, map[string]int64{"usr/bin/holdfast": 0o755, "var/lib/holdfast/": 0o700, "tmp/": 0o1777})
 	if f := layer["var/lib/holdfast/"]; f.Uid != imageUser || f.Gid != imageUser {
