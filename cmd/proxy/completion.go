@@ -147,7 +147,14 @@ func (t *completionTable) arguments(p *page) (words []completionWord) {
 	switch {
 	case p.name == "help":
 		words = append(words, t.Top...)
-		return append(words, completionWord{topicConfig, "the reference of the configuration file"})
+		words = append(words, completionWord{topicConfig, "the reference of the configuration file"},
+			completionWord{topicDocs, "the list of the pages of the documentation"})
+		for _, name := range docNames() {
+			if find(allCommands(), name) == nil {
+				words = append(words, completionWord{name, "a page of the documentation"})
+			}
+		}
+		return words
 	case p.name == "man":
 		return t.Top
 	case len(p.subs) > 0:

@@ -155,8 +155,8 @@ func printHelp(w io.Writer) {
 	for _, s := range allCommands() {
 		fmt.Fprintf(w, "  proxy %-10s  %s\n", s.name, s.summary)
 	}
-	fmt.Fprint(w, "\nproxy help COMMAND lists the flags of a command; proxy help config prints the reference "+
-		"of\nthe configuration file.\nExit codes: 0 done, 1 failed, 2 wrong usage.\n")
+	fmt.Fprint(w, "\nproxy help COMMAND lists the flags of a command, proxy help config prints the reference "+
+		"of\nthe configuration file, proxy help docs lists the pages of the documentation.\nExit codes: 0 done, 1 failed, 2 wrong usage.\n")
 }
 
 // flags makes the flag set of a subcommand. Its help describes the subcommand; behind the flags come

@@ -45,7 +45,13 @@ func TestHelpTopics(t *testing.T) {
 		{"restore", exitDone, "Usage: proxy restore [flags]\n"},
 		{"journal", exitDone, "Usage: proxy journal COMMAND\n"},
 		{"journal which", exitDone, "Usage: proxy journal which [flags] BACKUP...\n"},
-		{"help", exitDone, "Usage: proxy help [COMMAND | config [NAME]]\n"},
+		{"help", exitDone, "Usage: proxy help [COMMAND | TOPIC | docs [TOPIC] | config [NAME]]\n"},
+		{"recovery", exitDone, "# Recovery: a runbook\n"},
+		{"docs journal", exitDone, "# The journal"},
+		{"docs", exitDone, "  agents         A connection string for agents\n"},
+		{"docs none", exitUsage, `there is no page "none": agents, clients,`},
+		{"docs agents faq", exitUsage, `unexpected argument "faq"`},
+		{"recovery faq", exitUsage, `there is no help about "recovery faq"`},
 		{"config", exitDone, "# Holdfast: every key"},
 		{"config minimal", exitDone, "#"},
 		{"config none", exitUsage, `there is no sample "none": agents, holdfast,`},
@@ -127,7 +133,7 @@ func TestBashCompletion(t *testing.T) {
 		{"journal export --dir _", "folder", "completion"},
 		{"journal which _", "completion folder", "--dir"},
 		{"completion _", "bash zsh fish", "--name"},
-		{"help _", "serve config", "--name"},
+		{"help _", "serve config docs recovery", "--name"},
 		{"serve _", "", ""},
 	} {
 		words := strings.Fields(tc.line)
