@@ -49,8 +49,15 @@ func (s *session) becomes(cred credential) {
 func (s *session) enter(key identityKey) {
 	s.w.changeIdentity(s, key)
 	s.login = loginIn
-	if key != defaultKey && len(s.ident.lanes) == 0 {
-		s.lane(laneData).pick(s.w) // its end shows that the user was deleted
+	if key != defaultKey {
+		s.ident.watch(s.lane(laneData))
+	}
+}
+
+// watch opens a link in the lane if the identity has none: its end shows that the user was deleted.
+func (i *identity) watch(ln *lane) {
+	if len(ln.links) == 0 && !i.alive() {
+		ln.pick(i.w)
 	}
 }
 
@@ -89,7 +96,11 @@ func (i *identity) doubt() {
 	l := i.w.outside()
 	l.askFor(func(reply []byte, broken bool) {
 		i.doubting = false
-		if !broken && bytes.HasPrefix(reply, []byte("-WRONGPASS")) && !i.alive() {
+		switch {
+		case broken:
+		case bytes.HasPrefix(reply, []byte("+OK")) && i.refs > 0:
+			i.watch(i.lane(laneKey{kind: laneData, proto: 2}))
+		case bytes.HasPrefix(reply, []byte("-WRONGPASS")) && !i.alive():
 			i.end()
 		}
 	}, "aUtH", i.key.user, i.credential().Password)

@@ -318,3 +318,33 @@ func TestHelloOfAnOldStranger(t *testing.T) {
 		}
 	}
 }
+
+// A user who is deleted takes the clients along, however often that happens, and whatever became of the
+// links meanwhile.
+func TestUserIsDeletedAgain(t *testing.T) {
+	t.Parallel()
+	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+		addr := serve(t, srv.Addr, asControl(srv))
+		admin := dial(t, srv.Addr)
+		for range 3 {
+			admin.do("ACL SETUSER app on >one ~* &* +@all")
+			c := dial(t, addr)
+			if got := c.do("AUTH app one"); got != "+OK\r\n" {
+				t.Fatalf("AUTH: %q", got)
+			}
+			admin.do("ACL DELUSER app")
+			c.expectEOF()
+		}
+		admin.do("ACL SETUSER app on >one ~* &* +@all")
+		c := dial(t, addr)
+		c.do("AUTH app one")
+		for range 2 {
+			linked := func() bool { return strings.Contains(admin.do("CLIENT LIST"), "user=app") }
+			proxytest.Poll(t, "a link of the user", linked)
+			admin.do("CLIENT KILL USER app")
+			proxytest.Poll(t, "another link of the user", linked)
+		}
+		admin.do("ACL DELUSER app")
+		c.expectEOF()
+	})
+}
