@@ -59,6 +59,8 @@ type setting struct {
 	db    int32
 	name  string // set by the last CLIENT SETNAME; the library's is below
 	lib   library
+	// mayMute: the server has carried out a CLIENT REPLY of its user.
+	mayMute bool
 }
 
 // process identifies the server process at the link's other end.

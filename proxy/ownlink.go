@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bytes"
+
 	"holdfast/policy"
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
@@ -123,7 +125,7 @@ func (f *frame) followState() next {
 	case auth:
 		change = func(reply []byte) []byte {
 			s.becomes(credentialOf(args))
-			s.userUnsure = false
+			s.userUnsure, l.mayMute = false, false
 			return reply
 		}
 	case hello:
@@ -131,7 +133,7 @@ func (f *frame) followState() next {
 			h := parseHello(args)
 			if h.auth != nil {
 				s.becomes(*h.auth)
-				s.userUnsure, h.auth = false, nil
+				s.userUnsure, l.mayMute, h.auth = false, false, nil
 			}
 			s.applyHello(h, func() {})
 			l.proto = s.proto
@@ -189,6 +191,11 @@ func (f *frame) clientReply() next {
 			answered = m == replyOn
 		}
 	}
+	if s.muted == replyOn && !answered {
+		if n := f.mayMute(); n != goOn {
+			return n
+		}
+	}
 	before := s.muted
 	if s.muted = replyOn; !answered {
 		s.muted = replyOff // this command itself is not answered
@@ -199,6 +206,31 @@ func (f *frame) clientReply() next {
 	}
 	s.muted = m
 	return handled
+}
+
+// mayMute asks the server, by CLIENT REPLY ON, whether it carries out CLIENT REPLY at all: a refusal of
+// OFF or SKIP would be the only reply to it.
+func (f *frame) mayMute() next {
+	s, l := f.s, f.s.pin
+	switch {
+	case s.again.refusal != nil:
+		s.reply(s.again.refusal)
+		return handled
+	case s.again.mayMute, l.mayMute && !l.sub.active:
+		return goOn
+	case s.outstanding > 0:
+		return waitOrder
+	}
+	if n := s.awaitLink(l); n != goOn {
+		return n
+	}
+	later(s, nil).askString(l, []string{"cLiEnT", "rEpLy", "ON"}, func(reply []byte, broken bool) {
+		l.mayMute = !isError(reply, broken)
+		if s.again.mayMute = l.mayMute; !l.mayMute {
+			s.again.refusal = bytes.Clone(reply)
+		}
+	})
+	return waitCall
 }
 
 func cloneArgs(args [][]byte) [][]byte {

@@ -87,6 +87,8 @@ type again struct {
 	saved      bool     // the logs were read for it
 	lost       error    // why its link could not be opened; nil: none was tried
 	to         redirect // the state of the session that it names
+	mayMute    bool     // the server carries out its CLIENT REPLY
+	refusal    []byte   // or refuses it, with this reply
 
 	sized   bool  // the number of keys that a flush takes was requested
 	emptied int64 // the answer
