@@ -318,19 +318,43 @@ func (c *Command) MayDelete(args [][]byte, now int64) bool {
 	return c.past != nil && c.pastIs() == "del" && c.past(args, now) != no
 }
 
+// CodeDeletes describes the deletes by the known calls of code.
+type CodeDeletes struct {
+	// Keys is the number of names in the calls, a computed one included; or that of the declared keys, if
+	// that is greater.
+	Keys int64
+	// Flushes: a call empties databases; ItsOwn: only the one that the client has selected.
+	Flushes, ItsOwn bool
+}
+
 // CodeDeletes is MayDelete for a request that runs code: it reports whether the known calls delete
-// keys.
-func (p *Policy) CodeDeletes(req *Request) bool {
+// keys, and which.
+func (p *Policy) CodeDeletes(req *Request) (d CodeDeletes, ok bool) {
 	if req.Script == nil || req.Cmd == nil || !req.Cmd.Effects.Any(EffectScript) {
-		return false
+		return d, false
 	}
+	names := map[string]struct{}{}
+	d.ItsOwn = !req.Script.Opaque && !req.Script.calls("select") && !req.Script.calls("swapdb")
 	for i := range req.Script.Calls {
 		c := bind(req, &req.Script.Calls[i])
-		if cmd := p.table.Lookup(c.req.Args); cmd.ID != 0 && cmd.MayDelete(c.req.Args, req.Now) {
-			return true
+		cmd := p.table.Lookup(c.req.Args)
+		if cmd.ID == 0 || !cmd.MayDelete(c.req.Args, req.Now) {
+			continue
+		}
+		ok = true
+		if cmd.Effects.Any(EffectFlush) {
+			d.Flushes = true
+			d.ItsOwn = d.ItsOwn && cmd.Name == "flushdb"
+			continue
+		}
+		keys, _ := cmd.Keys(c.req.Args, nil)
+		for _, k := range keys {
+			names[string(c.req.Args[k.Pos])] = struct{}{}
 		}
 	}
-	return false
+	declared, _ := req.Cmd.Keys(req.Args, nil)
+	d.Keys = int64(max(len(names), len(declared)))
+	return d, ok
 }
 
 // Deleted is the number of keys that a request has deleted, by its reply: n is the integer of an

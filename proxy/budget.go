@@ -2,10 +2,12 @@ package proxy
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 
 	"holdfast/policy"
 	"holdfast/proxy/resp"
+	"holdfast/proxy/trash"
 )
 
 // A delete budget bounds the number of keys deleted within a window. Replies give the count: of DEL
@@ -18,24 +20,63 @@ import (
 // server is asked how many of the keys exist. A request for one key may be the one that opens the
 // breaker.
 //
+// A transaction is compared again at its EXEC: its flushes may take more by then, and others may
+// have used the budget up. DISCARD replaces an EXEC that is refused.
+//
 // Keys moved to the trash count as well: for the application they are gone. Readable code that
-// calls a deleting command counts the keys that the request declares, at least one; deletes by
-// opaque code do not count.
+// calls a deleting command counts the keys that the request declares or its calls name, at least
+// one, and all keys that its flushes take, whatever its reply: code that ends with an error has been
+// executed up to there. Other deletes by code do not count.
 
 // deletion is a request in flight that deletes.
 type deletion struct {
 	cmd     *policy.Command
 	args    [][]byte
-	emptied int64 // by a flush
+	emptied int64 // by a flush or code: counts whatever the reply
+	flushes bool
+	own     bool  // only the database db
+	db      int32 // of a flush
+	named   int64 // by code, in addition to its flush
+	aside   bool  // to the trash, whose databases it does not reach
 	index   int   // in its transaction
 	most    int64 // maximum number of keys that it deletes
 }
 
-// mayDelete reports whether the budgets apply to the request in hand.
-func (f *frame) mayDelete() bool {
+// deletion describes the deletes of the request in hand; nil: it has none.
+func (f *frame) deletion() *deletion {
 	s, cmd := f.s, f.cmd
-	return cmd.MayDelete(f.Args, s.w.unixMilli()) ||
-		cmd.RunsCode() && s.w.policy.CodeDeletes(&f.asked)
+	d := &deletion{cmd: cmd, db: s.db, aside: f.verdict.Effective() == policy.Trash}
+	switch {
+	case cmd.RunsCode():
+		code, ok := s.w.policy.CodeDeletes(&f.asked)
+		if !ok {
+			return nil
+		}
+		d.named, d.flushes, d.own = code.Keys, code.Flushes, code.ItsOwn && !s.dbUnsure
+		d.emptied = max(1, d.named)
+	case !cmd.MayDelete(f.Args, s.w.unixMilli()):
+		return nil
+	case cmd.Effects.Any(policy.EffectFlush):
+		d.flushes, d.own = true, cmd.Name == "flushdb" && !s.dbUnsure
+	}
+	return d
+}
+
+// size takes over the number of keys that a flush takes, from INFO keyspace. An unknown number is
+// more than any budget has.
+func (d *deletion) size(keyspace []byte, plan *trash.Plan) {
+	if !d.flushes {
+		return
+	}
+	if d.aside {
+		keyspace = plan.HideKeyspace(keyspace)
+	}
+	n := int64(math.MaxInt32)
+	if keyspace != nil {
+		n = keysIn(keyspace, d.own, d.db)
+	}
+	d.emptied = max(1, n+d.named)
+	d.most = d.emptied
 }
 
 // withinBudget checks a request that deletes against the budgets. If it passes, its deletes will be
@@ -44,32 +85,26 @@ func (f *frame) withinBudget() next {
 	s, cmd := f.s, f.cmd
 	srv := s.w.srv
 	all := srv.budgets.inForce()
-	if all == nil || !f.mayDelete() {
+	if all == nil {
+		return goOn
+	}
+	d := f.deletion()
+	if d == nil {
 		return goOn
 	}
 	if n := f.logsSaved(); n != goOn {
 		return n
 	}
-	now := srv.budgets.clock()
-	for _, b := range all {
-		if retry, ok := b.Check(&s.client, now); !ok {
-			b.throttled.Add(1)
-			f.auditBudget(b)
-			text := textBudget(commandName(cmd, f.Args), b.Name, retry)
-			return f.refuse(text)
-		}
+	if text := f.usedUp(all); text != "" {
+		return f.refuse(text)
 	}
-	d := &deletion{cmd: cmd, emptied: s.again.emptied}
 	switch {
-	case cmd.Effects.Any(policy.EffectFlush):
+	case d.flushes:
 		if !s.again.sized {
 			return f.sizeUp()
 		}
-		d.emptied = max(1, d.emptied)
-		d.most = d.emptied
-	case cmd.RunsCode():
-		keys, _ := cmd.Keys(f.Args, nil)
-		d.emptied = max(1, int64(len(keys)))
+		d.size(s.again.keyspace, s.w.trash)
+	case d.emptied > 0:
 		d.most = d.emptied
 	default:
 		keys, _ := cmd.Keys(f.Args, nil)
@@ -85,6 +120,54 @@ func (f *frame) withinBudget() next {
 	}
 	f.deleting = d
 	return goOn
+}
+
+// usedUp is the refusal of a delete whose budget is used up; "": none is.
+func (f *frame) usedUp(all budgets) string {
+	s := f.s
+	for _, b := range all {
+		if retry, ok := b.Check(&s.client, s.w.srv.budgets.clock()); !ok {
+			b.throttled.Add(1)
+			f.auditBudget(b)
+			return textBudget(commandName(f.cmd, f.Args), b.Name, retry)
+		}
+	}
+	return ""
+}
+
+// budgetAtExec compares a transaction with the budgets before its EXEC is sent.
+func (f *frame) budgetAtExec() next {
+	s := f.s
+	all := s.w.srv.budgets.inForce()
+	if f.cmd.Name != "exec" || all == nil || len(s.tx.deletions) == 0 {
+		return goOn
+	}
+	sum := int64(0)
+	for _, d := range s.tx.deletions {
+		if d.flushes && !s.again.sized {
+			return f.sizeUp()
+		}
+		d.size(s.again.keyspace, s.w.trash)
+		sum += d.most
+	}
+	s.tx.deletes = sum
+	text := f.usedUp(all)
+	for _, b := range all {
+		left, counts := b.Left(&s.client, s.w.srv.budgets.clock())
+		switch {
+		case text != "" || !counts || sum <= max(1, left-s.deletesInFlight):
+		case s.deletesInFlight > 0:
+			return waitOrder
+		default:
+			b.throttled.Add(1)
+			f.auditBudget(b)
+			text = textOverBudget("exec", b.Name, sum, left)
+		}
+	}
+	if text == "" {
+		return goOn
+	}
+	return f.discard(text)
 }
 
 // boundedBy compares a request's maximum with the rest of each budget.
@@ -125,46 +208,44 @@ func (f *frame) countKeys() bool {
 	for _, k := range keys {
 		args = append(args, bytes.Clone(f.Args[k.Pos]))
 	}
-	s.ask(s.lane(laneData).pick(s.w), nil, args, func(reply []byte, broken bool) {
+	// A refused EXISTS would be a line in ACL LOG.
+	may := append([][]byte{[]byte("aCl"), []byte("dRyRuN"), []byte(s.ident.userName())}, args...)
+	s.ask(s.w.privileged(), nil, may, func(reply []byte, _ bool) {
 		s.again.counted, s.again.exist = true, int64(len(keys))
-		if v, _, err := resp.Parse(reply); err == nil && !broken && v.Type == ':' {
-			s.again.exist = v.Int
+		if !bytes.HasPrefix(reply, []byte("+OK")) {
+			return
 		}
+		s.ask(s.lane(laneData).pick(s.w), nil, args, func(reply []byte, broken bool) {
+			if v, _, err := resp.Parse(reply); err == nil && !broken && v.Type == ':' {
+				s.again.exist = v.Int
+			}
+		})
 	})
 	return true
 }
 
-// sizeUp asks for the number of keys that a flush takes. The frame is presented again then.
+// sizeUp asks for the number of keys in each database. The frame is presented again then. The
+// control user asks: the client's need not have the permission, and its link may queue the command or
+// not answer it.
 func (f *frame) sizeUp() next {
-	s, cmd := f.s, f.cmd
+	s := f.s
 	if s.outstanding > 0 {
 		return waitOrder
 	}
-	l := s.pin
-	switch {
-	case l == nil:
-		l = s.lane(laneData).pick(s.w)
-	case s.tx != nil || s.muted != replyOn: // its own link would queue it, or not answer
-		l = s.w.privileged()
-	}
-	one := int32(-1)
-	if cmd.Name == "flushdb" && !s.dbUnsure {
-		one = s.db
-	}
-	s.ask(l, nil, [][]byte{[]byte("iNfO"), []byte("keyspace")}, func(reply []byte, _ bool) {
+	later(s, nil).askString(s.w.privileged(), []string{"iNfO", "keyspace"}, func(reply []byte, broken bool) {
 		s.again.sized = true
-		if v, _, err := resp.Parse(reply); err == nil && v.Type != '-' {
-			s.again.emptied = keysIn(v.Str, one)
+		if v, _, err := resp.Parse(reply); err == nil && !broken && v.Type != '-' {
+			s.again.keyspace = append([]byte{}, v.Str...)
 		}
 	})
 	return waitCall
 }
 
-// keysIn adds up the keys of one database, or of all with -1, in a reply to INFO keyspace.
-func keysIn(info []byte, db int32) (sum int64) {
+// keysIn adds up the keys of one database, or of all, in a reply to INFO keyspace.
+func keysIn(info []byte, one bool, db int32) (sum int64) {
 	for line := range bytes.Lines(info) {
 		name, rest, ok := bytes.Cut(bytes.TrimSpace(line), []byte(":keys="))
-		if !ok || db >= 0 && string(name) != "db"+strconv.Itoa(int(db)) {
+		if !ok || one && string(name) != "db"+strconv.Itoa(int(db)) {
 			continue
 		}
 		digits, _, _ := bytes.Cut(rest, []byte(","))
@@ -203,8 +284,9 @@ func (d *deletion) unanswered() int64 {
 
 // count returns the number of keys that a request has deleted, by its reply.
 func (d *deletion) count(v *resp.Value) int64 {
+	refused := v.Type == '-' || v.Type == '!'
 	switch {
-	case v.Type == '-' || v.Type == '!':
+	case refused && (!d.cmd.RunsCode() || bytes.HasPrefix(v.Str, []byte("NOSCRIPT"))):
 		return 0
 	case d.args == nil:
 		return d.emptied

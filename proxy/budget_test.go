@@ -187,6 +187,22 @@ func TestBudgetBoundsOneRequest(t *testing.T) {
 		{name: "a pipeline of some each", use: "DEL" + names(0, 8) + "\nDEL" + names(8, 8) + "\nUNLINK" + names(16, 8),
 			left: have - budget},
 		{name: "a script", use: fmt.Sprintf("EVAL \"return redis.call('del', unpack(KEYS))\" %d%s", have, names(0, have))},
+		{name: "a script that flushes", use: `EVAL "return redis.call('flushall')" 0`},
+		{name: "a script that flushes another database", use: "SELECT 1\n" +
+			`EVAL "redis.call('select', 0) return redis.call('flushdb')" 0`},
+		{name: "a script that flushes, in MULTI", use: "MULTI\n" + `EVAL "return redis.call('flushdb')" 0` + "\nEXEC"},
+		{name: "a script that names keys", use: fmt.Sprintf(`EVAL "return redis.call('del', '%s')" 0`,
+			strings.Join(strings.Fields(names(0, 20)), "','"))},
+		{name: "a script without KEYS", use: `EVAL "return redis.call('del', unpack(ARGV))" 0` + names(0, 20)},
+		{name: "scripts that end with an error", use: strings.Repeat(
+			`EVAL "redis.call('del', KEYS[1], KEYS[2], KEYS[3]) error('x')" 3 k0 k1 k2`+"\n", 3) +
+			`EVAL "redis.call('del', KEYS[1], KEYS[2], KEYS[3]) error('x')" 3 k3 k4 k5`, left: have - 3},
+		{name: "a function that flushes", use: "FUNCTION LOAD " +
+			`"#!lua name=l` + "\x01" + `redis.register_function('f', function() return redis.call('flushall') end)"` +
+			"\nFCALL f 0"},
+		{name: "a flush of another database", use: "SELECT 1\nSET x 1\nFLUSHDB", left: have},
+		{name: "a script that flushes its own", use: "SELECT 1\nSET x 1\n" + `EVAL "return redis.call('flushdb')" 0`,
+			left: have, all: true},
 		{name: "a time in the past", only: "valkey9", use: "MSETEX 12 " +
 			strings.Join(strings.Fields(names(0, 12)), " v ") + " v PXAT 1"},
 		{name: "few of many", use: "DEL" + names(have-budget, 20000), left: have - budget, all: true},
@@ -208,7 +224,7 @@ func TestBudgetBoundsOneRequest(t *testing.T) {
 				row.left = have
 			}
 			for _, line := range strings.Split(strings.TrimSuffix(row.use, "\n"), "\n") {
-				c.send(proxytest.Command(splitWords(line)...))
+				c.send(proxytest.Command(splitWords(strings.ReplaceAll(line, "\x01", "\n"))...))
 			}
 			c.send(proxytest.Command("ECHO", "end"))
 			for c.reply() != "$3\r\nend\r\n" {
@@ -219,6 +235,85 @@ func TestBudgetBoundsOneRequest(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The deletes of a transaction are compared when it is executed, and not only when it is queued.
+func TestBudgetAtExec(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name, queued, meanwhile string
+		want                    string
+	}{
+		{"others have used a part", "DEL k0 k1 k2 k3 k4", "DEL k10 k11 k12 k13 k14 k15 k16", "-THROTTLED 'exec'"},
+		{"others have used it up", "DEL k0 k1 k2", "DEL k10 k11 k12 k13 k14 k15 k16 k17 k18 k19\nDEL k20", "-THROTTLED 'exec'"},
+		{"a flush takes more by then", "SELECT 1\nFLUSHDB", "SELECT 1\n" + strings.Repeat("INCR n\n", 3) +
+			"MSET a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8 i 9 j 10 k 11", "-THROTTLED 'exec'"},
+		{"enough is left", "DEL k0 k1 k2 k3", "DEL k10 k11 k12", "*1"},
+		{"one key may open it", "DEL k0", "DEL k10 k11 k12 k13 k14 k15 k16 k17 k18 k19", "*1"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			srv := proxytest.StartServer(t)
+			addr := serve(t, srv.Addr, withRules(), withBudget(hourly(10, "")))
+			other, c := dial(t, addr), dial(t, addr)
+			if !strings.Contains(row.queued, "FLUSHDB") {
+				other.fill(30)
+			}
+			c.do("MULTI")
+			for _, line := range strings.Split(row.queued, "\n") {
+				if got := c.do(line); got != "+QUEUED\r\n" {
+					t.Fatalf("%s: %q", line, got)
+				}
+			}
+			for _, line := range strings.Split(row.meanwhile, "\n") {
+				if got := other.do(line); got[0] == '-' {
+					t.Fatalf("%s: %q", line, got)
+				}
+			}
+			if got := c.do("EXEC"); !strings.HasPrefix(got, row.want) {
+				t.Errorf("EXEC: %q, want %s", got, row.want)
+			}
+			if got := c.do("ECHO x"); got != "$1\r\nx\r\n" {
+				t.Errorf("behind it: %q", got)
+			}
+		})
+	}
+}
+
+// Keys in the trash are no part of a flush to it, and count no second time.
+func TestBudgetOfFlushesToTheTrash(t *testing.T) {
+	t.Parallel()
+	srv := proxytest.StartServer(t)
+	addr := serve(t, srv.Addr, withBudget(hourly(15, "")), func(o *proxy.Options) {
+		o.Rules = parseRules(t, "trash flushall")
+	})
+	c := dial(t, addr)
+	for range 3 {
+		c.fill(5)
+		if got := c.do("FLUSHALL"); got != "+OK\r\n" {
+			t.Errorf("FLUSHALL: %q", got)
+		}
+	}
+}
+
+// The number of keys is known for users without permission to ask for it, and leaves no line in ACL LOG.
+func TestBudgetOfRestrictedUsers(t *testing.T) {
+	t.Parallel()
+	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {
+		srv.MustDo("ACL", "SETUSER", "bob", "on", ">x", "~*", "-@all", "+del", "+flushall")
+		addr := serve(t, srv.Addr, asControl(srv), withRules(), withBudget(hourly(3, "")))
+		dial(t, addr).fill(5)
+		bob := dial(t, addr)
+		bob.do("AUTH bob x")
+		for _, line := range []string{"FLUSHALL", "DEL k0 k1 k2 k3"} {
+			if got := bob.do(line); !strings.HasPrefix(got, "-THROTTLED") {
+				t.Errorf("%s: %q", line, got)
+			}
+		}
+		if log := fmt.Sprint(srv.MustDo("ACL", "LOG")); log != "[]" {
+			t.Errorf("ACL LOG: %s", log)
+		}
+	})
 }
 
 // splitWords reads words, some of them in double quotes.

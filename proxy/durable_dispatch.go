@@ -102,14 +102,23 @@ func (f *frame) dueAtExec() next {
 	return f.discardUndurable()
 }
 
-// discardUndurable ends a transaction whose proof is unavailable: DISCARD replaces EXEC.
+// discardUndurable ends a transaction whose proof is unavailable.
 func (f *frame) discardUndurable() next {
+	route := f.due.Route
+	n := f.discard(f.textUndurable())
+	if n == handled {
+		f.s.w.durable.RouteCounters(route).Outcomes[telemetry.HoldRejected]++
+	}
+	return n
+}
+
+// discard refuses a transaction: DISCARD replaces EXEC.
+func (f *frame) discard(why string) next {
 	s := f.s
-	l, text := s.pin, resp.AppendOwnError(nil, f.textUndurable())
+	l, text := s.pin, resp.AppendOwnError(nil, why)
 	if n := s.awaitRoom(l); n != goOn {
 		return n
 	}
-	s.w.durable.RouteCounters(f.due.Route).Outcomes[telemetry.HoldRejected]++
 	f.due = policy.Match{}
 	l.send(resp.AppendCommandStrings(nil, "dIsCaRd"))
 	f.noteSent(l, modeCall, &call{done: func(reply []byte, broken bool) {

@@ -90,10 +90,10 @@ type again struct {
 	mayMute    bool     // the server carries out its CLIENT REPLY
 	refusal    []byte   // or refuses it, with this reply
 
-	sized   bool  // the number of keys that a flush takes was requested
-	emptied int64 // the answer
-	counted bool  // likewise the number of existing keys among those that a request names
-	exist   int64 // the answer
+	sized    bool   // INFO keyspace was requested, since a flush takes keys
+	keyspace []byte // the answer; nil: none
+	counted  bool   // the number of existing keys among those that a request names was requested
+	exist    int64  // the answer
 }
 
 // note counts and logs a rule's decision on a command. Call it before you let the command wait.

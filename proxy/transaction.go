@@ -139,6 +139,9 @@ func (f *frame) endMulti() next {
 	if n := f.viewsKnown(); n != goOn {
 		return n
 	}
+	if n := f.budgetAtExec(); n != goOn {
+		return n
+	}
 	if n := f.dueAtExec(); n != goOn {
 		return n
 	}
