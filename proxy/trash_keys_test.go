@@ -320,3 +320,38 @@ func TestKeyTrashIsTakenBack(t *testing.T) {
 		}
 	})
 }
+
+// More arguments than Lua passes on are refused before anything is copied.
+func TestKeyTrashOfManyArguments(t *testing.T) {
+	t.Parallel()
+	srv := proxytest.Spec{Kind: "valkey9"}.Start(t)
+	addr, p := serveServer(t, srv.Addr, withKeyTrash)
+	c := dial(t, addr)
+	for _, n := range []int{3000, 5000} {
+		words := []string{"MSETEX", fmt.Sprint(n)}
+		for i := range n {
+			words = append(words, fmt.Sprint("k", i), "v")
+		}
+		c.send(proxytest.Command("MSET", "k0", "1", "k1", "2") + proxytest.Command(append(words, "PXAT", "1")...))
+		c.expect("+OK\r\n")
+		got, want := c.reply(), ":1\r\n"
+		if n > 4000 {
+			want = "-ERR the trash takes no such command"
+		}
+		if !strings.HasPrefix(got, want) {
+			t.Errorf("%d keys: %q, want %q", n, got, want)
+		}
+	}
+	if got := c.do("EXISTS k0 k1"); got != ":2\r\n" {
+		t.Errorf("EXISTS: %q", got)
+	}
+	trash, err := p.Trash(context.Background(), 0)
+	if err != nil || len(trash.Entries) != 1 {
+		t.Errorf("the trash has %+v, %v", trash.Entries, err)
+	}
+	ledger := dial(t, srv.Addr)
+	ledger.do("SELECT 15")
+	if keys := ledger.do("KEYS *"); strings.Count(keys, "$") > 8 {
+		t.Errorf("the ledger has %q", keys)
+	}
+}

@@ -146,6 +146,9 @@ end
 -- judged leaves everything to the server, which alone knows what the options mean: it keeps a copy of
 -- each key, has the command carried out, and keeps those copies whose keys are gone.
 local function judged()
+  if not pcall(unpack, args) then -- before anything is copied
+    return redis.error_reply('ERR the trash takes no such command with more than some 8,000 arguments; send it in parts')
+  end
   local copies, seen = {}, {}
   local function forget(from)
     redis.call('SELECT', conf.ledger)
