@@ -1,8 +1,11 @@
 package proxy
 
 import (
+	"strings"
 	"testing"
 	"time"
+
+	"holdfast/policy"
 )
 
 const replicaRefuses = "-READONLY You can't write against a read only replica.\r\n"
@@ -22,8 +25,12 @@ func (b *bubble) becomeReplica(on bool) {
 // has another command behind it, gets the error.
 func TestARefusedWriteWaitsForTheNewPrimary(t *testing.T) {
 	inBubble(t, nil, func(b *bubble) {
-		s, c, d, piped, code := b.follow("fake:0"), b.client(), b.client(), b.client(), b.client()
+		s, c, d, piped, code, other := b.follow("fake:0"), b.client(), b.client(), b.client(), b.client(), b.client()
 		b.becomeReplica(true)
+		other.send("INCR n") // a rule lets it pass
+		other.expect(replicaRefuses)
+		other.send("SET large " + strings.Repeat("x", logFrame))
+		other.expect(replicaRefuses)
 		piped.send("SET piped 1", "GET x")
 		piped.expect(replicaRefuses + "$1\r\nx\r\n")
 		code.send("EVAL x 0")
@@ -47,7 +54,9 @@ func TestARefusedWriteWaitsForTheNewPrimary(t *testing.T) {
 		if n := b.server.sent("set a 1"); n != 2 {
 			t.Errorf("it was sent %d times, want twice", n)
 		}
-	}, holdFor(time.Minute))
+	}, holdFor(time.Minute), func(o *Options) {
+		o.Rules = []policy.RuleSpec{{Name: "counted", Commands: []string{"incr"}, Action: "allow"}}
+	})
 }
 
 // On a durable route, too.
