@@ -79,6 +79,9 @@ func TestAHandoverByOthersWaitsForTheSentinels(t *testing.T) {
 		s.say(belief{primary: "fake:3"}) // they announce it
 		b.expectPrimary("fake:3")
 		c.expect("+OK\r\n")
+		if m, _ := b.srv.topology.move(3); m.To != "fake:3" || m.Held != 1 || m.Paused != time.Second {
+			t.Errorf("the move is %+v", m)
+		}
 
 		b.srv.topology.plan(plannedSign) // the proxy's own
 		s.say(belief{primary: "fake:4", handed: time.Now()})

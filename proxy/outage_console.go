@@ -35,14 +35,19 @@ func (o *outage) describe() *admin.Outage {
 	}
 	now := o.w.loop.Now()
 	a := &admin.Outage{For: time.Duration(now - o.since), Why: reason(o.cause),
-		Next: time.Duration(max(o.w.dialer.wait(now), 0))}
-	for _, s := range o.waiting.sessions {
-		if s.wait == waitUpstream && !s.closed {
-			a.Held++
-		}
-	}
+		Next: time.Duration(max(o.w.dialer.wait(now), 0)), Held: o.held()}
 	if o.holds() {
 		a.Left = time.Duration(o.until() - now)
 	}
 	return a
+}
+
+// held counts the sessions whose command waits.
+func (o *outage) held() (n int64) {
+	for _, s := range o.waiting.sessions {
+		if s.wait == waitUpstream && !s.closed {
+			n++
+		}
+	}
+	return n
 }

@@ -251,14 +251,15 @@ func (t *topology) look(ctx context.Context) error {
 	o := t.srv.options()
 	placeholder := isPlaceholder(&o.Upstream)
 	t.suspect(suspicion{why: cmp.Or(v.why, "the primary is "+v.primary+" now"), certain: true})
-	waited := t.outageSoFar(ctx)
+	m := admin.Move{From: from, To: v.primary, Votes: v.votes, Of: v.of, Paused: t.outageSoFar(ctx)}
 	defer t.feed.pause(ctx)()
 	if !placeholder {
 		t.feed.follow(ctx, v.primary, w)
 	}
+	m.Held = t.held(ctx)
 	c, err := t.srv.moveTo(ctx, w, v.primary)
 	if c != nil {
-		t.moved(from, placeholder, v, waited)
+		t.moved(m, placeholder)
 		t.demote(c)
 	}
 	return err
@@ -333,12 +334,23 @@ func (t *topology) outageSoFar(ctx context.Context) time.Duration {
 	return 0
 }
 
-// moved records a move that is in force.
-func (t *topology) moved(from string, placeholder bool, v belief, waited time.Duration) {
+// held counts the commands that wait.
+func (t *topology) held(ctx context.Context) (n int64) {
+	parts, err := gather(ctx, t.srv.loops, func(w *worker) int64 { return w.outage.held() })
+	if err != nil {
+		t.srv.log.Debug("the waiting commands are not counted", "error", err)
+	}
+	for _, part := range parts {
+		n += part
+	}
+	return n
+}
+
+// moved completes and records a move that is in force.
+func (t *topology) moved(m admin.Move, placeholder bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	m := admin.Move{At: time.Now(), From: from, To: v.primary, Why: t.why, Fed: t.feed.total(v.primary),
-		Paused: max(time.Since(t.began), waited), Votes: v.votes, Of: v.of}
+	m.At, m.Why, m.Fed, m.Paused = time.Now(), t.why, t.feed.total(m.To), max(time.Since(t.began), m.Paused)
 	// switchTo has ended the workers' doubt.
 	t.told, t.began, t.why, t.planned, t.refusal = suspicion{}, time.Time{}, "", "", time.Time{}
 	if placeholder {
@@ -348,7 +360,7 @@ func (t *topology) moved(from string, placeholder bool, v belief, waited time.Du
 	t.moves = append(t.moves, m)
 	t.moves = slices.Delete(t.moves, 0, max(0, len(t.moves)-keptMoves))
 	t.srv.log.Info("the proxy follows a failover", "from", m.From, "to", m.To, "reason", m.Why,
-		"paused", m.Paused.Round(time.Millisecond).String(), "fed", m.Fed)
+		"paused", m.Paused.Round(time.Millisecond).String(), "held", m.Held, "fed", m.Fed)
 	t.poke() // there may be a doubt about the new one already
 }
 

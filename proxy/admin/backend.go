@@ -368,6 +368,7 @@ type Move struct {
 	To     string        `json:"to"`
 	Why    string        `json:"why"`       // the first reason to doubt the old one
 	Paused time.Duration `json:"paused_ns"` // from that, or the loss of the connection, until the new one was in force
+	Held   int64         `json:"held"`      // commands that waited then
 	Votes  int           `json:"votes"`     // of sentinels
 	Of     int           `json:"of"`
 	Old    string        `json:"old"`          // how the old server ended; "": nothing was done so far

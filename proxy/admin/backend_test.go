@@ -107,7 +107,7 @@ func (b *fakeBackend) Stats(ctx context.Context) (*Stats, error) {
 					{Address: "10.0.0.9:26379", Configured: true, Counts: true, Error: "no answer in time"},
 				},
 				Moves: []Move{{At: time.Unix(1_700_000_000, 0), From: "10.0.0.6:6379", To: "127.0.0.1:6379",
-					Why: "10.0.0.6:6379 says that it is a replica", Paused: 1200 * time.Millisecond, Votes: 3, Of: 3}},
+					Why: "10.0.0.6:6379 says that it is a replica", Paused: 1200 * time.Millisecond, Held: 12, Votes: 3, Of: 3}},
 			}},
 		Sessions: 2, SessionsAccepted: 100, Commands: 5_000_000, CommandsDenied: 3,
 		ClientBytesIn: 5 << 30, ClientBytesOut: 1234,

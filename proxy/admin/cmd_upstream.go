@@ -96,17 +96,17 @@ func moveLines(moves []Move, voted bool) []string {
 	if len(moves) == 0 {
 		return []string{"no failover was followed so far"}
 	}
-	t := table{head: []string{"MOVED", "FROM", "TO", "PAUSED", "FED", "VOTES", "FIRST SIGN"}}
+	t := table{head: []string{"MOVED", "FROM", "TO", "PAUSED", "HELD", "FED", "VOTES", "FIRST SIGN"}}
 	if !voted {
-		t.head = []string{"MOVED", "FROM", "TO", "PAUSED", "FIRST SIGN"}
+		t.head = []string{"MOVED", "FROM", "TO", "PAUSED", "HELD", "FIRST SIGN"}
 	}
 	for i := range moves {
 		m := &moves[i]
 		if !voted {
-			t.row(moment(m.At), m.From, m.To, m.Paused, m.Why)
+			t.row(moment(m.At), m.From, m.To, m.Paused, m.Held, m.Why)
 			continue
 		}
-		t.row(moment(m.At), m.From, m.To, m.Paused, m.Fed, fmt.Sprintf("%d of %d", m.Votes, m.Of), m.Why)
+		t.row(moment(m.At), m.From, m.To, m.Paused, m.Held, m.Fed, fmt.Sprintf("%d of %d", m.Votes, m.Of), m.Why)
 	}
 	out := t.lines()
 	if m := &moves[len(moves)-1]; m.Old != "" {

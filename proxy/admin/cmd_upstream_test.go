@@ -15,7 +15,7 @@ func TestShowUpstreamOfCandidates(t *testing.T) {
 				{Address: "10.0.0.6:6379", Heard: true, Says: "a primary", History: "bbbbbbbbbbbb", Continues: "aaaaaaaaaaaa", Offset: 9},
 			},
 			Moves: []Move{{At: time.Unix(1_700_000_000, 0), From: "10.0.0.5:6379", To: "10.0.0.6:6379", Why: "promoted",
-				Paused: time.Second}},
+				Paused: time.Second, Held: 3}},
 		}}
 	const want = `
 upstream    10.0.0.6:6379, valkey 8.0.1 master, up for 1h00m
@@ -24,8 +24,8 @@ trouble     10.0.0.5:6379 says that it is a primary, too: its history is an olde
 CANDIDATE      HISTORY   CONTINUES  OFFSET  SAYS
 10.0.0.5:6379  aaaaaaaa  -          7       a primary
 10.0.0.6:6379  bbbbbbbb  aaaaaaaa   9       a primary
-MOVED                 FROM           TO             PAUSED  FIRST SIGN
-2023-11-14T22:13:20Z  10.0.0.5:6379  10.0.0.6:6379  1s      promoted
+MOVED                 FROM           TO             PAUSED  HELD  FIRST SIGN
+2023-11-14T22:13:20Z  10.0.0.5:6379  10.0.0.6:6379  1s      3     promoted
 `
 	if got := "\n" + strings.Join(upstreamLines(u), "\n") + "\n"; got != want {
 		t.Errorf("got %s", got)

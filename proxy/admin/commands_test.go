@@ -144,8 +144,8 @@ SENTINEL        VOTE  NAMES           EPOCH  STATE
 10.0.0.7:26379  yes   127.0.0.1:6379  3      answers; leads a failover of it
 10.0.0.8:26379  yes   127.0.0.1:6379  3      answers; not in the configuration
 10.0.0.9:26379  yes   -               0      silent: no answer in time
-MOVED                 FROM           TO              PAUSED  FED  VOTES   FIRST SIGN
-2023-11-14T22:13:20Z  10.0.0.6:6379  127.0.0.1:6379  1.2s    0    3 of 3  10.0.0.6:6379 says that it is a replica
+MOVED                 FROM           TO              PAUSED  HELD  FED  VOTES   FIRST SIGN
+2023-11-14T22:13:20Z  10.0.0.6:6379  127.0.0.1:6379  1.2s    12    0    3 of 3  10.0.0.6:6379 says that it is a replica
 `,
 		"SHOW STATS": `
 holdfast         version 0.1.0, pid 4711, up 26h00m
