@@ -32,6 +32,13 @@ func (srv *Server) newExporter(o telemetry.Options) (*exporter, error) {
 	return &exporter{tel: tel, handler: tel.Handler()}, nil
 }
 
+// recordFailover traces a failover.
+func (srv *Server) recordFailover(r telemetry.FailoverRecord) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	srv.exporter.tel.RecordFailover(r)
+}
+
 // operatorHTTP is the operator's HTTP side: the page, telemetry and, if enabled, the profiler. It
 // outlives reloads that leave its address.
 type operatorHTTP struct {

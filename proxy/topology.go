@@ -12,6 +12,7 @@ import (
 
 	"holdfast/journal/seldom"
 	"holdfast/proxy/admin"
+	"holdfast/proxy/telemetry"
 	"holdfast/proxy/upstream"
 )
 
@@ -259,7 +260,9 @@ func (t *topology) look(ctx context.Context) error {
 	m.Held = t.held(ctx)
 	c, err := t.srv.moveTo(ctx, w, v.primary)
 	if c != nil {
-		t.moved(m, placeholder)
+		if m := t.moved(m); !placeholder {
+			t.record(m)
+		}
 		t.demote(c)
 	}
 	return err
@@ -346,22 +349,28 @@ func (t *topology) held(ctx context.Context) (n int64) {
 	return n
 }
 
-// moved completes and records a move that is in force.
-func (t *topology) moved(m admin.Move, placeholder bool) {
+// moved completes a move that is in force, and ends the doubt; switchTo has ended the workers'.
+func (t *topology) moved(m admin.Move) admin.Move {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m.At, m.Why, m.Fed, m.Paused = time.Now(), t.why, t.feed.total(m.To), max(time.Since(t.began), m.Paused)
-	// switchTo has ended the workers' doubt.
 	t.told, t.began, t.why, t.planned, t.refusal = suspicion{}, time.Time{}, "", "", time.Time{}
-	if placeholder {
-		return
-	}
+	t.poke() // there may be a doubt about the new one already
+	return m
+}
+
+// record adds a move to the history, the log and the traces.
+func (t *topology) record(m admin.Move) {
+	t.mu.Lock()
 	t.total++
 	t.moves = append(t.moves, m)
 	t.moves = slices.Delete(t.moves, 0, max(0, len(t.moves)-keptMoves))
+	t.mu.Unlock()
 	t.srv.log.Info("the proxy follows a failover", "from", m.From, "to", m.To, "reason", m.Why,
 		"paused", m.Paused.Round(time.Millisecond).String(), "held", m.Held, "fed", m.Fed)
-	t.poke() // there may be a doubt about the new one already
+	t.srv.recordFailover(telemetry.FailoverRecord{
+		Start: m.At.Add(-m.Paused), End: m.At, From: m.From, To: m.To, Reason: m.Why, Held: m.Held, Fed: m.Fed,
+	})
 }
 
 // demote has the old primary of a change take no more writes (demote.go).

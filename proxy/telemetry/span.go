@@ -51,6 +51,14 @@ type FenceRecord struct {
 	Outcome    FenceOutcome
 }
 
+// FailoverRecord is a failover that the proxy has followed. Each has a span, whatever the share of commands that are sampled.
+type FailoverRecord struct {
+	Start, End time.Time // from the loss of the connection or the first sign until the new primary was in force
+	From, To   string
+	Reason     string
+	Held, Fed  int64 // commands that waited, and that the new primary was given from the journal
+}
+
 // SpanCount counts spans since the start.
 type SpanCount struct {
 	Exported uint64
@@ -66,6 +74,7 @@ const spanQueueSize = 4096
 // goroutine.
 type spanQueue struct {
 	records  chan SpanRecord
+	moves    chan FailoverRecord
 	provider *sdktrace.TracerProvider
 	tracer   trace.Tracer
 	result   *countingExporter
@@ -85,6 +94,7 @@ func newSpanQueue(exp sdktrace.SpanExporter, opts []sdktrace.TracerProviderOptio
 		sdktrace.WithBatcher(result, sdktrace.WithBlocking()))
 	q := &spanQueue{
 		records:  make(chan SpanRecord, size),
+		moves:    make(chan FailoverRecord, size),
 		provider: sdktrace.NewTracerProvider(opts...),
 		result:   result,
 		quit:     make(chan struct{}),
@@ -97,11 +107,21 @@ func newSpanQueue(exp sdktrace.SpanExporter, opts []sdktrace.TracerProviderOptio
 
 // put queues one span, or drops it when the queue is full. A nil queue drops it uncounted.
 func (q *spanQueue) put(r SpanRecord) {
-	if q == nil {
-		return
+	if q != nil {
+		offer(q, q.records, r)
 	}
+}
+
+// putMove likewise queues the span of a failover.
+func (q *spanQueue) putMove(r FailoverRecord) {
+	if q != nil {
+		offer(q, q.moves, r)
+	}
+}
+
+func offer[T any](q *spanQueue, c chan<- T, r T) {
 	select {
-	case q.records <- r:
+	case c <- r:
 	default:
 		q.dropped.Add(1)
 	}
@@ -113,6 +133,8 @@ func (q *spanQueue) run() {
 		select {
 		case r := <-q.records:
 			q.emit(&r)
+		case r := <-q.moves:
+			q.emitMove(&r)
 		case <-q.quit:
 			q.drain()
 			return
@@ -126,6 +148,8 @@ func (q *spanQueue) drain() {
 		select {
 		case r := <-q.records:
 			q.emit(&r)
+		case r := <-q.moves:
+			q.emitMove(&r)
 		default:
 			return
 		}
@@ -201,6 +225,18 @@ func (q *spanQueue) emitHold(ctx context.Context, r *SpanRecord) {
 		}
 		fence.End(trace.WithTimestamp(f.End))
 	}
+	span.End(trace.WithTimestamp(r.End))
+}
+
+// emitMove makes the span of a failover.
+func (q *spanQueue) emitMove(r *FailoverRecord) {
+	_, span := q.tracer.Start(context.Background(), "failover", trace.WithTimestamp(r.Start), trace.WithAttributes(
+		attribute.String("db.system.name", "redis"),
+		attribute.String("holdfast.failover.from", r.From),
+		attribute.String("holdfast.failover.to", r.To),
+		attribute.String("holdfast.failover.reason", r.Reason),
+		attribute.Int64("holdfast.failover.held", r.Held),
+		attribute.Int64("holdfast.failover.fed", r.Fed)))
 	span.End(trace.WithTimestamp(r.End))
 }
 

@@ -230,6 +230,7 @@ func TestNoTraces(t *testing.T) {
 	for _, o := range []Options{{}, {Sample: 1}, {OTLP: "http://127.0.0.1:1", Sample: 0}} {
 		tel := newTelemetry(t, o, &fakeProxy{snap: fullSnapshot()})
 		tel.RecordSpan(SpanRecord{Command: "get"})
+		tel.RecordFailover(FailoverRecord{From: "a"})
 		if tel.SampleEvery() != 0 || tel.Spans() != (SpanCount{}) {
 			t.Errorf("%+v: SampleEvery %d, spans %+v", o, tel.SampleEvery(), tel.Spans())
 		}

@@ -139,6 +139,9 @@ func (t *Telemetry) SampleEvery() uint64 { return t.sampleEvery }
 // span is dropped and counted. It does nothing when traces are off. Event loops may call it.
 func (t *Telemetry) RecordSpan(r SpanRecord) { t.spans.put(r) }
 
+// RecordFailover likewise queues the span of a failover.
+func (t *Telemetry) RecordFailover(r FailoverRecord) { t.spans.putMove(r) }
+
 // Spans counts recorded spans by outcome.
 func (t *Telemetry) Spans() SpanCount { return t.spans.count() }
 
