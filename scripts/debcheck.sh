@@ -62,6 +62,24 @@ echo "the only copy" >"$tree/var/lib/holdfast/journal"
 echo "{}" >"$tree/var/log/holdfast/audit.log"
 user=$(within id holdfast)
 
+step="the installation of shells and man"
+install install bash-completion zsh fish man-db
+offers() { # <shell> <argument>…: what the shell offers behind "holdfast journal e"
+	expect "$1 completes" [ "$(within HOME=/tmp "$@" 2>/dev/null | sort | tr '\n' ' ')" = "events export " ]
+}
+offers bash --norc -c '. /usr/share/bash-completion/bash_completion
+	_comp_load holdfast 2>/dev/null || _completion_loader holdfast # its name since 2.12, and before
+	COMP_WORDS=(holdfast journal e) COMP_CWORD=2
+	f=$(complete -p holdfast | sed "s/.*-F \([^ ]*\).*/\1/"); "$f"; printf "%s\n" "${COMPREPLY[@]}"'
+offers fish -c 'complete -C "holdfast journal e" | cut -f 1'
+# Without a terminal the offers of zsh are those that its function hands over.
+offers zsh -f -c 'autoload -Uz compinit && compinit -u -d /tmp/zcompdump
+	_describe() { print -l ${${(M)${(P)3}:#$PREFIX*}%%:*} }
+	words=(holdfast journal e) CURRENT=3 PREFIX=e; $_comps[holdfast]'
+for page in holdfast.1 holdfast-restore.1 holdfast-journal-which.1 holdfast.yaml.5; do
+	expect "man finds $page" within man -w "${page##*.}" "${page%.*}" >/dev/null
+done
+
 step="the upgrade"
 install install /tmp/new.deb
 installed

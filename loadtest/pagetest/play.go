@@ -43,6 +43,7 @@ func (p *play) run() (err error) {
 		{"a flush appears while the page is open", p.flush},
 		{"the operator undoes it from the page", p.undo},
 		{"a command waits, and is approved", p.approve},
+		{"the audit log is filtered", p.filter},
 		{"the hits of the rules are drawn, and said", p.hits},
 		{"the configuration is read again from the page", p.reload},
 		{"a mark and the axis give commands, and the keys there and now", p.moments},
@@ -226,6 +227,23 @@ func (p *play) approve() error {
 			}
 			return errors.New("the approved command does not pass")
 		},
+	})
+}
+
+// filter leaves the lines of one command, also while the page is kept fresh.
+func (p *play) filter() error {
+	lines := "[...document.querySelectorAll('#audit .items > li')].map((e) => e.innerText.toLowerCase())"
+	only := fmt.Sprintf("%s.length > 0 && %s.every((text) => text.includes('swapdb'))", lines, lines)
+	return inOrder([]func() error{
+		func() error { return p.load(p.url("/")) },
+		func() error {
+			return p.until("lines of other commands", lines+".some((text) => !text.includes('swapdb'))")
+		},
+		func() error { return p.eval("document.getElementById('who').focus()", nil) },
+		func() error { return p.typeText("swapdb") }, p.enter,
+		func() error { return p.until("its lines alone", only) },
+		func() error { return p.eval("window.seen = look.textContent", nil) },
+		func() error { return p.until("the same behind an update", "look.textContent !== window.seen && "+only) },
 	})
 }
 
