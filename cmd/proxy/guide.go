@@ -35,7 +35,7 @@ func printGuide(w io.Writer, c *configs.Config) {
 			fmt.Fprintf(w, "  metrics    %s://%s/metrics, readiness at /readyz\n", scheme, reachable(c.Admin.HTTP))
 		}
 	}
-	fmt.Fprint(w, "  reference  proxy help config; proxy help\n")
+	fmt.Fprint(w, "  reference  proxy help config; proxy help docs, such as proxy help recovery\n")
 	if open := unprotected(c); len(open) > 0 {
 		fmt.Fprint(w, "\nNot protected yet:\n")
 		for _, line := range open {

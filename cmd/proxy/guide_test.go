@@ -30,7 +30,7 @@ func TestGuide(t *testing.T) {
 		want, not []string
 	}{
 		{"", []string{"Holdfast serves redis://127.0.0.1:6380 in front of 127.0.0.1:6379.", "redis-cli -p 6390 SHOW",
-			"page       http://127.0.0.1:9390/\n", "http://127.0.0.1:9390/metrics", "- deletes are final", "- overwritten or lost data", "- OK means",
+			"page       http://127.0.0.1:9390/\n", "proxy help recovery\n", "http://127.0.0.1:9390/metrics", "- deletes are final", "- overwritten or lost data", "- OK means",
 			"- no record says later", "- every program that reaches the console"},
 			[]string{"in the clear", "every command passes", "observe"}},
 		{all, []string{"- clients that connect to 127.0.0.1:6379 directly"}, []string{"deletes", "overwritten", "OK means",
