@@ -2,7 +2,7 @@
 # Installs, upgrades, removes and purges a Debian package in a tree of Debian's own making, and checks the files,
 # the user and the configuration after each step. Needs root and apt; `make dist-check` runs it.
 #
-#   scripts/debcheck.sh holdfast_1.0_amd64.deb [tree]     (an existing tree of debootstrap saves its making)
+#   scripts/debcheck.sh holdfast_1.0_amd64.deb [tree]     (an existing tree of debootstrap, with the packages below, saves its making)
 #
 # debootstrap is unpacked beside the tree, and the mirror and suite are those of the machine's apt: nothing is
 # installed outside of the tree.
@@ -21,8 +21,8 @@ if [ -z "$tree" ]; then
 		awk '$3 == "main" && $2 !~ /security|backports|updates/ && $1 ~ /^(https?|file):/ && $1 !~ /security/ {
 			sub("/$", "", $1); print $1, $2; exit }') || fail "this machine's apt knows no Debian archive"
 	(cd "$work" && apt-get -qq -o APT::Sandbox::User=root download debootstrap && dpkg -x debootstrap_*.deb d)
-	DEBOOTSTRAP_DIR=$work/d/usr/share/debootstrap "$work/d/usr/sbin/debootstrap" --variant=minbase "$suite" "$tree" "$uri" \
-		>"$work/log" || { tail -n 5 "$work/log" >&2; fail "debootstrap"; }
+	DEBOOTSTRAP_DIR=$work/d/usr/share/debootstrap "$work/d/usr/sbin/debootstrap" --variant=minbase \
+		--include=bash-completion,zsh,fish,man-db "$suite" "$tree" "$uri" >"$work/log" || { tail -n 5 "$work/log" >&2; fail "debootstrap"; }
 fi
 
 within() { chroot "$tree" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@"; }
@@ -62,8 +62,6 @@ echo "the only copy" >"$tree/var/lib/holdfast/journal"
 echo "{}" >"$tree/var/log/holdfast/audit.log"
 user=$(within id holdfast)
 
-step="the installation of shells and man"
-install install bash-completion zsh fish man-db
 offers() { # <shell> <argument>…: what the shell offers behind "holdfast journal e"
 	expect "$1 completes" [ "$(within HOME=/tmp "$@" 2>/dev/null | sort | tr '\n' ' ')" = "events export " ]
 }
