@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,7 @@ type FakeSentinel struct {
 	names   string // the primary that it names; "": it does not know the name
 	master  string // that SENTINEL MASTER shows
 	flags   string
+	epoch   int
 	peers   [][2]string // id and address
 	below   []string    // addresses of the primary's replicas
 	onFail  func(words []string) (reply string)
@@ -38,7 +40,7 @@ func StartFakeSentinel(t testing.TB, id, names string) *FakeSentinel {
 		t.Fatal(err)
 	}
 	s := &FakeSentinel{Addr: l.Addr().String(), ID: id, listener: l, names: names, master: names,
-		flags: "master", conns: map[net.Conn]struct{}{}}
+		flags: "master", epoch: 1, conns: map[net.Conn]struct{}{}}
 	s.running.Go(s.accept)
 	t.Cleanup(s.Close)
 	return s
@@ -60,6 +62,14 @@ func (s *FakeSentinel) Name(address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.names, s.master = address, address
+}
+
+// Lead makes it name another primary, as the leader of a failover that is over, by a newer epoch.
+func (s *FakeSentinel) Lead(address string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.names, s.master, s.flags = address, address, "master"
+	s.epoch++
 }
 
 // Promote makes it name another primary while it still leads the failover of the old one.
@@ -203,7 +213,7 @@ func (s *FakeSentinel) answer(args []string) string {
 			return "-ERR No such master with that name\r\n"
 		}
 		host, port, _ := net.SplitHostPort(s.master)
-		return record("ip", host, "port", port, "flags", s.flags, "quorum", "2", "config-epoch", "1")
+		return record("ip", host, "port", port, "flags", s.flags, "quorum", "2", "config-epoch", strconv.Itoa(s.epoch))
 	case "SENTINEL SENTINELS":
 		out := fmt.Sprintf("*%d\r\n", len(s.peers))
 		for _, p := range s.peers {

@@ -30,8 +30,9 @@
 // others' agreement (o_down), or it leads a failover (failover_in_progress). One sentinel is enough
 // for the View's Doubt, since only the leader of a planned failover knows of it, and the old primary
 // takes writes for seconds that the new one will not have. Silence ends no doubt: a majority that has named another
-// server has decided, whether it answers now or not, and a leader that is too slow to answer goes on. What to do about a doubt, and for how
-// long, is the caller's decision.
+// server has decided, whether it answers now or not, and a leader that is too slow to answer goes on. Nor does the end of
+// the failover: its leader names the new primary, by a newer epoch, up to two seconds before another sentinel does. What
+// to do about a doubt, and for how long, is the caller's decision.
 //
 // # How
 //

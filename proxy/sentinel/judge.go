@@ -14,6 +14,8 @@ type voter struct {
 	heard   bool     // it answers
 	lingers bool     // it does not, for a short time, and its process may be there
 	names   string   // the address that it names as the primary; "": it does not know the name
+	changed bool     // it named another one a short time ago
+	epoch   int64    // of its configuration
 	sign    sign     // of a failover
 	lists   []string // the addresses of the replicas
 }
@@ -131,6 +133,7 @@ func (f *facts) elect(last bool) (named string, most int) {
 
 // doubt is the reason to doubt the primary of a verdict. Silence ends no doubt: a majority has decided for another
 // server even if some of it does not answer now, and a sentinel that leads a failover goes on with it when it is only slow.
+// Nor does the end of a failover: until the others have heard of the new primary, its leader alone names it.
 func doubt(f *facts, v *verdict) (why string, certain bool) {
 	role := f.roles[v.primary].Role
 	switch {
@@ -151,5 +154,22 @@ func doubt(f *facts, v *verdict) (why string, certain bool) {
 			return "sentinel " + s.address + " " + s.sign.what, false
 		}
 	}
+	known := f.epochOf(v.primary)
+	for _, s := range f.voters {
+		if (s.heard || s.lingers) && s.changed && s.epoch > known && s.names != "" &&
+			!f.isSame(s.names, v.primary) && !f.isSame(s.names, v.from) {
+			return "sentinel " + s.address + " names " + s.names + " since a moment ago", false
+		}
+	}
 	return "", false
+}
+
+// epochOf is the newest epoch by which a voter names a server.
+func (f *facts) epochOf(address string) (newest int64) {
+	for _, s := range f.voters {
+		if f.isSame(s.names, address) {
+			newest = max(newest, s.epoch)
+		}
+	}
+	return newest
 }

@@ -22,10 +22,15 @@ func standingOf(text string) (s upstream.Standing) {
 
 // votersOf reads "A A B! - ?": a sentinel that names A, …, B as one that leads a failover of B; one
 // that knows no primary (?), one that is silent (-), and silent ones that named A before, or led a failover of it (A~ A!~).
+// B2 names B by epoch 2 and named another server before; the others name theirs by epoch 1.
 func votersOf(text string) (out []voter) {
 	for i, word := range strings.Fields(text) {
 		word, silent := strings.CutSuffix(word, "~")
-		v := voter{address: "s" + string(rune('1'+i)), heard: word != "-" && !silent, lingers: silent}
+		word, changed := strings.CutSuffix(word, "2")
+		v := voter{address: "s" + string(rune('1'+i)), heard: word != "-" && !silent, lingers: silent, changed: changed, epoch: 1}
+		if changed {
+			v.epoch = 2
+		}
 		if name, led := strings.CutSuffix(word, "!"); led {
 			v.names, v.sign = name, sign{name, "leads a failover"}
 		} else if word != "-" && word != "?" {
@@ -63,6 +68,12 @@ func TestJudge(t *testing.T) {
 		{"and one of two", "A", "B B~ A", "A=master", "A", "", "!named B last", 0},
 		{"one that named another falls silent", "A", "B~ A A", "A=master", "A", "", "", 0},
 		{"the leader falls silent", "A", "A!~ A A", "A=master", "A", "", "leads a failover", 0},
+		{"the leader has ended it before the others", "A", "B2 A -", "A=master B=master", "A", "", "s1 names B", 0},
+		{"and of all", "A", "A B2 A", "A=master B=master", "A", "", "s2 names B", 1},
+		{"and falls silent", "A", "A B2~ A", "A=master B=master", "A", "", "s2 names B", 0},
+		{"and another follows", "A", "B2 B2 A", "A=master B=master", "B", "", "", 1},
+		{"a newer primary, and an old one", "B", "B2 B2 A", "B=master", "B", "", "", 1},
+		{"the leader of an older one", "B", "B2 A2 B2", "A=master B=master", "B", "", "", 1},
 		{"to a server that is not reached", "A", "B B B", "A=master", "A", "B", "!name B", 0},
 		{"the primary was demoted", "A", "A A A", "A=slave", "A", "", "!A says that it is a replica", 0},
 		{"the sentinels are gone, and it was demoted", "A", "- - -", "A=slave", "A", "", "!replica", 0},
@@ -109,6 +120,7 @@ func TestJudgeAHandover(t *testing.T) {
 		"and by another one of A":       {before: "B", voters: "B a! a", a: "slave b", b: "master 2<1", primary: "B", from: "A"},
 		"and the sentinels follow":      {before: "B", voters: "B A! A", a: "slave B", b: "master 2<1", primary: "B", from: "A"},
 		"and most of them":              {before: "B", voters: "B B A!", a: "slave B", b: "master 2<1", primary: "B"},
+		"and one names it":              {before: "B", voters: "A B2 A", a: "slave B", b: "master 2<1", primary: "B", from: "A"},
 		"and they name a third one":     {before: "B", voters: "C C A", a: "slave B", b: "master 2<1", c: "master 3<1", primary: "C"},
 		"without the sentinels":         {before: "A", voters: "A - -", a: "slave B", b: "master 2<1", unlisted: true, primary: "A", doubt: "!replica"},
 		"not promoted yet":              {before: "A", voters: "A A! A", a: "slave B", b: "slave A", primary: "A", doubt: "!replica"},

@@ -44,13 +44,14 @@ type Watcher struct {
 // tracked is a sentinel that is connected to. Only run uses it, but for pace.
 type tracked struct {
 	member
-	heard  bool
-	last   answer
-	err    error
-	silent time.Time // since when it is not heard
-	told   bool      // that it does not answer
-	pace   *pace
-	stop   context.CancelFunc
+	heard   bool
+	last    answer
+	err     error
+	silent  time.Time // since when it is not heard
+	changed time.Time // when it named another primary than before
+	told    bool      // that it does not answer
+	pace    *pace
+	stop    context.CancelFunc
 }
 
 // lingers reports whether a sentinel that is not heard may go on with its failover.
@@ -87,7 +88,8 @@ type roleAnswer struct {
 // handoverFor is how long the sentinels may show signs of the failover by which the primary was handed over.
 const handoverFor = 10 * time.Second
 
-// lingerFor is how long a silent sentinel may show signs of a failover.
+// lingerFor is how long a silent sentinel may show signs of a failover, and one that names another primary is a sign
+// by itself. Sentinels tell each other of a new primary every two seconds.
 const lingerFor = 10 * time.Second
 
 // New returns a Watcher that has not begun.
@@ -255,6 +257,9 @@ func (w *Watcher) take(r *report) {
 			"names", r.answer.names)
 	}
 	t.told, t.err = false, nil
+	if before := t.last.names; before != "" && !w.places.Same(before, r.answer.names) {
+		t.changed = time.Now()
+	}
 	t.id, t.peers, t.last = r.answer.id, r.answer.peers, r.answer
 }
 
@@ -302,8 +307,10 @@ func (w *Watcher) judge(ctx context.Context) {
 		late: !w.handed.IsZero() && time.Since(w.handed) > handoverFor}
 	for _, t := range w.members {
 		if slices.Contains(counts, t.address) {
-			f.voters = append(f.voters, voter{t.address, t.heard, t.lingers(), t.last.names, t.last.sign,
-				t.last.listed()})
+			f.voters = append(f.voters, voter{
+				address: t.address, heard: t.heard, lingers: t.lingers(), names: t.last.names,
+				changed: time.Since(t.changed) < lingerFor, epoch: t.last.epoch, sign: t.last.sign, lists: t.last.listed(),
+			})
 		}
 	}
 	v := judge(f)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -21,18 +22,13 @@ const (
 	portRanges = 6
 )
 
-// given has the ports that FreePort returned in this process: their servers may be down.
-var given sync.Map
-
-// FreePort returns a loopback port without a listener, another one each time.
+// FreePort returns a loopback port without a listener. A long run uses its range again, the port that was given longest ago
+// first: a younger one may be that of a server that is down, and that others try to reach.
 func FreePort() (int, error) {
 	first, _ := ownPorts()
 	var last error
-	for try := range 256 {
-		port := first + rand.IntN(portRange)
-		if _, before := given.LoadOrStore(port, true); before && try < 128 {
-			continue // later tries: a long run has used up its range
-		}
+	for range portRange {
+		port := first + portOrder()[(portsGiven.Add(1)-1)%portRange]
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
 			return port, l.Close()
@@ -41,6 +37,12 @@ func FreePort() (int, error) {
 	}
 	return 0, fmt.Errorf("no free port: %w", last)
 }
+
+// portOrder is the order in which this process takes the ports of its range, and portsGiven is how many it took.
+var (
+	portOrder  = sync.OnceValue(func() []int { return rand.Perm(portRange) })
+	portsGiven atomic.Uint64
+)
 
 // ownPorts returns the first port of this process's range, and the file that is locked for as long as
 // the process lives. Where more processes run than there are ranges, some share one.
