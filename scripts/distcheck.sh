@@ -7,10 +7,14 @@ repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 step() { printf '== %s\n' "$*"; }
+# A commit that comes while the first clone is at work is not the second's.
+commit=$(git -C "$repo" rev-parse HEAD)
+version=$(git -C "$repo" describe --tags --always "$commit")
 
 for n in 1 2; do
 	step "make dist in clean clone $n"
 	git clone -q --no-hardlinks "$repo" "$work/$n"
+	git -C "$work/$n" reset -q --hard "$commit"
 	GOCACHE=$work/cache$n make -s -C "$work/$n" dist >"$work/sums$n"
 	rm -rf "$work/cache$n"
 done
@@ -21,7 +25,6 @@ echo "the same bytes twice: $(wc -l <SHA256SUMS) files"
 
 step "the binaries"
 arch=$(go env GOARCH)
-version=$(git -C "$repo" describe --tags --always)
 for os in linux darwin; do
 	for a in amd64 arm64; do
 		go version -m "holdfast-$version-$os-$a" | grep -q 'CGO_ENABLED=0'
@@ -49,6 +52,7 @@ step "the Debian package"
 dpkg-deb --info holdfast_*_"$arch".deb >/dev/null
 dpkg-deb --extract holdfast_*_"$arch".deb "$work/deb"
 "$work/deb/usr/bin/holdfast" check --offline --config "$work/deb/etc/holdfast/holdfast.yaml"
+"$work/deb/usr/bin/holdfast" help recovery | grep -q '^# Recovery'
 man -l "$work/deb/usr/share/man/man1/holdfast-restore.1.gz" >/dev/null
 bash -n "$work/deb/usr/share/bash-completion/completions/holdfast"
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
