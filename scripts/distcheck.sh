@@ -52,7 +52,7 @@ step "the Debian package"
 dpkg-deb --info holdfast_*_"$arch".deb >/dev/null
 dpkg-deb --extract holdfast_*_"$arch".deb "$work/deb"
 "$work/deb/usr/bin/holdfast" check --offline --config "$work/deb/etc/holdfast/holdfast.yaml"
-"$work/deb/usr/bin/holdfast" help recovery | grep -q '^# Recovery'
+"$work/deb/usr/bin/holdfast" help recovery | grep '^# Recovery: '
 man -l "$work/deb/usr/share/man/man1/holdfast-restore.1.gz" >/dev/null
 bash -n "$work/deb/usr/share/bash-completion/completions/holdfast"
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
