@@ -6,7 +6,7 @@ import (
 	"holdfast/proxy/proxytest"
 )
 
-// A CLIENT REPLY that the server refuses silences nobody: the client gets the refusal, and goes on.
+// A CLIENT REPLY that the server refuses has no effect: the client gets the refusal, and goes on.
 func TestClientReplyRefused(t *testing.T) {
 	t.Parallel()
 	proxytest.EachServer(t, func(t *testing.T, srv *proxytest.Server) {

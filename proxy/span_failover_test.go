@@ -23,7 +23,7 @@ func TestSpanOfAFailover(t *testing.T) {
 		o.LoadOptions = func() (proxy.Options, error) { return next, nil }
 	})
 	h.promote(t)
-	next.Telemetry.OTLP = "" // what is queued is sent
+	next.Telemetry.OTLP = "" // which sends the queue
 	if _, err := h.srv.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func check(ctx context.Context, c *command, args []string) error {
 		return err
 	}
 	if *ready && *offline {
-		return usagef("--ready asks a proxy, and --offline nobody")
+		return usagef("--ready asks a proxy, and --offline asks none")
 	}
 	r := &report{OK: true}
 	if *ready {

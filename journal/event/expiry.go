@@ -8,7 +8,7 @@ import (
 // Expired is the name under which an event counts keys that have expired. It is no command's.
 const Expired = "EXPIRED"
 
-// Expired keys are an event if they are as many as Deletes within Window, and so many times more than is usual.
+// Expired keys are an event if they are as many as Deletes within Window, and this many times the usual number.
 const Unusual = 10
 
 // usualTime is the time whose mean is usual.

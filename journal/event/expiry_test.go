@@ -79,7 +79,7 @@ func TestExpiry(t *testing.T) {
 }
 
 // Keys of a cache expire all the time: only many more than usual are an event, which has all of them. A watcher that
-// goes on from the State of another knows what is usual.
+// goes on from the State of another knows the usual number.
 func TestUsualExpiry(t *testing.T) {
 	for _, again := range []bool{false, true} {
 		c := feedSampled()

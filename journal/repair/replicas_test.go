@@ -78,6 +78,15 @@ func (f *flock) tail(n int) string {
 // again records the server again.
 func (f *flock) again() { f.record(f.srv.Addr) }
 
+// lose kills the primary while the replica lacks a tail, and returns the digest with it.
+func (f *flock) lose() string {
+	f.t.Helper()
+	f.cut()
+	want := f.tail(20)
+	f.srv.Kill()
+	return want
+}
+
 func digest(s *proxytest.Server) string { return fmt.Sprint(s.MustDo("DEBUG", "DIGEST")) }
 
 func (f *flock) options() ReplicaOptions {
@@ -150,9 +159,7 @@ func TestFeedReplicas(t *testing.T) {
 func TestFeedReplicasByName(t *testing.T) {
 	t.Parallel()
 	f := newFlock(t, "valkey")
-	f.cut()
-	want := f.tail(20)
-	f.srv.Kill()
+	want := f.lose()
 	o := f.options()
 	_, port, _ := net.SplitHostPort(f.srv.Addr)
 	resolves := "10.0.0.9"
@@ -225,9 +232,7 @@ func TestFeedReplicasTakenAway(t *testing.T) {
 			t.Run(step+" "+to, func(t *testing.T) {
 				t.Parallel()
 				f := newFlock(t, "valkey")
-				f.cut()
-				want := f.tail(20)
-				f.srv.Kill()
+				want := f.lose()
 				o := f.options()
 				o.step = func(now string) {
 					if now == step && to == "" {
