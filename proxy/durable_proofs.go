@@ -16,13 +16,21 @@ import (
 // lookAtProofs is called when the available proofs may have changed.
 func (srv *Server) lookAtProofs() {
 	up := srv.up.Load()
+	var before, now *durable.Availability
 	srv.proofs.Update(func() *durable.Availability {
 		info, journal := up.Info(), durable.NoJournal
 		if srv.recorder != nil {
 			journal = srv.recorder.Lacks(info)
 		}
-		return durable.Available(info, journal)
+		before, now = srv.proofs.Now(), durable.Available(info, journal, srv.topology.deaf())
+		return now
 	})
+	switch {
+	case now.Cut && !before.Cut:
+		srv.log.Warn("durable routes take no writes", "why", now.Server.Why)
+	case before.Cut && !now.Cut:
+		srv.log.Info("the server is not cut off", "lacks", now.Server.Why)
+	}
 	srv.loops.each((*worker).proofsMoved)
 }
 

@@ -212,6 +212,32 @@ func TestAFalseAlarmIsHarmless(t *testing.T) {
 	}
 }
 
+// Where neither most sentinels nor a replica is heard, another server may be the primary: durable routes take no writes,
+// and plain ones do.
+func TestACutOffServerProvesNothing(t *testing.T) {
+	t.Parallel()
+	s := startPair(t, 1, func(o *proxy.Options) { o.Routes[0].Timeout = time.Second })
+	p := s.proxies[0]
+	c := dial(t, p.addr)
+	s.cutOff()
+	eventually(t, c) // the sentinels are heard
+	s.sentinels[1].Close()
+	s.sentinels[2].Close()
+	var refusal string
+	proxytest.Poll(t, "a refusal", func() bool {
+		refusal = c.do("SET pay:1 x")
+		return strings.HasPrefix(refusal, "-NODURABLE")
+	})
+	if !strings.Contains(refusal, "may be cut off: 1 of 3 sentinels answer, and no replica acknowledges") {
+		t.Errorf("got %q", refusal)
+	}
+	if got := c.do("SET plain x"); got != "+OK\r\n" {
+		t.Errorf("a plain write got %q", got)
+	}
+	s.replica.MustDo("CONFIG", "SET", "masterauth", "")
+	eventually(t, c) // the replica is heard
+}
+
 // A replica that is promoted before it could be fed gets what only the journal has, before clients go on. With
 // two proxies, one feeds, and nothing is executed twice.
 func TestAPromotedReplicaIsFed(t *testing.T) {

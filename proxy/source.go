@@ -36,6 +36,7 @@ type belief struct {
 	doubt     string    // why primary may not be the primary for long; "": no doubt
 	certain   bool      // primary is not believed to be the primary now
 	handed    time.Time // when the old primary handed over to primary, which the sentinels do not name yet; zero: it did not
+	deaf      string    // who names the primary is not heard, and may name another one; "": he is, or there is none to name
 	votes, of int       // of sentinels
 }
 
@@ -44,7 +45,8 @@ type bySentinels struct{ *sentinel.Watcher }
 
 func (s bySentinels) belief() belief {
 	v := s.View()
-	return belief{primary: v.Primary, doubt: v.Doubt, certain: v.Certain, handed: v.Handed, votes: v.Votes, of: v.Of}
+	return belief{primary: v.Primary, doubt: v.Doubt, certain: v.Certain, handed: v.Handed, deaf: v.Deaf,
+		votes: v.Votes, of: v.Of}
 }
 
 func (s bySentinels) troubles() []string { return s.View().Troubles() }

@@ -40,6 +40,8 @@ type topology struct {
 	done chan struct{} // closed when run has ended; nil before
 	feed *feeder
 
+	unheard string // the belief's deaf, as the proofs have it; owned by run
+
 	handing sync.Mutex // held by a handover (handover.go)
 
 	mu      sync.Mutex
@@ -126,6 +128,14 @@ func (t *topology) serverChanged() {
 	if w := t.current(); w != nil {
 		w.Look()
 	}
+}
+
+// deaf says that who names the primary is not heard.
+func (t *topology) deaf() string {
+	if w := t.current(); w != nil {
+		return w.belief().deaf
+	}
+	return ""
 }
 
 func (t *topology) poke() {
@@ -232,6 +242,10 @@ func (t *topology) run() {
 // look compares the belief with the upstream in force, and moves if necessary.
 func (t *topology) look(ctx context.Context) error {
 	w := t.current()
+	if deaf := t.deaf(); deaf != t.unheard {
+		t.unheard = deaf
+		t.srv.lookAtProofs()
+	}
 	if w == nil {
 		t.suspect(suspicion{})
 		return nil

@@ -268,12 +268,18 @@ func killBoth(r *round) {
 	r.Primary.Kill()
 }
 
-// cutOff has clients write on both sides of a broken network. Where the old primary is, no write reaches a replica.
+// cutOff has clients write on both sides of a broken network. Where the old primary is, no write reaches a replica, and
+// durable routes refuse all of them as soon as the proxy there notices.
 func cutOff(r *round) {
+	r.Helper()
 	r.load.strike()
 	r.island.cut()
 	r.moved()
-	r.more(5, plain, journal)
+	proxytest.Poll(r.T, "durable routes to refuse writes on the old primary's side", func() bool {
+		text, err := r.proxies[0].ask("SHOW", "ROUTES")
+		return err == nil && strings.Contains(text, "may be cut off")
+	})
+	r.more(5, plain)
 	r.island.heal()
 	r.demoted()
 }

@@ -19,6 +19,7 @@ type Availability struct {
 	Marks       Lack   // why no proof that takes a mark is
 	Journal     Lack   // why the journal proves nothing
 	AOF         Lack   // why WAITAOF's local answer proves nothing
+	Cut         bool   // the server may be cut off, as Server says
 	Replicas    int    // online, journals not counted
 	AOFReplicas int    // of these, those with trusted fsyncs
 	AOFDoubt    string // why another one's are not trusted; ""
@@ -135,9 +136,14 @@ func (p *Availability) disbelieved(missing policy.Demand) bool {
 // NoJournal is the journal's Lack where the configuration has none.
 var NoJournal = Lasting("there is no journal: set journal.dir")
 
-// Available is the Availability with a server like i, and a journal that lacks journal.
-func Available(i *upstream.Info, journal Lack) *Availability {
+// Available is the Availability with a server like i, and a journal that lacks journal. deaf says that those who name the
+// primary are not heard; "": they are, or nobody does.
+func Available(i *upstream.Info, journal Lack, deaf string) *Availability {
 	p := &Availability{Server: whyNotPrimary(i), Journal: journal, Replicas: i.OnlineReplicas()}
+	if !p.Server.Is() {
+		p.Server = whyCutOff(i, deaf)
+		p.Cut = p.Server.Is()
+	}
 	p.AOFReplicas, p.AOFDoubt = i.AOFReplicas()
 	p.AOFUnfit = i.AOFUnfit()
 	if ok, reason := i.AOFProof(); !ok {
@@ -147,6 +153,15 @@ func Available(i *upstream.Info, journal Lack) *Availability {
 		p.Marks = Lasting(errMarkCluster.Error())
 	}
 	return p
+}
+
+// whyCutOff says why a server may be on the wrong side of a broken network: neither who could promote another one nor a
+// server that could be promoted is heard. Its writes are lost then when the network heals, also those that a journal here has.
+func whyCutOff(i *upstream.Info, deaf string) Lack {
+	if deaf == "" || i.Heard() {
+		return Lack{}
+	}
+	return Passing("the server may be cut off: " + deaf + ", and no replica acknowledges")
 }
 
 // whyNotPrimary says why the server takes no provable writes.

@@ -52,7 +52,7 @@ func TestAvailable(t *testing.T) {
 	primary := upstream.Info{Up: true, Role: "master", Server: "valkey", Version: "8.0.1",
 		VersionNum: 80001, AppendOnly: true, AppendFsync: "everysec", LastAOFWrite: "ok",
 		Replicas: []upstream.Replica{{Port: 6380, State: "online"}, {State: "online"}}}
-	p := Available(&primary, NoJournal)
+	p := Available(&primary, NoJournal, "")
 	if p.Server.Is() || p.Replicas != 1 || !strings.Contains(p.Journal.Why, "journal.dir") ||
 		!strings.Contains(p.AOF.Why, "appendfsync always") {
 		t.Errorf("got %+v", p)
@@ -66,8 +66,36 @@ func TestAvailable(t *testing.T) {
 	} {
 		i := primary
 		edit(&i)
-		if p := Available(&i, NoJournal); !strings.Contains(p.Server.Why, want) {
+		if p := Available(&i, NoJournal, ""); !strings.Contains(p.Server.Why, want) {
 			t.Errorf("%s: got %q", want, p.Server.Why)
+		}
+	}
+}
+
+// A server is cut off where neither a majority of the sentinels nor a replica is heard. A journal is no replica: it is on this side.
+func TestCutOff(t *testing.T) {
+	t.Parallel()
+	online := func(port, lag int) upstream.Replica { return upstream.Replica{Port: port, State: "online", Lag: lag} }
+	for name, row := range map[string]struct {
+		deaf     string
+		replicas []upstream.Replica
+		cut      bool
+	}{
+		"sentinels and a replica":       {"", []upstream.Replica{online(1, 0)}, false},
+		"sentinels, no replica":         {"", nil, false},
+		"a replica, no sentinels":       {"1 of 3 sentinels answer", []upstream.Replica{online(1, 9), online(2, 1)}, false},
+		"neither":                       {"1 of 3 sentinels answer", nil, true},
+		"neither, and a journal":        {"1 of 3 sentinels answer", []upstream.Replica{online(0, 0)}, true},
+		"neither, and a silent replica": {"1 of 3 sentinels answer", []upstream.Replica{online(1, 2)}, true},
+		"neither, and one that loads":   {"1 of 3 sentinels answer", []upstream.Replica{{Port: 1, State: "send_bulk"}}, true},
+	} {
+		i := upstream.Info{Up: true, Role: "master", Replicas: row.replicas}
+		p := Available(&i, Lack{}, row.deaf)
+		if missing := !p.Lacks(policy.Demand{Journal: true}).IsZero(); p.Cut != row.cut || missing != row.cut {
+			t.Errorf("%s: got %+v", name, p)
+		}
+		if row.cut && (!p.Server.Passing || !strings.Contains(p.Server.Why, "may be cut off: 1 of 3 sentinels answer")) {
+			t.Errorf("%s: got %+v", name, p.Server)
 		}
 	}
 }

@@ -139,7 +139,7 @@ func TestTroublesAgree(t *testing.T) {
 		func(i *upstream.Info) { i.Server, i.Version, i.VersionNum = "redis", "7.0.15", 70015 },
 	} {
 		info := primaryOf(edit)
-		now := Available(info, NoJournal)
+		now := Available(info, NoJournal, "")
 		for _, d := range demands {
 			var parts policy.Demand
 			for _, tr := range demandTroubles(d, info, false, "") {

@@ -15,7 +15,7 @@
 //
 // The last primary stays the primary until both agree on another one. So a proxy that has lost the
 // sentinels goes on with the server it has, and a proxy that has never had a majority has no
-// primary.
+// primary. It says that it is deaf then (View.Deaf), if there are replicas that a majority elsewhere could promote.
 //
 // # Who counts
 //

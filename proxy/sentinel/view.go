@@ -26,6 +26,10 @@ type View struct {
 	// Down: most of the sentinels that count hold Primary to be down.
 	Down bool
 
+	// Deaf says that most of the sentinels that count do not answer, which listed replicas of Primary before: these may
+	// promote one, and the proxy would not hear of it. "": they answer, or there were no replicas.
+	Deaf string
+
 	Votes, Of int // votes for the address with the most, and sentinels that count
 	Quorum    int // of the sentinels' own configuration; 0: unknown
 	// DownAfter is down-after-milliseconds, the longest of the sentinels'; 0: unknown.

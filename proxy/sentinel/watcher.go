@@ -33,6 +33,7 @@ type Watcher struct {
 	// Owned by run.
 	members []*tracked
 	primary string
+	paired  bool // sentinels listed replicas of primary last
 	last    history
 	handed  time.Time                    // when primary was handed over; zero: it was not, or a majority names it
 	ask     []string                     // whose standing is asked
@@ -410,8 +411,21 @@ func (w *Watcher) viewOf(v *verdict, counts []string) *View {
 		}
 		out.Sentinels = append(out.Sentinels, s)
 	}
-	out.Down = 2*down > v.of
+	out.Down, out.Deaf = 2*down > v.of, w.deaf(out)
 	return out
+}
+
+// deaf is the View's Deaf.
+func (w *Watcher) deaf(v *View) string {
+	for _, t := range w.members {
+		if t.heard && w.places.Same(t.last.names, v.Primary) {
+			w.paired = len(t.last.replicas) > 0
+		}
+	}
+	if heard := v.Heard(); w.paired && 2*heard <= v.Of {
+		return fmt.Sprintf("%d of %d sentinels answer", heard, v.Of)
+	}
+	return ""
 }
 
 // replicasBy are the primary's replicas by an answer. A sentinel that still names the server which has handed over lists
@@ -438,7 +452,7 @@ func (w *Watcher) publish(before, now *View) {
 		close(w.found)
 	}
 	changed := now.Primary != before.Primary || now.From != before.From || now.Candidate != before.Candidate ||
-		now.Doubt != before.Doubt || now.Certain != before.Certain || now.Down != before.Down
+		now.Doubt != before.Doubt || now.Certain != before.Certain || now.Down != before.Down || now.Deaf != before.Deaf
 	if changed && w.o.OnChange != nil {
 		w.o.OnChange(now)
 	}

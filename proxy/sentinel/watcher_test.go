@@ -228,6 +228,32 @@ func TestWatcherWithoutAMajority(t *testing.T) {
 	}
 }
 
+// A majority that is silent may promote a replica, if there is one.
+func TestWatcherIsDeaf(t *testing.T) {
+	sc := newScene(t, 3, 3)
+	for _, s := range sc.s {
+		s.Replicas(serverB)
+	}
+	sc.start()
+	sc.await("A", primaryIs(serverA))
+	deaf := func(text string) func(*View) bool { return func(v *View) bool { return v.Deaf == text } }
+	sc.s[2].Close()
+	sc.await("two of three", func(v *View) bool { return v.Heard() == 2 && v.Deaf == "" })
+	sc.s[1].Close()
+	sc.await("one of three", deaf("1 of 3 sentinels answer"))
+	sc.s[0].Replicas()
+	sc.await("no replica", deaf(""))
+	sc.s[0].Replicas(serverB)
+	sc.await("a replica", deaf("1 of 3 sentinels answer"))
+	sc.s[0].Close()
+	sc.await("none of three", deaf("0 of 3 sentinels answer"))
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if last := sc.views[len(sc.views)-1]; last.Deaf == "" {
+		t.Error("the change was not reported")
+	}
+}
+
 func TestWatcherLearnsAndForgets(t *testing.T) {
 	sc := newScene(t, 4, 2).start()
 	v := sc.await("four", func(v *View) bool { return v.Of == 4 && v.Heard() == 4 })

@@ -135,10 +135,21 @@ func TestReplicasOfInfo(t *testing.T) {
 	j := i
 	j.Replicas = slices.Clone(i.Replicas)
 	j.Replicas[0].Offset++
-	j.Replicas[1].Lag++
+	j.Replicas[1].Lag--
 	if !i.sameAs(&j) {
 		t.Error("an offset is a change of substance")
 	}
+	j.Replicas[1].Lag = ackedWithin
+	if i.sameAs(&j) {
+		t.Error("a replica that has fallen silent is no change of substance")
+	}
+	k := j
+	k.Replicas = slices.Clone(j.Replicas)
+	k.Replicas[1].Lag++
+	if !j.sameAs(&k) {
+		t.Error("a replica that stays silent is a change of substance")
+	}
+	j.Replicas[1].Lag = 0
 	j.Replicas[1].State = "wait_bgsave"
 	if i.sameAs(&j) {
 		t.Error("a replica that is online no more is no change of substance")

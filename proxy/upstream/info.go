@@ -141,6 +141,18 @@ type Replica struct {
 // Online reports whether it follows the stream and can take over, which a journal cannot.
 func (r *Replica) Online() bool { return r.Port != 0 && r.State == "online" }
 
+// ackedWithin bounds the lag of a replica that hears its primary: it acknowledges once a second, and the server counts in
+// whole seconds.
+const ackedWithin = 2
+
+// Hears reports whether it is online and has acknowledged something a moment ago.
+func (r *Replica) Hears() bool { return r.Online() && r.Lag < ackedWithin }
+
+// Heard reports whether any replica hears the server.
+func (i *Info) Heard() bool {
+	return slices.ContainsFunc(i.Replicas, func(r Replica) bool { return r.Hears() })
+}
+
 // OnlineReplicas counts the replicas that follow the stream, journals left out.
 func (i *Info) OnlineReplicas() (n int) {
 	for k := range i.Replicas {
@@ -156,7 +168,12 @@ func (i *Info) substance() Info {
 	s := *i
 	s.Replicas = slices.Clone(i.Replicas)
 	for k := range s.Replicas {
-		s.Replicas[k].Offset, s.Replicas[k].Lag = 0, 0
+		r := &s.Replicas[k]
+		if r.Offset = 0; r.Hears() || !r.Online() {
+			r.Lag = 0
+		} else {
+			r.Lag = ackedWithin
+		}
 	}
 	s.Since, s.Checked, s.CommandReply = time.Time{}, time.Time{}, nil
 	if !s.Up {
