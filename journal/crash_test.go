@@ -177,8 +177,11 @@ func recovered(clone *vfstest.Mem, p promise) error {
 		return fmt.Errorf("opened: %w", err)
 	}
 	problems, err := v.Verify(context.Background(), nil)
-	if err != nil || len(problems) > 0 {
-		return fmt.Errorf("verify: %v %v", problems, err)
+	if err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("verify: %v", problems)
 	}
 	if err := j.Close(); err != nil {
 		return fmt.Errorf("close: %w", err)

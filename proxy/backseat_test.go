@@ -95,8 +95,12 @@ func refusedEachTime(srv *Server, line, answer string, n int) error {
 		if err := c.SetReadDeadline(time.Now().Add(proxytest.PollTimeout)); err != nil {
 			return err
 		}
-		if got, err := in.ReadString('\n'); err != nil || !strings.HasPrefix(got, answer) {
-			return fmt.Errorf("got %q, %v, want %s", got, err, answer)
+		got, err := in.ReadString('\n')
+		if err != nil {
+			return fmt.Errorf("got %q, then %w, want %s", got, err, answer)
+		}
+		if !strings.HasPrefix(got, answer) {
+			return fmt.Errorf("got %q, want %s", got, answer)
 		}
 	}
 	return nil

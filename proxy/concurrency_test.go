@@ -139,8 +139,11 @@ func (c *conn) match(want string) error {
 	for want != "" {
 		c.SetReadDeadline(time.Now().Add(proxytest.PollTimeout))
 		got, err := readReply(c.r)
-		if err != nil || !strings.HasPrefix(want, got) {
-			return fmt.Errorf("got %q (%v), want %q", short(got), err, short(want))
+		if err != nil {
+			return fmt.Errorf("got %q, then %w, want %q", short(got), err, short(want))
+		}
+		if !strings.HasPrefix(want, got) {
+			return fmt.Errorf("got %q, want %q", short(got), short(want))
 		}
 		want = want[len(got):]
 	}

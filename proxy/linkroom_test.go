@@ -83,8 +83,11 @@ func vary(addr, lines string, replies, n int) error {
 		for range replies {
 			c.SetReadDeadline(time.Now().Add(proxytest.PollTimeout))
 			got, err := readReply(c.r)
-			if err != nil || got[0] == '-' {
-				return fmt.Errorf("%q: got %q, %v", fmt.Sprintf(lines, i), got, err)
+			if err != nil {
+				return fmt.Errorf("%q: got %q, then %w", fmt.Sprintf(lines, i), got, err)
+			}
+			if got[0] == '-' {
+				return fmt.Errorf("%q: got %q", fmt.Sprintf(lines, i), got)
 			}
 		}
 	}

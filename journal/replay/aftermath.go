@@ -109,9 +109,12 @@ func (t *target) putBack(ctx context.Context, before *look, err error) error {
 			"ONE makes it a primary again, which failed: %w", err, t.advertised, derr)
 	}
 	now, lerr := t.look(ctx, "memory", "keyspace")
-	if lerr != nil || now.replica || before != nil && !now.same(*before) {
-		return fmt.Errorf("%w\nthe target is a primary again, and its own data is not what it was; it holds: %s (%v)",
-			err, cmp.Or(now.holds(), "no keys"), lerr)
+	if lerr != nil {
+		return fmt.Errorf("%w\nthe target is a primary again; whether its own data is what it was is not known: %w", err, lerr)
+	}
+	if now.replica || before != nil && !now.same(*before) {
+		return fmt.Errorf("%w\nthe target is a primary again, and its own data is not what it was; it holds: %s",
+			err, cmp.Or(now.holds(), "no keys"))
 	}
 	return fmt.Errorf("%w\nthe target's own data is untouched, and it is a primary again", err)
 }

@@ -103,7 +103,7 @@ func (t *target) info(ctx context.Context, section ...string) (map[string]string
 func (t *target) refused(command string, err error) error {
 	var reply wire.Error
 	if errors.As(err, &reply) {
-		return fmt.Errorf("%w: %s: %s", ErrTarget, command, reply)
+		return fmt.Errorf("%w: %s: %w", ErrTarget, command, reply)
 	}
 	return fmt.Errorf("target %s: %s: %w", t.opts.Target, command, err)
 }

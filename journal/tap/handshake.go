@@ -170,7 +170,7 @@ func helloVersion(ctx context.Context, c *wire.Conn) string {
 func refused(what string, err error) error {
 	var reply wire.Error
 	if errors.As(err, &reply) {
-		return fmt.Errorf("%w: %s: %s", ErrRefused, what, reply)
+		return fmt.Errorf("%w: %s: %w", ErrRefused, what, reply)
 	}
 	return err
 }

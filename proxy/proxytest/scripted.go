@@ -307,7 +307,7 @@ func (c *ScriptConn) answer() (more bool, err error) {
 func Expect(args ...string) Step {
 	return func(c *ScriptConn) error {
 		if more, err := c.skipUsual(); !more {
-			return fmt.Errorf("got the end (%v), want %q", err, args)
+			return ended(err, fmt.Sprintf("%q", args))
 		}
 		got, _, err := readCommand(c.in)
 		if err != nil {
@@ -325,15 +325,26 @@ func Expect(args ...string) Step {
 func ExpectBytes(raw string) Step {
 	return func(c *ScriptConn) error {
 		if more, err := c.skipUsual(); !more {
-			return fmt.Errorf("got the end (%v), want %q", err, raw)
+			return ended(err, fmt.Sprintf("%q", raw))
 		}
 		got := make([]byte, len(raw))
 		n, err := io.ReadFull(c.in, got)
-		if string(got[:n]) != raw {
-			return fmt.Errorf("got %q (%v), want %q", got[:n], err, raw)
+		if err != nil {
+			return fmt.Errorf("got %q, then %w, want %q", got[:n], err, raw)
+		}
+		if string(got) != raw {
+			return fmt.Errorf("got %q, want %q", got, raw)
 		}
 		return nil
 	}
+}
+
+// ended is the error of a script whose connection has ended: in order without an error.
+func ended(err error, want string) error {
+	if err == nil {
+		err = io.EOF
+	}
+	return fmt.Errorf("want %s: %w", want, err)
 }
 
 // skipUsual answers the usual commands before the next command of the script.
@@ -352,7 +363,10 @@ func ExpectEnd() Step {
 		if errors.Is(err, io.EOF) || isReset(err) {
 			return nil
 		}
-		return fmt.Errorf("got %q (%v), want the end", b, err)
+		if err != nil {
+			return fmt.Errorf("want the end: %w", err)
+		}
+		return fmt.Errorf("got %q, want the end", b)
 	}
 }
 

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -179,7 +180,7 @@ func (i *Info) substance() Info {
 	if !s.Up {
 		s.Err = nil
 	} else if s.Err != nil {
-		s.Err = fmt.Errorf("%v", s.Err) // by text: the types of wrapped errors do not matter
+		s.Err = errors.New(s.Err.Error()) // by text: the types of wrapped errors do not matter
 	}
 	return s
 }

@@ -37,8 +37,11 @@ func run(src, out string) error {
 		return err
 	}
 	files, err := filepath.Glob(filepath.Join(src, "src", "commands", "*.json"))
-	if err != nil || len(files) == 0 {
-		return fmt.Errorf("no src/commands/*.json in %q (%v)", src, err)
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("no src/commands/*.json in %q", src)
 	}
 	var commands []command
 	for _, file := range files {

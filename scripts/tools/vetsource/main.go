@@ -1,9 +1,15 @@
-// Command vetsource runs the analyzers of go vet on code that it loads from source. go vet compiles every dependency for
-// the system that it vets, and starts a process for each: for a system that is not this one, that is the whole of the
-// work. GOOS=darwin vetsource ./... takes a tenth of the time of GOOS=darwin go vet ./....
+// Command vetsource runs the analyzers of go vet, and errorlint for errors that are wrapped without %w.
+//
+// For this system it is a tool of go vet (-vettool), which keeps the results for each package. For another system it loads
+// the code from source: go vet compiles every dependency for the system that it vets, and starts a process for each.
+// GOOS=darwin vetsource ./... takes a tenth of the time of GOOS=darwin go vet ./... after a change of the modules.
 package main
 
 import (
+	"log"
+
+	"github.com/polyfloyd/go-errorlint/errorlint"
+	"golang.org/x/tools/go/analysis"
 	"golang.org/x/tools/go/analysis/multichecker"
 	"golang.org/x/tools/go/analysis/passes/appends"
 	"golang.org/x/tools/go/analysis/passes/asmdecl"
@@ -44,6 +50,7 @@ import (
 
 func main() {
 	multichecker.Main(
+		wrapped(),
 		appends.Analyzer,
 		asmdecl.Analyzer,
 		assign.Analyzer,
@@ -80,4 +87,15 @@ func main() {
 		unusedresult.Analyzer,
 		waitgroup.Analyzer,
 	)
+}
+
+// wrapped is errorlint with one of its checks: fmt.Errorf wraps an error by %w.
+func wrapped() *analysis.Analyzer {
+	a := errorlint.NewAnalyzer()
+	for name, value := range map[string]string{"comparison": "false", "asserts": "false", "errorf": "true"} {
+		if err := a.Flags.Set(name, value); err != nil {
+			log.Fatal(err)
+		}
+	}
+	return a
 }
