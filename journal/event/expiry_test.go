@@ -31,10 +31,10 @@ func (c *count) sample() {
 // second deletes keys, of which some have expired, and takes a sample a second later.
 func (c *count) second(deleted, expired int) {
 	for range expired / c.batch {
-		c.give("DEL" + strings.Repeat(" k", c.batch))
+		c.give(del(c.batch))
 	}
 	for range (deleted - expired) / 100 {
-		c.give("DEL" + strings.Repeat(" k", 100))
+		c.give(del(100))
 	}
 	c.sleep(time.Second)
 	c.total += int64(expired)
@@ -42,6 +42,9 @@ func (c *count) second(deleted, expired int) {
 		c.sample()
 	}
 }
+
+// del deletes as many keys.
+func del(keys int) string { return "DEL" + strings.Repeat(" k", keys) }
 
 // texts are the events, all ended.
 func (c *count) texts() (texts []string) {
@@ -126,7 +129,7 @@ func TestExpiryAheadOfTheStream(t *testing.T) {
 	c := feedSampled()
 	const keys = Deletes + 100
 	c.total += keys
-	ahead := Sample{Offset: c.at + keys/100*int64(len(resp("DEL"+strings.Repeat(" k", 100)))), Expired: &c.total, Time: c.now.Add(time.Second)}
+	ahead := Sample{Offset: c.at + keys/100*int64(len(resp(del(100)))), Expired: &c.total, Time: c.now.Add(time.Second)}
 	c.w.Sample(1, ahead)
 	c.second(keys, 0)
 	if got := c.texts(); !slices.Equal(got, []string{"10100 expired keys"}) {

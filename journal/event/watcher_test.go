@@ -13,17 +13,25 @@ import (
 	"holdfast/journal/stream"
 )
 
+// written has each command as resp wrote it: the tests repeat some of them a million times.
+var written = map[string]string{}
+
 // resp writes commands as a primary does.
 func resp(commands ...string) string {
-	var b strings.Builder
+	var all strings.Builder
 	for _, c := range commands {
-		words := strings.Fields(c)
-		fmt.Fprintf(&b, "*%d\r\n", len(words))
-		for _, w := range words {
-			fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(w), w)
+		text, ok := written[c]
+		if !ok {
+			words := strings.Fields(c)
+			text = fmt.Sprintf("*%d\r\n", len(words))
+			for _, w := range words {
+				text += fmt.Sprintf("$%d\r\n%s\r\n", len(w), w)
+			}
+			written[c] = text
 		}
+		all.WriteString(text)
 	}
-	return b.String()
+	return all.String()
 }
 
 // A feeder gives a watcher a stream, with a clock of its own.
