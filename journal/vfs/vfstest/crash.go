@@ -1,6 +1,9 @@
 package vfstest
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"slices"
+)
 
 // CrashClone is the file system as a power cut at this moment could leave it. Synced state
 // survives. For the rest, r chooses: each unsynced write may be there, or not, or torn at any byte,
@@ -25,7 +28,7 @@ func (m *Mem) CrashClone(r *rand.Rand) *Mem {
 func (m *Mem) Clone() *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.copyOf(m.names, func(n *node) []byte { return append([]byte{}, n.data...) })
+	return m.copyOf(m.names, func(n *node) []byte { return n.data })
 }
 
 // Forget treats a file as systems do after an fsync that failed: unsynced bytes can still be read,
@@ -45,7 +48,8 @@ func (m *Mem) copyOf(names map[string]*node, contents func(*node) []byte) *Mem {
 	for path, n := range names {
 		if copies[n] == nil {
 			data := contents(n)
-			copies[n] = &node{data: data, durable: append([]byte{}, data...)}
+			copies[n] = &node{data: data, durable: data, lent: true}
+			n.lent = true
 		}
 		clone.names[path] = copies[n]
 		clone.durable[path] = copies[n]
@@ -55,10 +59,10 @@ func (m *Mem) copyOf(names map[string]*node, contents func(*node) []byte) *Mem {
 
 // afterCrash returns one possible content of n after a crash.
 func (n *node) afterCrash(r *rand.Rand) []byte {
-	data := append([]byte{}, n.durable...)
-	if r == nil {
-		return data
+	if r == nil || len(n.pending) == 0 {
+		return n.durable
 	}
+	data := slices.Clone(n.durable)
 	for _, c := range n.pending {
 		for _, part := range c.torn(r) {
 			data = part.on(data)

@@ -34,6 +34,7 @@ type node struct {
 	data    []byte
 	durable []byte
 	pending []change // since the last Sync, in order
+	lent    bool     // data and durable may be another node's, too: they are copied before a change
 }
 
 // change is a write, or with data == nil a new length.

@@ -3,6 +3,7 @@ package vfstest
 import (
 	"io"
 	"io/fs"
+	"slices"
 )
 
 // memFile is an open file of a Mem. Its node is guarded by the file system's mutex.
@@ -71,6 +72,9 @@ func (f *memFile) change(op string, size int64, c change) error {
 func (f *memFile) Sync() error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
+	if len(f.node.pending) > 0 {
+		f.node.own()
+	}
 	for _, c := range f.node.pending {
 		f.node.durable = c.on(f.node.durable)
 	}
@@ -88,7 +92,17 @@ func (f *memFile) Size() (int64, error) {
 // Close implements vfs.File. It syncs nothing.
 func (f *memFile) Close() error { return nil }
 
-func (n *node) apply(c change) { n.data = c.on(n.data) }
+func (n *node) apply(c change) {
+	n.own()
+	n.data = c.on(n.data)
+}
+
+// own makes the bytes of n its own.
+func (n *node) own() {
+	if n.lent {
+		n.data, n.durable, n.lent = slices.Clone(n.data), slices.Clone(n.durable), false
+	}
+}
 
 // on applies the change to data.
 func (c change) on(data []byte) []byte {
@@ -106,5 +120,9 @@ func resize(data []byte, size int64) []byte {
 	if size <= int64(len(data)) {
 		return data[:size:size] // so that growing again yields zeros, not the cut bytes
 	}
-	return append(data, make([]byte, size-int64(len(data)))...)
+	if held := int64(cap(data)); size > held {
+		data = slices.Grow(data, int(max(size, 2*held))-len(data))
+	}
+	clear(data[len(data):size])
+	return data[:size]
 }
