@@ -162,7 +162,7 @@ func (c *catalog) carried(now time.Time) ([]*segment.Block, error) {
 		q.add(segment.Watch, TimelineID(c.watch.State.Timeline), c.watch)
 	}
 	if len(q.blocks) == 0 {
-		q.blocks = append(q.blocks, segment.NewBlock()) // a Commit alone
+		q.blocks = append(q.blocks, new(segment.Block)) // a Commit alone
 	}
 	return q.blocks, q.err
 }
@@ -183,7 +183,7 @@ func (q *carrier) add(typ segment.Type, tl TimelineID, v any) {
 	if n := len(q.blocks); n > 0 && q.blocks[n-1].Add(f, payload) {
 		return
 	}
-	b := segment.NewBlock()
+	b := new(segment.Block)
 	if !b.Add(f, payload) {
 		q.err = fmt.Errorf("%v frame of %d bytes is too large", typ, len(payload))
 		return

@@ -1,10 +1,13 @@
 package segment
 
+import "slices"
+
 // Block collects frames in memory as they will stand in the file, except for the fields that only
 // the writer knows: place, promise and checksums. They are filled in when the block is written, and
 // can be filled in again for another segment after the first failed.
 //
-// A block belongs to one goroutine at a time.
+// A block belongs to one goroutine at a time. The zero value is an empty block that grows; NewBlock makes one that
+// never has to.
 type Block struct {
 	buf    []byte
 	frames []blockFrame
@@ -19,7 +22,7 @@ type blockFrame struct {
 // mergeSpan is the time between two appends up to which they share a frame, and so a time.
 const mergeSpan = int64(1e6)
 
-// NewBlock makes an empty block.
+// NewBlock makes an empty block of full capacity.
 func NewBlock() *Block { return &Block{buf: make([]byte, 0, BlockSize)} }
 
 // Reset empties the block, keeping its memory.
@@ -50,7 +53,7 @@ func (b *Block) Add(f Frame, payload []byte) bool {
 func (b *Block) add(f Frame, payload []byte) {
 	start := len(b.buf)
 	b.frames = append(b.frames, blockFrame{f, start, len(payload)})
-	b.buf = b.buf[:start+FrameHeaderSize]
+	b.buf = slices.Grow(b.buf, int(frameSize(len(payload))))[:start+FrameHeaderSize]
 	b.buf = append(b.buf, payload...)
 	b.pad()
 }

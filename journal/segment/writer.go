@@ -119,7 +119,7 @@ func (w *Writer) Sync() error {
 // Finish writes a Seal with its payload, cuts the file to its content and syncs it. The caller
 // still closes it.
 func (w *Writer) Finish(seal []byte, now int64) error {
-	b := NewBlock()
+	b := new(Block)
 	if !b.Add(Frame{Type: Seal, Time: now}, seal) {
 		return fmt.Errorf("segment %d: seal of %d bytes: %w", w.seq, len(seal), ErrFull)
 	}
