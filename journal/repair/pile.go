@@ -8,7 +8,6 @@ import (
 	"hash/maphash"
 	"io"
 	"os"
-	"path/filepath"
 
 	"holdfast/journal/keyspace"
 )
@@ -20,6 +19,7 @@ import (
 //
 // It belongs to one goroutine.
 type pile struct {
+	dir   string
 	seed  maphash.Seed
 	parts [pileParts]pilePart
 	seen  *bloom       // touched keys; a few false positives
@@ -29,7 +29,7 @@ type pile struct {
 }
 
 type pilePart struct {
-	file    *os.File
+	file    *os.File // nil: no record yet
 	w       *bufio.Writer
 	records int64
 }
@@ -64,18 +64,22 @@ type entry struct {
 	addedTo bool // and by the live history since
 }
 
-// newPile makes a pile in an existing folder.
-func newPile(dir string) (*pile, error) {
-	p := &pile{seed: maphash.MakeSeed(), seen: newBloom()}
-	for i := range p.parts {
-		f, err := os.OpenFile(filepath.Join(dir, fmt.Sprintf("keys-%02d", i)),
-			os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
-		if err != nil {
-			return nil, errors.Join(err, p.close())
-		}
-		p.parts[i] = pilePart{file: f, w: bufio.NewWriterSize(f, partBuffer)}
+// newPile makes a pile whose files are in an existing folder; "" is the system's temporary folder.
+func newPile(dir string) *pile { return &pile{dir: dir, seed: maphash.MakeSeed(), seen: newBloom()} }
+
+// part returns the part of a hash. Its file is made with its first record: most tails touch few keys. It is open, and
+// has no name any more: it lasts as long as the process, so a killed one leaves no names of keys.
+func (p *pile) part(hash uint64) (*pilePart, error) {
+	part := &p.parts[hash%pileParts]
+	if part.file != nil {
+		return part, nil
 	}
-	return p, nil
+	f, err := os.CreateTemp(p.dir, "holdfast-repair-")
+	if err != nil {
+		return nil, err
+	}
+	part.file, part.w = f, bufio.NewWriterSize(f, partBuffer)
+	return part, os.Remove(f.Name())
 }
 
 func (p *pile) close() error {
@@ -124,7 +128,10 @@ func (p *pile) note(kind byte, db int, name []byte) error {
 
 // put appends a record.
 func (p *pile) put(kind byte, hash uint64, db int, name []byte, print *keyspace.Print) error {
-	part := &p.parts[hash%pileParts]
+	part, err := p.part(hash)
+	if err != nil {
+		return err
+	}
 	part.records++
 	b := append(p.buf[:0], kind)
 	b = binary.AppendUvarint(b, uint64(db))
@@ -136,7 +143,7 @@ func (p *pile) put(kind byte, hash uint64, db int, name []byte, print *keyspace.
 		b = append(b, form...)
 	}
 	p.buf = b
-	_, err := part.w.Write(b)
+	_, err = part.w.Write(b)
 	return err
 }
 
@@ -145,6 +152,9 @@ func (p *pile) put(kind byte, hash uint64, db int, name []byte, print *keyspace.
 func (p *pile) each(fn func(map[keyspace.Key]*entry) error) error {
 	for i := range p.parts {
 		part := &p.parts[i]
+		if part.file == nil {
+			continue
+		}
 		if err := part.w.Flush(); err != nil {
 			return err
 		}
@@ -172,7 +182,7 @@ func (p *pile) each(fn func(map[keyspace.Key]*entry) error) error {
 func (p *pile) load(f *os.File, end int64, wants func(hash uint64) bool) (
 	map[keyspace.Key]*entry, error) {
 	out := make(map[keyspace.Key]*entry)
-	r := bufio.NewReaderSize(io.NewSectionReader(f, 0, end), 256<<10)
+	r := bufio.NewReaderSize(io.NewSectionReader(f, 0, end), int(min(end, 256<<10)))
 	var name, form []byte
 	for {
 		kind, err := r.ReadByte()

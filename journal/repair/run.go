@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"holdfast/journal"
@@ -78,15 +77,7 @@ func (r *run) byKeys(ctx context.Context) (err error) {
 	if r.GiveWay != nil {
 		r.GiveWay()
 	}
-	dir, err := os.MkdirTemp(r.TempDir, "holdfast-repair-")
-	if err != nil {
-		return err
-	}
-	r.pile, err = newPile(dir)
-	// The open files last as long as the process, so a killed one leaves no names of keys.
-	if err = errors.Join(err, os.RemoveAll(dir)); err != nil {
-		return err
-	}
+	r.pile = newPile(r.TempDir)
 	defer func() { err = errors.Join(err, r.pile.close()) }()
 	if err := r.readTail(ctx); err != nil {
 		return err
