@@ -81,7 +81,7 @@ func (s *shared) write(t *testing.T) time.Duration {
 // it is 0.5: the time is a fake one, and the figures are exact.
 func TestGatherTogether(t *testing.T) {
 	for _, clients := range []int{2, 50, 200} {
-		n, longest := rounds(t, clients, testFlush, 20*time.Second, func(c int) time.Duration {
+		n, longest := rounds(t, clients, testFlush, 8*time.Second, func(c int) time.Duration {
 			return time.Millisecond + time.Duration(c*c%37)*100*time.Microsecond
 		})
 		if n < 0.9 {

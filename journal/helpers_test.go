@@ -55,13 +55,19 @@ func start(t *testing.T, j *Journal, id string, at int64) Timeline {
 	return tl
 }
 
-// content is the byte that a history has at an offset.
-func content(offset int64) byte { return byte(offset*31 + offset>>8 + 7) }
+// pattern is each history from its offset 0 on, again and again.
+var pattern = func() (p [1 << 16]byte) {
+	for i := range p {
+		p[i] = byte(i*31 + i>>8 + 7)
+	}
+	return p
+}()
 
+// contentOf is the part [from, to) of a history.
 func contentOf(from, to int64) []byte {
 	p := make([]byte, to-from)
-	for i := range p {
-		p[i] = content(from + int64(i))
+	for n := 0; n < len(p); {
+		n += copy(p[n:], pattern[(from+int64(n))%int64(len(pattern)):])
 	}
 	return p
 }
