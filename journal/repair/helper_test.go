@@ -56,14 +56,14 @@ func (r *rig) record(address string) {
 	r.t.Helper()
 	var err error
 	proxytest.Poll(r.t, "the folder", func() bool { // a process that is being started holds the last lock for a moment
-		r.j, err = journal.Open(journal.Options{Dir: r.dir, SegmentBytes: 2 << 20})
+		r.j, err = journal.Open(journal.Options{Dir: r.dir, SegmentBytes: 512 << 10})
 		return !errors.Is(err, journal.ErrLocked)
 	})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	o := tap.Options{Journal: r.j, Address: address, BackoffMin: 2 * time.Millisecond,
-		BackoffMax: 20 * time.Millisecond, Sample: 5 * time.Millisecond, Mark: true}
+		BackoffMax: 20 * time.Millisecond, Sample: 20 * time.Millisecond, Mark: true}
 	if r.bare {
 		o.Sample = 0
 	}

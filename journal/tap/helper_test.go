@@ -37,7 +37,7 @@ type rig struct {
 func newRig(t testing.TB, address string) *rig {
 	r := &rig{t: t}
 	logger := slog.New(slog.NewTextHandler(&r.log, nil))
-	r.journal = journal.Options{Dir: t.TempDir(), SegmentBytes: 2 << 20, Logger: logger}
+	r.journal = journal.Options{Dir: t.TempDir(), SegmentBytes: 512 << 10, Logger: logger}
 	r.opts = tap.Options{Address: address, Logger: logger, BackoffMin: 2 * time.Millisecond,
 		BackoffMax: 20 * time.Millisecond}
 	return r

@@ -373,7 +373,7 @@ func (row comeback) record(t *testing.T, kind string) *rig {
 	setUser(srv, "+@all ~* &*")
 	r := newRig(t, srv.Addr)
 	r.opts.Username, r.opts.Password = "journal", "secret"
-	r.opts.Sample, r.opts.Mark = 2*time.Millisecond, !row.bare
+	r.opts.Sample, r.opts.Mark = 10*time.Millisecond, !row.bare
 	r.start().attached()
 	if slices.Equal(row.args, rdbFile) {
 		srv.Save()
@@ -480,7 +480,7 @@ func TestVerdictOfABranch(t *testing.T) {
 	t.Parallel()
 	srv := proxytest.Spec{Args: slices.Concat(serverArgs, always)}.Start(t)
 	r := newRig(t, srv.Addr)
-	r.opts.Sample, r.opts.Mark = 2*time.Millisecond, true
+	r.opts.Sample, r.opts.Mark = 10*time.Millisecond, true
 	r.start().attached()
 	srv.MustDo("SET", "k", 1)
 	other := proxytest.Spec{Kind: srv.Binary.Kind, Args: serverArgs}.Start(t)
@@ -528,7 +528,7 @@ func TestVerdictAfterAnUpgrade(t *testing.T) {
 				t.Fatal(err)
 			}
 			row.back(t, r, srv)
-			r.opts.Sample, r.opts.Mark = 2*time.Millisecond, true
+			r.opts.Sample, r.opts.Mark = 10*time.Millisecond, true
 			r.start().attached()
 			in := r.j.Incidents()
 			if len(in) != 1 || in[0].Verdict != journal.InQuestion || in[0].Hold != row.hold {
