@@ -2,6 +2,7 @@ package replay_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -89,11 +90,11 @@ func (w *workload) value() string {
 	if w.rnd.IntN(50) == 0 {
 		n = w.rnd.IntN(200_000)
 	}
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(w.rnd.Uint32())
+	b := make([]byte, 0, n+8)
+	for len(b) < n {
+		b = binary.LittleEndian.AppendUint64(b, w.rnd.Uint64())
 	}
-	return string(b)
+	return string(b[:n])
 }
 
 func (w *workload) member() string { return "m" + strconv.Itoa(w.rnd.IntN(30)) }
