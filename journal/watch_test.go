@@ -135,7 +135,7 @@ func TestEventsLiveAreEventsRead(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		mem, clock := vfstest.NewMem(), proxytest.NewClock(time.Unix(1_000_000, 0))
 		o := testOptions(mem)
-		o.SegmentBytes, o.Now = 6<<10, clock.Now
+		o.SegmentBytes, o.Now = 16<<10, clock.Now
 		at, last := int64(1000), TimelineID(0)
 		for round := range 4 {
 			j := open(t, o)
@@ -165,7 +165,11 @@ func TestEventsLiveAreEventsRead(t *testing.T) {
 				t.Fatalf("seed %d, round %d: %v", seed, round, err)
 			}
 		}
-		wantSound(t, view(t, mem)) // the segments of all rounds
+		v := view(t, mem)
+		wantSound(t, v) // the segments of all rounds
+		if n := len(v.Segments()); n < 10 {
+			t.Errorf("seed %d: %d segments", seed, n)
+		}
 	}
 }
 
