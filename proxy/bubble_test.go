@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -231,7 +232,7 @@ type fakeConn struct {
 	f     *fakeServer
 	id    int
 	runID string // of the process that it leads to
-	did   string // commands, in order
+	did   []byte // commands, in order
 	multi bool   // a transaction is open
 }
 
@@ -334,7 +335,7 @@ func (f *fakeServer) cut(command string) (n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for c := range f.conns {
-		if strings.Contains(c.did, command) {
+		if bytes.Contains(c.did, []byte(command)) {
 			c.Close()
 			n++
 		}
@@ -417,7 +418,7 @@ func (f *fakeServer) reply(c *fakeConn, args []string) (string, *fakeWait) {
 	name := strings.ToLower(args[0])
 	line := strings.ToLower(strings.Join(args, " "))
 	f.seen = append(f.seen, line)
-	c.did += line + "\n"
+	c.did = append(append(c.did, line...), '\n')
 	f.noteStray(c, name, line)
 	if text, ok := f.instead[line]; ok {
 		return text, nil

@@ -23,12 +23,12 @@ func hourly(keys int64, per string) policy.BudgetSpec {
 // fill makes keys k0, k1 … in the current database.
 func (c *conn) fill(n int) {
 	c.t.Helper()
+	var all strings.Builder
 	for i := range n {
-		c.send(proxytest.Command("SET", fmt.Sprint("k", i), "v"))
+		all.WriteString(proxytest.Command("SET", fmt.Sprint("k", i), "v"))
 	}
-	for range n {
-		c.expect("+OK\r\n")
-	}
+	c.send(all.String())
+	c.expect(strings.Repeat("+OK\r\n", n))
 }
 
 // What goes to the trash counts, in transactions too, and so does what scripts are seen to delete.
@@ -223,10 +223,11 @@ func TestBudgetBoundsOneRequest(t *testing.T) {
 			if row.left == 0 {
 				row.left = have
 			}
+			var use strings.Builder
 			for _, line := range strings.Split(strings.TrimSuffix(row.use, "\n"), "\n") {
-				c.send(proxytest.Command(splitWords(strings.ReplaceAll(line, "\x01", "\n"))...))
+				use.WriteString(proxytest.Command(splitWords(strings.ReplaceAll(line, "\x01", "\n"))...))
 			}
-			c.send(proxytest.Command("ECHO", "end"))
+			c.send(use.String() + proxytest.Command("ECHO", "end"))
 			for c.reply() != "$3\r\nend\r\n" {
 			}
 			n := int(srv.MustDo("DBSIZE").(int64))

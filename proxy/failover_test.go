@@ -40,6 +40,9 @@ type writer struct {
 	count  atomic.Int64
 }
 
+// writePause is between two writes of one writer: writers without a pause take the processors from the servers that fail over.
+const writePause = 3 * time.Millisecond
+
 // load has clients write until stop: half of them on the durable route. It returns the writers and
 // the function that ends them.
 func (s *failoverScene) load(clients int) (all []*writer, stop func()) {
@@ -69,6 +72,7 @@ func (s *failoverScene) load(clients int) (all []*writer, stop func()) {
 					w.errs = append(w.errs, reply)
 				}
 				w.count.Add(1)
+				time.Sleep(writePause)
 			}
 		})
 	}

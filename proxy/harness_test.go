@@ -98,6 +98,17 @@ func (c *conn) do(line string) string {
 	return c.reply()
 }
 
+// doAll sends inline commands, all at once, and returns their replies.
+func (c *conn) doAll(lines ...string) []string {
+	c.t.Helper()
+	c.send(strings.Join(lines, "\r\n") + "\r\n")
+	replies := make([]string, len(lines))
+	for i := range replies {
+		replies[i] = c.reply()
+	}
+	return replies
+}
+
 // expect reads len(want) bytes and compares.
 func (c *conn) expect(want string) {
 	c.t.Helper()

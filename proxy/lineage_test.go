@@ -1,8 +1,8 @@
 package proxy
 
 import (
+	"bytes"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -140,7 +140,7 @@ func (f *fakeServer) carried(lines ...string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for c := range f.conns {
-		if !slices.ContainsFunc(lines, func(l string) bool { return !strings.Contains(c.did, l+"\n") }) {
+		if !slices.ContainsFunc(lines, func(l string) bool { return !bytes.Contains(c.did, []byte(l+"\n")) }) {
 			return true
 		}
 	}

@@ -42,6 +42,9 @@ func startBystanders(t testing.TB, addr string, n int) *bystanders {
 	return b
 }
 
+// bystanderPause is between two commands of a bystander: without it four take a processor for as long as the test waits.
+const bystanderPause = 2 * time.Millisecond
+
 // run is one client. It ends by stop, or with an error of the test's.
 func (b *bystanders) run(nc net.Conn, count *atomic.Int64) {
 	defer b.all.Done()
@@ -67,6 +70,7 @@ func (b *bystanders) run(nc net.Conn, count *atomic.Int64) {
 		b.mu.Lock()
 		b.times = append(b.times, time.Since(began))
 		b.mu.Unlock()
+		time.Sleep(bystanderPause)
 	}
 }
 

@@ -23,13 +23,27 @@ func withTrash(o *proxy.Options) { o.Rules = []policy.RuleSpec{trashRule} }
 // digest is what a database holds: each key with its value's digest and its deadline.
 func digest(t testing.TB, srv *proxytest.Server, db int) map[string]string {
 	t.Helper()
+	return dial(t, srv.Addr).digest(db)
+}
+
+func (c *conn) digest(db int) map[string]string {
+	c.t.Helper()
 	out := map[string]string{}
-	c := dial(t, srv.Addr)
-	if r := c.do(fmt.Sprintf("SELECT %d", db)); r != "+OK\r\n" {
-		t.Fatalf("SELECT %d: %q", db, r)
+	replies := c.doAll(fmt.Sprintf("SELECT %d", db), "KEYS *")
+	if replies[0] != "+OK\r\n" {
+		c.t.Fatalf("SELECT %d: %q", db, replies[0])
 	}
-	for _, key := range bulks(c.do("KEYS *")) {
-		out[key] = c.do("DEBUG DIGEST-VALUE "+key) + c.do("PEXPIRETIME "+key)
+	keys := bulks(replies[1])
+	if len(keys) == 0 {
+		return out
+	}
+	var lines []string
+	for _, key := range keys {
+		lines = append(lines, "DEBUG DIGEST-VALUE "+key, "PEXPIRETIME "+key)
+	}
+	replies = c.doAll(lines...)
+	for i, key := range keys {
+		out[key] = replies[2*i] + replies[2*i+1]
 	}
 	return out
 }
@@ -47,18 +61,18 @@ func bulks(reply string) []string {
 // fill puts values of every type, some with a deadline, into two databases.
 func fill(t testing.TB, srv *proxytest.Server) {
 	t.Helper()
-	c := dial(t, srv.Addr)
-	for _, line := range []string{
+	lines := []string{
 		"SELECT 0", "SET s v", "SET t v EX 1000", "RPUSH l a b c", "SADD set 1 2 3", "HSET h f v g w",
 		"ZADD z 1 a 2 b", "XADD x 1-1 f v", "PEXPIRE h 500000", "SELECT 3", "SET other w",
 		"SETBIT bits 1000 1",
-	} {
-		if r := c.do(line); r[0] == '-' {
-			t.Fatalf("%s: %s", line, r)
-		}
 	}
 	for i := range 200 {
-		c.do(fmt.Sprintf("SET key:%d %d EX %d", i, i, 1000+i))
+		lines = append(lines, fmt.Sprintf("SET key:%d %d EX %d", i, i, 1000+i))
+	}
+	for i, r := range dial(t, srv.Addr).doAll(lines...) {
+		if r[0] == '-' {
+			t.Fatalf("%s: %s", lines[i], r)
+		}
 	}
 }
 

@@ -81,8 +81,7 @@ func TestNoVariantOfADeleteGoesRound(t *testing.T) {
 				for _, line := range deleting() {
 					line = strings.TrimRight(line, " ")
 					for _, d := range []*conn{direct, admin} {
-						d.do("FLUSHDB")
-						d.do("MSET keep v other w")
+						d.doAll("FLUSHDB", "MSET keep v other w")
 					}
 					before := 0
 					if action == "trash" {
