@@ -64,7 +64,7 @@ servers: ## Get Redis 7.0, 8.0.2, 8.0.6, Valkey 8.0, 8.1, 9.1 and strace into .t
 conformance: build ## Run the server's own test suite directly and through the proxy (SERVER=redis|redis8new|valkey|valkey9, TLS=1).
 	@scripts/conformance.sh --server $(SERVER) $(if $(TLS),--tls)
 
-bench: build ## Compare with direct, twemproxy, HAProxy; loadtest/RESULTS.md (BENCHFLAGS=--quick).
+bench: build ## Compare with direct, twemproxy, HAProxy; loadtest/RESULTS.md (BENCHFLAGS=--quick, "--before bin/old").
 	@scripts/servers.sh valkey peers
 	$(GO) run ./loadtest/bench --rounds $(ROUNDS) --seconds $(SECONDS) $(BENCHFLAGS)
 

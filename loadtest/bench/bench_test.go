@@ -144,7 +144,7 @@ func TestRulesReport(t *testing.T) {
 		}
 	}
 	var w strings.Builder
-	b.writeRules(&w)
+	b.writePair(&w, rulesPair)
 	for _, want := range []string{
 		"| all | 1.020 | 1.010 to 1.040 | 5 | reached |", "| 1 | 1.010 | 1.010 to 1.020 | 3 | reached |",
 		"| 16 | 1.050 | 1.040 to 1.060 | 2 | missed |",

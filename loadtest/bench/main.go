@@ -20,6 +20,7 @@ type options struct {
 	targets string
 	rules   bool   // only the proxy with and without fifty rules
 	tls     bool   // only the cost of TLS
+	before  string // an older build, to compare with; "": none
 	profile string // file for a CPU profile, and nothing else is done
 	results string // file below loadtest/, or harness.NoResults
 }
@@ -39,6 +40,7 @@ func parse(args []string) (options, error) {
 	fs.BoolVar(&o.quick, "quick", false, "50 connections only, one short round, no file written")
 	fs.StringVar(&o.targets, "targets", strings.Join(targetNames[:4], ","), "what to compare")
 	fs.BoolVar(&o.rules, "rules", false, "compare the proxy under fifty rules with itself, only")
+	fs.StringVar(&o.before, "before", "", "compare with this older `build` of the proxy, only")
 	fs.StringVar(&o.profile, "profile", "", "write a CPU profile of the proxy under these loads to this `file`, only")
 	fs.BoolVar(&o.tls, "tls", false, "compare TLS with plain, with HAProxy's and with the server's, only")
 	harness.ResultsFlag(fs, &o.results, resultsFile,
@@ -51,6 +53,9 @@ func parse(args []string) (options, error) {
 	}
 	if o.rules {
 		o.targets = "holdfast," + withRules
+	}
+	if o.before != "" {
+		o.targets = before + ",holdfast"
 	}
 	if o.tls {
 		o.targets = strings.Join(tlsTargets, ",")
@@ -76,7 +81,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	targets, err := startTargets(root, dir, strings.Split(o.targets, ","))
+	targets, err := startTargets(root, dir, strings.Split(o.targets, ","), o.before)
 	defer stopTargets(targets)
 	if err != nil {
 		return err
@@ -101,7 +106,9 @@ func run(ctx context.Context, args []string) error {
 	text, section := b.report(describe(root, o, started)), "bench"
 	switch {
 	case o.rules:
-		text, section = b.reportRules(describe(root, o, started)), "bench-rules"
+		text, section = b.reportPair(describe(root, o, started), rulesPair), "bench-rules"
+	case o.before != "":
+		text, section = b.reportPair(describe(root, o, started), beforePair), "bench-before"
 	case o.tls:
 		text, section = b.reportTLS(describe(root, o, started)), "bench-tls"
 	}

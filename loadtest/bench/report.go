@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +24,8 @@ func describe(root string, o options, started time.Time) string {
 		what = " --rules"
 	case o.tls:
 		what = " --tls"
+	case o.before != "":
+		what = " --before " + filepath.Base(o.before)
 	}
 	return fmt.Sprintf("%s, commit %s.\nMachine: %s. Load, proxy and server share it.\n"+
 		"Command: `go run ./loadtest/bench --rounds %d --seconds %g%s`, took %s.\n",
@@ -39,11 +42,11 @@ func (b *bench) report(description string) string {
 	return w.String()
 }
 
-// reportRules is the text of the result of a run with --rules.
-func (b *bench) reportRules(description string) string {
+// reportPair is the text of the result of a run with --rules or --before.
+func (b *bench) reportPair(description string, p pair) string {
 	var w strings.Builder
 	b.writeHead(&w, description)
-	b.writeRules(&w)
+	b.writePair(&w, p)
 	return w.String()
 }
 
@@ -132,29 +135,38 @@ func (b *bench) writeGoals(w *strings.Builder) {
 	}
 }
 
-// rulesLimit is the CPU per command under rules that do not concern it, relative to none.
-const rulesLimit = 1.03
+// A pair is two targets of which the first may take limit times the CPU per command of the second.
+type pair struct {
+	one, other string
+	goal       string // with a verb for the limit
+	limit      float64
+}
 
-// writeRules compares the proxy under fifty rules with itself under the default one. The difference
+// The pairs: rules that do not concern a command cost nothing, and a change makes no command dearer.
+var (
+	rulesPair  = pair{withRules, "holdfast", "CPU per command with 50 rules at most %.2f of that with the default rule", 1.03}
+	beforePair = pair{"holdfast", before, "CPU per command at most %.2f of that of the build before", 1.03}
+)
+
+// writePair compares two targets. The difference
 // is far below the variation of one run, so it is the median over all runs of a depth, each divided
 // by its neighbour; a quarter of the runs lies below and above the range.
-func (b *bench) writeRules(w *strings.Builder) {
+func (b *bench) writePair(w *strings.Builder, p pair) {
 	heading := "\n| goal | depth | median | half of the runs | runs | |\n|---|--:|--:|---|--:|---|\n"
 	for _, depth := range []int{0, 1, 16} {
-		all := b.pairs(withRules, "holdfast", depth, proxyCPU)
+		all := b.pairs(p.one, p.other, depth, proxyCPU)
 		if len(all) == 0 {
 			continue
 		}
 		slices.Sort(all)
 		m, verdict, name := harness.Median(all), "reached", fmt.Sprint(depth)
-		if m > rulesLimit {
+		if m > p.limit {
 			verdict = "missed"
 		}
 		if depth == 0 {
 			name = "all"
 		}
-		fmt.Fprintf(w, "%s| CPU per command with 50 rules at most %.2f of that with the default rule |"+
-			" %s | %.3f | %.3f to %.3f | %d | %s |\n", heading, rulesLimit, name, m,
+		fmt.Fprintf(w, "%s| "+p.goal+" | %s | %.3f | %.3f to %.3f | %d | %s |\n", heading, p.limit, name, m,
 			all[len(all)/4], all[(3*len(all)-1)/4], len(all), verdict)
 		heading = ""
 	}

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -15,10 +15,13 @@ import (
 )
 
 // targetNames lists the targets, in the order of the table.
-var targetNames = []string{"direct", "twemproxy", "haproxy", "holdfast", withRules}
+var targetNames = []string{"direct", "twemproxy", "haproxy", "holdfast", withRules, before}
 
 // withRules is the proxy with fifty rules in place of the default one.
 const withRules = "holdfast-50-rules"
+
+// before is an older build of the proxy.
+const before = "before"
 
 // target is a server or proxy under load. Each proxy has a server of its own, so that runs leave
 // nothing behind for others.
@@ -27,6 +30,7 @@ type target struct {
 	version string
 	server  *harness.Process
 	proxy   *harness.Process // nil for direct
+	build   string           // of the proxy; "": bin/proxy
 	keys    *harness.Keys    // with which the load speaks TLS; nil: plain
 	secure  string           // the server's TLS port; "": none
 	http    string           // where Holdfast serves metrics and profiles; "": another proxy
@@ -56,13 +60,16 @@ var starters = map[string]starter{
 	"holdfast": func(t *target, root, dir string) (*harness.Process, string, error) {
 		return t.startHoldfast(root, dir, "")
 	},
+	before: func(t *target, root, dir string) (*harness.Process, string, error) {
+		return t.startHoldfast(root, dir, "")
+	},
 	withRules: func(t *target, root, dir string) (*harness.Process, string, error) {
 		return t.startHoldfast(root, dir, manyRules())
 	},
 }
 
-// startTargets starts the named targets. With an error, it also returns those already started.
-func startTargets(root, dir string, names []string) ([]*target, error) {
+// startTargets starts the named targets; older is the build of before. With an error, it also returns those already started.
+func startTargets(root, dir string, names []string, older string) ([]*target, error) {
 	var all []*target
 	known := slices.Concat(targetNames, tlsTargets)
 	for _, name := range names {
@@ -70,6 +77,9 @@ func startTargets(root, dir string, names []string) ([]*target, error) {
 			return all, fmt.Errorf("unknown target %q; there are %s", name, strings.Join(known, ", "))
 		}
 		t := &target{name: name}
+		if name == before {
+			t.build = older
+		}
 		all = append(all, t)
 		home := filepath.Join(dir, name)
 		if err := os.Mkdir(home, 0o755); err != nil {
@@ -190,7 +200,7 @@ func startHAProxyWith(root, dir, upstream, format string) (*harness.Process, str
 	return p, programVersion(program, "-v"), err
 }
 
-// startHoldfast runs bin/proxy with its metrics and its profiler served, and the default rules unless
+// startHoldfast runs the target's build with its metrics and its profiler served, and the default rules unless
 // extra has others.
 func (t *target) startHoldfast(root, dir, extra string) (*harness.Process, string, error) {
 	return t.startHoldfastWith(root, dir, func(addr, http string) (string, error) {
@@ -198,12 +208,12 @@ func (t *target) startHoldfast(root, dir, extra string) (*harness.Process, strin
 	})
 }
 
-// startHoldfastWith runs bin/proxy with the file that configure writes for these addresses.
+// startHoldfastWith runs the target's build with the file that configure writes for these addresses.
 func (t *target) startHoldfastWith(root, dir string, configure func(addr, http string) (string, error)) (
 	*harness.Process, string, error) {
-	program := filepath.Join(root, "bin", "proxy")
+	program := cmp.Or(t.build, filepath.Join(root, "bin", "proxy"))
 	if _, err := os.Stat(program); err != nil {
-		return nil, "", errors.New("bin/proxy is not there; run make build")
+		return nil, "", fmt.Errorf("%w; make build makes bin/proxy", err)
 	}
 	addr, err := harness.FreeAddr()
 	if err != nil {
