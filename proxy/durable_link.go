@@ -29,6 +29,8 @@ func (e fenceEnv) Info() *upstream.Info { return e.w.up.Info() }
 
 func (e fenceEnv) Recheck() { e.w.up.Recheck() }
 
+func (e fenceEnv) Disbelieves() bool { return e.w.outage.disbelieves() }
+
 func (e fenceEnv) Moved() { e.w.proofsMoved() }
 
 func (e fenceEnv) RecordSpan(r telemetry.SpanRecord) { e.w.tel.RecordSpan(r) }

@@ -22,6 +22,7 @@ type replies struct {
 
 	partial   []byte // the beginning of an incomplete reply
 	streaming bool   // the head's reply is too large to gather: the client has parts of it
+	withheld  []byte // input behind and with a reply that is not believed (withheld.go); nil: none
 	raw       bool   // SYNC: input is passed through unread
 	streams   bool   // with raw: the server or the replica has sent data
 }
@@ -55,8 +56,13 @@ func (r *replies) othersWait() bool {
 //
 // Consecutive whole replies to one session are written together, which makes a deep pipeline cheap.
 func (l *link) OnData(_ *eventloop.Conn, p []byte) {
+	l.w.counters.UpstreamBytesIn += uint64(len(p))
+	l.read(p)
+}
+
+// read takes input.
+func (l *link) read(p []byte) {
 	w, received := l.w, len(p)
-	w.counters.UpstreamBytesIn += uint64(received)
 	l.lastActive = w.loop.Now()
 	w.answered = w.answered || l.up == w.up
 	if l.raw && l.ready && !l.refusesStream(p) {
@@ -67,7 +73,7 @@ func (l *link) OnData(_ *eventloop.Conn, p []byte) {
 	if l.plain() {
 		p = p[l.forwardRun(p):]
 	}
-	for len(p) > 0 && !l.closed {
+	for len(p) > 0 && !l.closed && !l.withholds(p) {
 		n, done, err := l.scan.Scan(p)
 		if err != nil {
 			l.malformed(err)
@@ -115,10 +121,10 @@ func (l *link) refusesStream(p []byte) bool {
 	return !l.raw
 }
 
-// plain reports whether the fast path applies: the link is ready, no reply is half read, and no
-// reply can be a push.
+// plain reports whether the fast path applies: the link is ready, no reply is half read, none is kept
+// back, and none can be a push.
 func (l *link) plain() bool {
-	return l.ready && !l.scan.Started() && !l.closed &&
+	return l.ready && !l.scan.Started() && !l.closed && !l.w.outage.disbelieves() &&
 		(l.lane != nil || l.proto == 2 && !l.sub.active)
 }
 

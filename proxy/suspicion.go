@@ -11,7 +11,7 @@ import (
 // With sentinels or candidates, the primary can be in doubt while its links still work: a failover has begun, and
 // it would take and acknowledge writes that its successor will not have. So from the first sign,
 // commands that may write wait unbegun (unbegun.go), like those of an outage, and for as long:
-// upstream.hold. Reads go on.
+// upstream.hold. Reads go on. Its answers to earlier ones are believed for a moment only (withheld.go).
 //
 // The wait ends with the move to the new primary (switchTo), or when the sign is withdrawn. When it
 // has lasted for upstream.hold, the nature of the doubt decides:
@@ -28,24 +28,30 @@ import (
 type suspicion struct {
 	why     string // "": none
 	certain bool   // a fact, and not a sign
+	planned bool   // a handover of the proxy's own, in which the server's word is good
 	since   int64  // loop time
+	signed  int64  // loop time since which it is not planned
 }
 
 func (o *outage) suspects() bool { return o.doubt.why != "" }
 
 // suspect takes over the reason why the primary is in doubt; "": it is not.
-func (o *outage) suspect(why string, certain bool) {
-	switch {
-	case why == "":
+func (o *outage) suspect(why string, certain, planned bool) {
+	if why == "" {
 		o.trust()
 		return
+	}
+	if !planned && (!o.suspects() || o.doubt.planned) {
+		o.doubt.signed = o.w.loop.Now()
+	}
+	switch {
 	case !o.suspects(), certain && !o.doubt.certain && !o.suspends():
 		o.doubt.since = o.w.loop.Now()
 		if o.on {
 			o.doubt.since = o.since
 		}
 	}
-	o.doubt.why, o.doubt.certain = why, certain
+	o.doubt.why, o.doubt.certain, o.doubt.planned = why, certain, planned
 	o.arm()
 }
 
@@ -53,6 +59,7 @@ func (o *outage) suspect(why string, certain bool) {
 func (o *outage) trust() {
 	if o.suspects() {
 		o.doubt = suspicion{}
+		o.believe()
 		o.waiting.wake(waitUpstream)
 	}
 }
@@ -77,6 +84,11 @@ func (o *outage) reconsider() {
 		return
 	}
 	o.giveUp()
+	if o.doubt.certain {
+		o.disbelieve()
+	} else {
+		o.believe()
+	}
 	o.w.log.Warn("the primary is still in doubt, and upstream.hold is over", "worker", o.w.id,
 		"reason", o.doubt.why, "hold", time.Duration(o.hold), "refused", o.doubt.certain)
 }

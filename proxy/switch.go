@@ -77,7 +77,7 @@ func (l *link) owesWrite() bool {
 		return false
 	}
 	for i := range l.reqs.len() {
-		if cmd := l.reqs.at(i).cmd; cmd != nil && mutates(cmd, l.w.behaviours[cmd.ID]) {
+		if l.w.mayWrite(l.reqs.at(i)) {
 			return true
 		}
 	}

@@ -253,7 +253,9 @@ func (t *topology) look(ctx context.Context) error {
 	v := w.belief()
 	from := t.srv.up.Load().Address()
 	if v.primary == "" || v.primary == from {
-		t.suspect(suspicion{why: cmp.Or(v.doubt, t.plannedDoubt(), t.refusedDoubt()), certain: v.certain})
+		planned := t.plannedDoubt()
+		t.suspect(suspicion{why: cmp.Or(v.doubt, planned, t.refusedDoubt()), certain: v.certain,
+			planned: v.doubt == "" && planned != ""})
 		t.feed.stay(from, w)
 		return nil
 	}
@@ -296,7 +298,7 @@ func (t *topology) suspect(s suspicion) {
 		t.began, t.why = time.Now(), s.why
 	}
 	t.told = s
-	t.srv.loops.each(func(w *worker) { w.outage.suspect(s.why, s.certain) })
+	t.srv.loops.each(func(w *worker) { w.outage.suspect(s.why, s.certain, s.planned) })
 }
 
 // plan has commands that may write wait for a handover; "": no more.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,6 +63,8 @@ var scenarios = []scenario{
 		strike: cutAndKill},
 	{name: "SIGSTOP of the primary, SIGCONT after the failover", proxies: 1, proven: []*kind{every},
 		keeps: []*kind{journal}, strike: stopAndContinue},
+	{name: "SIGSTOP of the primary, SIGCONT once a replica is promoted", proxies: 1, proven: []*kind{every},
+		keeps: []*kind{journal}, strike: stopUntilPromoted},
 	{name: "SIGSTOP of the primary for half of down-after", proxies: 1, proven: all, stays: true, errorless: true,
 		strike: hiccup},
 	{name: "kill -9 of the primary and of one of two proxies", proxies: 2, proven: []*kind{every}, keeps: []*kind{journal},
@@ -236,6 +239,16 @@ func stopAndContinue(r *round) {
 	r.more(5, plain)
 	r.Primary.Resume()
 	r.demoted()
+}
+
+// stopUntilPromoted lets the old primary go on before the sentinels announce the new one.
+func stopUntilPromoted(r *round) {
+	r.load.strike()
+	r.Primary.Pause()
+	proxytest.Poll(r.T, "a replica to be promoted", func() bool {
+		return slices.ContainsFunc(r.Replicas, func(srv *proxytest.Server) bool { return role(srv) == "master" })
+	})
+	r.Primary.Resume()
 }
 
 // hiccup is a false alarm: nothing may come of it.

@@ -26,6 +26,9 @@ type Env interface {
 	// carries clients' commands.
 	Retire(elsewhere func(*Origin) bool)
 
+	// Disbelieves reports that a replica of the server may have been promoted: proofs of the
+	// server's own side prove nothing now. Believe is called at the end.
+	Disbelieves() bool
 	// Moved is called when a write that waits for an available proof should be looked at again.
 	Moved()
 	// RecordSpan takes the finished span of a write.

@@ -27,7 +27,9 @@ type world struct {
 	now    int64
 	timers []*fakeTimer
 	posted []func()
-	spans  []telemetry.SpanRecord
+
+	disbelieves bool
+	spans       []telemetry.SpanRecord
 
 	// The server, and the links to it.
 	info      upstream.Info
@@ -90,6 +92,7 @@ func (w *world) Now() int64                        { return w.now }
 func (w *world) Post(f func())                     { w.posted = append(w.posted, f) }
 func (w *world) Info() *upstream.Info              { return &w.info }
 func (w *world) Recheck()                          { w.rechecked++ }
+func (w *world) Disbelieves() bool                 { return w.disbelieves }
 func (w *world) Moved()                            { w.moved++ }
 func (w *world) RecordSpan(r telemetry.SpanRecord) { w.spans = append(w.spans, r) }
 func (w *world) After(d time.Duration, f func()) Timer {

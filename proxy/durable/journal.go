@@ -29,7 +29,7 @@ func (p *Pipeline) JournalMoved() {
 // lookAtJournal ends the fences that the journal's position proves.
 func (p *Pipeline) lookAtJournal() {
 	f := p.journalFencer()
-	if f == nil || p.journal == nil {
+	if f == nil || p.journal == nil || p.env.Disbelieves() {
 		return
 	}
 	replID, offset := p.journal.Confirmed()
@@ -59,6 +59,9 @@ func (p *Pipeline) lookAtJournal() {
 		}
 	}
 }
+
+// Believe is called when Env.Disbelieves has ended.
+func (p *Pipeline) Believe() { p.lookAtJournal() }
 
 func (p *Pipeline) journalFencer() *fencer {
 	for _, f := range p.kinds {
