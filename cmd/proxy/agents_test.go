@@ -322,7 +322,7 @@ func TestAgentsProfileIsWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	const loses = policy.Destructive | policy.EffectShrink | policy.EffectCode | policy.EffectAdmin
-	passed := map[string]bool{}
+	known, passed := map[string]bool{}, map[string]bool{}
 	for _, b := range proxytest.Matrix(t) {
 		reply, err := proxytest.Spec{Kind: b.Kind}.Start(t).Client().Do(t.Context(), "COMMAND").Result()
 		if err != nil {
@@ -337,6 +337,7 @@ func TestAgentsProfileIsWhole(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, cmd := range table.All()[1:] {
+			known[cmd.Name] = true
 			if len(cmd.Subs) > 0 || !cmd.Effects.Any(loses) || p.Restricts(cmd) {
 				continue
 			}
@@ -346,7 +347,7 @@ func TestAgentsProfileIsWhole(t *testing.T) {
 		}
 	}
 	for _, name := range executed {
-		if !passed[name] {
+		if !passed[name] && (known[name] || !testing.Short()) { // the short form has one server
 			t.Errorf("%s does not pass", name)
 		}
 	}
