@@ -57,6 +57,10 @@ func (r *replies) othersWait() bool {
 // Consecutive whole replies to one session are written together, which makes a deep pipeline cheap.
 func (l *link) OnData(_ *eventloop.Conn, p []byte) {
 	l.w.counters.UpstreamBytesIn += uint64(len(p))
+	if l.withheld != nil { // its client has read, and so the connection is read again
+		l.withhold(p)
+		return
+	}
 	l.read(p)
 }
 

@@ -40,9 +40,13 @@ func (l *link) withholds(p []byte) bool {
 		l.fail(errDoubted)
 		return true
 	}
+	l.withhold(p)
+	return true
+}
+
+func (l *link) withhold(p []byte) {
 	l.withheld = append(l.withheld, p...)
 	l.conn.PauseRead()
-	return true
 }
 
 // promises reports whether p goes on with a reply that acknowledges a write, or proves one.

@@ -118,3 +118,27 @@ func TestReplicasProveNothingInDoubt(t *testing.T) {
 		c.expect("+OK\r\n")
 	})
 }
+
+// A link is read again for other reasons, too: the later replies wait behind the one that is kept back.
+func TestALinkIsReadAgainInDoubt(t *testing.T) {
+	inBubble(t, nil, func(b *bubble) {
+		s, c := b.follow("fake:0"), b.client()
+		b.server.change(func() { b.server.held["incr n"], b.server.held["get held"] = true, true })
+		c.send("INCR n", "GET held")
+		s.say(belief{primary: "fake:0", doubt: "a failover"})
+		b.sleep(time.Duration(believedFor))
+		b.server.answerTo("incr", ":1\r\n")
+		b.settle()
+		b.onLoop(func() {
+			for l := range b.w.links {
+				if l.withheld != nil {
+					l.conn.ResumeRead()
+				}
+			}
+		})
+		b.server.answerTo("get", "-ERR no\r\n")
+		c.expect("")
+		s.say(belief{primary: "fake:0"})
+		c.expect(":1\r\n-ERR no\r\n")
+	}, holdFor(time.Minute))
+}
