@@ -96,3 +96,23 @@ func TestAHandoverByOthersWaitsForTheSentinels(t *testing.T) {
 		b.expectPrimary("fake:4")
 	}, holdFor(time.Minute))
 }
+
+// Sentinels that are heard again end the refusal, whoever noticed that they were not.
+func TestTheSentinelsAreHeardAgain(t *testing.T) {
+	t.Parallel()
+	inBubble(t, onRoute(oneReplica), func(b *bubble) {
+		b.server.change(func() { b.server.replicas = nil })
+		s := b.follow("fake:0")
+		s.mu.Lock()
+		s.now.deaf = "0 of 3 sentinels answer"
+		s.mu.Unlock()
+		b.srv.lookAtProofs() // the server has changed, for instance
+		if !b.srv.proofs.Now().Cut {
+			t.Error("the server is not cut off")
+		}
+		s.say(belief{primary: "fake:0"})
+		if b.srv.proofs.Now().Cut {
+			t.Error("the server is still cut off")
+		}
+	})
+}

@@ -40,8 +40,6 @@ type topology struct {
 	done chan struct{} // closed when run has ended; nil before
 	feed *feeder
 
-	unheard string // the belief's deaf, as the proofs have it; owned by run
-
 	handing sync.Mutex // held by a handover (handover.go)
 
 	mu      sync.Mutex
@@ -242,8 +240,7 @@ func (t *topology) run() {
 // look compares the belief with the upstream in force, and moves if necessary.
 func (t *topology) look(ctx context.Context) error {
 	w := t.current()
-	if deaf := t.deaf(); deaf != t.unheard {
-		t.unheard = deaf
+	if t.deaf() != t.srv.proofs.Now().Deaf {
 		t.srv.lookAtProofs()
 	}
 	if w == nil {

@@ -19,7 +19,8 @@ type Availability struct {
 	Marks       Lack   // why no proof that takes a mark is
 	Journal     Lack   // why the journal proves nothing
 	AOF         Lack   // why WAITAOF's local answer proves nothing
-	Cut         bool   // the server may be cut off, as Server says
+	Deaf        string // why those who name the primary are not heard; "": they are, or nobody does
+	Cut         bool   // for that the server may be cut off, as Server says
 	Replicas    int    // online, journals not counted
 	AOFReplicas int    // of these, those with trusted fsyncs
 	AOFDoubt    string // why another one's are not trusted; ""
@@ -136,10 +137,9 @@ func (p *Availability) disbelieved(missing policy.Demand) bool {
 // NoJournal is the journal's Lack where the configuration has none.
 var NoJournal = Lasting("there is no journal: set journal.dir")
 
-// Available is the Availability with a server like i, and a journal that lacks journal. deaf says that those who name the
-// primary are not heard; "": they are, or nobody does.
+// Available is the Availability with a server like i, a journal that lacks journal, and this deaf.
 func Available(i *upstream.Info, journal Lack, deaf string) *Availability {
-	p := &Availability{Server: whyNotPrimary(i), Journal: journal, Replicas: i.OnlineReplicas()}
+	p := &Availability{Server: whyNotPrimary(i), Journal: journal, Deaf: deaf, Replicas: i.OnlineReplicas()}
 	if !p.Server.Is() {
 		p.Server = whyCutOff(i, deaf)
 		p.Cut = p.Server.Is()
