@@ -114,10 +114,13 @@ func behavioursOf(t *policy.Table) []behaviour {
 	return out
 }
 
+// mayBlock reports whether the server may take its time for the reply on purpose.
+func (b behaviour) mayBlock() bool { return b == blocking || b == maybeBlocking || b == waitAcks }
+
 // classOf returns the latency histogram of a command.
 func classOf(c *policy.Command, b behaviour) telemetry.Class {
 	switch {
-	case b == blocking || b == maybeBlocking || b == waitAcks:
+	case b.mayBlock():
 		return telemetry.ClassBlocking
 	case b == subscribe || c.Flags.Has(policy.FlagPubSub):
 		return telemetry.ClassPubSub

@@ -93,6 +93,7 @@ func (srv *Server) busy(ctx context.Context) bool {
 // drain ends this worker's sessions, each after its commands in flight.
 func (w *worker) drain() {
 	w.draining = true
+	w.outage.decide()
 	w.unblockAll()
 	for _, s := range w.sessions {
 		s.endOfDrain()

@@ -63,7 +63,7 @@ func (l *link) wayLost(cause error, opening bool) {
 		return
 	}
 	switch {
-	case cause == errRefused || l.retiring || l.conn == nil || l.up != w.up:
+	case cause == errRefused || cause == errDoubted || l.retiring || l.conn == nil || l.up != w.up:
 	case opening:
 		w.outage.failed(l, causeOf(cause))
 	default:

@@ -89,6 +89,9 @@ func (o *outage) over() {
 func (o *outage) end() {
 	o.on, o.trying, o.cause = false, nil, nil
 	o.waiting.wake(waitUpstream)
+	if o.suspects() {
+		o.arm() // the doubt has the timer again
+	}
 }
 
 // setHold takes over another upstream.hold.
@@ -131,6 +134,9 @@ func (o *outage) arm() {
 
 // tick makes the next attempt, or answers the commands at their deadline.
 func (o *outage) tick() {
+	if o.on && o.suspects() {
+		o.decide()
+	}
 	switch {
 	case !o.on && !o.suspects():
 	case !o.on:

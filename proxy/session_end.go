@@ -72,11 +72,8 @@ func (s *session) blocked() bool {
 		return true
 	}
 	for i := range l.reqs.len() {
-		if cmd := l.reqs.at(i).cmd; cmd != nil {
-			switch s.w.behaviours[cmd.ID] {
-			case blocking, maybeBlocking, waitAcks:
-				return true
-			}
+		if cmd := l.reqs.at(i).cmd; cmd != nil && s.w.behaviours[cmd.ID].mayBlock() {
+			return true
 		}
 	}
 	return false

@@ -307,6 +307,9 @@ func (l *link) lookParked() {
 	if !l.stall.emptied && now-since >= stallAfter && w.watch.read.sent >= since+stallAfter {
 		l.moveReads()
 	}
+	if l.withheld != nil {
+		return // it is not the server that is silent
+	}
 	proof, held := w.watch.read.sent, false
 	if cmd := l.stuckCommand(); cmd != nil {
 		if !w.atOnce(cmd) && !l.othersWait() {

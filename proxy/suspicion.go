@@ -52,6 +52,7 @@ func (o *outage) suspect(why string, certain, planned bool) {
 		}
 	}
 	o.doubt.why, o.doubt.certain, o.doubt.planned = why, certain, planned
+	o.decide()
 	o.arm()
 }
 
@@ -59,7 +60,7 @@ func (o *outage) suspect(why string, certain, planned bool) {
 func (o *outage) trust() {
 	if o.suspects() {
 		o.doubt = suspicion{}
-		o.believe()
+		o.decide()
 		o.waiting.wake(waitUpstream)
 	}
 }
@@ -84,11 +85,7 @@ func (o *outage) reconsider() {
 		return
 	}
 	o.giveUp()
-	if o.doubt.certain {
-		o.disbelieve()
-	} else {
-		o.believe()
-	}
+	o.decide()
 	o.w.log.Warn("the primary is still in doubt, and upstream.hold is over", "worker", o.w.id,
 		"reason", o.doubt.why, "hold", time.Duration(o.hold), "refused", o.doubt.certain)
 }

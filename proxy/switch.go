@@ -39,6 +39,11 @@ func (w *worker) switchTo(up *upstream.Upstream, moved, failover bool) {
 	old := w.up
 	w.up = up
 	if !moved {
+		for l := range w.links {
+			if l.up == old {
+				l.stayAt(up)
+			}
+		}
 		return
 	}
 	// Facts about the old server do not hold for the new one.
@@ -70,18 +75,29 @@ func (w *worker) disown(up *upstream.Upstream, which func(*link) bool) {
 	}
 }
 
-// owesWrite reports whether a reply to a command that may write is outstanding. A blocking command is
-// ended by CLIENT UNBLOCK.
+// owesWrite reports whether a reply to a command that may write is outstanding.
 func (l *link) owesWrite() bool {
-	if l.owner != nil && l.owner.blocked() {
-		return false
-	}
 	for i := range l.reqs.len() {
-		if l.w.mayWrite(l.reqs.at(i)) {
+		if l.mayWrite(l.reqs.at(i)) {
 			return true
 		}
 	}
 	return false
+}
+
+// mayWrite reports whether a request is a command that may write. A blocking one does not count: CLIENT UNBLOCK ends
+// it. Nor does a raw stream.
+func (l *link) mayWrite(r *request) bool {
+	b := l.w.behaviours
+	return r.cmd != nil && !l.raw && mutates(r.cmd, b[r.cmd.ID]) && !(l.owner != nil && b[r.cmd.ID].mayBlock())
+}
+
+// stayAt takes over another way to the link's server. An unconnected link is dialled again, by that way.
+func (l *link) stayAt(up *upstream.Upstream) {
+	l.up = up
+	if l.conn == nil && l.begun {
+		l.w.dial(l)
+	}
 }
 
 // leave sends a link to the old server on its way out; up is the new one.
@@ -90,10 +106,7 @@ func (l *link) leave(up *upstream.Upstream) {
 	case l.retiring:
 		return
 	case l.conn == nil:
-		l.up = up
-		if l.begun {
-			l.w.dial(l)
-		}
+		l.stayAt(up)
 		return
 	}
 	l.retiring = true

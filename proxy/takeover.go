@@ -116,6 +116,7 @@ const (
 // leave is drain when another process takes over.
 func (w *worker) leave() {
 	w.draining = true
+	w.outage.decide()
 	w.unblockAll()
 	w.endMost(w.loop.Now() + int64(unbegunFor))
 }

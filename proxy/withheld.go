@@ -12,7 +12,8 @@ import (
 //
 //   - The primary stays: the replies are delivered.
 //   - Another server takes its place: the commands are answered, they may have been executed (disown).
-//   - upstream.hold is over: likewise, if the doubt is a fact; after the sign of one sentinel they are delivered.
+//   - upstream.hold is over, or the proxy drains: likewise, if the doubt is a fact; after the sign of one sentinel they are
+//     delivered.
 //
 // A server that answers in time is not concerned: since the sign it gets no such command. Errors are delivered, since they
 // promise nothing, and a refused write may be taken back (recall.go). Proofs by a fence or by the journal are kept back
@@ -26,14 +27,14 @@ var errDoubted = errors.New("another server is named as the primary")
 
 // disbelieves reports whether the server's word on a write is worth nothing now.
 func (o *outage) disbelieves() bool {
-	return o.suspects() && !o.doubt.planned && o.hold > 0 && !o.w.draining && o.w.loop.Now() >= o.doubt.signed+believedFor &&
+	return o.suspects() && !o.doubt.planned && o.w.loop.Now() >= o.doubt.signed+believedFor &&
 		(o.suspends() || o.doubt.certain)
 }
 
 // withholds keeps p back, the rest of the input, if it begins with a reply that is not believed.
 func (l *link) withholds(p []byte) bool {
 	o := &l.w.outage
-	if !o.disbelieves() || l.retiring || l.up != l.w.up || !l.promises(p) {
+	if !o.disbelieves() || l.up != l.w.up || !l.promises(p) {
 		return false
 	}
 	if !o.suspends() {
@@ -61,12 +62,17 @@ func (l *link) promises(p []byte) bool {
 	case l.side != nil:
 		return true
 	}
-	return !(l.owner != nil && l.owner.blocked()) && l.w.mayWrite(l.reqs.front())
+	return l.mayWrite(l.reqs.front())
 }
 
-// mayWrite reports whether a request is a command that may write.
-func (w *worker) mayWrite(r *request) bool {
-	return r.cmd != nil && mutates(r.cmd, w.behaviours[r.cmd.ID])
+// decide delivers the replies that were kept back, or answers their commands, once it is due.
+func (o *outage) decide() {
+	switch {
+	case !o.disbelieves():
+		o.believe()
+	case !o.suspends():
+		o.disbelieve()
+	}
 }
 
 // believe delivers the replies that were kept back, unless their links break meanwhile.
