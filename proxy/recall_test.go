@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"holdfast/policy"
+	"holdfast/proxy/admin"
 )
 
 const replicaRefuses = "-READONLY You can't write against a read only replica.\r\n"
@@ -112,4 +113,19 @@ func TestARefusalPasses(t *testing.T) {
 			c.expect(replicaRefuses)
 		}, holdFor(hold))
 	}
+}
+
+// A refusal that comes between the move and its end is a doubt that ends, too.
+func TestARefusalDuringAMove(t *testing.T) {
+	inBubble(t, nil, func(b *bubble) {
+		b.follow("fake:0")
+		c := b.client()
+		b.onLoop(func() {
+			b.w.outage.suspect(refusedSign, false, false)
+			b.srv.topology.refused()
+			b.srv.topology.moved(admin.Move{To: "fake:0"})
+		})
+		c.send("INCR n")
+		c.expect(":1\r\n")
+	}, holdFor(time.Minute))
 }

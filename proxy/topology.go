@@ -367,8 +367,9 @@ func (t *topology) moved(m admin.Move) admin.Move {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m.At, m.Why, m.Fed, m.Paused = time.Now(), t.why, t.feed.total(m.To), max(time.Since(t.began), m.Paused)
-	t.told, t.began, t.why, t.planned, t.refusal = suspicion{}, time.Time{}, "", "", time.Time{}
-	t.poke() // there may be a doubt about the new one already
+	t.began, t.why, t.planned, t.refusal = time.Time{}, "", "", time.Time{}
+	t.told = suspicion{since: -1} // like no other, so that look ends the doubt of a worker by itself, too
+	t.poke()
 	return m
 }
 
