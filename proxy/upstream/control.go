@@ -80,17 +80,16 @@ func (u *Upstream) renewControl() {
 	u.closeClient(old)
 }
 
-// closeControl closes the control client for good.
+// closeControl closes the control client for good. It returns once that is closed, whoever closes it.
 func (u *Upstream) closeControl() {
-	u.mu.Lock()
-	closed := u.closed
-	u.closed = true
-	control := u.control
-	u.mu.Unlock()
-	if !closed {
+	u.closing.Do(func() {
+		u.mu.Lock()
+		u.closed = true
+		control := u.control
+		u.mu.Unlock()
 		u.closeClient(control)
 		u.replicas.close(u)
-	}
+	})
 }
 
 func (u *Upstream) closeClient(c *redis.Client) {

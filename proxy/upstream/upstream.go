@@ -134,6 +134,7 @@ type Upstream struct {
 
 	mu       sync.Mutex
 	control  *redis.Client
+	closing  sync.Once // of control
 	closed   bool
 	onChange []func(*Info)
 	cancel   context.CancelFunc // nil before Start
