@@ -48,9 +48,11 @@ step "go test -race"
 # each large buffer back to the system, page by page, a tenth of the time of all tests.
 export GORACE="atexit_sleep_ms=0 clear_shadow_mmap_threshold=16777216 ${GORACE-}"
 failed=0
-# Most tests wait for servers: more of them than processors keep the processors busy. scripts/lint.sh runs vet. Without
-# symbols for a debugger, which stacks and races do not need, a program is linked in two thirds of the time.
-CGO_ENABLED=1 go test -race -vet=off -ldflags=-s -timeout 20m -parallel 6 "$@" ./... || failed=$?
+# Most tests wait for servers: more of them than processors keep the processors busy, in a package and by packages. The longest
+# packages come first. scripts/lint.sh runs vet. Without symbols for a debugger, which stacks and races do not need, a program is
+# linked in two thirds of the time.
+CGO_ENABLED=1 go test -race -vet=off -ldflags=-s -timeout 20m -p "$(($(nproc) + 2))" -parallel 6 "$@" \
+	./proxy ./cmd/proxy ./journal/repair ./journal ./journal/tap ./... || failed=$?
 
 step "findings of vet and lint"
 wait "$lint" || failed=$?
