@@ -80,7 +80,7 @@ func (u *Upstream) renewControl() {
 	u.closeClient(old)
 }
 
-// closeControl closes the control client for good. It returns once that is closed, whoever closes it.
+// closeControl closes the control client for good. It returns once that is closed, also if another call closes it.
 func (u *Upstream) closeControl() {
 	u.closing.Do(func() {
 		u.mu.Lock()
