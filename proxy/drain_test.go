@@ -1,7 +1,6 @@
 package proxy_test
 
 import (
-	"context"
 	"log/slog"
 	"strings"
 	"testing"
@@ -58,10 +57,7 @@ func TestDrainAnswers(t *testing.T) {
 	srv.Pause()
 	t.Cleanup(srv.Resume)
 	c.send("SET k v\r\n")
-	proxytest.Poll(t, "it is in flight", func() bool {
-		st, err := p.Stats(context.Background())
-		return err == nil && st.Outstanding == 1
-	})
+	awaitInFlight(t, p, 1)
 	if err := p.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}

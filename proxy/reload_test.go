@@ -73,12 +73,16 @@ func (r *reloader) pinnedReady() bool {
 	return true
 }
 
-// awaitOutstanding waits until n commands have no answer yet.
-func (r *reloader) awaitOutstanding(n int64) {
-	r.t.Helper()
-	proxytest.Poll(r.t, "commands are outstanding", func() bool {
-		st, err := r.srv.Stats(context.Background())
-		return err == nil && st.Outstanding == n
+// awaitInFlight waits until n commands of clients have no answer yet. Links have requests of the proxy's own, too.
+func awaitInFlight(t testing.TB, srv *proxy.Served, n int) {
+	t.Helper()
+	proxytest.Poll(t, "commands to be in flight", func() bool {
+		sessions, _, err := srv.Sessions(context.Background(), admin.SessionQuery{})
+		sum := 0
+		for i := range sessions {
+			sum += sessions[i].Outstanding
+		}
+		return err == nil && sum == n
 	})
 }
 

@@ -87,7 +87,7 @@ func TestMoveWaitsForReplies(t *testing.T) {
 	a.Pause()
 	t.Cleanup(a.Resume)
 	c.send("INCR n\r\nGET where\r\n")
-	r.awaitOutstanding(2)
+	awaitInFlight(r.t, r.srv, 2)
 	r.move(b)
 	if got := idle.do("GET where"); got != inB {
 		t.Errorf("an idle client: %q", got)
@@ -114,7 +114,7 @@ func TestMoveWaitsForPinnedReplies(t *testing.T) {
 	t.Cleanup(a.Resume)
 	exec.send("MULTI\r\nINCR n\r\nEXEC\r\n")
 	single.send("BLPOP nolist 0.01\r\nGET where\r\n")
-	r.awaitOutstanding(5)
+	awaitInFlight(r.t, r.srv, 5)
 	r.move(b)
 	exec.send("MULTI\r\nGET where\r\nEXEC\r\n")
 	single.send("BLPOP nolist 0.01\r\nGET where\r\n")
@@ -188,7 +188,7 @@ func TestMoveFreesThoseWhoWait(t *testing.T) {
 	a.Pause()
 	t.Cleanup(a.Resume)
 	full.send("ECHO " + strings.Repeat("x", 200) + "\r\n")
-	r.awaitOutstanding(1)
+	awaitInFlight(r.t, r.srv, 1)
 	waits.send("GET where\r\n")
 	proxytest.Poll(t, "it waits", func() bool {
 		list, _, err := r.srv.Sessions(context.Background(), admin.SessionQuery{})

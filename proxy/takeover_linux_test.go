@@ -39,10 +39,7 @@ func TestTakeoverWaitsForProofs(t *testing.T) {
 	server.Pause()
 	t.Cleanup(server.Resume)
 	c.send("SET pay:2 v\r\n")
-	proxytest.Poll(t, "it is in flight", func() bool {
-		st, err := p.Stats(context.Background())
-		return err == nil && st.Outstanding == 1
-	})
+	awaitInFlight(t, p, 1)
 	claim := takeover.NewClaim(takeover.ClaimOptions{Name: name, Sockets: &takeover.Sockets{},
 		Log: slog.New(slog.DiscardHandler)})
 	if found, err := claim.Find(); !found || err != nil {

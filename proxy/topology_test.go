@@ -290,10 +290,7 @@ func replaced(t *testing.T) (a, b *proxytest.Server, clients []*conn) {
 		clients[i].send(command + "\r\n")
 	}
 	clients = append(clients, blocked)
-	proxytest.Poll(t, "the commands to be sent", func() bool {
-		st, err := srv.Stats(context.Background())
-		return err == nil && st.Outstanding >= int64(len(clients))
-	})
+	awaitInFlight(t, srv, len(clients))
 	named(b.Addr, all...)
 	awaitMoves(t, srv, 1)
 	return a, b, clients

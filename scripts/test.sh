@@ -51,7 +51,7 @@ failed=0
 # Most tests wait for servers: more of them than processors keep the processors busy, in a package and by packages. The longest
 # packages come first. scripts/lint.sh runs vet. Without symbols for a debugger, which stacks and races do not need, a program is
 # linked in two thirds of the time.
-CGO_ENABLED=1 go test -race -vet=off -ldflags=-s -timeout 20m -p "$(($(nproc) + 2))" -parallel 6 "$@" \
+CGO_ENABLED=1 go test -race -vet=off -ldflags=-s -timeout 20m -p "$(($(nproc) + 1))" -parallel 6 "$@" \
 	./proxy ./cmd/proxy ./journal/repair ./journal ./journal/tap ./... || failed=$?
 
 step "findings of vet and lint"
