@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"slices"
+	"time"
 
 	"holdfast/proxy/resp"
 	"holdfast/proxy/telemetry"
@@ -80,6 +81,9 @@ func hasNoPassword(reply []byte) bool {
 	return false
 }
 
+// doubtAgain is the pause after a question that was not answered.
+const doubtAgain = 500 * time.Millisecond
+
 // doubt is called when the server has closed a link of the identity or refused its login, as it
 // does when the user is deleted. It asks the server whether it still accepts the credential. If
 // not, and the server has closed all the identity's links, its sessions end, as their own
@@ -97,7 +101,8 @@ func (i *identity) doubt() {
 	l.askFor(func(reply []byte, broken bool) {
 		i.doubting = false
 		switch {
-		case broken:
+		case broken: // or killed as one of the user's
+			i.w.loop.AfterFunc(doubtAgain, i.doubt)
 		case bytes.HasPrefix(reply, []byte("+OK")) && i.refs > 0:
 			i.watch(i.lane(laneKey{kind: laneData, proto: 2}))
 		case bytes.HasPrefix(reply, []byte("-WRONGPASS")) && !i.alive():
