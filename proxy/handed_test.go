@@ -97,7 +97,7 @@ func TestAHandoverByOthersWaitsForTheSentinels(t *testing.T) {
 	}, holdFor(time.Minute))
 }
 
-// Sentinels that are heard again end the refusal, whoever noticed that they were not.
+// Sentinels that are heard again end the refusal, also if another change had the proofs looked at in their silence.
 func TestTheSentinelsAreHeardAgain(t *testing.T) {
 	t.Parallel()
 	inBubble(t, onRoute(oneReplica), func(b *bubble) {

@@ -109,6 +109,16 @@ func (c *conn) doAll(lines ...string) []string {
 	return replies
 }
 
+// doWell is doAll for lines of which none may get an error.
+func (c *conn) doWell(lines ...string) {
+	c.t.Helper()
+	for i, r := range c.doAll(lines...) {
+		if r[0] == '-' {
+			c.t.Fatalf("%s: %s", lines[i], r)
+		}
+	}
+}
+
 // expect reads len(want) bytes and compares.
 func (c *conn) expect(want string) {
 	c.t.Helper()

@@ -38,7 +38,7 @@ func (l *link) recall(r *request, from uint64, reply []byte) bool {
 		return false
 	}
 	if !o.suspects() {
-		o.suspect(refusedSign, false, false)
+		o.suspect(suspicion{why: refusedSign})
 		w.srv.topology.refused()
 	}
 	if !o.suspends() {

@@ -121,7 +121,7 @@ func TestARefusalDuringAMove(t *testing.T) {
 		b.follow("fake:0")
 		c := b.client()
 		b.onLoop(func() {
-			b.w.outage.suspect(refusedSign, false, false)
+			b.w.outage.suspect(suspicion{why: refusedSign})
 			b.srv.topology.refused()
 			b.srv.topology.moved(admin.Move{To: "fake:0"})
 		})

@@ -35,23 +35,23 @@ type suspicion struct {
 
 func (o *outage) suspects() bool { return o.doubt.why != "" }
 
-// suspect takes over the reason why the primary is in doubt; "": it is not.
-func (o *outage) suspect(why string, certain, planned bool) {
-	if why == "" {
+// suspect takes over a doubt, but for its times; without a reason there is none.
+func (o *outage) suspect(now suspicion) {
+	if now.why == "" {
 		o.trust()
 		return
 	}
-	if !planned && (!o.suspects() || o.doubt.planned) {
-		o.doubt.signed = o.w.loop.Now()
+	now.since, now.signed = o.doubt.since, o.doubt.signed
+	if !now.planned && (!o.suspects() || o.doubt.planned) {
+		now.signed = o.w.loop.Now()
 	}
-	switch {
-	case !o.suspects(), certain && !o.doubt.certain && !o.suspends():
-		o.doubt.since = o.w.loop.Now()
+	if !o.suspects() || now.certain && !o.doubt.certain && !o.suspends() {
+		now.since = o.w.loop.Now()
 		if o.on {
-			o.doubt.since = o.since
+			now.since = o.since
 		}
 	}
-	o.doubt.why, o.doubt.certain, o.doubt.planned = why, certain, planned
+	o.doubt = now
 	o.decide()
 	o.arm()
 }

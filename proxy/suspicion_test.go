@@ -10,7 +10,7 @@ const replyDoubted = "-" + textDoubted + "; see docs/errors.md#upstream\r\n"
 
 // doubt tells the worker what topology would.
 func (b *bubble) doubt(why string, certain bool) {
-	b.onLoop(func() { b.w.outage.suspect(why, certain, false) })
+	b.onLoop(func() { b.w.outage.suspect(suspicion{why: why, certain: certain}) })
 }
 
 func TestWritesWaitWhileThePrimaryIsInDoubt(t *testing.T) {

@@ -64,14 +64,19 @@ var errDisowned = errors.New("a failover has replaced the server")
 
 // disown breaks links to a server that a failover has replaced.
 func (w *worker) disown(up *upstream.Upstream, which func(*link) bool) {
-	var lost []*link // the end of one may open another
+	w.breakLinks(errDisowned, func(l *link) bool { return l.retiring && l.up == up && which(l) })
+}
+
+// breakLinks ends the links for which which is true. The end of one may open another.
+func (w *worker) breakLinks(cause error, which func(*link) bool) {
+	var broken []*link
 	for l := range w.links {
-		if l.retiring && l.up == up && which(l) {
-			lost = append(lost, l)
+		if which(l) {
+			broken = append(broken, l)
 		}
 	}
-	for _, l := range lost {
-		l.fail(errDisowned)
+	for _, l := range broken {
+		l.fail(cause)
 	}
 }
 

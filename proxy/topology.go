@@ -295,7 +295,7 @@ func (t *topology) suspect(s suspicion) {
 		t.began, t.why = time.Now(), s.why
 	}
 	t.told = s
-	t.srv.loops.each(func(w *worker) { w.outage.suspect(s.why, s.certain, s.planned) })
+	t.srv.loops.each(func(w *worker) { w.outage.suspect(s) })
 }
 
 // plan has commands that may write wait for a handover; "": no more.

@@ -71,7 +71,7 @@ func (o *outage) decide() {
 	case !o.disbelieves():
 		o.believe()
 	case !o.suspends():
-		o.disbelieve()
+		o.w.breakLinks(errDoubted, func(l *link) bool { return l.withheld != nil })
 	}
 }
 
@@ -91,18 +91,5 @@ func (l *link) readWithheld() {
 	if p != nil && !l.closed {
 		l.conn.ResumeRead()
 		l.read(p)
-	}
-}
-
-// disbelieve answers the commands whose replies were kept back.
-func (o *outage) disbelieve() {
-	var doubted []*link // the end of one may open another
-	for l := range o.w.links {
-		if l.withheld != nil {
-			doubted = append(doubted, l)
-		}
-	}
-	for _, l := range doubted {
-		l.fail(errDoubted)
 	}
 }

@@ -40,7 +40,7 @@ func TestALateAnswerInDoubtWaits(t *testing.T) {
 				s.say(row.doubt)
 				b.sleep(time.Duration(believedFor) / 2)
 				b.server.answerTo("eval", ":1\r\n")
-				quick.expect(":1\r\n") // nobody is promoted so soon
+				quick.expect(":1\r\n") // no replica is promoted so soon
 				b.sleep(time.Duration(believedFor))
 				if row.after > 0 {
 					b.server.answerTo("incr", ":1\r\n")
@@ -289,7 +289,7 @@ func TestTheJournalProvesNothingInDoubt(t *testing.T) {
 		c.send("SET pay:1 a")
 		b.doubt("a failover", false)
 		b.moved(j, firstID, b.server.offset)
-		c.expect("+OK\r\n") // nobody is promoted so soon
+		c.expect("+OK\r\n") // no replica is promoted so soon
 		b.doubt("", false)
 		d.send("SET pay:2 a")
 		b.doubt("a failover", false)

@@ -1,7 +1,8 @@
 // Command bench compares the proxy with its peers: the same valkey-benchmark against the server
 // directly, twemproxy, HAProxy in TCP mode, and this proxy with its default rules and metrics on;
-// and the proxy with itself under fifty rules, none of which concerns the load; and with an older build; and TLS in the proxy, to
-// clients and to both sides, with plain, with HAProxy that ends TLS, and with the server's own TLS.
+// and the proxy with itself under fifty rules, none of which concerns the load; and with an older
+// build; and TLS in the proxy, to clients and to both sides, with plain, with HAProxy that ends TLS,
+// and with the server's own TLS.
 //
 //	go run ./loadtest/bench [--rounds 5] [--seconds 1] [--quick]        (make bench)
 //	go run ./loadtest/bench --rules                                     (make bench-rules)

@@ -148,9 +148,9 @@ var (
 	beforePair = pair{"holdfast", before, "CPU per command at most %.2f of that of the build before", 1.03}
 )
 
-// writePair compares two targets. The difference
-// is far below the variation of one run, so it is the median over all runs of a depth, each divided
-// by its neighbour; a quarter of the runs lies below and above the range.
+// writePair compares two targets. The difference is far below the variation of one run, so it is the
+// median over all runs of a depth, each divided by its neighbour; a quarter of the runs lies below and
+// above the range.
 func (b *bench) writePair(w *strings.Builder, p pair) {
 	heading := "\n| goal | depth | median | half of the runs | runs | |\n|---|--:|--:|---|--:|---|\n"
 	for _, depth := range []int{0, 1, 16} {

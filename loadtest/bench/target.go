@@ -50,6 +50,11 @@ func (t *target) addr() string {
 // starter starts a proxy in front of the target's server in dir and returns it with its version.
 type starter func(t *target, root, dir string) (*harness.Process, string, error)
 
+// startDefault starts the target's build of Holdfast with its default rules.
+func startDefault(t *target, root, dir string) (*harness.Process, string, error) {
+	return t.startHoldfast(root, dir, "")
+}
+
 var starters = map[string]starter{
 	"twemproxy": func(t *target, root, dir string) (*harness.Process, string, error) {
 		return startTwemproxy(root, dir, t.server.Addr)
@@ -57,12 +62,8 @@ var starters = map[string]starter{
 	"haproxy": func(t *target, root, dir string) (*harness.Process, string, error) {
 		return startHAProxy(root, dir, t.server.Addr)
 	},
-	"holdfast": func(t *target, root, dir string) (*harness.Process, string, error) {
-		return t.startHoldfast(root, dir, "")
-	},
-	before: func(t *target, root, dir string) (*harness.Process, string, error) {
-		return t.startHoldfast(root, dir, "")
-	},
+	"holdfast": startDefault,
+	before:     startDefault,
 	withRules: func(t *target, root, dir string) (*harness.Process, string, error) {
 		return t.startHoldfast(root, dir, manyRules())
 	},

@@ -19,8 +19,8 @@ type Availability struct {
 	Marks       Lack   // why no proof that takes a mark is
 	Journal     Lack   // why the journal proves nothing
 	AOF         Lack   // why WAITAOF's local answer proves nothing
-	Deaf        string // why those who name the primary are not heard; "": they are, or nobody does
-	Cut         bool   // for that the server may be cut off, as Server says
+	Deaf        string // why the sentinels are not heard; "": they are, or there are none
+	Cut         bool   // Server says that the server may be cut off
 	Replicas    int    // online, journals not counted
 	AOFReplicas int    // of these, those with trusted fsyncs
 	AOFDoubt    string // why another one's are not trusted; ""

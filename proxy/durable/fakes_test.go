@@ -27,9 +27,7 @@ type world struct {
 	now    int64
 	timers []*fakeTimer
 	posted []func()
-
-	disbelieves bool
-	spans       []telemetry.SpanRecord
+	spans  []telemetry.SpanRecord
 
 	// The server, and the links to it.
 	info      upstream.Info
@@ -92,7 +90,7 @@ func (w *world) Now() int64                        { return w.now }
 func (w *world) Post(f func())                     { w.posted = append(w.posted, f) }
 func (w *world) Info() *upstream.Info              { return &w.info }
 func (w *world) Recheck()                          { w.rechecked++ }
-func (w *world) Disbelieves() bool                 { return w.disbelieves }
+func (w *world) Disbelieves() bool                 { return false }
 func (w *world) Moved()                            { w.moved++ }
 func (w *world) RecordSpan(r telemetry.SpanRecord) { w.spans = append(w.spans, r) }
 func (w *world) After(d time.Duration, f func()) Timer {

@@ -62,17 +62,22 @@ func (v *View) Heard() (n int) {
 	return n
 }
 
+// answering says how many of the sentinels that count answer.
+func (v *View) answering() string { return fmt.Sprintf("%d of %d sentinels answer", v.Heard(), v.Of) }
+
+// hasMajority reports whether most of the sentinels that count answer.
+func (v *View) hasMajority() bool { return 2*v.Heard() > v.Of }
+
 // Troubles lists a text for each problem with the sentinels. A primary that is not known is one.
 func (v *View) Troubles() (out []string) {
-	heard := v.Heard()
 	switch {
 	case v.Primary == "":
 		out = append(out, "sentinels: no primary is known: "+v.why())
 	case v.Certain:
 		out = append(out, "sentinels: "+v.Doubt)
-	case 2*heard <= v.Of:
+	case !v.hasMajority():
 		out = append(out, fmt.Sprintf("sentinels: %d of %d answer, which is no majority: a failover "+
-			"would not be noticed", heard, v.Of))
+			"would not be noticed", v.Heard(), v.Of))
 	}
 	for i := range v.Sentinels {
 		if s := &v.Sentinels[i]; s.Counts && !s.Heard {
@@ -102,7 +107,7 @@ func (v *View) why() string {
 			knows++
 		}
 	}
-	text := fmt.Sprintf("%d of %d sentinels answer", v.Heard(), v.Of)
+	text := v.answering()
 	if v.Heard() > 0 {
 		text += fmt.Sprintf(", and %d know %q", knows, v.Name)
 	}

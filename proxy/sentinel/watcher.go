@@ -422,8 +422,8 @@ func (w *Watcher) deaf(v *View) string {
 			w.paired = len(t.last.replicas) > 0
 		}
 	}
-	if heard := v.Heard(); w.paired && 2*heard <= v.Of {
-		return fmt.Sprintf("%d of %d sentinels answer", heard, v.Of)
+	if w.paired && !v.hasMajority() {
+		return v.answering()
 	}
 	return ""
 }
