@@ -49,8 +49,12 @@ func (l *link) fail(cause error) {
 	if cause != errRefused {
 		l.w.linkBroke(l, cause)
 	}
-	if connected && !l.probes { // ready or not: the user may have been deleted while the link logged in
+	switch {
+	case l.probes:
+	case connected: // ready or not: the user may have been deleted while the link logged in
 		l.ident.doubt()
+	default:
+		l.ident.doubtLater()
 	}
 }
 

@@ -81,15 +81,28 @@ func hasNoPassword(reply []byte) bool {
 	return false
 }
 
-// doubtAgain is the pause after a question that was not answered.
+// doubtAgain is the pause before a question that nothing has answered, or that no link could be dialled to answer.
 const doubtAgain = 500 * time.Millisecond
+
+// doubtLater has doubt ask after a pause. While no link of the identity can be dialled, none of them shows that the
+// user is deleted.
+func (i *identity) doubtLater() {
+	if !i.isDeletable() || i.doubting {
+		return
+	}
+	i.doubting = true
+	i.w.loop.AfterFunc(doubtAgain, func() {
+		i.doubting = false
+		i.doubt()
+	})
+}
 
 // doubt is called when the server has closed a link of the identity or refused its login, as it
 // does when the user is deleted. It asks the server whether it still accepts the credential. If
 // not, and the server has closed all the identity's links, its sessions end, as their own
 // connections would have. A mere change of the password leaves the links open, and so the sessions.
 func (i *identity) doubt() {
-	if i.key == defaultKey || !i.key.authed || i.key.control || i.refs == 0 || i.doubting {
+	if !i.isDeletable() || i.doubting {
 		return
 	}
 	i.doubting = true
@@ -102,7 +115,7 @@ func (i *identity) doubt() {
 		i.doubting = false
 		switch {
 		case broken: // or killed as one of the user's
-			i.w.loop.AfterFunc(doubtAgain, i.doubt)
+			i.doubtLater()
 		case bytes.HasPrefix(reply, []byte("+OK")) && i.refs > 0:
 			i.watch(i.lane(laneKey{kind: laneData, proto: 2}))
 		case bytes.HasPrefix(reply, []byte("-WRONGPASS")) && !i.alive():
@@ -110,6 +123,11 @@ func (i *identity) doubt() {
 		}
 	}, "aUtH", i.key.user, i.credential().Password)
 	l.resetBehind()
+}
+
+// isDeletable reports whether the identity has sessions that end when the server's user is deleted.
+func (i *identity) isDeletable() bool {
+	return i.refs > 0 && i.key.authed && i.key != defaultKey && !i.key.control
 }
 
 // alive reports whether a link is open that logged in by the identity's own password.

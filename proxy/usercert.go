@@ -57,11 +57,13 @@ func (q *question) shown(l *link) {
 // doubted takes the result of a probe that doubt began.
 func (i *identity) doubted(l *link) {
 	i.doubting = false
-	if errors.Is(l.ended, errRefused) && !i.alive() {
-		i.end()
-	}
-	if l.ready {
+	switch {
+	case l.ready:
 		i.rest(l)
+	case !errors.Is(l.ended, errRefused):
+		i.doubtLater()
+	case !i.alive():
+		i.end()
 	}
 }
 
