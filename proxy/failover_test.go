@@ -29,6 +29,7 @@ func startFailover(t *testing.T, kind string) *failoverScene {
 	s.addr, s.srv = serveServer(t, "", bySentinels(trio.SentinelAddrs()...), withJournal(t.TempDir()),
 		route(journaled), func(o *proxy.Options) { o.Hold, o.Feed, o.FeedPromoted = time.Minute, true, true })
 	eventually(t, dial(t, s.addr))
+	trio.Ready(t, trio.Primary.Addr)
 	return s
 }
 
@@ -82,9 +83,12 @@ func (s *failoverScene) load(clients int) (all []*writer, stop func()) {
 // goOn waits until every writer has n more replies.
 func (s *failoverScene) goOn(what string, all []*writer, n int64) {
 	s.Helper()
-	for _, w := range all {
-		from := w.count.Load()
-		proxytest.Poll(s, what, func() bool { return w.count.Load() >= from+n })
+	goal := make([]int64, len(all))
+	for i, w := range all {
+		goal[i] = w.count.Load() + n
+	}
+	for i, w := range all {
+		proxytest.Poll(s, what, func() bool { return w.count.Load() >= goal[i] })
 	}
 }
 
@@ -153,7 +157,6 @@ func TestPlannedFailover(t *testing.T) {
 			s := startFailover(t, kind)
 			all, stop := s.load(8)
 			s.goOn("before", all, 100)
-			s.trio.Ready(s, s.trio.Primary.Addr)
 			s.trio.Sentinels[0].MustDo("SENTINEL", "FAILOVER", proxytest.TrioName)
 			s.newPrimary(1)
 			s.goOn("after", all, 100)
@@ -191,7 +194,6 @@ func TestFailoverAfterACrash(t *testing.T) {
 			s := startFailover(t, kind)
 			all, stop := s.load(8)
 			s.goOn("before", all, 100)
-			s.trio.Ready(s, s.trio.Primary.Addr)
 			s.trio.Primary.Kill()
 			s.newPrimary(1)
 			s.goOn("after", all, 100)

@@ -435,7 +435,6 @@ func TestCrashOfACutOffPrimary(t *testing.T) {
 			t.Parallel()
 			s := startFailover(t, kind)
 			all, stop := s.load(8)
-			s.trio.Ready(s, s.trio.Primary.Addr)
 			s.trio.Calm() // this test says when they fail over
 			mend := s.cutOff()
 			s.goOn("with replicas cut off", all, 50)

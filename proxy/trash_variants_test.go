@@ -78,14 +78,11 @@ func TestNoVariantOfADeleteGoesRound(t *testing.T) {
 				direct := dial(t, proxytest.Spec{Kind: bin.Kind}.Start(t).Addr)
 				addr, p := serveServer(t, srv.Addr, deleteRules(action))
 				c, admin := dial(t, addr), dial(t, srv.Addr)
+				before := 0 // entries in the trash
 				for _, line := range deleting() {
 					line = strings.TrimRight(line, " ")
 					for _, d := range []*conn{direct, admin} {
 						d.doAll("FLUSHDB", "MSET keep v other w")
-					}
-					before := 0
-					if action == "trash" {
-						_, before = newest(t, p)
 					}
 					want, got := direct.do(line), c.do(line)
 					gone := admin.do("EXISTS keep") == ":0\r\n"
@@ -96,6 +93,10 @@ func TestNoVariantOfADeleteGoesRound(t *testing.T) {
 						t.Errorf("%s: got %q, want %q", line, got, want)
 					case action == "trash" && gone && !strings.HasPrefix(line, "RENAME"):
 						mustComeBack(t, p, admin, line, before)
+					}
+					// SET, GETEX, MSETEX and the EXPIREs that leave keep add no entry: the next one that takes it would show that.
+					if action == "trash" && (gone || !strings.Contains(line, "SET") && !strings.Contains(line, "EX")) {
+						_, before = newest(t, p)
 					}
 				}
 			})

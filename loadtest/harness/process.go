@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -37,6 +39,8 @@ func Start(dir, name, addr string, argv ...string) (*Process, error) {
 	defer log.Close()
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
+	// The tests' collector runs seldom: it is not the one to measure a program's memory with.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GOGC=") })
 	// A process group of its own: an interrupt at the terminal reaches the harness, which then stops
 	// everything in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -139,7 +139,7 @@ func (s *scene) prepare(dir, server, program string) (places []place, sockets st
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, sockets, err
 	}
-	s.proxies = &proxies{dir: dir, program: program, config: config, addr: addrs[0]}
+	s.proxies = &proxies{dir: dir, program: program, config: config, addr: addrs[1]} // the last that it opens
 	return []place{
 		{network: "tcp", addr: addrs[0]},
 		{network: "unix", addr: sockets + "/clients"},
