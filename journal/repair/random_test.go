@@ -251,7 +251,7 @@ func (w *writer) load(t *testing.T) (stop func()) {
 			conn.Do(ctx, "SELECT", 9)
 			for n := 0; ctx.Err() == nil; n++ {
 				conn.Do(ctx, "SET", fmt.Sprint("load", i, n%100), n)
-				time.Sleep(time.Millisecond) // or they would take the processors from the repair
+				time.Sleep(5 * time.Millisecond) // or they would take the processors from the repair
 			}
 			conn.Do(context.Background(), "SELECT", 0)
 		})
