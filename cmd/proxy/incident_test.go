@@ -42,7 +42,7 @@ func TestTheIncidentOfTheReadme(t *testing.T) {
 const (
 	incidentKeys    = 2000
 	incidentWorkers = 50
-	incidentFlushes = 100 // of each worker
+	incidentFlushes = 20 // of each worker
 )
 
 func incident(t *testing.T, srv *proxytest.Server, config string, trash bool) {
