@@ -80,7 +80,7 @@ func (row *way) play(t *testing.T, srv *proxytest.Server, addr string, p *proxy.
 			t.Errorf("%q: got %q, want %q", line, short(got), row.want[i])
 		}
 	}
-	if len(row.want) == 0 { // whatever it answers, all of it is carried out then
+	if len(row.want) < max(len(lines), 1) { // whatever it answers, all of it is carried out then
 		c.finish()
 	}
 	expectTreasure(t, srv, p, before)
@@ -150,13 +150,17 @@ func expectTreasure(t *testing.T, srv *proxytest.Server, p *proxy.Served, before
 	if err != nil {
 		t.Fatalf("lost: %v; and there is no trash: %v", lost, err)
 	}
+	var failed []error
 	for _, e := range slices.Backward(trash.Entries) {
-		if e.ID != 0 {
-			_, _ = p.Undo(context.Background(), e.ID, "REPLACE")
+		if e.ID == 0 {
+			continue
+		}
+		if _, err := p.Undo(context.Background(), e.ID, "REPLACE"); err != nil {
+			failed = append(failed, err)
 		}
 	}
 	if lost = missing(before, holdings(t, srv)); len(lost) > 0 {
-		t.Errorf("lost for good: %v; the trash had %+v", lost, trash)
+		t.Errorf("lost for good: %v; the trash had %+v; UNDO: %v", lost, trash, failed)
 	}
 }
 
