@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,7 +67,9 @@ func playTruth(t *testing.T, rnd *rand.Rand, kind string, round int, counts map[
 	}
 	equal := truth == held
 	counts[fmt.Sprintf("%s, equal %t", in[0].Verdict, equal)]++
-	if !chopped && in[0].Verdict != journal.NothingLost {
+	// Behind a FLUSHALL shortly before the end there is no mark, and on a busy machine no count of the keys either.
+	unmarked := in[0].Verdict == journal.InQuestion && strings.HasPrefix(in[0].Why, "the mark was removed")
+	if !chopped && in[0].Verdict != journal.NothingLost && !unmarked {
 		t.Errorf("nothing was taken from the server, and the verdict is %+v", in[0])
 	}
 	// Commands that leave all as it was can be lost as well.
