@@ -32,6 +32,15 @@ func TestParseRate(t *testing.T) {
 	}
 }
 
+func TestParse(t *testing.T) {
+	if _, err := parse([]string{"--rules", "--before", "old"}); err == nil {
+		t.Error("two runs at once are accepted")
+	}
+	if o, err := parse([]string{"--before", "old"}); err != nil || o.targets != "before,holdfast" {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
 func TestMedian(t *testing.T) {
 	k := key{"direct", cell{"SET", 1, 50}}
 	b := newBench("", nil, nil, 1)

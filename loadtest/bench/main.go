@@ -51,20 +51,21 @@ func parse(args []string) (options, error) {
 	if o.quick {
 		o.rounds, o.seconds, o.results = 1, 0.5, harness.NoResults
 	}
-	if o.rules {
-		o.targets = "holdfast," + withRules
+	asked := 0
+	for _, only := range []struct {
+		asked   bool
+		targets []string
+	}{
+		{o.rules, []string{"holdfast", withRules}}, {o.before != "", []string{before, "holdfast"}},
+		{o.tls, tlsTargets}, {o.profile != "", profiledTargets},
+	} {
+		if only.asked {
+			asked++
+			o.targets = strings.Join(only.targets, ",")
+		}
 	}
-	if o.before != "" {
-		o.targets = before + ",holdfast"
-	}
-	if o.tls {
-		o.targets = strings.Join(tlsTargets, ",")
-	}
-	if o.profile != "" {
-		o.targets = strings.Join(profiledTargets, ",")
-	}
-	if o.rules && o.tls {
-		return o, fmt.Errorf("rules and tls are two runs")
+	if asked > 1 {
+		return o, fmt.Errorf("rules, before, tls and profile are each a run of their own")
 	}
 	if o.rounds < 1 || o.seconds <= 0 {
 		return o, fmt.Errorf("rounds and seconds must be positive")
