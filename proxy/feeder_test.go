@@ -302,7 +302,9 @@ func TestRepairAfterAnotherProxyHasFed(t *testing.T) {
 		if !incident.Closed.IsZero() { // it was its turn, or it has seen its own commands in the other's feed
 			continue
 		}
-		expectCode(t, "NODURABLE", dial(t, p.addr).do("SET pay:more 1"))
+		if incident.Hold { // not without a mark and a count of the keys from before
+			expectCode(t, "NODURABLE", dial(t, p.addr).do("SET pay:more 1"))
+		}
 		recorded(t, p.srv, s.replica)
 		state := p.repair(t, "list")
 		if text := fmt.Sprint(state.Items, state.Lines); state.Done || !strings.Contains(text, " 0 put back, 0 removed") ||

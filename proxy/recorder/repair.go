@@ -50,21 +50,22 @@ func (p *repairer) begin(r *Recorder, q admin.RepairRequest, told func(result st
 	p.state = &admin.Repair{Incident: q.Incident, DryRun: q.DryRun, Running: true, Since: time.Now()}
 	p.joined.Go(func() {
 		defer cancel()
-		defer unlock()
-		p.run(ctx, r, repair.Options{Fresh: func() (*journal.View, error) { return r.journal.Load().View() },
+		p.run(ctx, r, unlock, repair.Options{Fresh: func() (*journal.View, error) { return r.journal.Load().View() },
 			Incident: q.Incident, Live: t.Endpoint(), Conflicts: conflicts, DryRun: q.DryRun,
 			Dir: o.Dir, FS: o.FS, Item: p.item, Progress: p.progress, Logger: r.log}, told)
 	})
 	return nil
 }
 
-// run repairs, and closes the incident when that is done.
-func (p *repairer) run(ctx context.Context, r *Recorder, o repair.Options, told func(string)) {
+// run repairs, and closes the incident when that is done. It unlocks the folder before it shows the end: an operator who sees it
+// may begin the next repair.
+func (p *repairer) run(ctx context.Context, r *Recorder, unlock func(), o repair.Options, told func(string)) {
 	rep, err := repair.Run(ctx, o)
 	closed := false
 	if err == nil {
 		closed, err = r.settle(ctx, rep)
 	}
+	unlock()
 	p.mu.Lock()
 	s := p.state
 	s.Running, s.Took = false, time.Since(s.Since)
