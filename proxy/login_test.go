@@ -228,6 +228,17 @@ func playLoginChange(t *testing.T, srv *proxytest.Server, row loginChange) {
 		pairs = append(pairs, p)
 	}
 	settled(t, addr)
+	direct := 0
+	for _, p := range pairs {
+		if strings.Contains(p.name, "AUTH app") {
+			direct++
+		}
+	}
+	// A login has a link: the server would not take a changed password for one that begins later.
+	proxytest.Poll(t, "a link of the user", func() bool {
+		list := fmt.Sprint(srv.MustDo("CLIENT", "LIST"))
+		return direct == 0 || strings.Count(list, "user=app ") > direct
+	})
 	apply(row.change)
 	for _, then := range row.fresh {
 		p := connect("behind", then)
