@@ -50,15 +50,17 @@ export GORACE="atexit_sleep_ms=0 clear_shadow_mmap_threshold=16777216 ${GORACE-}
 # Memory is there: the collector runs a quarter as often.
 export GOGC=${GOGC:-400}
 failed=0
-# Nothing in these packages runs at the same time as something else: the race detector has nothing to find, and takes five times
-# the time.
-alone=(./configs ./docs ./journal/diff ./journal/event ./journal/quantity ./journal/rdb ./journal/segment ./journal/stream
-	./loadtest/shape ./policy/internal/gen ./proxy/queue ./proxy/resp ./proxy/systemd ./scripts/...)
+# Nothing but tests runs at the same time in these packages: the race detector has nothing to find, and takes five times the
+# time.
+alone=(./configs ./docs ./journal/diff ./journal/event ./journal/quantity ./journal/rdb ./journal/stream ./loadtest/shape
+	./policy/internal/gen ./proxy/queue ./proxy/resp ./proxy/systemd ./scripts/...)
+lone=$(go list "${alone[@]}")
+rest=$(go list ./... | grep -vxF "$lone") # assigned, so that an error ends the run
+mapfile -t together <<<"$rest"
 go test -vet=off -ldflags=-s -timeout 20m "$@" "${alone[@]}" || failed=$?
 # Most tests wait for servers: more of them than processors keep the processors busy, in a package and by packages. The longest
 # packages come first. scripts/lint.sh runs vet. Without symbols for a debugger, which stacks and races do not need, a program is
 # linked in two thirds of the time.
-mapfile -t together < <(go list ./... | grep -vxFf <(go list "${alone[@]}"))
 CGO_ENABLED=1 go test -race -vet=off -ldflags=-s -timeout 20m -p "$(($(nproc) + 1))" -parallel 6 "$@" \
 	./proxy ./cmd/proxy ./journal/repair ./journal ./journal/tap "${together[@]}" || failed=$?
 
